@@ -1,0 +1,181 @@
+"""FedGAI as one model: a frozen encoder, a Generator, a Discriminator and the style bank, in two presets, on disk or Hub."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import ModelHubMixin, snapshot_download
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fedgai.discriminator import Discriminator, gram_matrix
+from fedgai.encoder import Encoder, VGG16Encoder, sha256
+from fedgai.generator import Generator
+from fedgai.style import Signature, StreamingStatistics
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+MODEL_FILE, STYLES_FILE, CONFIG_FILE = "model.safetensors", "styles.safetensors", "config.json"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The dimensions of one architecture.
+
+    Attributes:
+        name: "edge" or "vgg16".
+        channels: the encoder's four widths, finest first.
+        separable: depthwise-separable Generator (edge) or full convolutions (the paper).
+        spectral: spectral norm in the Generator (the paper); the Discriminator always has it.
+        pen: width of the Generator's pen, 0 for none (the paper).
+        rows: rows that the Discriminator pools each Gram matrix to (the paper: 64).
+    """
+
+    name: str
+    channels: tuple[int, int, int, int]
+    separable: bool
+    spectral: bool
+    pen: int
+    rows: int
+
+
+PRESETS = {
+    "edge": Preset("edge", (16, 32, 64, 128), separable=True, spectral=False, pen=24, rows=16),
+    "vgg16": Preset("vgg16", (64, 128, 256, 512), separable=False, spectral=True, pen=0, rows=64),
+}
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message says which file, what is wrong and what to do."""
+
+
+class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.0", tags=["fashion", "sketch"]):
+    """The whole model. ``from_pretrained``, ``save_pretrained`` and ``push_to_hub`` work as in the Hugging Face libraries.
+
+    Args:
+        preset: a key of ``PRESETS``.
+
+    Attributes:
+        styles: the style bank, name -> Signature, in the order to show them.
+        info: what is known about these weights (round, losses that ran, data, seed), stored in config.json.
+    """
+
+    def __init__(self, preset: str = "edge") -> None:
+        super().__init__()
+        if preset not in PRESETS:
+            raise CheckpointError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
+        self.preset = PRESETS[preset]
+        p = self.preset
+        self.encoder = VGG16Encoder() if p.name == "vgg16" else Encoder(p.channels)
+        self.generator = Generator(p.channels, separable=p.separable, spectral=p.spectral, pen=p.pen)
+        self.discriminator = Discriminator(p.rows)
+        self.styles: dict[str, Signature] = {}
+        self.info: dict = {}
+        self.freeze_encoder()
+
+    def freeze_encoder(self) -> None:
+        """The encoder's weights never train once they ship: every signature lives in its space."""
+        self.encoder.eval().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> FedGAI:
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    @property
+    def encoder_sha256(self) -> str:
+        """What signatures and checkpoints name the encoder by."""
+        return sha256(self.encoder)
+
+    def grams(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The encoder's maps -> what the Discriminator judges, (B, C_l, C_l) each."""
+        return [gram_matrix(f) for f in features]
+
+    @torch.inference_mode()
+    def signature(self, sketches: Sequence[Tensor], name: str = "", description: str = "") -> Signature:
+        """Whole-set statistics of sketches (any iterable of (3, H, W) or (B, 3, H, W) in [-1, 1], H, W divisible by 8)."""
+        statistics = StreamingStatistics()
+        for sketch in sketches:
+            statistics.update(self.encoder(sketch if sketch.ndim == 4 else sketch[None]))
+        return Signature(statistics.style(), self.encoder_sha256, name, description, statistics.images)
+
+    def add_style(self, signature: Signature) -> None:
+        """Put a signature into the bank. Raises ValueError if it was measured with another encoder."""
+        self.check_style(signature)
+        self.styles[signature.name] = signature
+
+    def check_style(self, signature: Signature) -> None:
+        """Raises ValueError, naming both encoders, where a signature does not belong to this model's encoder."""
+        if signature.encoder != self.encoder_sha256:
+            raise ValueError(
+                f"signature {signature.name!r} was measured with encoder {signature.encoder[:12]}, this model has "
+                f"{self.encoder_sha256[:12]}: measure it again with `python -m fedgai signature`"
+            )
+        if signature.style.numel() != 2 * sum(self.preset.channels):
+            raise ValueError(f"signature {signature.name!r} has {signature.style.numel()} numbers")
+
+    def for_inference(self) -> FedGAI:
+        """A copy in eval mode with BatchNorm folded into the convolutions, channels_last. Same output, faster."""
+        model = copy.deepcopy(self).eval()
+        for module in list(model.encoder.modules()) + list(model.generator.modules()):
+            if hasattr(module, "fuse"):
+                module.fuse()
+        return model.to(memory_format=torch.channels_last).requires_grad_(False)
+
+    # -- checkpoints -----------------------------------------------------------------------------------------------------
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        folder = Path(save_directory)
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, str(folder / MODEL_FILE))
+        bank = {name: s.style.contiguous() for name, s in self.styles.items()}
+        text = {n: {"description": s.description, "sketches": s.sketches, **s.extra} for n, s in self.styles.items()}
+        save_file(bank, str(folder / STYLES_FILE), {"styles": json.dumps(text), "order": json.dumps(list(bank))})
+        config = {"preset": self.preset.name, "encoder_sha256": self.encoder_sha256,
+                  "architecture": asdict(self.preset), **self.info}
+        (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, revision: str | None, cache_dir: str | Path | None, force_download: bool,
+                         local_files_only: bool, token: str | bool | None, **_: object) -> FedGAI:
+        folder = Path(model_id)
+        if not folder.is_dir():
+            folder = Path(snapshot_download(model_id, revision=revision, cache_dir=cache_dir, token=token,
+                                            force_download=force_download, local_files_only=local_files_only,
+                                            allow_patterns=[MODEL_FILE, STYLES_FILE, CONFIG_FILE]))
+        return cls.load(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path = WEIGHTS) -> FedGAI:
+        """Read a checkpoint folder. Raises CheckpointError for anything missing, damaged or not fitting."""
+        folder = Path(folder)
+        try:
+            config = json.loads((folder / CONFIG_FILE).read_text())
+            model = cls(config["preset"])
+            model.load_state_dict(load_file(str(folder / MODEL_FILE)))
+            model.styles = _read_bank(folder / STYLES_FILE, config["encoder_sha256"])
+        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise CheckpointError(f"{folder} is not a FedGAI checkpoint: {reason}") from error
+        if model.encoder_sha256 != config["encoder_sha256"]:
+            raise CheckpointError(f"{folder}: {MODEL_FILE} and {CONFIG_FILE} name different encoders")
+        known = ("preset", "encoder_sha256", "architecture")
+        model.info = {k: v for k, v in config.items() if k not in known}
+        for signature in model.styles.values():
+            model.check_style(signature)
+        return model.eval()
+
+
+def _read_bank(path: Path, encoder: str) -> dict[str, Signature]:
+    with safe_open(str(path), "pt") as f:
+        meta = f.metadata() or {}
+        text: Mapping[str, dict] = json.loads(meta["styles"])
+        bank = {}
+        for name in json.loads(meta["order"]):
+            extra = dict(text[name])
+            bank[name] = Signature(f.get_tensor(name), encoder, name, extra.pop("description"), extra.pop("sketches"), extra)
+    return bank

@@ -1,0 +1,96 @@
+"""The pen's own geometry: fields that say where hatching lines, stipple dots and paper tooth lie on the page.
+
+A convolution sees neither position nor phase, so it cannot lay down evenly spaced lines by itself; averaged over phases
+they become a grey veil. Like Fourier features (Tancik et al. 2020) and StyleGAN's noise inputs, the field gives the
+Generator a lattice to draw on; where and how heavily to draw stays its decision. The ateliers draw on the same lattice.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+CODE = 3  # cos 2a, sin 2a, log(period in pixels); 2a because a line at a and at a + 180 degrees is the same line
+CHANNELS = ("hatch", "hatch rank", "cross", "cross rank", "dot", "dot rank", "grain", "tooth", "wobble x", "wobble y")
+CROSS_ANGLE = math.radians(72)
+TILE = 256
+PERIODS = (3.5, 16.0)
+
+
+def stroke_code(angle: float, period: float) -> Tensor:
+    """(3,) float32 for hatching lines at ``angle`` degrees, ``period`` pixels apart."""
+    a = 2 * math.radians(angle)
+    return torch.tensor([math.cos(a), math.sin(a), math.log(period)])
+
+
+def _smooth_noise(rng: np.random.RandomState, sigma: float) -> np.ndarray:
+    """(TILE, TILE) noise that tiles, zero mean, unit deviation, correlated over ``sigma`` pixels."""
+    f = np.fft.fftfreq(TILE)
+    lowpass = np.exp(-2 * (np.pi * sigma) ** 2 * (f[:, None] ** 2 + f[None] ** 2))
+    lowpass[0, 0] = 0
+    noise = np.fft.ifft2(np.fft.fft2(rng.standard_normal((TILE, TILE))) * lowpass).real
+    return noise / noise.std()
+
+
+@cache
+def _tiles() -> tuple[Tensor, Tensor, Tensor]:
+    """Seeded tables: noise (4, TILE, TILE), dots (2, TILE, TILE), line ranks (TILE,).
+
+    Noise: grain, tooth, wobble x, wobble y. Dots: the distance to the nearest of 24 x 28 jittered hexagonal points, in
+    units of their spacing, and that dot's rank in [-1, 1].
+    """
+    rng = np.random.RandomState(24)
+    noise = np.stack([_smooth_noise(rng, s) for s in (0.5, 1.4, 14.0, 14.0)])
+    rows, columns = 28, 24  # rows even, and 28 * sqrt(3) / 2 = 24.2, so the hexagons are regular to one per cent
+    r, c = np.mgrid[0:rows, 0:columns]
+    points = np.stack([r + 0.5, c + 0.5 * (r % 2) + 0.25], -1) * (TILE / rows, TILE / columns)
+    points = (points + rng.uniform(-0.22, 0.22, points.shape) * TILE / columns).reshape(-1, 2)
+    ranks = rng.permutation(len(points)) / (len(points) - 1) * 2 - 1
+    grid = np.stack(np.mgrid[0:TILE, 0:TILE], -1).reshape(-1, 1, 2)
+    nearest, rank = np.full(TILE * TILE, np.inf), np.zeros(TILE * TILE)
+    for chunk in np.array_split(np.arange(len(points)), 16):
+        d = np.abs(grid - points[chunk])
+        d = np.hypot(*np.moveaxis(np.minimum(d, TILE - d), -1, 0))  # (TILE^2, chunk), on the torus
+        i = d.argmin(1)
+        closer = d[np.arange(len(d)), i] < nearest
+        nearest[closer], rank[closer] = d[closer, i[closer]], ranks[chunk][i[closer]]
+    dots = np.stack([nearest / (TILE / columns), rank]).reshape(2, TILE, TILE)
+    lines = rng.uniform(-1, 1, TILE)
+    return tuple(torch.from_numpy(t.astype(np.float32)) for t in (noise, dots, lines))
+
+
+def _lines(phase: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
+    """Phase in periods -> a cosine, 1 on each line's middle and -1 between lines; and the rank of the nearest line."""
+    return torch.cos(2 * math.pi * phase), ranks[torch.remainder(phase.round().long(), len(ranks))]
+
+
+def stroke_field(code: Tensor, height: int, width: int, origin: Tensor | None = None) -> Tensor:
+    """The page's stroke lattice for each style.
+
+    Args:
+        code: (B, 3), see ``CODE``. The period is kept within ``PERIODS``.
+        height, width: of the field, pixels.
+        origin: (B, 2) integer pixel (row, column) of the field's corner on the page; (0, 0) if None. A crop drawn with
+            its origin is the crop of the page.
+    Returns:
+        (B, height, width, 10) float32, channels as in ``CHANNELS``, all within about [-3, 3].
+    """
+    batch, device = len(code), code.device
+    noise, dots, ranks = (t.to(device) for t in _tiles())
+    if origin is None:
+        origin = torch.zeros(batch, 2, dtype=torch.long, device=device)
+    y = origin[:, 0, None, None] + torch.arange(height, device=device)[:, None]  # (B, H, 1)
+    x = origin[:, 1, None, None] + torch.arange(width, device=device)  # (B, 1, W)
+    grain = noise[:, y % TILE, x % TILE]  # (4, B, H, W)
+    angle = torch.atan2(code[:, 1], code[:, 0])[:, None, None] / 2
+    period = code[:, 2].exp().clamp(*PERIODS)[:, None, None]
+    waver = 0.09 * grain[2]  # hand-drawn lines are not ruled
+    phase = (x * torch.sin(angle) + y * torch.cos(angle)) / period + waver
+    cross = (x * torch.sin(angle + CROSS_ANGLE) + y * torch.cos(angle + CROSS_ANGLE)) / period + waver
+    spacing = TILE / 24 / period  # dots of the tile are TILE / 24 apart
+    dot = dots[:, torch.remainder((y * spacing).round().long(), TILE), torch.remainder((x * spacing).round().long(), TILE)]
+    return torch.stack([*_lines(phase, ranks), *_lines(cross, ranks), *dot, *grain], 3)
