@@ -205,7 +205,9 @@ def study(photo: np.ndarray, mask: np.ndarray | None = None) -> Study:
     padded = cv2.copyMakeBorder(solid, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     outside = cv2.distanceTransform(1 - padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    distance = cv2.GaussianBlur(np.where(solid > 0, inside - 0.5, 0.5 - outside).astype(np.float32), (0, 0), 1.0)
+    # without any background (or garment) the transform has no bound
+    distance = np.where(solid > 0, inside - 0.5, 0.5 - outside).clip(-999, 999).astype(np.float32)
+    distance = cv2.GaussianBlur(distance, (0, 0), 1.0)
     within = np.clip(distance / 2, 0, 1)  # inner lines fade before they meet the silhouette
     lines = np.empty((len(LINE_SCALES), len(FLOWS), *mask.shape), np.float32)
     for j, flow in enumerate(FLOWS):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fedgai import strokes
 from fedgai.layers import conv, conv_block
@@ -51,15 +50,15 @@ class StyleHead(nn.Module):
     pixel which hand is asked for (measured before: 40 to 75 % of drawings nearest to their own hand).
     """
 
-    def __init__(self, style: int, widths: Sequence[int], pen: int, hidden: int = 128) -> None:
+    def __init__(self, style: int, widths: Sequence[int], hidden: int = 128) -> None:
         super().__init__()
-        self.widths, self.pen = list(widths), pen
+        self.widths = list(widths)
         # statistics of the signatures seen in training, so that every number of a signature counts alike
         self.register_buffer("mean", torch.zeros(style))
         self.register_buffer("std", torch.ones(style))
         self.body = nn.Sequential(nn.Linear(style, hidden), nn.LeakyReLU(0.1), nn.Linear(hidden, hidden), nn.LeakyReLU(0.1))
         self.code = nn.Linear(hidden, strokes.CODE)
-        self.grip = nn.Linear(hidden, pen * len(strokes.CHANNELS))
+        self.grip = nn.Linear(hidden, len(strokes.CHANNELS))
         self.film = nn.Linear(hidden, 2 * sum(self.widths))
         nn.init.zeros_(self.film.weight)
         nn.init.zeros_(self.film.bias)
@@ -68,13 +67,13 @@ class StyleHead(nn.Module):
         """Read (B, D) signatures.
 
         Returns:
-            stroke code (B, 3); grip (B, pen, 10), the weights with which the stroke field enters the pen's hidden layer;
-            and for each width a (scale, shift) pair, each (B, width, 1, 1).
+            stroke code (B, 3); grip (B, 10), how firmly each channel of the stroke field is taken up; and for each width a
+            (scale, shift) pair, each (B, width, 1, 1).
         """
         hidden = self.body((style - self.mean) / self.std)
         parts = self.film(hidden)[:, :, None, None].split([w for w in self.widths for _ in range(2)], 1)
         film = [(1 + s, t) for s, t in zip(parts[0::2], parts[1::2], strict=True)]
-        return self.code(hidden), self.grip(hidden).unflatten(1, (self.pen, -1)), film
+        return self.code(hidden), self.grip(hidden), film
 
 
 class Pen(nn.Module):
@@ -83,25 +82,25 @@ class Pen(nn.Module):
     def __init__(self, c: int, width: int) -> None:
         super().__init__()
         self.line = conv(c, width)
-        self.norm = nn.BatchNorm2d(width)
-        self.hidden = nn.Linear(width, width)
-        self.image = nn.Linear(width, 3)
+        self.touch = nn.Conv2d(len(strokes.CHANNELS), width, 1, bias=False)
+        self.hidden = nn.Conv2d(width, width, 1)
+        self.image = nn.Conv2d(width, 3, 1)
 
     def forward(self, y: Tensor, grip: Tensor, film: tuple[Tensor, Tensor], field: Tensor) -> Tensor:
-        """y (B, c, H, W), grip (B, width, 10), film 2 x (B, width, 1, 1), field (B, H, W, 10) -> logits (B, 3, H, W)."""
-        line = self.norm(self.line(y)).permute(0, 2, 3, 1).flatten(1, 2)  # (B, HW, width)
-        touch = torch.baddbmm(line, field.flatten(1, 2), grip.transpose(1, 2).to(line.dtype))  # (B, HW, width)
-        hidden = F.leaky_relu(touch, 0.1, inplace=True)
-        # scale and shift of the style go into the weights: (B, width, width) is smaller than (B, HW, width)
-        scale, shift = (f.flatten(1).to(line.dtype) for f in film)
-        weight = self.hidden.weight.t() * scale[:, :, None]  # (B, in, out)
-        bias = (shift @ self.hidden.weight.t() + self.hidden.bias)[:, None]  # (B, 1, out)
-        hidden = F.leaky_relu(torch.baddbmm(bias.to(line.dtype), hidden, weight.to(line.dtype)), 0.1, inplace=True)
-        return self.image(hidden).unflatten(1, y.shape[2:]).permute(0, 3, 1, 2)  # (B, 3, H, W)
+        """Draw.
 
-    def fuse(self) -> None:
-        """As ``ConvBlock.fuse``."""
-        self.line, self.norm = fuse_conv_bn_eval(self.line, self.norm), nn.Identity()
+        Args:
+            y: the decoded drawing, (B, c, H, W).
+            grip: how firmly each channel of the stroke field is taken up, (B, 10).
+            film: scale and shift of the hidden layer, (B, width, 1, 1) each.
+            field: (B, H, W, 10).
+        Returns:
+            logits, (B, 3, H, W).
+        """
+        field = (field * grip[:, None, None]).permute(0, 3, 1, 2).to(y.dtype)  # (B, 10, H, W), channels_last
+        hidden = F.leaky_relu(self.line(y).add_(self.touch(field)), 0.1, inplace=True)
+        hidden = torch.addcmul(film[1].to(y.dtype), hidden, film[0].to(y.dtype))
+        return self.image(F.leaky_relu(self.hidden(hidden), 0.1, inplace=True))
 
 
 class Generator(nn.Module):
@@ -124,7 +123,7 @@ class Generator(nn.Module):
         self.head = conv_block(c4, c3, **options)
         self.mrfm = nn.ModuleList([MRFM(c3, c2, **options), MRFM(c2, c1, **options), MRFM(c1, last, **options)])
         if pen:
-            self.style_head = StyleHead(2 * sum(channels), (c3, c2, c1, pen), pen)
+            self.style_head = StyleHead(2 * sum(channels), (c3, c2, c1, pen))
             self.pen = Pen(last, pen)
         else:
             self.style_head = None
@@ -157,7 +156,7 @@ class Generator(nn.Module):
             y = self._modulate(self.mrfm[1](maps[1], y), film[2])
             y = self.mrfm[2](maps[0], y)
             field = strokes.stroke_field(read.detach() if code is None else code, *y.shape[2:], origin)
-            y = self.pen(y, grip, film[3], field.to(y.dtype))
+            y = self.pen(y, grip, film[3], field)
         return y if logits else torch.tanh(y)
 
     @staticmethod

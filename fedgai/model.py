@@ -45,7 +45,7 @@ class Preset:
 
 
 PRESETS = {
-    "edge": Preset("edge", (16, 32, 64, 128), separable=True, spectral=False, pen=24, rows=16),
+    "edge": Preset("edge", (16, 32, 64, 128), separable=True, spectral=False, pen=16, rows=16),
     "vgg16": Preset("vgg16", (64, 128, 256, 512), separable=False, spectral=True, pen=0, rows=64),
 }
 

@@ -1,0 +1,344 @@
+"""From a photograph and a blend of styles to a sketch: what the studio, the command line and the companion all call.
+
+>>> pipe = SketchPipeline.from_pretrained()
+>>> pipe("coat.jpg", {"Atelier A": 0.7, "hand.safetensors": 0.3}, size=768).images[0].save("sketch.png")
+
+A slider that moves needs the photograph's features only once:
+
+>>> content = pipe.prepare("coat.jpg")
+>>> sketch = pipe.draw(content, {"Atelier A": 0.2})
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fedgai.cutout import NoGarment, cut_out
+from fedgai.encoder import sha256
+from fedgai.images import read_image, simplify, to_image, to_tensor
+from fedgai.model import WEIGHTS, CheckpointError, FedGAI
+from fedgai.style import EPS, Signature, blend
+
+Photo = str | Path | bytes | Image.Image | np.ndarray
+Styles = Mapping[str | Path | Signature, float] | Sequence[tuple[str | Path | Signature, float]]
+Paper = Literal["white", "transparent"]
+
+SIZES = (64, 1024)  # px, long side of a sketch
+STRENGTHS = (0.0, 1.5)
+MULTIPLE, SMALLEST = 8, 16  # the encoder halves three times, and reflects at the edge, for which it needs two cells
+MASK_SIDE = 1024  # px, the finest that ``cut_out`` looks at
+DRAWING_SIDE = 512  # px, long side at which a hand is measured: its pen's width counts in pixels
+BATCH_PIXELS = 2**20  # a batch takes no more memory than one sketch at 1,024 px
+
+
+@dataclass(frozen=True)
+class Content:
+    """A photograph made ready: draw it in as many styles as you like. About 31 MB at 512 px (edge preset).
+
+    Attributes:
+        photo: the photograph at the sketch's size, with its background.
+        mask: (H, W) float32 in [0, 1], 1 on the garment; None where it was not cut out.
+        ink: (H, W) float32 in [0, 1], where a sketch may have ink: the mask, a little wider; None without a mask.
+        features: the encoder's maps of the garment on white, padded to (H', W'): (1, C_l, H' / 2^l, W' / 2^l) each.
+    """
+
+    photo: Image.Image
+    mask: np.ndarray | None
+    ink: np.ndarray | None
+    features: tuple[Tensor, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the sketch, px."""
+        return self.photo.size
+
+
+@dataclass(frozen=True)
+class SketchOutput:
+    """The sketches, RGB or RGBA, and what they were drawn from, both in the order of the photographs."""
+
+    images: list[Image.Image]
+    contents: list[Content]
+
+
+class SketchPipeline:
+    """Draws garment photographs in blends of styles.
+
+    The network runs on one thread of the pipeline's own, first come, first served: torch already puts every core on one
+    sketch, so ten at once would only take turns, ten times the memory and ten teams of threads. Reading and cutting out
+    run on the caller's thread. So a pipeline may be shared by any number of threads.
+
+    Args:
+        model: the checkpoint to draw with.
+        device: where the network runs, e.g. "cpu" or "cuda".
+
+    Attributes:
+        model: as given; unchanged.
+        styles: its style bank, name -> Signature, in the order to show them.
+        checkpoint: names what draws: its round and the head of the Generator's SHA-256.
+    """
+
+    def __init__(self, model: FedGAI, device: str = "cpu") -> None:
+        self.model, self.device = model, device
+        self.styles = model.styles
+        self.checkpoint = f"round-{model.info.get('round', 0)}-{sha256(model.generator)[:8]}"
+        self._network = model.for_inference().to(device)
+        self._worker = ThreadPoolExecutor(1, "fedgai")
+
+    @classmethod
+    def from_pretrained(cls, folder_or_repo: str | Path = WEIGHTS, device: str = "cpu") -> SketchPipeline:
+        """Load a checkpoint: a folder, or a repository on the Hugging Face Hub. Raises CheckpointError."""
+        if Path(folder_or_repo).is_dir() or folder_or_repo == WEIGHTS:
+            return cls(FedGAI.load(folder_or_repo), device)
+        try:
+            return cls(FedGAI.from_pretrained(str(folder_or_repo)), device)
+        except CheckpointError:
+            raise
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"{folder_or_repo} is no folder, and no repository in reach: {reason}") from error
+
+    def __call__(self, photos: Photo | Sequence[Photo], styles: Styles, *, size: int = 512, strength: float = 1.0,
+                 detail: float = 1.0, cutout: bool = True, paper: Paper = "white") -> SketchOutput:
+        """Draw one photograph or many in one blend of styles.
+
+        Args:
+            photos: a photograph or a list of them, each as ``images.read_image`` takes it.
+            styles: see ``style``.
+            size, detail, cutout: see ``prepare``.
+            strength: see ``style``.
+            paper: "white" (RGB), or "transparent" (RGBA; the same sketch when laid on white).
+
+        Returns:
+            Sketches and contents, in the order of the photographs.
+
+        Raises:
+            ImageError, NoGarment, ValueError: as ``prepare`` and ``style`` do. All are ValueErrors with one sentence.
+        """
+        style = self.style(styles, strength)
+        photos = photos if isinstance(photos, list | tuple) else [photos]
+        contents = [self.prepare(photo, size, cutout=cutout, detail=detail) for photo in photos]
+        images = [Image.new("RGB", content.size) for content in contents]
+        for batch in _batches(contents):
+            drawn = self._run(self._draw, [contents[i] for i in batch], style)
+            for i, sketch in zip(batch, drawn, strict=True):
+                images[i] = _finish(sketch, contents[i], paper)
+        return SketchOutput(images, contents)
+
+    def prepare(self, photo: Photo, size: int = 512, *, cutout: bool = True, detail: float = 1.0,
+                on_missing: Literal["raise", "keep"] = "raise") -> Content:
+        """Everything that does not depend on the style: read, cut out, scale, encode.
+
+        Args:
+            photo: as ``images.read_image`` takes it.
+            size: long side of the sketch, 64 to 1,024 px; it keeps the photograph's proportions.
+            cutout: take the garment out of its background.
+            detail: line detail in (0, 1]; below 1, small structures are smoothed away before the network looks, so that
+                inner lines go first (``images.simplify``).
+            on_missing: where no garment can be told from its background, raise NoGarment, or keep the whole photograph.
+
+        Raises:
+            ImageError, NoGarment: see there.
+            ValueError: size or detail out of range.
+        """
+        if not 0 < detail <= 1:
+            raise ValueError(f"line detail lies above 0 and is at most 1, not {detail}")
+        image, mask = fit_and_cut(photo, size, cutout=cutout, on_missing=on_missing)
+        picture = simplify(np.asarray(image), detail, mask)
+        if mask is not None:
+            picture = on_white(picture, mask)
+        return Content(image, mask, None if mask is None else _ink_area(mask), self._run(self._encode, picture))
+
+    def style(self, styles: Styles, strength: float = 1.0) -> Tensor:
+        """Blend signatures.
+
+        Args:
+            styles: style -> weight, or pairs of them. A style is a name of the bank (upper or lower case), the path of
+                a signature file, or a Signature. Weights are normalised.
+            strength: 0 to 1.5; 0 is the mean of the whole bank, 1 the blend itself, above 1 exaggerates it.
+
+        Returns:
+            (2 * sum C_l,) float32.
+
+        Raises:
+            ValueError: an unknown style, one of another encoder, weights that are negative or all zero, strength out of
+                range.
+        """
+        if not STRENGTHS[0] <= strength <= STRENGTHS[1]:
+            raise ValueError(f"strength lies between {STRENGTHS[0]:g} and {STRENGTHS[1]:g}, not {strength}")
+        pairs = list(styles.items() if isinstance(styles, Mapping) else styles)
+        if not pairs:
+            raise ValueError("name at least one style")
+        style = blend(torch.stack([self._signature(key).style for key, _ in pairs]), [weight for _, weight in pairs])
+        if strength == 1:
+            return style
+        if not self.styles:
+            raise ValueError("this checkpoint has no style bank, hence no neutral hand: leave strength at 1")
+        neutral = torch.stack([s.style for s in self.styles.values()]).mean(0)
+        style = neutral + strength * (style - neutral)
+        mean_std = style.split([c for c in self.model.preset.channels for _ in range(2)])
+        return torch.cat([part.clamp_min(EPS**0.5) if i % 2 else part for i, part in enumerate(mean_std)])
+
+    def draw(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0,
+             paper: Paper = "white") -> Image.Image:
+        """One sketch of a prepared photograph.
+
+        Args:
+            content: from ``prepare``.
+            style: (2 * sum C_l,) from ``style``, or what ``style`` takes.
+            strength: see ``style``; for a Tensor it is in there already.
+            paper: "white" (RGB) or "transparent" (RGBA).
+        """
+        if not isinstance(style, Tensor):
+            style = self.style(style, strength)
+        return _finish(self._run(self._draw, [content], style)[0], content, paper)
+
+    def contact_sheet(self, content: Content) -> list[tuple[str, Image.Image]]:
+        """The garment in every hand of the bank: (name, RGB sketch) in the bank's order."""
+        return [(name, self.draw(content, signature.style)) for name, signature in self.styles.items()]
+
+    def blend_row(self, content: Content, a: str | Path | Signature, b: str | Path | Signature,
+                  steps: int = 5) -> list[Image.Image]:
+        """One hand into another, from all a to all b: ``steps`` >= 2 RGB sketches."""
+        return [self.draw(content, [(a, 1 - t), (b, t)]) for t in np.linspace(0, 1, steps).tolist()]
+
+    def signature(self, drawings: Iterable[Photo], name: str, description: str = "") -> Signature:
+        """Measure a hand: whole-set statistics over drawings, one at a time.
+
+        Args:
+            drawings: as ``images.read_image`` takes them. One that is longer than 512 px is scaled down to that.
+            name, description: to show with the style.
+
+        Raises:
+            ImageError: a drawing that cannot be read.
+            ValueError: no drawing at all.
+        """
+        return self.model.signature((_drawing(d) for d in drawings), name, description)
+
+    def _signature(self, key: str | Path | Signature) -> Signature:
+        if not isinstance(key, Signature):
+            named = {name.casefold(): signature for name, signature in self.styles.items()}
+            if str(key).casefold() in named:
+                return named[str(key).casefold()]
+            if not Path(key).is_file():
+                raise ValueError(f"no style {str(key)!r}: give a signature file, or one of {', '.join(self.styles)}")
+            key = Signature.load(key)
+        self.model.check_style(key)
+        return key
+
+    def _run(self, work: Callable, *args: object) -> object:
+        return self._worker.submit(work, *args).result()
+
+    @torch.inference_mode()
+    def _encode(self, picture: np.ndarray) -> tuple[Tensor, ...]:
+        """(H, W, 3) uint8 -> the encoder's maps of the padded picture."""
+        x = to_tensor(np.pad(picture, _padding(picture), "reflect"))[None].to(self.device)
+        return tuple(self._network.encoder(x.contiguous(memory_format=torch.channels_last)))
+
+    @torch.inference_mode()
+    def _draw(self, contents: Sequence[Content], style: Tensor) -> list[Image.Image]:
+        """Contents of one shape -> their RGB sketches, padding cropped."""
+        levels = zip(*(content.features for content in contents), strict=True)
+        features = [maps[0] if len(maps) == 1 else torch.cat(maps) for maps in levels]
+        sketches = self._network.generator(features, style[None].to(self.device))
+        return [to_image(s[:, : c.size[1], : c.size[0]]) for s, c in zip(sketches, contents, strict=True)]
+
+
+def fit_and_cut(photo: Photo, size: int, *, cutout: bool = True,
+                on_missing: Literal["raise", "keep"] = "raise") -> tuple[Image.Image, np.ndarray | None]:
+    """A photograph at a sketch's size, and its garment's mask.
+
+    Args:
+        photo, size, cutout, on_missing: see ``SketchPipeline.prepare``.
+
+    Returns:
+        RGB image with ``size`` px on its long side; (H, W) float32 mask in [0, 1], or None where nothing was cut out.
+
+    Raises:
+        ImageError, NoGarment: see there.
+        ValueError: size out of range.
+    """
+    if not SIZES[0] <= size <= SIZES[1]:
+        raise ValueError(f"a sketch is {SIZES[0]} to {SIZES[1]} px on its long side, not {size}")
+    image, mask = read_image(photo), None
+    if cutout:
+        try:
+            mask = cut_out(np.asarray(_fit(image, MASK_SIDE) if max(image.size) > MASK_SIDE else image))
+        except NoGarment:
+            if on_missing == "raise":
+                raise
+    image = _fit(image, size)
+    if mask is not None:
+        mask = np.asarray(Image.fromarray(mask).resize(image.size, Image.Resampling.BILINEAR)).clip(0, 1)
+    return image, mask
+
+
+def on_white(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 and its (H, W) float32 mask in [0, 1] -> (H, W, 3) uint8, the background white."""
+    return np.uint8(255.5 - mask[..., None] * (255 - np.float32(photo)))
+
+
+def _fit(image: Image.Image, size: int) -> Image.Image:
+    """Scale to ``size`` px on the long side, at least 1 px on the other."""
+    scale = size / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _padding(picture: np.ndarray) -> list[tuple[int, int]]:
+    """For ``np.pad``, of an (H, W, 3) picture: right and below only, so the strokes' lattice starts at its corner."""
+    return [(0, max(SMALLEST, -(-side // MULTIPLE) * MULTIPLE) - side) for side in picture.shape[:2]] + [(0, 0)]
+
+
+def _drawing(drawing: Photo) -> Tensor:
+    """A designer's drawing -> (3, H', W') in [-1, 1], at most 512 px and on white paper padded."""
+    image = read_image(drawing)
+    picture = np.asarray(_fit(image, DRAWING_SIDE) if max(image.size) > DRAWING_SIDE else image)
+    return to_tensor(np.pad(picture, _padding(picture), constant_values=255))
+
+
+def _batches(contents: Sequence[Content]) -> list[list[int]]:
+    """Indices of contents of one padded shape, at most ``BATCH_PIXELS`` together."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for i, content in enumerate(contents):
+        by_shape.setdefault(tuple(content.features[0].shape[2:]), []).append(i)
+    batches = []
+    for shape, indices in by_shape.items():
+        count = max(1, BATCH_PIXELS // math.prod(shape))
+        batches += [indices[start : start + count] for start in range(0, len(indices), count)]
+    return batches
+
+
+def _ink_area(mask: np.ndarray) -> np.ndarray:
+    """Where ink may lie: to 4 px (at 512 px) outside the mask, for the silhouette's line, fading to none at 8 px.
+
+    mask (H, W) float32 in [0, 1] -> (H, W) float32 in [0, 1].
+    """
+    outside = cv2.distanceTransform(np.uint8(mask <= 0.5), cv2.DIST_L2, 5) * (512 / max(mask.shape))
+    return np.clip((8 - outside) / 4, 0, 1)
+
+
+def _finish(sketch: Image.Image, content: Content, paper: Paper) -> Image.Image:
+    """Clean the paper around the garment; where asked, make it transparent."""
+    levels = np.asarray(sketch)
+    if content.ink is not None:
+        levels = on_white(levels, content.ink)
+    if paper == "white":
+        return Image.fromarray(levels)
+    if paper != "transparent":
+        raise ValueError(f"paper is 'white' or 'transparent', not {paper!r}")
+    # the least alpha, and the colour that laid on white with it gives the sketch again
+    alpha = 255 - levels.min(2, keepdims=True).astype(np.float32)
+    colour = 255 - (255 - levels) * (255 / np.maximum(alpha, 1))
+    return Image.fromarray(np.uint8(np.concatenate([colour.clip(0, 255) + 0.5, alpha], 2)))
