@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -239,7 +240,7 @@ class Stage:
     def __iter__(self):
         while self.step < self.steps:
             warm = min(1.0, (self.step + 1) / 50)
-            rate = self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * self.step / self.steps)))
+            rate = self.rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * self.step / self.steps)))
             for o in self.optimisers.values():
                 o.param_groups[0]["lr"] = rate
             yield self.step

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 
 class ConvBlock(nn.Sequential):
@@ -14,8 +15,18 @@ class ConvBlock(nn.Sequential):
         """In place, in eval mode only: conv + BatchNorm become one conv with the same output."""
         for i, layer in enumerate(self):
             if isinstance(layer, nn.BatchNorm2d):
-                self[i - 1] = fuse_conv_bn_eval(self[i - 1], layer)
+                self[i - 1] = fuse_conv_bn_eval(_plain(self[i - 1]), layer)
                 self[i] = nn.Identity()
+
+
+def _plain(layer: nn.Conv2d) -> nn.Conv2d:
+    """Without spectral norm, same output. A copied model shares its parametrized class, so nothing is removed in place."""
+    if not is_parametrized(layer):
+        return layer
+    plain = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
+                      groups=layer.groups, bias=layer.bias is not None, padding_mode=layer.padding_mode)
+    plain.load_state_dict({"weight": layer.weight} | ({} if layer.bias is None else {"bias": layer.bias}))
+    return plain.eval()
 
 
 def conv(c_in: int, c_out: int, kernel: int = 3, *, spectral: bool = False, bias: bool = True, groups: int = 1,

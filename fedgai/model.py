@@ -96,7 +96,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         """The encoder's maps -> what the Discriminator judges, (B, C_l, C_l) each."""
         return [gram_matrix(f) for f in features]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def signature(self, sketches: Sequence[Tensor], name: str = "", description: str = "") -> Signature:
         """Whole-set statistics of sketches (any iterable of (3, H, W) or (B, 3, H, W) in [-1, 1], H, W divisible by 8)."""
         statistics = StreamingStatistics()

@@ -126,7 +126,7 @@ def style_distance(a: Tensor, b: Tensor, channels: Sequence[int]) -> Tensor:
     return (sum(level.sum(-1) / c for level, c in zip(levels, channels, strict=True)) / len(channels)).sqrt()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a signature is itself: it can be the key of a blend's weights
 class Signature:
     """A designer's style, as it crosses the wire and lies in the style bank.
 

@@ -1,0 +1,203 @@
+"""The command line: ``python -m fedgai sketch | styles | signature | train | evaluate | info | pairs``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from huggingface_hub import logging
+from PIL import Image
+from torch import nn
+from tqdm import tqdm
+
+from fedgai.atelier import ATELIERS, draw
+from fedgai.images import find_images
+from fedgai.model import PRESETS, WEIGHTS, FedGAI
+from fedgai.pipeline import SketchPipeline, fit_and_cut, on_white
+
+
+def sketch(photo: str, style: Sequence[str], out: Path, size: int, cutout: bool, model: str | Path) -> None:
+    """Draw one photograph and write the sketch."""
+    pipe = SketchPipeline.from_pretrained(model)
+    drawn = pipe(photo, [_weighted(text) for text in style], size=size, cutout=cutout).images[0]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    drawn.save(out)
+
+
+def _weighted(text: str) -> tuple[str, float]:
+    """``NAME=WEIGHT``, or a name or a path alone, which weighs 1. Names and paths may hold an equals sign."""
+    name, _, weight = text.rpartition("=")
+    try:
+        return (text, 1.0) if not name or Path(text).is_file() else (name, float(weight))
+    except ValueError:
+        return text, 1.0
+
+
+def styles(model: str | Path, as_json: bool) -> None:
+    """List the style bank."""
+    pipe = SketchPipeline.from_pretrained(model)
+    bank = [{"name": name, "description": s.description} for name, s in pipe.styles.items()]
+    print(json.dumps(bank) if as_json else "\n".join(f"{s['name']:<12} {s['description']}" for s in bank))
+
+
+def signature(drawings: Path, out: Path, name: str | None, description: str, model: str | Path) -> None:
+    """Measure a folder of drawings and write its signature."""
+    pipe, files = SketchPipeline.from_pretrained(model), find_images(drawings)
+    measured = pipe.signature(tqdm(files, "measuring", unit="drawing", disable=None), name or drawings.resolve().name,
+                              description)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    measured.save(out)
+    print(f"{out}: {measured.style.numel()} numbers from {measured.sketches} drawings")
+
+
+def info(preset: str, as_json: bool) -> None:
+    """Count a preset's parameters."""
+    model = FedGAI(preset)
+    parts = {"encoder": model.encoder, "generator": model.generator, "discriminator": model.discriminator}
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    counts["shared"] = shared_count(model.discriminator)
+    facts = {"preset": preset, "parameters": counts, "signature": 2 * sum(model.preset.channels)}
+    print(json.dumps(facts) if as_json else "\n".join(f"{name:<14} {n:>12,}" for name, n in counts.items()))
+
+
+def shared_count(discriminator: nn.Module) -> int:
+    """How many numbers a designer uploads in a round: weights and biases of every layer that is no BatchNorm.
+
+    Spectral norm's vectors stay at home like BatchNorm: they are a power iteration's memory of one's own weights, have
+    no sign (the mean of u and -u is nothing), and follow from the aggregated weights after a few steps.
+    """
+    layers = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return sum(value.numel() for layer in layers for value in (layer.weight, layer.bias) if value is not None)
+
+
+def pairs(photos: Path, style: str, out: Path, size: int, limit: int | None) -> None:
+    """Make a designer's folder: every garment that can be cut out, on white, and an atelier's drawing of it."""
+    hands = {name.casefold(): hand for name, hand in ATELIERS.items()}
+    if style.casefold() not in hands:
+        raise ValueError(f"no atelier {style!r}: there are {', '.join(ATELIERS)}")
+    files, skipped, sheet = find_images(photos), [], []
+    for folder in ("photos", "sketches"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    for number, file in enumerate(tqdm(files[:limit], "drawing", unit="pair", disable=None)):
+        try:
+            image, mask = fit_and_cut(file, size)
+        except ValueError as error:  # ImageError or NoGarment
+            skipped.append(f"skipped {file}: {error}")
+            continue
+        photo = on_white(np.asarray(image), mask)
+        pair = [Image.fromarray(photo), Image.fromarray(draw(photo, hands[style.casefold()], mask=mask))]
+        stem = f"{number:04d}_{file.stem}"  # two folders may hold files of one name
+        pair[0].save(out / "photos" / f"{stem}.jpg", quality=95)
+        pair[1].save(out / "sketches" / f"{stem}.png")
+        if len(sheet) < 24:
+            sheet += [side.resize((192 * side.width // size, 192 * side.height // size)) for side in pair]
+    print(f"{len(files[:limit]) - len(skipped)} pairs in {out}", *skipped, sep="\n")
+    if not sheet:
+        raise ValueError(f"no garment could be cut out of any picture in {photos}")
+    _contact(sheet).save(out / "contact.jpg", quality=90)
+
+
+def _contact(cells: list[Image.Image]) -> Image.Image:
+    """Pictures of at most 192 x 192 px -> a sheet of eight columns."""
+    page = Image.new("RGB", (8 * 200, -(-len(cells) // 8) * 200), "white")
+    for i, cell in enumerate(cells):
+        page.paste(cell, (i % 8 * 200 + (200 - cell.width) // 2, i // 8 * 200 + (200 - cell.height) // 2))
+    return page
+
+
+def train(**options: object) -> None:
+    """One designer's GAN, at home."""
+    from fedgai.train import train  # no other command needs the trainer and what it imports
+
+    train(**options)
+
+
+def evaluate(data: Path, model: str | Path, as_json: bool) -> None:
+    """Metrics of a model on a designer's folder."""
+    from fedgai.metrics import evaluate  # as above
+
+    metrics = evaluate(data, model)
+    print(json.dumps(metrics) if as_json else "\n".join(f"{name:<24} {value}" for name, value in metrics.items()))
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    top = Parser(prog="python -m fedgai", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    model = Parser(add_help=False)
+    model.add_argument("--model", default=WEIGHTS, metavar="DIR_OR_REPO", help="checkpoint folder or Hub repository")
+    printed = Parser(add_help=False)
+    printed.add_argument("--json", action="store_true", dest="as_json")
+
+    c = commands.add_parser("sketch", parents=[model], help="one sketch of a photograph")
+    c.add_argument("photo")
+    c.add_argument("--style", action="append", required=True, metavar="NAME=WEIGHT",
+                   help="a name of `fedgai styles` or a signature file; again for each style of the blend")
+    c.add_argument("--size", type=int, default=512, help="long side, 64 to 1024 px")
+    c.add_argument("--no-cutout", action="store_false", dest="cutout", help="draw the background too")
+    c.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    c.set_defaults(run=sketch)
+
+    c = commands.add_parser("styles", parents=[model, printed], help="the style bank")
+    c.set_defaults(run=styles)
+
+    c = commands.add_parser("signature", parents=[model], help="a style signature of a folder of drawings")
+    c.add_argument("drawings", type=Path, metavar="SKETCHES_DIR")
+    c.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    c.add_argument("--name", help="to show; the folder's name if left out")
+    c.add_argument("--description", default="", help="one line about the hand")
+    c.set_defaults(run=signature)
+
+    c = commands.add_parser("train", argument_default=argparse.SUPPRESS, help="one designer's GAN, at home")
+    c.add_argument("data_dir", type=Path, metavar="DATA_DIR", help="photos/ and sketches/ with equal stems")
+    c.add_argument("--out", type=Path, required=True, metavar="DIR")
+    c.add_argument("--preset", choices=PRESETS)
+    c.add_argument("--epochs", type=int)
+    c.add_argument("--resume", action="store_true", help="go on where an earlier run in --out stopped")
+    c.add_argument("--seed", type=int)
+    c.set_defaults(run=train)
+
+    c = commands.add_parser("evaluate", parents=[model, printed], help="metrics")
+    c.add_argument("--data", type=Path, required=True, metavar="DATA_DIR")
+    c.set_defaults(run=evaluate)
+
+    c = commands.add_parser("info", parents=[printed], help="how large the networks are, and what is shared")
+    c.add_argument("--preset", choices=PRESETS, default="edge")
+    c.set_defaults(run=info)
+
+    c = commands.add_parser("pairs", help="a designer's folder of pairs in an atelier's hand")
+    c.add_argument("photos", type=Path, metavar="PHOTOS_DIR")
+    c.add_argument("--style", required=True, metavar="NAME", help=", ".join(ATELIERS))
+    c.add_argument("--out", type=Path, required=True, metavar="DIR")
+    c.add_argument("--size", type=int, default=512, help="long side, px")
+    c.add_argument("--limit", type=int, help="look at no more photographs than this")
+    c.set_defaults(run=pairs)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0, or 2 where an input was refused, with one line on standard error."""
+    options = vars(parser().parse_args(argv))
+    run, command = options.pop("run"), options.pop("command")
+    logging.set_verbosity_error()  # its retries would be lines of their own before ours
+    try:
+        run(**options)
+    except (ValueError, OSError) as error:
+        print(f"fedgai {command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

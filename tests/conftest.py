@@ -1,0 +1,70 @@
+"""What many tests need: a small untrained model on disk, and a garment photograph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFilter
+
+from fedgai.model import FedGAI
+from fedgai.style import Signature
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint folder of the edge preset: seeded random weights that draw something, three styles in the bank."""
+    torch.manual_seed(24)
+    model = FedGAI("edge")
+    hands = [[(torch.randn(c), torch.rand(c) + 0.5) for c in model.preset.channels] for _ in range(3)]
+    styles = [torch.cat([s for level in hand for s in level]) for hand in hands]
+    for module in model.modules():  # one pass sets the running statistics, else untrained maps fade away level by level
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    maps = model.encoder.train()(torch.rand(3, 3, 64, 64) * 2 - 1)
+    model.generator.train()(maps, torch.stack(styles))
+    model.eval()
+    names = {"Ada Line": "thin and even", "Bruno Hatch": "hatched in the dark", "Coco Blot": "broad and wet"}
+    for style, (name, description) in zip(styles, names.items(), strict=True):
+        model.add_style(Signature(style, model.encoder_sha256, name, description, 24))
+    model.info = {"round": 3}
+    folder = tmp_path_factory.mktemp("model")
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def signature_file(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A signature of ``tiny_model_dir``'s encoder that is not in its bank."""
+    model = FedGAI.load(tiny_model_dir)
+    torch.manual_seed(1)
+    file = tmp_path_factory.mktemp("signature") / "guest=1.safetensors"
+    signature: Signature = model.signature(torch.rand(1, 3, 24, 24) - 0.5, "Guest", "visiting")
+    signature.save(file)
+    return file
+
+
+def draw_garment(width: int = 384, height: int = 480) -> Image.Image:
+    """A blue T-shirt with folds, shaded from the left, on wood."""
+    rng = np.random.default_rng(24)
+    y, x = np.mgrid[0:height, 0:width] / np.array([height, width])[:, None, None]
+    rings = 12 * np.sin(40 * x + 3 * np.sin(5 * y)) + rng.normal(0, 3, (height, width))
+    wood = np.stack([172 + rings, 128 + rings, 84 + rings], -1)
+    folds = 1 - 0.5 * x + 0.06 * np.sin(30 * x + 8 * y) + 0.1 * np.sin(9 * y - 4 * x)
+    cloth = np.stack([40 * folds, 70 * folds, 150 * folds], -1)
+    outline = [(0.3, 0.15), (0.42, 0.2), (0.58, 0.2), (0.7, 0.15), (0.93, 0.33), (0.82, 0.45), (0.71, 0.38),
+               (0.72, 0.88), (0.28, 0.88), (0.29, 0.38), (0.18, 0.45), (0.07, 0.33)]
+    mask = Image.new("L", (width, height))
+    ImageDraw.Draw(mask).polygon([(a * width, b * height) for a, b in outline], 255)
+    alpha = np.asarray(mask.filter(ImageFilter.GaussianBlur(1)))[..., None] / 255
+    return Image.fromarray(np.uint8(np.clip(wood * (1 - alpha) + cloth * alpha, 0, 255)))
+
+
+@pytest.fixture(scope="session")
+def garment_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A photograph of a garment, 384 x 480 px, as a JPEG."""
+    file = tmp_path_factory.mktemp("photo") / "shirt.jpg"
+    draw_garment().save(file, quality=92)
+    return file

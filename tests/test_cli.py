@@ -1,0 +1,160 @@
+"""The commands of ``python -m fedgai``, as DESIGN names them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_garment
+from PIL import Image
+
+from fedgai.__main__ import main
+from fedgai.style import Signature
+
+
+def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
+    """Run a command that must be refused: exit status 2 and one line on standard error, which is returned."""
+    try:
+        status = main([str(a) for a in arguments])
+    except SystemExit as stop:  # argparse's own
+        status = stop.code
+    said = capsys.readouterr()
+    assert status == 2 and said.err.count("\n") == 1, said.err
+    return said.err
+
+
+def test_sketch(tiny_model_dir: Path, garment_photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "sketch.png"
+    assert main(["sketch", str(garment_photo), "--style", "ada line=0.3", "--style", "Coco Blot=2", "--size", "96",
+                 "--model", str(tiny_model_dir), "--out", str(out)]) == 0
+    assert Image.open(out).size == (77, 96)
+
+
+def test_sketch_of_a_text_file_is_refused_in_one_line(tiny_model_dir: Path, tmp_path: Path) -> None:
+    text = tmp_path / "skirt.png"
+    text.write_text("a skirt, pleated")
+    command = [sys.executable, "-m", "fedgai", "sketch", text, "--style", "Ada Line", "--model", tiny_model_dir]
+    done = subprocess.run([*command, "--out", tmp_path / "s.png"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "not a picture" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_sketch_with_a_signature_file_whose_path_has_an_equals_sign(tiny_model_dir: Path, garment_photo: Path,
+                                                                    signature_file: Path, tmp_path: Path) -> None:
+    assert "=" in signature_file.name
+    drawn = []
+    for styles in ([signature_file], [f"{signature_file}=0.5"], [f"{signature_file}=1", "Ada Line=1"]):
+        out = tmp_path / "s.png"
+        style = [f"--style={s}" for s in styles]
+        assert main(["sketch", str(garment_photo), *style, "--size", "64", "--no-cutout", "--out", str(out),
+                     "--model", str(tiny_model_dir)]) == 0
+        drawn.append(np.asarray(Image.open(out)))
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
+
+
+def test_sketch_refusals(capsys: pytest.CaptureFixture, tiny_model_dir: Path, garment_photo: Path,
+                         tmp_path: Path) -> None:
+    flat = tmp_path / "flat.png"
+    Image.new("RGB", (60, 60), "grey").save(flat)
+    out = tmp_path / "out.png"
+
+    def sketch(photo: Path, style: str, *more: object) -> str:
+        return refused(capsys, "sketch", photo, "--style", style, "--model", tiny_model_dir, "--out", out, *more)
+
+    assert "No such file" in sketch(tmp_path / "none.jpg", "Ada Line")
+    assert "No garment" in sketch(flat, "Ada Line")
+    assert "one of Ada Line, Bruno Hatch, Coco Blot" in sketch(garment_photo, "Nobody=1")
+    assert "Ada Line=much" in sketch(garment_photo, "Ada Line=much")
+    assert "not negative" in sketch(garment_photo, "Ada Line=-1")
+    assert "64 to 1024 px" in sketch(garment_photo, "Ada Line", "--size", 2000)
+    assert "--size" in sketch(garment_photo, "Ada Line", "--size", "big")
+    assert not out.exists()
+    assert "unknown file extension" in sketch(garment_photo, "Ada Line", "--out", tmp_path / "out.xyz")
+    assert "checkpoint" in sketch(garment_photo, "Ada Line", "--model", tmp_path)
+    assert "--style" in refused(capsys, "sketch", garment_photo, "--out", out)
+    assert "invalid choice" in refused(capsys, "paint")
+    assert "required" in refused(capsys)
+
+
+def test_styles(capsys: pytest.CaptureFixture, tiny_model_dir: Path) -> None:
+    assert main(["styles", "--json", "--model", str(tiny_model_dir)]) == 0
+    bank = json.loads(capsys.readouterr().out)
+    assert bank[1] == {"name": "Bruno Hatch", "description": "hatched in the dark"}
+    assert main(["styles", "--model", str(tiny_model_dir)]) == 0
+    assert "Coco Blot" in capsys.readouterr().out
+
+
+def test_signature(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path) -> None:
+    drawings = tmp_path / "Dee"
+    drawings.mkdir()
+    assert "no pictures" in refused(capsys, "signature", drawings, "--out", tmp_path / "x", "--model", tiny_model_dir)
+    for i, side in enumerate((40, 61)):
+        draw_garment(side, 48).save(drawings / f"{i}.png")
+    out = tmp_path / "hands" / "dee.safetensors"
+    options = ["--out", str(out), "--model", str(tiny_model_dir)]
+    assert main(["signature", str(drawings), *options]) == 0
+    assert (Signature.load(out).name, Signature.load(out).sketches) == ("Dee", 2)
+    assert main(["signature", str(drawings), *options, "--name", "D.", "--description", "in pencil"]) == 0
+    assert (Signature.load(out).name, Signature.load(out).description) == ("D.", "in pencil")
+    (drawings / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert "JPEG or PNG" in refused(capsys, "signature", drawings, *options)
+
+
+def test_info(capsys: pytest.CaptureFixture) -> None:
+    assert main(["info", "--json"]) == 0
+    edge = json.loads(capsys.readouterr().out)["parameters"]
+    assert edge["shared"] == 64 * 32 * 9 + 32 + 32 * 16 * 9 + 16 + 16 * 16 + 1 < edge["discriminator"]
+    assert main(["info", "--preset", "vgg16", "--json"]) == 0
+    paper = json.loads(capsys.readouterr().out)["parameters"]
+    assert (paper["generator"], paper["discriminator"]) == (3_550_086, 370_241)  # 3.55 M and 0.37 M in the paper
+    assert paper["shared"] == 256 * 128 * 9 + 128 + 128 * 64 * 9 + 64 + 64 * 16 + 1
+    assert main(["info"]) == 0 and "shared" in capsys.readouterr().out
+
+
+def test_pairs(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    (photos / "more").mkdir(parents=True)
+    draw_garment().save(photos / "shirt.jpg")
+    draw_garment(300, 300).save(photos / "more" / "shirt.jpg")
+    Image.new("RGB", (60, 60), "grey").save(photos / "wall.png")
+    (photos / "zero.png").touch()
+    arguments = ["pairs", str(photos), "--style", "aiko", "--out", str(out), "--size", "128"]
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("2 pairs") and "wall.png" in said and "zero.png" in said
+    stems = sorted(f.stem for f in (out / "photos").iterdir())
+    assert len(stems) == 2 and stems == sorted(f.stem for f in (out / "sketches").iterdir())
+    for folder in ("photos", "sketches"):
+        sizes = {Image.open(f).size for f in (out / folder).iterdir()}
+        assert sizes == {(102, 128), (128, 128)}
+    assert Image.open(out / "contact.jpg").width > 0
+    assert main([*arguments, "--limit", "1", "--out", str(tmp_path / "one")]) == 0
+    assert capsys.readouterr().out.startswith("1 pairs")
+    assert "there are Aiko" in refused(capsys, "pairs", photos, "--style", "Zeno", "--out", out)
+    assert "no pictures" in refused(capsys, "pairs", tmp_path / "none", "--style", "Aiko", "--out", out)
+    (photos / "shirt.jpg").unlink()
+    (photos / "more" / "shirt.jpg").unlink()
+    main([*arguments[:4], "--out", str(tmp_path / "empty")])
+    assert "no garment could be cut out" in capsys.readouterr().err
+
+
+def test_train_and_evaluate_pass_on_what_was_given(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
+                                                   tmp_path: Path) -> None:
+    calls: list[tuple] = []
+    monkeypatch.setattr("fedgai.train.train", lambda **options: calls.append(options))
+    monkeypatch.setattr("fedgai.metrics.evaluate", lambda *arguments: calls.append(arguments) or {"pairs": 3})
+    assert main(["train", "pairs", "--out", "run"]) == 0
+    options = ["--preset", "vgg16", "--epochs", "2", "--seed", "5", "--resume"]
+    assert main(["train", "pairs", "--out", "run", *options]) == 0
+    assert main(["evaluate", "--data", "pairs", "--model", "run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"pairs": 3}
+    paths = {"data_dir": Path("pairs"), "out": Path("run")}
+    given = {"preset": "vgg16", "epochs": 2, "seed": 5, "resume": True}
+    assert calls == [paths, {**paths, **given}, (Path("pairs"), "run")]
+    monkeypatch.undo()
+    assert refused(capsys, "train", tmp_path, "--out", tmp_path / "run").startswith("fedgai train: ")
+    assert refused(capsys, "evaluate", "--data", tmp_path, "--model", tmp_path).startswith("fedgai evaluate: ")

@@ -1,0 +1,342 @@
+"""A designer's folder is checked, and their GAN trained on it: repeatable, resumable, and safe from a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from safetensors.torch import load_file
+from torch import nn
+
+from fedgai import train as train_module
+from fedgai.model import FedGAI
+from fedgai.pairs import PairFolder, PairsError, check
+from fedgai.train import LOG_FILE, STATE_FILE, LocalTrainer, StepReport, TrainConfig, TrainError, train
+
+SMALL = TrainConfig(size=64, decorr_rows=4, save_every=1000)
+
+
+def draw_pairs(folder: Path, count: int = 5, side: int = 64) -> Path:
+    """Plain garments, photographed on white and drawn with hatching."""
+    rng = np.random.default_rng(24)
+    for name in ("photos", "sketches"):
+        (folder / name).mkdir(parents=True)
+    for i in range(count):
+        box = (*rng.integers(6, 20, 2), *rng.integers(44, 58, 2))
+        box = tuple(int(edge * side / 64) for edge in box)
+        photo, sketch = Image.new("RGB", (side, side), "white"), Image.new("RGB", (side, side), "white")
+        ImageDraw.Draw(photo).rectangle(box, fill=tuple(int(c) for c in rng.integers(20, 200, 3)))
+        pen = ImageDraw.Draw(sketch)
+        pen.rectangle(box, outline="black")
+        for x in range(box[0], box[2], 5):
+            pen.line((x, box[1], x, box[3]), fill="black")
+        photo.save(folder / "photos" / f"garment{i}.png")
+        sketch.save(folder / "sketches" / f"garment{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_pairs(tmp_path_factory.mktemp("designer") / "Ada")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(str(folder / "model.safetensors"))
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(v, b[k]) for k, v in a.items())
+
+
+def run(data: Path, out: Path, **options: object) -> FedGAI:
+    options = {"config": SMALL, "start": None, "epochs": 1, "progress": False} | options
+    return train(data, out, **options)
+
+
+# -- pairs -----------------------------------------------------------------------------------------------------------
+
+
+def test_pairs_come_as_squares_on_white_paper(tmp_path: Path) -> None:
+    folder = draw_pairs(tmp_path / "wide", count=1)
+    for name in ("photos", "sketches"):
+        Image.new("RGB", (200, 100), (0, 0, 255)).save(folder / name / "garment0.png")
+    pairs = PairFolder(folder, 64)
+    photo, sketch = pairs[0]
+    assert len(pairs) == 1
+    assert photo.shape == sketch.shape == (3, 64, 64) and photo.dtype == torch.float32
+    assert torch.equal(photo, sketch)
+    assert (photo[:, :16] == 1).all() and (photo[:, 48:] == 1).all()  # paper above and below
+    assert (photo[2, 16:48] == 1).all() and (photo[0, 16:48] == -1).all()  # blue between
+
+
+def test_every_bad_file_is_named_with_its_reason(tmp_path: Path) -> None:
+    folder = draw_pairs(tmp_path / "mess", count=8)
+    photos, sketches = folder / "photos", folder / "sketches"
+    (photos / "garment0.png").write_text("not a picture")
+    whole = (sketches / "garment1.png").read_bytes()
+    (sketches / "garment1.png").write_bytes(whole[: len(whole) // 2])
+    Image.new("RGB", (31, 200)).save(photos / "garment2.png")
+    (sketches / "garment3.png").unlink()
+    Image.new("RGB", (64, 64)).save(photos / "garment4.jpg")
+    (photos / "garment5.png").unlink()
+    (photos / "garment5.png").symlink_to(photos / "loop")
+    (photos / "loop").symlink_to(photos / "garment5.png")
+    (photos / "folder").mkdir()
+    (sketches / "garment6.png").unlink()
+    os.mkfifo(sketches / "garment6.png")  # opening it would wait for ever
+    (photos / ".DS_Store").write_text("litter")
+
+    report = check(folder)
+    assert [photo.stem for photo, _ in report.pairs] == ["garment7"]
+    reasons = {f"{path.parent.name}/{path.name}": reason for path, reason in report.bad}
+    for name, reason in {
+        "photos/garment0.png": "not a picture", "sketches/garment1.png": "cut short", "photos/garment2.png": "31 x 200",
+        "photos/garment3.png": "no partner", "photos/garment4.jpg": "several", "photos/garment4.png": "several",
+        "photos/garment5.png": "circle", "photos/loop": "no partner", "photos/folder": "a folder",
+        "sketches/garment6.png": "no regular file",
+    }.items():
+        assert reason in reasons.pop(name), name
+    assert not reasons
+
+    with pytest.raises(PairsError) as refusal:
+        PairFolder(folder, 64)
+    assert all(str(path) in str(refusal.value) for path, _ in report.bad)
+    assert len(PairFolder(folder, 64, skip_bad=True)) == 1
+
+
+def test_a_picture_that_is_too_large_is_bad(tmp_path: Path) -> None:
+    folder = draw_pairs(tmp_path / "huge", count=2)
+    Image.new("1", (30_000, 64)).save(folder / "photos" / "garment0.png")
+    ((_, reason),) = check(folder).bad
+    assert "30000" in reason.replace(",", "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read_is_bad(tmp_path: Path) -> None:
+    folder = draw_pairs(tmp_path / "locked", count=2)
+    (folder / "photos" / "garment0.png").chmod(0)
+    ((_, reason),) = check(folder).bad
+    assert "cannot be read" in reason
+
+
+def test_no_pair_or_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty" / "photos").mkdir(parents=True)
+    with pytest.raises(PairsError, match="sketches cannot be opened"):
+        check(tmp_path / "empty")
+    (tmp_path / "empty" / "sketches").mkdir()
+    with pytest.raises(PairsError, match="no pair"):
+        PairFolder(tmp_path / "empty", 64)
+
+
+def test_few_pairs_are_warned_of_and_other_proportions_noted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = draw_pairs(tmp_path / "few", count=2)
+    Image.new("RGB", (64, 80)).save(folder / "sketches" / "garment1.png")
+    report = PairFolder(folder, 64).report
+    assert "2 pairs" in caplog.text
+    assert [path.name for path, _ in report.notes] == ["garment1.png"] and "proportions" in report.notes[0][1]
+
+
+def test_a_garment_is_cut_out_where_there_is_one(tmp_path: Path) -> None:
+    folder = draw_pairs(tmp_path / "cut", count=2, side=96)
+    backdrop = Image.new("RGB", (96, 96), (120, 160, 120))
+    ImageDraw.Draw(backdrop).rectangle((25, 20, 70, 80), fill=(30, 30, 120))
+    backdrop.save(folder / "photos" / "garment0.png")
+    Image.new("RGB", (96, 96), (90, 90, 90)).save(folder / "photos" / "garment1.png")
+    pairs = PairFolder(folder, 96, cut_out=True)
+    cut, kept = pairs[0][0], pairs[1][0]
+    assert (cut[:, :8] > 0.98).all() and cut[0, 50, 48] < -0.7
+    assert (kept < 0).all()
+    assert [path.name for path, _ in pairs.report.notes] == ["garment1.png"]
+
+
+# -- training --------------------------------------------------------------------------------------------------------
+
+
+def test_training_leaves_a_checkpoint_that_draws_in_the_designers_hand(data: Path, tmp_path: Path) -> None:
+    reports: list[StepReport] = []
+    run(data, tmp_path / "out", on_step=reports.append, name="Ada Line")
+    model = FedGAI.load(tmp_path / "out")
+    assert list(model.styles) == ["Ada Line"] and model.styles["Ada Line"].sketches == 5
+    with torch.inference_mode():
+        sketch = model.generator(model.encoder(torch.zeros(1, 3, 32, 32)), model.styles["Ada Line"].style[None])
+    assert torch.isfinite(sketch).all()
+
+    assert model.info["training"]["semantic_loss"] == "paired"
+    assert model.info["training"] | {"steps": 5, "pairs": 5, "seed": 24} == model.info["training"]
+    assert [r.step for r in reports] == [1, 2, 3, 4, 5] and reports[-1].remaining == 0
+    lines = [json.loads(line) for line in (tmp_path / "out" / LOG_FILE).read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
+    assert {"hinge", "feddecorr", "adversarial", "gram", "cosine", "semantic_paired"} <= lines[0].keys()
+    assert lines[0]["feddecorr"] > 0
+    assert not list((tmp_path / "out").glob("*.new"))
+
+
+def test_both_networks_learn_and_the_encoder_does_not(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = FedGAI("edge")
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    LocalTrainer(model, PairFolder(data, 64), SMALL, tmp_path).step()
+    moved = {k.split(".")[0] for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+    assert moved == {"generator", "discriminator"}
+
+
+def test_at_the_papers_rate_the_drawing_comes_closer_to_the_sketch(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, pairs = FedGAI("edge"), PairFolder(data, 64)
+    for module in model.encoder.modules():  # features that differ from one another, as a trained encoder's do
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    model.encoder.train()
+    model.encoder(torch.stack([picture for pair in pairs for picture in pair]))
+    model.encoder.eval()
+    trainer = LocalTrainer(model, pairs, SMALL, tmp_path)
+    values = [trainer.step() for _ in range(40)]
+    for loss in ("semantic_paired", "gram", "hinge", "feddecorr"):
+        first, last = (np.mean([v[loss] for v in part]) for part in (values[:10], values[-10:]))
+        assert last < first, loss
+
+
+@pytest.mark.parametrize("preset", ["edge", "vgg16"])
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(preset: str, data: Path, tmp_path: Path) -> None:
+    drawn = []
+    for seed in (24, 24, 25):
+        torch.rand(3)  # the caller's random numbers do not matter
+        state = torch.get_rng_state()
+        model, _ = train_module._start(preset, seed, None)
+        trainer = LocalTrainer(model, PairFolder(data, 32), replace(SMALL, size=32, seed=seed), tmp_path)
+        trainer.save = lambda: None
+        trainer.run(3)
+        assert torch.equal(torch.get_rng_state(), state)  # nor do they change
+        drawn.append(model.state_dict())
+    assert same(drawn[0], drawn[1])
+    assert not same(drawn[0], drawn[2])
+
+
+class PowerCutError(Exception):
+    pass
+
+
+def interrupt_at(step: int):
+    def on_step(report: StepReport) -> None:
+        if report.step == step:
+            raise PowerCutError
+
+    return on_step
+
+
+def test_interrupted_and_resumed_is_the_same_as_uninterrupted(data: Path, tmp_path: Path, tiny_model_dir: Path) -> None:
+    config = replace(SMALL, batch=2, save_every=2)
+    for start in (None, tiny_model_dir):  # random weights, and trained ones, whose BatchNorm is frozen
+        whole, pieces = tmp_path / f"whole{start is None}", tmp_path / f"pieces{start is None}"
+        run(data, whole, config=config, epochs=3, start=start)
+        for step in (1, 3, 7):  # before the first saving, between two, in the last epoch
+            with pytest.raises(PowerCutError):
+                run(data, pieces, config=config, epochs=3, start=start, resume=True, on_step=interrupt_at(step))
+        run(data, pieces, config=config, epochs=3, start=start, resume=True)
+        assert same(weights(whole), weights(pieces))
+        assert same(load_file(str(whole / STATE_FILE)), load_file(str(pieces / STATE_FILE)))  # momentum, random numbers
+        assert (whole / LOG_FILE).read_text() == (pieces / LOG_FILE).read_text()  # no line twice
+        assert FedGAI.load(whole).styles.keys() == FedGAI.load(pieces).styles.keys()
+
+
+def test_a_finished_training_can_be_given_more_epochs(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "two", epochs=2)
+    run(data, tmp_path / "one", epochs=1)
+    run(data, tmp_path / "one", epochs=2, resume=True)
+    assert same(weights(tmp_path / "one"), weights(tmp_path / "two"))
+
+
+def test_a_killed_training_can_be_resumed(data: Path, tmp_path: Path) -> None:
+    program = (f"from fedgai.train import *; train({str(data)!r}, {str(tmp_path)!r}, epochs=100, start=None, "
+               "config=TrainConfig(size=32, decorr_rows=4, save_every=1), on_step=lambda r: print(r.step, flush=True))")
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               text=True, cwd=Path(__file__).parent.parent)
+    for line in process.stdout:
+        if int(line) >= 3:  # wherever in the fourth step or its saving
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    process.stdout.close()
+    FedGAI.load(tmp_path)
+    config = TrainConfig(size=32, decorr_rows=4, save_every=1)
+    reports: list[StepReport] = []
+    run(data, tmp_path, config=config, epochs=2, resume=True, on_step=reports.append)
+    assert reports[0].step >= 4 and reports[-1].step == 10
+
+
+def test_no_training_overwrites_another(data: Path, tmp_path: Path, tiny_model_dir: Path) -> None:
+    run(data, tmp_path / "out")
+    with pytest.raises(TrainError, match="already holds a model"):
+        run(data, tmp_path / "out")
+    with pytest.raises(TrainError, match="already holds a model"):
+        run(data, tiny_model_dir, resume=True)  # a checkpoint of someone else's, with nothing to resume
+
+
+def test_only_the_same_training_is_resumed(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "out")
+    other = draw_pairs(tmp_path / "Ada", count=4)
+    for changed, options in {"pairs": {"data_dir": other}, "seed": {"seed": 7}, "name": {"name": "Bea"},
+                             "lr": {"config": replace(SMALL, lr=1.0)}, "preset": {"preset": "vgg16"}}.items():
+        options = {"data_dir": data, "out": tmp_path / "out", "config": SMALL, "start": None} | options
+        with pytest.raises(TrainError, match=rf"trained otherwise: .*{changed} \("):
+            train(**options, epochs=1, resume=True, progress=False)
+
+
+def test_a_damaged_state_is_refused(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "out")
+    state = tmp_path / "out" / STATE_FILE
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(TrainError, match=STATE_FILE):
+        run(data, tmp_path / "out", resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainError, match=r"step \d+: .*not finite"):
+        run(data, tmp_path / "out", config=replace(SMALL, lr=1e30))
+    assert not (tmp_path / "out" / STATE_FILE).exists()
+
+
+def test_trained_weights_keep_their_batchnorm_statistics(data: Path, tmp_path: Path, tiny_model_dir: Path) -> None:
+    def statistics(model: FedGAI) -> list[torch.Tensor]:
+        return [m.running_mean.clone() for m in model.generator.modules() if isinstance(m, nn.BatchNorm2d)]
+
+    before = statistics(FedGAI.load(tiny_model_dir))
+    after = statistics(run(data, tmp_path / "from_trained", start=tiny_model_dir))
+    fresh = statistics(run(data, tmp_path / "fresh"))
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert not any((f == 0).all() for f in fresh)
+    assert len(FedGAI.load(tmp_path / "from_trained").styles) == 4  # the start's three, and the designer's own
+
+
+def test_a_small_cache_changes_the_time_and_not_the_weights(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "cached", epochs=2)
+    run(data, tmp_path / "recomputed", epochs=2, config=replace(SMALL, cache_mb=0))
+    assert same(weights(tmp_path / "cached"), weights(tmp_path / "recomputed"))
+
+
+def test_without_epochs_the_papers_iterations_are_trained(data: Path, tmp_path: Path) -> None:
+    trainer = LocalTrainer(FedGAI("edge"), PairFolder(data, 32), replace(SMALL, size=32), tmp_path)
+    assert trainer.steps == 7000
+
+
+def test_federation_can_train_a_few_steps_at_a_time(data: Path, tmp_path: Path) -> None:
+    trainer = LocalTrainer(FedGAI("edge"), PairFolder(data, 32), replace(SMALL, size=32, epochs=4), tmp_path)
+    for until in (3, 6):
+        trainer.run(until)
+        assert trainer.step_count == until and (tmp_path / STATE_FILE).exists()
+
+
+def test_a_single_pair_trains_without_feddecorr(tmp_path: Path) -> None:
+    data = draw_pairs(tmp_path / "one", count=1)
+    values: list[StepReport] = []
+    run(data, tmp_path / "out", on_step=values.append)
+    assert values[0].losses["feddecorr"] == 0
