@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import resource
@@ -54,6 +55,10 @@ class Result:
     parameters: int | None = None
     runs: int = 0
     skipped: str | None = None
+
+    @property
+    def pixels(self) -> int:
+        return self.batch * self.size**2
 
 
 class Drawing(nn.Module):
@@ -119,6 +124,25 @@ def peak_of(row: Result) -> float | None:
     return seconds
 
 
+def refuse_too_large(row: Result, done: Sequence[Result]) -> None:
+    """Skip a row that would not fit, judged by the network's own peak at fewer pixels: the machine may be shared."""
+    smaller = [r for r in done if r.name == row.name and r.peak_mb and r.pixels < row.pixels]
+    if smaller and not row.skipped:
+        nearest = max(smaller, key=lambda r: r.pixels)
+        need, free = nearest.peak_mb * row.pixels / nearest.pixels, available_mb()
+        if need > 0.9 * free:
+            row.skipped = f"needs about {need / 1024:.0f} GB, {free / 1024:.0f} GB are free"
+
+
+def available_mb() -> float:
+    """Memory that may be taken without swapping, MB; unlimited where the system does not say."""
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return math.inf
+
+
 @torch.inference_mode()
 def take_turns(networks: dict[str, nn.Module], x: Tensor, repeat: int, cold: set[str]) -> dict[str, list[float]]:
     """Seconds of every run. Each round gives each network one turn of at least ``TURN`` seconds and one run.
@@ -163,6 +187,8 @@ def measure(rows: list[Result], repeat: int, say: Callable[[str], None] = lambda
     for size, batch in dict.fromkeys((row.size, row.batch) for row in rows):
         say(f"{size} px, batch {batch}")
         group = [row for row in rows if (row.size, row.batch) == (size, batch)]
+        for row in group:
+            refuse_too_large(row, rows)
         first = {row.name: peak_of(row) for row in group if not row.skipped}
         turns = {name: networks[name] for name, seconds in first.items() if seconds is not None}
         cold = {name for name in turns if first[name] < SLOW}
@@ -188,7 +214,7 @@ def ratios(rows: Sequence[Result]) -> dict[str, float]:
 
 
 def machine() -> dict[str, object]:
-    """What the figures belong to; a ``load`` (one-minute average at the end) above ``cores`` says that others ran too."""
+    """What the figures belong to. A ``load`` (one-minute average, at the end) above ``cores``: others ran too."""
     model = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as lines:

@@ -2,7 +2,7 @@
 
     python -m benchmarks.page [--size 512] [--repeats 20] [--json]
 
-Starts a studio of its own on a free loopback port and drives a real Chromium. The page's floor: under 3 x the model's time.
+Starts a studio of its own on a free loopback port and drives a real Chromium. The floor: under 3 x the model's time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ MOVE = """([name, value]) => new Promise(resolve => {
     input.value = value;
     input.dispatchEvent(new Event('input', {bubbles: true}));
     const start = performance.now();
-    sketch.addEventListener('load', () => requestAnimationFrame(() => resolve(performance.now() - start)), {once: true});
+    const shown = () => requestAnimationFrame(() => resolve(performance.now() - start));
+    sketch.addEventListener('load', shown, {once: true});
     input.dispatchEvent(new Event('change', {bubbles: true}));
 })"""
 

@@ -1,4 +1,4 @@
-"""The README's picture: ``python docs/screenshot.py [--out docs/studio.png] [--query "style=..."] [--phone] [--dark]``."""
+"""The README's picture of the studio: ``python docs/screenshot.py [--query "style=..."] [--phone] [--dark]``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.studio_server import PATIENCE, StudioServer, chromium
+from tests.studio_server import PATIENCE, StudioServer, chromium  # noqa: E402
 
 
 def screenshot(out: Path, query: str = "", *, phone: bool = False, dark: bool = False, compare: int = 0) -> None:
@@ -18,7 +18,8 @@ def screenshot(out: Path, query: str = "", *, phone: bool = False, dark: bool = 
     size = {"width": 390, "height": 844} if phone else {"width": 1440, "height": 1080}
     try:
         with chromium() as browser:
-            context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light", device_scale_factor=2)
+            scheme = "dark" if dark else "light"
+            context = browser.new_context(viewport=size, color_scheme=scheme, device_scale_factor=2)
             context.set_default_timeout(1000 * PATIENCE)
             page = context.new_page()
             page.goto(f"{studio.url}?{query}")

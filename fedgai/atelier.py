@@ -75,7 +75,7 @@ ATELIERS: dict[str, Hand] = {
                   weight=2.4, contour=2.0, taper=1.0, omit=0.62, flow=4.0, wobble=0.5),
     "Celeste": Hand("Soft graphite: searching double strokes, folds rubbed in with the side of the pencil.", "graphite",
                     weight=1.5, contour=1.2, taper=0.6, omit=0.3, shade=0.7, wobble=0.8, double=0.8, soft=0.6, grain=0.45,
-                    opacity=0.92, color=(0.16, 0.16, 0.19)),
+                    opacity=0.86, color=(0.2, 0.2, 0.23)),
     "Dara": Hand("Pen and cross-hatching: shadows woven from crossed diagonals.",
                  weight=1.2, contour=1.5, taper=0.4, omit=0.45, hatch=0.72, cross=0.6, angle=45, period=5.5, wobble=0.25),
     "Emeka": Hand("Stippling: form built from ink dots under a crisp outline.",

@@ -71,7 +71,7 @@ class HouseConfig:
     named_drawings: int = 96
     encoder_steps: int = 600
     generator_steps: int = 3600
-    adversarial_steps: int = 1800
+    adversarial_steps: int = 1500
     batch: int = 8
     seed: int = 24
 
