@@ -79,6 +79,8 @@ class StyleHead(nn.Module):
 class Pen(nn.Module):
     """Lays the decoded drawing onto the page's stroke field: a convolution, then a small network at every pixel."""
 
+    PIXELS = 8192  # drawn at a time, so that the network's activations stay in the processor's cache
+
     def __init__(self, c: int, width: int) -> None:
         super().__init__()
         self.line = conv(c, width)
@@ -97,10 +99,22 @@ class Pen(nn.Module):
         Returns:
             logits, (B, 3, H, W).
         """
-        field = (field * grip[:, None, None]).permute(0, 3, 1, 2).to(y.dtype)  # (B, 10, H, W), channels_last
-        hidden = F.leaky_relu(self.line(y).add_(self.touch(field)), 0.1, inplace=True)
-        hidden = torch.addcmul(film[1].to(y.dtype), hidden, film[0].to(y.dtype))
-        return self.image(F.leaky_relu(self.hidden(hidden), 0.1, inplace=True))
+        line = self.line(y).permute(0, 2, 3, 1).flatten(1, 2)  # (B, HW, width)
+        field = field.flatten(1, 2).to(y.dtype)  # (B, HW, 10)
+        # grip, scale and shift go into the weights: those are smaller than a page
+        scale, shift = (f.flatten(1) for f in film)  # (B, width)
+        touch = self.touch.weight.flatten(1).t() * grip[:, :, None]  # (B, 10, width)
+        turn = self.hidden.weight.flatten(1).t()
+        weight = turn * scale[:, :, None]  # (B, width, width)
+        bias = (shift @ turn + self.hidden.bias)[:, None]  # (B, 1, width)
+        color = self.image.weight.flatten(1).expand(len(y), -1, -1)  # (B, 3, width)
+        pixels = line.shape[1] if torch.is_grad_enabled() else self.PIXELS
+        image = []
+        for part in (slice(start, start + pixels) for start in range(0, line.shape[1], pixels)):
+            hidden = F.leaky_relu(torch.baddbmm(line[:, part], field[:, part], touch), 0.1, inplace=True)
+            hidden = F.leaky_relu(torch.baddbmm(bias, hidden, weight), 0.1, inplace=True)  # (B, pixels, width)
+            image.append(torch.baddbmm(self.image.bias[:, None], color, hidden.transpose(1, 2)))  # (B, 3, pixels)
+        return torch.cat(image, 2).unflatten(2, y.shape[2:])
 
 
 class Generator(nn.Module):

@@ -65,7 +65,14 @@ def _tiles() -> tuple[Tensor, Tensor, Tensor]:
 
 def _lines(phase: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
     """Phase in periods -> a cosine, 1 on each line's middle and -1 between lines; and the rank of the nearest line."""
-    return torch.cos(2 * math.pi * phase), ranks[torch.remainder(phase.round().long(), len(ranks))]
+    line = phase.round().int().bitwise_and_(TILE - 1)  # remainder of a power of two
+    return torch.cos(2 * math.pi * phase), ranks.index_select(0, line.flatten()).view_as(phase)
+
+
+def _paper(tile: Tensor, row: int, column: int, height: int, width: int) -> Tensor:
+    """The page's (C, height, width) from (row, column) on, paved with ``tile`` (C, TILE, TILE)."""
+    tile = tile.roll((-row, -column), (1, 2))
+    return tile.repeat(1, -(-height // TILE), -(-width // TILE))[:, :height, :width]
 
 
 def stroke_field(code: Tensor, height: int, width: int, origin: Tensor | None = None) -> Tensor:
@@ -77,20 +84,25 @@ def stroke_field(code: Tensor, height: int, width: int, origin: Tensor | None = 
         origin: (B, 2) integer pixel (row, column) of the field's corner on the page; (0, 0) if None. A crop drawn with
             its origin is the crop of the page.
     Returns:
-        (B, height, width, 10) float32, channels as in ``CHANNELS``, all within about [-3, 3].
+        (B, height, width, 10) float32, channels as in ``CHANNELS``, all within about [-3, 3]. In memory
+            channel by channel: ten planes are written faster than one interleaved page.
     """
     batch, device = len(code), code.device
     noise, dots, ranks = (t.to(device) for t in _tiles())
+    corners = [(0, 0)] * batch if origin is None else origin.tolist()
+    grain = torch.stack([_paper(noise, *corner, height, width) for corner in corners], 1)  # (4, B, H, W)
     if origin is None:
         origin = torch.zeros(batch, 2, dtype=torch.long, device=device)
     y = origin[:, 0, None, None] + torch.arange(height, device=device)[:, None]  # (B, H, 1)
     x = origin[:, 1, None, None] + torch.arange(width, device=device)  # (B, 1, W)
-    grain = noise[:, y % TILE, x % TILE]  # (4, B, H, W)
     angle = torch.atan2(code[:, 1], code[:, 0])[:, None, None] / 2
     period = code[:, 2].exp().clamp(*PERIODS)[:, None, None]
     waver = 0.09 * grain[2]  # hand-drawn lines are not ruled
     phase = (x * torch.sin(angle) + y * torch.cos(angle)) / period + waver
     cross = (x * torch.sin(angle + CROSS_ANGLE) + y * torch.cos(angle + CROSS_ANGLE)) / period + waver
     spacing = TILE / 24 / period  # dots of the tile are TILE / 24 apart
-    dot = dots[:, torch.remainder((y * spacing).round().long(), TILE), torch.remainder((x * spacing).round().long(), TILE)]
-    return torch.stack([*_lines(phase, ranks), *_lines(cross, ranks), *dot, *grain], 3)
+    rows = torch.remainder((y * spacing).round().long(), TILE)  # (B, H, 1)
+    columns = torch.remainder((x * spacing).round().long(), TILE)  # (B, 1, W)
+    dot = dots.flatten(1)[:, (rows * TILE + columns).flatten()].unflatten(1, phase.shape)  # (2, B, H, W)
+    planes = torch.stack([*_lines(phase, ranks), *_lines(cross, ranks), *dot, *grain], 1)  # (B, 10, H, W)
+    return planes.permute(0, 2, 3, 1)

@@ -1,0 +1,30 @@
+# Every target sets up what it needs; a second run finds it done.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test bench lint
+
+demo: $(VENV)/.installed ## the studio, on http://127.0.0.1:7860
+	$(RUN) app.py --port 7860
+
+test: $(VENV)/.installed-dev ## all tests
+	$(RUN) -m pytest -q
+
+bench: $(VENV)/.installed ## time, memory and arithmetic beside known networks; about ten minutes
+	$(RUN) -m benchmarks.inference --json
+
+lint: $(VENV)/.installed-dev
+	$(RUN) -m ruff check .
+
+$(RUN):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(RUN)
+	$(RUN) -m pip install -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt requirements.txt | $(RUN)
+	$(RUN) -m pip install -r requirements-dev.txt
+	touch $(VENV)/.installed $@

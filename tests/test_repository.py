@@ -1,0 +1,130 @@
+"""What the documents and lists say about the code is still so."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import fedgai
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYERS = {"fedgai": set(), "federation": {"fedgai"}, "studio": {"fedgai"}, "app.py": {"studio", "federation", "fedgai"}}
+PROVIDED = {"fastapi", "uvicorn", "starlette"}  # by gradio, in the versions it was tested with
+OPTIONAL = {"open_clip"}  # imported where it is wanted, with an error that says what to install
+DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image"}
+TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".json"}
+
+
+def files(*tops: str, suffix: str = ".py") -> list[Path]:
+    found = []
+    for top in tops:
+        path = ROOT / top
+        found += sorted(path.rglob("*" + suffix)) if path.is_dir() else [path] * path.exists()
+    return [file for file in found if "__pycache__" not in file.parts]
+
+
+def imports(file: Path) -> set[str]:
+    """Top-level names that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module)
+    return {name.split(".")[0] for name in names}
+
+
+def pins(lines: list[str]) -> dict[str, str]:
+    """name -> version of every requirement; fails on one that is not pinned with ==."""
+    found = {}
+    for line in lines:
+        line = line.split("#")[0].strip()
+        if line and not line.startswith("-r"):
+            name, version = re.fullmatch(r"([\w.-]+)(?:\[[\w,]+\])?==([\w.]+)", line).groups()
+            found[name] = version
+    return found
+
+
+REQUIREMENTS = pins((ROOT / "requirements.txt").read_text().splitlines())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_only_point_down(layer):
+    layers = {name.removesuffix(".py") for name in LAYERS}
+    for file in files(layer):
+        upwards = imports(file) & layers - LAYERS[layer] - {layer.removesuffix(".py")}
+        assert not upwards, f"{file.relative_to(ROOT)} imports {upwards}"
+
+
+@pytest.mark.parametrize("top", ["fedgai", "federation"])
+def test_the_model_and_the_federation_know_no_gradio(top):
+    for file in files(top):
+        assert "gradio" not in imports(file), file
+        assert top == "federation" or "flwr" not in imports(file), file
+
+
+def test_every_import_is_required():
+    known = set(sys.stdlib_module_names) | set(LAYERS) | PROVIDED | OPTIONAL | {"cloth"}
+    for file in files("app.py", "fedgai", "studio", "federation", "examples"):
+        for name in imports(file) - known:
+            assert DISTRIBUTION.get(name, name) in REQUIREMENTS, f"{file.relative_to(ROOT)} imports {name}"
+
+
+def test_the_lists_of_requirements_agree():
+    extras = PROJECT["optional-dependencies"]
+    assert pins(PROJECT["dependencies"] + extras["studio"]) == REQUIREMENTS
+    assert pins(extras["clip"]).items() <= pins((ROOT / "requirements-dev.txt").read_text().splitlines()).items()
+    assert "--" not in (ROOT / "requirements.txt").read_text()  # no index, no registry: that is the machine's business
+
+
+def test_the_version_is_one():
+    assert PROJECT["version"] == fedgai.__version__
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_space_starts_what_requirements_name():
+    front = dict(line.split(": ", 1) for line in readme().split("---")[1].strip().splitlines() if ": " in line)
+    assert front["sdk"] == "gradio"
+    assert front["sdk_version"].strip('"') == REQUIREMENTS["gradio"]
+    assert (ROOT / front["app_file"]).exists()
+    assert front["license"] == PROJECT["license"].lower()
+    assert len(front["short_description"]) <= 60  # the Hub's limit
+
+
+def test_the_readme_lists_every_environment_variable():
+    read = r"(?:environ(?:\.get\(|\[)|getenv\()\s*[\"'](\w+)"  # setdefault writes: not for the reader to set
+    sources = files("app.py", "fedgai", "studio", "federation", "tests/studio_server.py")
+    used = {name for file in sources for name in re.findall(read, file.read_text(encoding="utf-8"))}
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", readme(), re.M)
+    listed = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    assert used == listed
+
+
+def test_the_readme_maps_every_file():
+    for file in files("app.py", "fedgai", "studio", "federation", "benchmarks", "docs"):
+        if file.name != "__init__.py":
+            assert f"`{file.name}`" in readme(), f"{file.relative_to(ROOT)} is not in the README's map"
+
+
+def test_what_the_readme_links_to_is_there():
+    for target in re.findall(r"\]\(([^)#:]+)\)", readme()):
+        assert (ROOT / target).exists(), target
+
+
+def test_no_absolute_path_of_some_machine():
+    machine = re.compile(r"(?<![\w.])/(?:work|home|Users|root)/")
+    tops = [top.name for top in ROOT.iterdir() if top.name[0] != "." and top.name not in ("runs", "checkpoints")]
+    for suffix in TEXT:
+        for file in files(*tops, suffix=suffix):
+            if file.suffix in TEXT and file != Path(__file__).resolve():
+                found = machine.search(file.read_text(encoding="utf-8"))
+                assert not found, f"{file.relative_to(ROOT)}: {found}"
