@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 from pathlib import Path
 
 import cv2
@@ -168,7 +169,9 @@ def main() -> None:
     figures = {"photographs": len(bench.contents)}
     for measure in (right_hand, unseen_hand, seams, texture, paper, blends):
         if not args.only or measure.__name__ in args.only:
-            figures |= measure(bench)
+            found = measure(bench)
+            tqdm.write(json.dumps(found, default=float), file=sys.stderr)  # so that a run cut short has not been for nothing
+            figures |= found
     if args.json:
         print(json.dumps(figures, indent=1, default=float))
     else:

@@ -24,7 +24,6 @@ def screenshot(out: Path, query: str = "", *, phone: bool = False, dark: bool = 
             page = context.new_page()
             page.goto(f"{studio.url}?{query}")
             page.wait_for_function("document.querySelector('#comparison img.sketch')?.naturalWidth > 0")
-            page.wait_for_load_state("networkidle")
             page.evaluate("document.fonts.ready")
             page.wait_for_timeout(1500)  # a link's blend is drawn
             page.locator("#comparison input").fill(str(compare))

@@ -1,6 +1,6 @@
-"""docs/sheet.png: eight garments in eight hands.
+"""docs/sheet.jpg: eight garments in eight hands.
 
-    python docs/sheet.py [--photos DIR] [--model DIR] [--out docs/sheet.png] [--size 384]
+    python docs/sheet.py [--photos DIR] [--model DIR] [--out docs/sheet.jpg] [--size 384]
 
 Without --photos it draws the garments of examples/.
 """
@@ -38,12 +38,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, default=ROOT / "examples")
     parser.add_argument("--model", default=str(WEIGHTS))
-    parser.add_argument("--out", type=Path, default=ROOT / "docs/sheet.png")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/sheet.jpg")
     parser.add_argument("--size", type=int, default=384)
     args = parser.parse_args()
     found = sorted(p for p in args.photos.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     photos = found[:: max(1, len(found) // 8)][:8]
-    sheet(SketchPipeline.from_pretrained(args.model), photos, args.size).save(args.out, optimize=True)
+    sheet(SketchPipeline.from_pretrained(args.model), photos, args.size).save(args.out, quality=90, subsampling=0)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import argparse
 import json
 import logging
 import math
+import multiprocessing
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -71,7 +72,7 @@ class HouseConfig:
     named_drawings: int = 96
     encoder_steps: int = 600
     generator_steps: int = 3600
-    adversarial_steps: int = 1500
+    adversarial_steps: int = 1900
     batch: int = 8
     seed: int = 24
 
@@ -137,7 +138,8 @@ def draw_all(photos: list[Path], work: Path, config: HouseConfig) -> None:
     """Stage 1: pages and drawings as arrays in ``work``; skipped where a former run finished it."""
     if (work / "drawings.json").exists():
         return
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    # spawned: a fork of a process whose torch has run threads may hang
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
         if not (work / "mask.npy").exists():
             jobs = [(str(p), config.views, config.seed + i) for i, p in enumerate(photos)]
             pages = [page for found in pool.map(_study_one, jobs, chunksize=8) for page in found]
@@ -376,6 +378,11 @@ def crispness_loss(drawn: Tensor, target: Tensor) -> Tensor:
     return (grey[0] - grey[1]).abs().mean()
 
 
+def chroma_loss(drawn: Tensor, target: Tensor) -> Tensor:
+    """L1 of the differences between neighbouring colour channels: ink that is black in the target has no coloured edge."""
+    return (drawn.diff(dim=1) - target.diff(dim=1)).abs().mean()
+
+
 def code_loss(read: Tensor, code: Tensor, known: Tensor) -> Tensor:
     """Squared error of the stroke code that the style head reads, where the hand has one. All (B, 3)."""
     return ((read - code).square() * known * torch.tensor([1.0, 1.0, 4.0])).sum(1).mean()
@@ -444,12 +451,13 @@ def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, c
         aim = torch.cat([image_statistics(real_maps), mixed])
         distance = style_distance(stats, aim, channels)
         pair = pair_loss(logits[:half], sketch)
-        crisp = crispness_loss(fake[:half], sketch)
+        crisp, chroma = crispness_loss(fake[:half], sketch), chroma_loss(fake[:half], sketch)
         read, _, _ = generator.style_head(bank[chosen])
         told = code_loss(read, data.codes[chosen], data.known[chosen])
-        loss = 4 * pair + gram + cosine + tie + 2 * distance.mean() + 4 * crisp + 0.05 * adversarial + 0.5 * told
+        loss = 4 * pair + gram + cosine + tie + 2 * distance.mean() + 4 * crisp + 6 * chroma + 0.05 * adversarial
+        loss = loss + 0.5 * told
         stage.update("generator", loss)
-        stage.report(pair=pair, gram=gram, cosine=cosine, semantic=tie, crisp=crisp, own=distance[:half].mean(),
+        stage.report(pair=pair, gram=gram, cosine=cosine, semantic=tie, crisp=crisp, chroma=chroma, own=distance[:half].mean(),
                      blend=distance[half:].mean(), code=told, d=d_loss, decorr=decorr, g=adversarial)
     model.eval()
 

@@ -1,0 +1,73 @@
+"""The shipped weights: what they are, and that they still draw as on the day they were made.
+
+    python -m tests.test_weights     records tests/golden.json anew, after new weights
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fedgai.atelier import ATELIERS
+from fedgai.metrics import mid_grey_share
+from fedgai.model import WEIGHTS
+from fedgai.pipeline import SketchPipeline
+from fedgai.style import style_distance
+
+GOLDEN = Path(__file__).with_name("golden.json")
+GARMENTS = ("denim_jacket", "trench_coat")
+
+
+@pytest.fixture(scope="module")
+def pipe() -> SketchPipeline:
+    return SketchPipeline.from_pretrained()
+
+
+def measure(pipe: SketchPipeline) -> dict[str, dict[str, float]]:
+    """Statistics of every atelier's drawing of two example garments at 256 px."""
+    found = {}
+    for garment in GARMENTS:
+        content = pipe.prepare(WEIGHTS.parent / "examples" / f"{garment}.jpg", 256)
+        for name, sketch in pipe.contact_sheet(content):
+            levels = np.asarray(sketch.convert("L"))
+            style = pipe.signature([sketch]).style
+            found[f"{garment}, {name}"] = {
+                "ink": float((levels < 128).mean()),
+                "lightness": float(levels.mean() / 255),
+                "mid_grey": mid_grey_share(levels),
+                "distance": float(style_distance(style, pipe.styles[name].style, pipe.model.preset.channels)),
+            }
+    return found
+
+
+def test_eight_ateliers_and_at_most_ten_megabytes(pipe):
+    assert list(pipe.styles) == list(ATELIERS)
+    assert [s.description for s in pipe.styles.values()] == [h.description for h in ATELIERS.values()]
+    assert sum(f.stat().st_size for f in WEIGHTS.iterdir()) < 10e6
+
+
+def test_the_checkpoint_says_how_it_came_about(pipe):
+    assert pipe.model.info["semantic_loss"] == "paired"
+    assert pipe.model.info["house"]["seed"] == 24
+    assert all(s.encoder == pipe.model.encoder_sha256 for s in pipe.styles.values())
+
+
+def test_they_draw_as_on_the_day_they_were_made(pipe):
+    golden = json.loads(GOLDEN.read_text())
+    for drawing, figures in measure(pipe).items():
+        assert figures == pytest.approx(golden[drawing], rel=0.03, abs=0.004), drawing
+
+
+def test_every_drawing_is_nearest_to_the_hand_it_was_asked_for(pipe):
+    bank = torch.stack([s.style for s in pipe.styles.values()])
+    for garment in GARMENTS:
+        content = pipe.prepare(WEIGHTS.parent / "examples" / f"{garment}.jpg", 256)
+        for i, (_, sketch) in enumerate(pipe.contact_sheet(content)):
+            style = pipe.signature([sketch]).style
+            assert int(style_distance(style, bank, pipe.model.preset.channels).argmin()) == i
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(json.dumps(measure(SketchPipeline.from_pretrained()), indent=1) + "\n")
