@@ -27,6 +27,7 @@ def screenshot(out: Path, query: str = "", *, phone: bool = False, dark: bool = 
             page.evaluate("document.fonts.ready")
             page.wait_for_timeout(1500)  # a link's blend is drawn
             page.locator("#comparison input").fill(str(compare))
+            page.evaluate("document.activeElement.blur(), scrollTo(0, 0)")
             page.mouse.move(0, 0)
             page.screenshot(path=out, type="png")
     finally:

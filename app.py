@@ -1,0 +1,102 @@
+"""The studio: a garment photograph becomes a fashion sketch in a blend of the designers' styles.
+
+    python app.py [--port 7860] [--host 127.0.0.1]
+
+| environment variable | meaning | default |
+|---|---|---|
+| `FEDGAI_WEIGHTS` | checkpoint to draw with: a folder, or a repository on the Hugging Face Hub | `weights/` |
+| `FEDGAI_CACHE_MB` | memory for photographs made ready to draw; one takes 31 MB at 512 px, 4 x that at 1,024 | 1024 |
+| `FEDGAI_KEEP_MINUTES` | how long uploaded photographs stay on the server's disk | 60 |
+| `SPACE_ID` | set by Hugging Face Spaces: the studio then listens on 0.0.0.0 | |
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported; so is the next
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import cv2
+import gradio as gr
+import torch
+import uvicorn
+from fastapi import FastAPI
+
+from fedgai.images import MAX_BYTES
+from fedgai.model import WEIGHTS, CheckpointError
+from fedgai.pipeline import SketchPipeline
+from studio.drawing import Studio
+from studio.page import build
+
+STUDIO = Path(__file__).resolve().parent / "studio"
+
+
+def create_app() -> FastAPI:
+    """The studio at /. Routes of the application's own, added before Gradio is mounted, come first.
+
+    Raises:
+        CheckpointError: there are no weights, or they do not fit.
+    """
+    pipeline = SketchPipeline.from_pretrained(os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS)
+    studio = Studio(pipeline, cache=int(os.environ.get("FEDGAI_CACHE_MB", "1024")) * 2**20)
+    demo = build(studio, keep=60 * int(os.environ.get("FEDGAI_KEEP_MINUTES", "60")))
+    script = f"<script>{(STUDIO / 'studio.js').read_text()}</script>"
+    app = FastAPI(title="FedGAI Studio", docs_url=None, redoc_url=None, openapi_url=None)
+    app = gr.mount_gradio_app(
+        app, demo, "/", theme=theme(), css_paths=STUDIO / "studio.css", head=script, footer_links=["api"],
+        run_history=False, ssr_mode=False, max_file_size=MAX_BYTES,
+    )  # fmt: skip
+    # launch() would say so. Gradio 6.31 does not, once mounted, and until then lets a caller name any file of the server
+    demo.has_launched = True
+    return app
+
+
+def theme() -> gr.themes.Base:
+    """Paper, ink and sanguine. Typefaces are Gradio's or the visitor's: the page asks no other server."""
+    sanguine = gr.themes.Color("#fbf1ee", "#f5ddd6", "#ebbcb0", "#de9483", "#cc6a56", "#a8402d", "#933525", "#7a2c1f",
+                               "#5f231a", "#471b15", "#2d110d")  # fmt: skip
+    stone = gr.themes.Color("#faf8f4", "#f3f0ea", "#e6e1d8", "#d3ccc0", "#aaa194", "#7b7367", "#5b544b", "#433e37",
+                            "#2c2925", "#1d1b18", "#141311")  # fmt: skip
+    # one of the few faces in Gradio 6.31 with all Latin letters (its Lora and Source Sans 3 lack most)
+    sans = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
+    return gr.themes.Base(
+        primary_hue=sanguine, secondary_hue=sanguine, neutral_hue=stone, radius_size=gr.themes.sizes.radius_none,
+        font=(sans, "system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"),
+    ).set(
+        body_background_fill="*neutral_50", body_background_fill_dark="*neutral_950", body_text_color="*neutral_900",
+        block_background_fill="transparent", block_background_fill_dark="transparent", block_border_width="0px",
+        block_shadow="none", block_padding="0px",
+    )  # fmt: skip
+
+
+def cores() -> int:
+    """Processors that this process may use: in a container torch and OpenCV see all of the machine's, and get slow."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(os.cpu_count() or 1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such limit
+        return os.cpu_count() or 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The FedGAI studio.")
+    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--host", default="0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1")
+    arguments = parser.parse_args()
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
+    cv2.setNumThreads(min(cv2.getNumThreads(), cores()))
+    try:
+        app = create_app()
+    except CheckpointError as error:
+        raise SystemExit(f"{error}\nSet FEDGAI_WEIGHTS to a checkpoint folder, or a repository on the Hub.") from error
+    print(f"FedGAI studio: http://{arguments.host}:{arguments.port}", flush=True)
+    # a page holds a connection for as long as it is open: do not wait for those at the end
+    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning", timeout_graceful_shutdown=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What ``app.py`` serves: the drawing behind the page, the page, and the endpoints for programs."""

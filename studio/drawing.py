@@ -1,0 +1,236 @@
+"""What is drawn and who draws it. Knows nothing of Gradio; what cannot be done is a ValueError with one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import random
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlencode
+
+from PIL import Image
+
+from fedgai.cutout import NoGarment
+from fedgai.images import ImageError
+from fedgai.pipeline import Content, SketchPipeline
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+SIZES = (256, 512, 768, 1024)  # px, long side, as the page offers them
+STRENGTHS, DETAILS = (0.0, 1.5), (0.05, 1.0)
+STEPS = 5  # of a blend row
+OPENING = ("trench_coat", {"Dara": 0.5, "Goro": 0.5})  # what the page opens with, where it has these
+NO_GARMENT = (
+    "No garment could be told from its background. Lay it flat on a plain surface of another colour, "
+    "all of it in the picture, or switch the cut-out off."
+)
+
+
+@dataclass(frozen=True)
+class Garment:
+    """A photograph and what to call it. ``name`` is that of an example, empty for a visitor's own photograph."""
+
+    photo: str | bytes
+    title: str = "Your garment"
+    alt: str = "Your photograph"
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """Names the photograph's bytes as they are now. Raises ImageError where they are gone."""
+        if isinstance(self.photo, bytes):
+            return hashlib.sha256(self.photo).hexdigest()
+        try:
+            stat = os.stat(self.photo)
+        except OSError as error:
+            raise ImageError("The photograph is no longer kept here: please add it again.") from error
+        return f"{self.photo} {stat.st_mtime_ns} {stat.st_size}"
+
+
+@dataclass(frozen=True)
+class Look:
+    """All that a visitor sets. Weights lie in [0, 1] and need not add up to 1."""
+
+    weights: Mapping[str, float]
+    strength: float = 1.0
+    detail: float = 1.0
+    size: int = 512
+    cutout: bool = True
+
+    @property
+    def shares(self) -> list[tuple[str, float]]:
+        """(name, share) of every designer with a weight, the largest first; shares add up to 1."""
+        total = sum(self.weights.values())
+        return sorted(((n, w / total) for n, w in self.weights.items() if w > 0), key=lambda pair: -pair[1])
+
+    @property
+    def caption(self) -> str:
+        return ", ".join(f"{name} {share:.0%}" for name, share in self.shares)
+
+    @property
+    def lines(self) -> dict[str, float]:
+        return {"strength": self.strength, "detail": self.detail}
+
+    def query(self, garment: Garment) -> str:
+        """What a link says after its question mark; ``Studio.opened`` reads it."""
+        pairs = [("style", f"{name}:{weight:g}") for name, weight in self.weights.items() if weight > 0]
+        pairs += [("strength", f"{self.strength:g}"), ("detail", f"{self.detail:g}"), ("size", self.size)]
+        pairs += [("cutout", int(self.cutout))]
+        return urlencode(pairs + ([("garment", garment.name)] if garment.name else []))
+
+
+class Studio:
+    """The pipeline, the examples, and all that the page and programs may ask for.
+
+    Args:
+        pipeline: draws; its bank of styles has at least one.
+        examples: folder with pictures and their ``examples.json``.
+        cache: bytes of memory for photographs made ready to draw.
+    """
+
+    def __init__(self, pipeline: SketchPipeline, examples: Path = EXAMPLES, cache: int = 2**30) -> None:
+        self.pipeline = pipeline
+        self.names = list(pipeline.styles)
+        entries = [(Path(e["file"]).stem, e) for e in json.loads((examples / "examples.json").read_text())]
+        self.examples = {n: Garment(str(examples / e["file"]), e["title"], e["alt"], n) for n, e in entries}
+        name, weights = OPENING
+        self.first_garment = self.examples.get(name) or next(iter(self.examples.values()))
+        self.first_look = Look(weights if set(weights) <= set(self.names) else dict.fromkeys(self.names[:2], 0.5))
+        self._shelf = Shelf(cache)
+
+    def look(self, weights: object, lines: object, size: object, cutout: object) -> Look:
+        """From what came over the wire: pages, links and programs may send anything."""
+        if not isinstance(weights, Mapping) or not isinstance(lines, Mapping):
+            raise ValueError("Give the weights as {name: number}.")
+        for name in weights:
+            if name not in self.names:
+                raise ValueError(f"There is no designer {str(name)[:40]!r} here; there are {', '.join(self.names)}.")
+        clean = {name: number(weight, 0, 1, f"The weight of {name}") for name, weight in weights.items()}
+        if not any(clean.values()):
+            raise ValueError("All designers are at zero: move at least one slider up.")
+        return Look(
+            clean,
+            number(lines.get("strength", 1), *STRENGTHS, "Strength"),
+            number(lines.get("detail", 1), *DETAILS, "Line detail"),
+            int(number(size, SIZES[0], SIZES[-1], "Size")),
+            bool(cutout),
+        )
+
+    def opened(self, query: Mapping[str, str], styles: Iterable[str]) -> tuple[Garment, Look] | None:
+        """From a link; None where it says nothing of ours. Lenient: a link may be older than the bank of styles.
+
+        Args:
+            query: the address's parameters.
+            styles: all of its ``style`` parameters, "name:weight" each.
+        """
+
+        def read(value: object, plain: float, low: float, high: float) -> float:
+            try:
+                return number(value, low, high, "")
+            except ValueError:
+                return plain
+
+        weights = {n: read(w, 0, 0, 1) for n, _, w in (style.rpartition(":") for style in styles) if n in self.names}
+        weights = {n: w for n, w in weights.items() if w > 0}
+        garment = self.examples.get(query.get("garment", ""))
+        if not weights and not garment:
+            return None
+        size = int(read(query.get("size"), 512, SIZES[0], SIZES[-1]))
+        return garment or self.first_garment, Look(
+            weights or self.first_look.weights,
+            read(query.get("strength"), 1, *STRENGTHS),
+            read(query.get("detail"), 1, *DETAILS),
+            min(SIZES, key=lambda s: abs(s - size)),
+            query.get("cutout") != "0",
+        )
+
+    def content(self, garment: Garment, look: Look, *, strict: bool = False) -> Content:
+        """The heavy part, once for a photograph, a size, a line detail and a cut-out.
+
+        Where no garment can be told from its background, the whole photograph; or, if ``strict``, NoGarment is raised.
+        """
+        key = (garment.key, look.size, look.detail, look.cutout)
+        content = self._shelf.get(key, lambda: self._prepare(garment, look))
+        if strict and look.cutout and content.mask is None:
+            raise NoGarment(NO_GARMENT)
+        return content
+
+    def _prepare(self, garment: Garment, look: Look) -> Content:
+        return self.pipeline.prepare(
+            garment.photo, look.size, cutout=look.cutout, detail=look.detail, on_missing="keep"
+        )
+
+    def draw(self, content: Content, look: Look, paper: Literal["white", "transparent"] = "white") -> Image.Image:
+        return self.pipeline.draw(content, look.weights, strength=look.strength, paper=paper)
+
+    def contact_sheet(self, content: Content) -> list[tuple[dict[str, float], Image.Image]]:
+        """(weights, sketch), each designer alone."""
+        return [({name: 1.0}, sketch) for name, sketch in self.pipeline.contact_sheet(content)]
+
+    def blend_row(self, content: Content, a: object, b: object) -> list[tuple[dict[str, float], Image.Image]]:
+        """(weights, sketch), in five steps from all a to all b."""
+        if a == b or a not in self.names or b not in self.names:
+            raise ValueError(f"Choose two different designers of {', '.join(self.names)}.")
+        blends = [{a: 1 - i / (STEPS - 1), b: i / (STEPS - 1)} for i in range(STEPS)]
+        return list(zip(blends, self.pipeline.blend_row(content, a, b, STEPS), strict=True))
+
+    def surprise(self) -> dict[str, float]:
+        """Two or three designers, each with a say that shows."""
+        chosen = random.sample(self.names, min(random.choice((2, 3)), len(self.names)))
+        return {name: random.randint(5, 20) / 20 for name in chosen}
+
+
+class Shelf:
+    """Photographs made ready to draw, those used last. Whoever asks for one in the making waits for it.
+
+    Args:
+        limit: bytes; the newest stays even if it takes more.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._items: OrderedDict[tuple, Future[Content]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple, make: Callable[[], Content]) -> Content:
+        """What lies under the key, or else what ``make`` makes. Failures are not kept."""
+        with self._lock:
+            mine = key not in self._items
+            future = self._items.setdefault(key, Future())
+            self._items.move_to_end(key)
+        if mine:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+            self._trim(key, future)
+        return future.result()
+
+    def _trim(self, key: tuple, future: Future[Content]) -> None:
+        with self._lock:
+            if future.exception():
+                del self._items[key]
+            done = [k for k, f in self._items.items() if f.done() and not f.exception()]
+            sizes = {k: sum(t.nbytes for t in self._items[k].result().features) for k in done}
+            for oldest in done[:-1]:
+                if sum(sizes.values()) <= self.limit:
+                    break
+                del self._items[oldest], sizes[oldest]
+
+
+def number(value: object, low: float, high: float, what: str) -> float:
+    """A finite number within its range, else ValueError with a sentence."""
+    try:
+        value = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        value = math.nan
+    if not low <= value <= high:
+        raise ValueError(f"{what} should be a number from {low:g} to {high:g}.")
+    return value

@@ -1,0 +1,127 @@
+"""A studio of one's own: ``python app.py`` on a free loopback port, and a browser to look at it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+PATIENCE = float(os.environ.get("FEDGAI_PATIENCE", "180"))  # s, for a machine that is busy with something else
+
+
+class StudioServer:
+    """A running ``python app.py``; ``seconds`` is how long it took until its first page could be had."""
+
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}/"
+        self._log = tempfile.TemporaryFile("w+")
+        start = time.perf_counter()
+        self.process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env={**os.environ, **(environment or {})},
+            stdout=self._log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        while not self._answers():
+            if self.process.poll() is not None or time.perf_counter() - start > PATIENCE:
+                self.stop()
+                raise RuntimeError(f"the studio did not start:\n{self.log()}")
+            time.sleep(0.05)
+        self.seconds = time.perf_counter() - start
+
+    def log(self) -> str:
+        """All it has said so far."""
+        self._log.seek(0)
+        return self._log.read()
+
+    def stop(self) -> int:
+        """As the machine would at shutdown. Returns the exit status."""
+        self.process.terminate()
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url, timeout=10) as page:
+                return page.status == 200
+        except OSError:
+            return False
+
+
+@cache
+def shared_studio() -> StudioServer:
+    """One for all tests, stopped at exit. With the shipped weights, or untrained ones where there are none."""
+    environment = {}
+    if not (ROOT / "weights" / "config.json").exists() and not os.environ.get("FEDGAI_WEIGHTS"):
+        environment["FEDGAI_WEIGHTS"] = untrained()
+    studio = StudioServer(environment)
+    atexit.register(studio.stop)
+    return studio
+
+
+def untrained() -> str:
+    import torch
+
+    from fedgai.model import FedGAI
+
+    torch.manual_seed(0)
+    model = FedGAI("edge")
+    torch.nn.init.normal_(model.generator.style_head.film.weight, std=0.05)  # else every style would draw alike
+    model.eval()
+    for name in ("Ada", "Ben", "Cleo", "Dev", "Eve", "Finn", "Gus", "Hal"):
+        model.add_style(model.signature([torch.rand(1, 3, 64, 64) * 2 - 1], name, f"The hand of {name}."))
+    folder = tempfile.mkdtemp(prefix="fedgai-untrained-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def studio() -> StudioServer:
+    return shared_studio()
+
+
+@contextmanager
+def chromium() -> Iterator[object]:
+    """A headless browser of Playwright's."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    missing = "" if CHROMIUM else "no chromium here: install Debian's, or name one in CHROMIUM"
+    try:
+        import playwright  # noqa: F401
+    except ImportError:
+        missing = "playwright is not installed"
+    if missing:
+        required = os.environ.get("CI") or os.environ.get("FEDGAI_REQUIRE_BROWSER")
+        (pytest.fail if required else pytest.skip)(missing)
+    with chromium() as running:
+        yield running

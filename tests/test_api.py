@@ -1,0 +1,141 @@
+"""The studio as a program meets it: gradio_client against a running server."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from studio_server import ROOT, StudioServer, studio  # noqa: F401
+
+EXAMPLE = ROOT / "examples" / "denim_jacket.jpg"
+
+
+@pytest.fixture(scope="module")
+def client(studio: StudioServer, tmp_path_factory: pytest.TempPathFactory) -> Client:  # noqa: F811
+    return Client(studio.url, verbose=False, download_files=tmp_path_factory.mktemp("client"))
+
+
+@pytest.fixture(scope="module")
+def names(client: Client) -> list[str]:
+    return [style["name"] for style in client.predict(api_name="/styles")]
+
+
+def test_documents_four_endpoints(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/sketch", "/styles", "/contact_sheet", "/blend_row"}
+    parameters = [p["parameter_name"] for p in endpoints["/sketch"]["parameters"]]
+    assert parameters == ["photo", "weights", "strength", "detail", "size", "cutout", "paper"]
+    assert all(endpoint["description"] for endpoint in endpoints.values())
+
+
+def test_styles(client: Client) -> None:
+    styles = client.predict(api_name="/styles")
+    assert len(styles) == 8 and all(style["name"] and style["description"] for style in styles)
+
+
+def test_sketch(client: Client, names: list[str], tmp_path: Path) -> None:
+    photo = handle_file(shirt_picture(tmp_path))
+    path = client.predict(photo, {names[0]: 0.7, names[5]: 0.3}, size=300, api_name="/sketch")
+    white = Image.open(path)
+    assert white.format == "PNG" and white.mode == "RGB" and white.size == (257, 300)
+    clear = Image.open(client.predict(photo, {names[0]: 1}, size=256, paper="transparent", api_name="/sketch"))
+    assert clear.mode == "RGBA" and clear.getchannel("A").getextrema()[0] == 0
+    other = Image.open(client.predict(photo, {names[3]: 1}, 1.2, 0.5, 300, False, "white", api_name="/sketch"))
+    assert other.tobytes() != white.tobytes()
+
+
+def test_the_same_request_gives_the_same_sketch(client: Client) -> None:
+    twice = [Image.open(client.predict(handle_file(EXAMPLE), size=256, api_name="/sketch")) for _ in range(2)]
+    assert twice[0].tobytes() == twice[1].tobytes()
+
+
+def test_contact_sheet_and_blend_row(client: Client, names: list[str]) -> None:
+    sheet = client.predict(handle_file(EXAMPLE), 256, api_name="/contact_sheet")
+    assert [item["caption"] for item in sheet] == names
+    assert all(max(Image.open(item["image"]).size) == 256 for item in sheet)
+    row = client.predict(handle_file(EXAMPLE), names[1], names[2], 256, api_name="/blend_row")
+    assert len(row) == 5 and row[0]["caption"] == f"{names[1]} 100%"
+    assert Image.open(row[0]["image"]).tobytes() == Image.open(sheet[1]["image"]).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"weights": {"Nobody": 1}}, "no designer 'Nobody'"),
+        ({"weights": {"/etc/passwd": 1}}, "no designer"),  # the pipeline knows files, the studio must not
+        ({"weights": {}}, "at zero"),
+        ({"weights": [1, 2]}, "name: number"),
+        ({"size": 5000}, "Size should be"),
+        ({"size": 1}, "Size should be"),
+        ({"strength": -1}, "Strength should be"),
+        ({"detail": 0}, "Line detail should be"),
+        ({"paper": "gold"}, "gold"),
+        ({"photo": None}, "Send a photograph"),
+    ],
+)
+def test_bad_settings_get_a_sentence(client: Client, settings: dict, words: str) -> None:
+    with pytest.raises(AppError, match=words):
+        client.predict(**({"photo": handle_file(EXAMPLE)} | settings), api_name="/sketch")
+
+
+def test_a_bad_weight_gets_a_sentence(client: Client, names: list[str]) -> None:
+    for weight in (-0.5, 7, "much", None):
+        with pytest.raises(AppError, match=f"The weight of {names[0]} should be"):
+            client.predict(handle_file(EXAMPLE), {names[0]: weight}, api_name="/sketch")
+
+
+def test_bad_pictures_get_a_sentence_and_the_next_is_drawn(client: Client, tmp_path: Path) -> None:
+    for name, path in bad_pictures(tmp_path).items():
+        with pytest.raises(AppError) as refused:
+            client.predict(handle_file(path), size=256, api_name="/sketch")
+        sentence = str(refused.value)
+        assert sentence.endswith(".") and "/tmp" not in sentence, (name, sentence)
+    with pytest.raises(AppError, match="No garment could be told"):
+        client.predict(handle_file(flat_picture(tmp_path)), size=256, api_name="/sketch")
+    with pytest.raises(Exception, match=r"(?i)size|413"):
+        client.predict(handle_file(heavy_file(tmp_path)), size=256, api_name="/sketch")
+    sketch = client.predict(handle_file(shirt_picture(tmp_path)), size=256, api_name="/sketch")
+    assert Image.open(sketch).size == (219, 256)
+
+
+def test_gives_away_no_file_of_the_server(studio: StudioServer, names: list[str]) -> None:  # noqa: F811
+    """gradio_client would upload its own copy of such a path; a stranger need not."""
+    for path in ("/etc/hostname", str(EXAMPLE), f"file://{EXAMPLE}", "http://127.0.0.1:1/x.jpg"):
+        photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        data = json.dumps({"data": [photo, {names[0]: 1}, 1, 1, 256, True, "white"]}).encode()
+        call = urllib.request.Request(f"{studio.url}gradio_api/call/sketch", data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(call) as answer:
+            event = json.load(answer)["event_id"]
+        with urllib.request.urlopen(f"{studio.url}gradio_api/call/sketch/{event}") as answer:
+            assert answer.read().startswith(b"event: error"), path
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(f"{studio.url}gradio_api/file={EXAMPLE}")
+
+
+def test_the_page_s_own_listeners_are_no_api(studio: StudioServer) -> None:  # noqa: F811
+    with urllib.request.urlopen(f"{studio.url}gradio_api/info") as answer:
+        info = json.load(answer)
+    assert len(info["named_endpoints"]) == 4 and info["unnamed_endpoints"] == {}
+
+
+def test_ten_visitors_at_once_are_all_served(studio: StudioServer, names: list[str], tmp_path: Path) -> None:  # noqa: F811
+    def visit(i: int) -> Image.Image:
+        photo = shirt_picture(folders[i]) if i < 5 else EXAMPLE
+        own = Client(studio.url, verbose=False, download_files=folders[i])
+        return Image.open(own.predict(handle_file(photo), {names[i % 8]: 1}, size=256, api_name="/sketch")).copy()
+
+    folders = [tmp_path / str(i) for i in range(10)]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(10) as pool:
+        sketches = list(pool.map(visit, range(10)))
+    assert all(max(sketch.size) == 256 for sketch in sketches)
+    assert len({sketch.tobytes() for sketch in sketches}) == 10

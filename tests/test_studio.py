@@ -1,0 +1,302 @@
+"""The studio as a visitor meets it: a real browser, a real server."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
+from PIL import Image
+from studio_server import PATIENCE, StudioServer, browser, studio  # noqa: F401
+
+pytest.importorskip("gradio")
+BAD = ("text.png", "dot.png", "wide.png", "bomb.png", "cut_short.jpg", "empty.jpg")
+
+
+class Visit:
+    """A page of the studio, open in a browser."""
+
+    def __init__(self, page: object) -> None:
+        self.page = page
+
+    @property
+    def source(self) -> str:
+        return self.page.locator("#comparison img.sketch").get_attribute("src")
+
+    @property
+    def sketch(self) -> Image.Image:
+        return decoded(self.source)
+
+    @property
+    def caption(self) -> str:
+        return self.page.locator("#comparison .blend").inner_text()
+
+    def weights(self) -> dict[str, float]:
+        return dict(self.page.eval_on_selector_all("#blend input", "all => all.map(i => [i.name, Number(i.value)])"))
+
+    def changes(self, act: Callable[[], object]) -> None:
+        """Act, and wait for another sketch."""
+        before = self.source
+        act()
+        self.page.wait_for_function("old => document.querySelector('#comparison img.sketch').src !== old", arg=before)
+
+    def becomes(self, source: str) -> None:
+        """Wait for this very sketch."""
+        self.page.wait_for_function("s => document.querySelector('#comparison img.sketch').src === s", arg=source)
+
+    def settles(self) -> None:
+        """Wait until nothing is drawn any more."""
+        self.page.wait_for_function("!document.querySelector('#comparison .pending')")
+
+    def upload(self, path: Path) -> None:
+        self.page.set_input_files("#photo input[type=file]", str(path))
+
+    def notice(self) -> str:
+        self.page.wait_for_selector("#notice p:not(:empty)")
+        return self.page.locator("#notice").inner_text()
+
+
+def decoded(source: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+
+
+@pytest.fixture
+def visit(studio: StudioServer, browser: object) -> Iterator[Callable[..., Visit]]:  # noqa: F811
+    """Opens pages. Afterwards: they asked no other server for anything, and no script of theirs failed."""
+    contexts, strangers, errors = [], [], []
+
+    def opened(query: str = "", width: int = 1360, height: int = 960, **options: object) -> Visit:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        context.set_default_timeout(1000 * PATIENCE)
+        page = context.new_page()
+        own = (studio.url, "data:", "blob:")
+        page.on("request", lambda request: request.url.startswith(own) or strangers.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(studio.url + query)
+        page.wait_for_selector("#comparison img.sketch[src^='data:image/png']")
+        page.wait_for_selector("#photo input[type=file]", state="attached")
+        return Visit(page)
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert strangers == [] and errors == []
+
+
+def test_opens_with_an_example_already_drawn(visit: Callable[..., Visit]) -> None:
+    first = visit()
+    assert max(first.sketch.size) == 512
+    assert first.page.locator("#comparison .title").inner_text() == "Trench coat"
+    assert len(first.weights()) == 8 and sum(first.weights().values()) == pytest.approx(1)
+    assert first.page.locator("#examples button").count() >= 6
+    nameless = "all => all.filter(i => !i.alt.trim()).map(i => i.outerHTML.slice(0, 99))"
+    assert first.page.eval_on_selector_all("main img", nameless) == []
+    assert first.page.evaluate("document.documentElement.lang") == "en"
+    assert first.page.title() == "FedGAI Studio"
+
+
+def test_a_photograph_is_drawn_and_sliders_change_it(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    visitor = visit()
+    visitor.changes(lambda: visitor.upload(shirt_picture(tmp_path)))
+    assert visitor.page.locator("#comparison .title").inner_text() == "Your garment"
+    assert visitor.sketch.size == (439, 512)
+    visitor.settles()
+    fader = visitor.page.locator("#blend input").nth(2)
+    fader.focus()
+    visitor.changes(lambda: fader.press("End"))
+    assert visitor.weights()[fader.get_attribute("name")] == 1
+    visitor.settles()
+    box = visitor.page.locator("#blend input").nth(5).bounding_box()
+    middle = box["y"] + box["height"] / 2
+    before = visitor.source
+    visitor.page.mouse.move(box["x"] + 9, middle)
+    visitor.page.mouse.down()
+    visitor.page.mouse.move(box["x"] + box["width"] / 2, middle, steps=8)
+    visitor.page.wait_for_timeout(300)
+    assert visitor.source == before  # it waits for the release
+    visitor.changes(visitor.page.mouse.up)
+    name = visitor.page.locator("#blend input").nth(5).get_attribute("name")
+    assert visitor.weights()[name] == pytest.approx(0.5, abs=0.051) and name in visitor.caption
+    assert name in visitor.page.locator("#comparison img.sketch").get_attribute("alt")
+
+
+def test_every_control_draws_again(visit: Callable[..., Visit]) -> None:
+    visitor = visit()
+    opening = visitor.source
+    visitor.changes(lambda: visitor.page.locator("#lines input").nth(1).fill("0.3"))
+    visitor.settles()
+    visitor.changes(lambda: visitor.page.get_by_label("256 px").check())
+    assert max(visitor.sketch.size) == 256
+    visitor.settles()
+    visitor.changes(lambda: visitor.page.get_by_label("Cut it out").uncheck())
+    visitor.settles()
+    visitor.changes(lambda: visitor.page.get_by_role("button", name="Surprise me").click())
+    assert 2 <= sum(weight > 0 for weight in visitor.weights().values()) <= 3
+    visitor.settles()
+    visitor.page.get_by_role("button", name="Reset").click()
+    visitor.becomes(opening)
+    visitor.settles()
+    visitor.changes(lambda: visitor.page.locator("#examples button").nth(2).click())
+    assert visitor.page.locator("#comparison .title").inner_text() == "Denim jacket"
+
+
+def test_all_designers_at_zero_is_a_sentence(visit: Callable[..., Visit]) -> None:
+    visitor = visit()
+    before = visitor.source
+    for fader in visitor.page.locator("#blend input").all():
+        if fader.input_value() != "0":
+            fader.fill("0")
+    assert "at least one slider" in visitor.notice()
+    visitor.changes(lambda: visitor.page.locator("#blend input").nth(7).fill("1"))
+    assert visitor.source != before
+    visitor.page.wait_for_selector("#notice p:empty", state="attached")
+
+
+def test_contact_sheet_and_blend_row(visit: Callable[..., Visit]) -> None:
+    visitor = visit()
+    visitor.page.get_by_role("button", name="Draw the contact sheet").click()
+    visitor.page.wait_for_selector("#sheet button:nth-of-type(8)")
+    names = list(visitor.weights())
+    assert visitor.page.locator("#sheet button").all_inner_texts() == names
+    sheet = visitor.page.eval_on_selector_all("#sheet img", "all => all.map(i => i.src)")
+    assert len(set(sheet)) == 8 and all(max(decoded(source).size) == 512 for source in sheet)
+    visitor.changes(lambda: visitor.page.locator("#sheet button").nth(3).click())
+    assert visitor.caption == f"{names[3]} 100%"
+    assert {name for name, weight in visitor.weights().items() if weight} == {names[3]}
+    visitor.page.get_by_role("tab", name="Blend row").click()
+    visitor.page.wait_for_selector("#row button:nth-of-type(5)")
+    assert visitor.page.locator("#row button").count() == 5
+    visitor.settles()
+    visitor.changes(lambda: visitor.page.locator("#row button").nth(1).click())
+    assert visitor.caption == f"{names[0]} 75%, {names[-1]} 25%"
+    # of the next garment there is no sheet yet
+    visitor.settles()
+    visitor.page.locator("#examples button").nth(1).click()
+    visitor.page.wait_for_selector("#row button", state="detached")
+
+
+def test_download(visit: Callable[..., Visit]) -> None:
+    visitor = visit()
+    button = visitor.page.get_by_role("button", name="Download PNG")
+    with visitor.page.expect_download() as white:
+        button.click()
+    assert white.value.suggested_filename.endswith(".png")
+    picture = Image.open(white.value.path())
+    assert picture.mode == "RGB" and picture.tobytes() == visitor.sketch.tobytes()
+    visitor.page.get_by_label("Transparent").check()
+    with visitor.page.expect_download() as clear:
+        button.click()
+    picture = Image.open(clear.value.path())
+    assert picture.mode == "RGBA" and picture.size == visitor.sketch.size
+    assert picture.getchannel("A").getextrema()[0] == 0
+
+
+def test_a_link_opens_the_same_blend(visit: Callable[..., Visit]) -> None:
+    visitor = visit()
+    visitor.changes(lambda: visitor.page.locator("#examples button").nth(3).click())
+    visitor.settles()
+    visitor.changes(lambda: visitor.page.locator("#blend input").nth(6).fill("0.85"))
+    visitor.settles()
+    visitor.changes(lambda: visitor.page.locator("#lines input").nth(0).fill("0.8"))
+    address = visitor.page.get_by_label("Link to this blend").input_value()
+    again = visit(address.partition("?")[1] + address.partition("?")[2])
+    again.becomes(visitor.source)
+    assert again.weights() == visitor.weights() and again.caption == visitor.caption
+
+
+LINKS = ["?style=Nobody:1&garment=../../etc/passwd&size=9e9", "?style=%24%7Bx%7D:1&strength=nan"]
+
+
+@pytest.mark.parametrize("query", LINKS)
+def test_a_link_gone_wrong_opens_the_studio(visit: Callable[..., Visit], query: str) -> None:
+    visitor = visit(query)
+    visitor.page.wait_for_timeout(1000)
+    assert max(visitor.sketch.size) == 512 and visitor.caption.count("%") == 2
+
+
+def test_bad_pictures_get_a_sentence_and_change_nothing(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    visitor, files = visit(), bad_pictures(tmp_path)
+    before = visitor.source
+    for name in BAD:
+        visitor.page.evaluate("document.querySelector('#notice p').dataset.seen = 'no'")
+        visitor.page.evaluate("document.querySelector('#notice p').textContent = ''")
+        visitor.upload(files[name])
+        sentence = visitor.notice()
+        assert sentence.endswith(".") and "/tmp" not in sentence and "Error" not in sentence, (name, sentence)
+        assert visitor.source == before
+        visitor.page.wait_for_selector("#photo input[type=file]", state="attached")  # ready for the next one
+    visitor.upload(heavy_file(tmp_path))
+    visitor.page.wait_for_selector("text=/maximum allowed size/i")
+    visitor.page.reload()
+    visitor.page.wait_for_selector("#photo input[type=file]", state="attached")
+    visitor.page.wait_for_selector("#comparison img.sketch[src^='data:image/png']")
+    visitor.changes(lambda: visitor.upload(shirt_picture(tmp_path)))
+    assert visitor.page.locator("#comparison .title").inner_text() == "Your garment"
+
+
+def test_no_garment_to_cut_out(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    visitor = visit()
+    visitor.changes(lambda: visitor.upload(flat_picture(tmp_path)))
+    assert "No garment could be told" in visitor.notice()
+    visitor.page.get_by_label("Cut it out").uncheck()
+    visitor.page.wait_for_selector("#notice p:empty", state="attached")
+
+
+def test_on_a_phone(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    visitor = visit(width=390, height=844, has_touch=True, is_mobile=True)
+    page = visitor.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("#blend input").nth(7).scroll_into_view_if_needed()
+    paper = page.locator("#comparison .paper").bounding_box()
+    assert 0 <= paper["y"] and paper["y"] + paper["height"] < 844  # the sketch stays in view
+    visitor.changes(lambda: page.locator("#blend input").nth(7).fill("1"))
+    page.get_by_role("tab", name="Contact sheet").click()
+    page.get_by_role("button", name="Draw the contact sheet").click()
+    page.wait_for_selector("#sheet button:nth-of-type(8)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.screenshot(path=tmp_path / "phone.png", full_page=True)
+
+
+def test_in_the_dark_the_sketch_stays_on_its_paper(visit: Callable[..., Visit]) -> None:
+    page = visit(color_scheme="dark").page
+    page.wait_for_selector("body.dark")
+
+    def brightness(selector: str, what: str) -> float:
+        colour = page.eval_on_selector(selector, f"e => getComputedStyle(e).{what}")
+        return sum(float(v) for v in colour[colour.index("(") + 1 : -1].split(",")[:3]) / 3
+
+    assert brightness(".gradio-container", "backgroundColor") < 60
+    assert brightness("#header h1", "color") > 180 and brightness("#blend label", "color") > 180
+    assert brightness("#comparison .paper", "backgroundColor") == 255
+
+
+def test_by_keyboard(visit: Callable[..., Visit]) -> None:
+    """Everything that matters comes by Tab, in reading order, with a name and a focus that shows."""
+    page = visit().page
+    seen = []
+    for _ in range(45):
+        page.keyboard.press("Tab")
+        found = page.evaluate("""() => {
+            const e = document.activeElement;
+            const name = e.labels?.[0]?.innerText || e.ariaLabel || e.innerText || e.querySelector('img')?.alt || '';
+            return [e.closest('.block, .row, body').id, name.trim()]; }""")
+        seen.append(tuple(found))
+    ids = [key for key, _ in seen]
+    order = [ids.index(key) for key in ("photo", "examples", "comparison", "download", "link", "blend", "lines")]
+    assert order == sorted(order)
+    assert all(name for key, name in seen if key)
+    page.locator("#blend input").first.focus()
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_ends_cleanly() -> None:
+    from studio_server import untrained
+
+    own = StudioServer({"FEDGAI_WEIGHTS": untrained()})
+    assert own.stop() in (0, -15)
+    assert "Traceback" not in own.log()
