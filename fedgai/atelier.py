@@ -83,7 +83,7 @@ ATELIERS: dict[str, Hand] = {
     "Freya": Hand("Charcoal: broad, grainy strokes and smoky darks on rough paper.", "charcoal",
                   weight=2.8, contour=1.5, taper=0.8, omit=0.5, flow=4.0, shade=0.9, wobble=0.7, soft=0.8, grain=0.9,
                   opacity=0.9, color=(0.13, 0.12, 0.12)),
-    "Goro": Hand("Sanguine pencil: warm red strokes, shaded with upright parallel lines.", "pencil",
+    "Goro": Hand("Sanguine pencil: warm red strokes, shaded with slanting parallel lines.", "pencil",
                  weight=1.5, contour=1.3, taper=0.5, omit=0.4, hatch=0.8, angle=118, period=7.0, shade=0.25, wobble=0.4,
                  soft=0.35, grain=0.35, opacity=0.95, color=(0.58, 0.16, 0.09)),
     "Hana": Hand("Marker: a flat wash of cool blue with streaks, held by a bold black line.", "marker",

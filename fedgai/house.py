@@ -35,6 +35,7 @@ from torch.nn import functional as F
 from fedgai import atelier, strokes
 from fedgai.cutout import NoGarment, cut_out
 from fedgai.discriminator import gram_matrix
+from fedgai.images import read_image
 from fedgai.losses import (
     PairedSemantic,
     cosine_loss,
@@ -44,6 +45,7 @@ from fedgai.losses import (
     hinge_generator,
 )
 from fedgai.model import FedGAI
+from fedgai.pipeline import fit_and_cut
 from fedgai.style import Signature, image_statistics, style_distance
 
 log = logging.getLogger("fedgai.house")
@@ -462,6 +464,23 @@ def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, c
     model.eval()
 
 
+def named_signatures(model: FedGAI, photos: list[Path]) -> list[Signature]:
+    """The ateliers' signatures as a designer's would be measured: on whole drawings, of every fifth photograph."""
+    seen = []
+    for photo in photos[::5]:
+        try:
+            image, mask = fit_and_cut(read_image(photo), HEIGHT)
+        except NoGarment:
+            continue
+        seen.append(atelier.study(np.asarray(image), mask))
+    found = []
+    for name, hand in atelier.ATELIERS.items():
+        drawn = (atelier.render(study, hand) for study in seen)
+        whole = (np.pad(d, [(0, -d.shape[0] % 8), (0, -d.shape[1] % 8), (0, 0)], constant_values=255) for d in drawn)
+        found.append(model.signature((_tensor(d[None]) for d in whole), name, hand.description))
+    return found
+
+
 def settle_codes(model: FedGAI, data: Drawings, bank: Tensor, config: HouseConfig) -> None:
     """Last, the one layer that reads the stroke code, on all signatures at once: a few seconds, for exact periods.
 
@@ -488,11 +507,11 @@ def settle_codes(model: FedGAI, data: Drawings, bank: Tensor, config: HouseConfi
     log.info("period read within %.1f %% (named, worst), %.1f %% (others, median)", 100 * named.max(), 100 * others.median())
 
 
-def export(model: FedGAI, data: Drawings, bank: Tensor, out: Path, config: HouseConfig, photos: int) -> None:
+def export(model: FedGAI, named: list[Signature], out: Path, config: HouseConfig, photos: int) -> None:
     """Write the checkpoint folder with the eight ateliers as its style bank."""
     model.styles = {}
-    for (name, hand), style, pages in zip(atelier.ATELIERS.items(), bank, data.page, strict=False):
-        model.add_style(Signature(style.clone(), model.encoder_sha256, name, hand.description, len(pages)))
+    for signature in named:
+        model.add_style(signature)
     model.info = {"round": 0, "semantic_loss": "paired", "photographs": photos, "house": asdict(config)}
     card = out / "README.md"
     text = card.read_text() if card.exists() else None
@@ -527,8 +546,10 @@ def main() -> None:
     train_generator(model, data, bank, args.work, config)
     if args.until == "adversarial":
         train_adversarial(model, data, bank, args.work, config)
+    named = named_signatures(model, photos)
+    bank = torch.cat([torch.stack([s.style for s in named]), bank[NAMED:]])
     settle_codes(model, data, bank, config)
-    export(model, data, bank, args.out, config, len(photos))
+    export(model, named, args.out, config, len(photos))
     log.info("weights in %s", args.out)
 
 

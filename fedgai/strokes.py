@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 CODE = 3  # cos 2a, sin 2a, log(period in pixels); 2a because a line at a and at a + 180 degrees is the same line
@@ -50,15 +51,9 @@ def _tiles() -> tuple[Tensor, Tensor, Tensor]:
     points = np.stack([r + 0.5, c + 0.5 * (r % 2) + 0.25], -1) * (TILE / rows, TILE / columns)
     points = (points + rng.uniform(-0.22, 0.22, points.shape) * TILE / columns).reshape(-1, 2)
     ranks = rng.permutation(len(points)) / (len(points) - 1) * 2 - 1
-    grid = np.stack(np.mgrid[0:TILE, 0:TILE], -1).reshape(-1, 1, 2)
-    nearest, rank = np.full(TILE * TILE, np.inf), np.zeros(TILE * TILE)
-    for chunk in np.array_split(np.arange(len(points)), 16):
-        d = np.abs(grid - points[chunk])
-        d = np.hypot(*np.moveaxis(np.minimum(d, TILE - d), -1, 0))  # (TILE^2, chunk), on the torus
-        i = d.argmin(1)
-        closer = d[np.arange(len(d)), i] < nearest
-        nearest[closer], rank[closer] = d[closer, i[closer]], ranks[chunk][i[closer]]
-    dots = np.stack([nearest / (TILE / columns), rank]).reshape(2, TILE, TILE)
+    grid = np.stack(np.mgrid[0:TILE, 0:TILE], -1).reshape(-1, 2)
+    nearest, which = cKDTree(points % TILE, boxsize=TILE).query(grid)  # on the torus
+    dots = np.stack([nearest / (TILE / columns), ranks[which]]).reshape(2, TILE, TILE)
     lines = rng.uniform(-1, 1, TILE)
     return tuple(torch.from_numpy(t.astype(np.float32)) for t in (noise, dots, lines))
 

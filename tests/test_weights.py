@@ -32,7 +32,7 @@ def measure(pipe: SketchPipeline) -> dict[str, dict[str, float]]:
         content = pipe.prepare(WEIGHTS.parent / "examples" / f"{garment}.jpg", 256)
         for name, sketch in pipe.contact_sheet(content):
             levels = np.asarray(sketch.convert("L"))
-            style = pipe.signature([sketch]).style
+            style = pipe.signature([sketch], "").style
             found[f"{garment}, {name}"] = {
                 "ink": float((levels < 128).mean()),
                 "lightness": float(levels.mean() / 255),
@@ -65,7 +65,7 @@ def test_every_drawing_is_nearest_to_the_hand_it_was_asked_for(pipe):
     for garment in GARMENTS:
         content = pipe.prepare(WEIGHTS.parent / "examples" / f"{garment}.jpg", 256)
         for i, (_, sketch) in enumerate(pipe.contact_sheet(content)):
-            style = pipe.signature([sketch]).style
+            style = pipe.signature([sketch], "").style
             assert int(style_distance(style, bank, pipe.model.preset.channels).argmin()) == i
 
 
