@@ -11,8 +11,9 @@ demo: $(VENV)/.installed ## the studio, on http://127.0.0.1:7860
 test: $(VENV)/.installed-dev ## all tests
 	$(RUN) -m pytest -q
 
-bench: $(VENV)/.installed ## time, memory and arithmetic beside known networks; about ten minutes
+bench: $(VENV)/.installed-dev ## time, memory and arithmetic beside known networks; about ten minutes
 	$(RUN) -m benchmarks.inference --json
+	$(RUN) -m benchmarks.page --json
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -15,13 +15,13 @@ import json
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -108,8 +108,9 @@ def peak(name: str, size: int, batch: int) -> tuple[float, float]:
     start = time.perf_counter()
     network(x)
     seconds = time.perf_counter() - start
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kilobytes / (2**20 if sys.platform == "darwin" else 2**10), seconds
+    # not ru_maxrss, which a process inherits from the one that started it
+    kilobytes = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+    return kilobytes / 2**10, seconds
 
 
 def peak_of(row: Result) -> float | None:
