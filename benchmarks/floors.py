@@ -87,9 +87,7 @@ def unseen_hand(bench: Bench) -> dict:
         hand = atelier.random_hand(rng)
         order = rng.permutation(len(bench.contents))
         sketches = [atelier.render(bench.studies[i], hand) for i in order[:UNSEEN_SKETCHES]]
-        padded = [to_tensor(np.pad(s, [(0, -s.shape[0] % 8), (0, -s.shape[1] % 8), (0, 0)], constant_values=255))
-                  for s in sketches]
-        style = bench.pipe.model.signature(padded).style
+        style = bench.pipe.signature(sketches, "unseen").style
         bank = torch.cat([bench.bank, style[None]])
         rest = order[UNSEEN_SKETCHES : UNSEEN_SKETCHES + 40]
         hits.append(np.mean([bench.nearest(bench.pipe.draw(bench.contents[i], style), bank) == 8 for i in rest]))

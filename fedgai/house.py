@@ -45,7 +45,7 @@ from fedgai.losses import (
     hinge_generator,
 )
 from fedgai.model import FedGAI
-from fedgai.pipeline import fit_and_cut
+from fedgai.pipeline import SketchPipeline, fit_and_cut
 from fedgai.style import Signature, image_statistics, style_distance
 
 log = logging.getLogger("fedgai.house")
@@ -340,16 +340,9 @@ def signatures(model: FedGAI, data: Drawings, work: Path) -> Tensor:
     kept = work / f"signatures-{model.encoder_sha256[:12]}.safetensors"
     if kept.exists():
         return load_file(kept)["bank"]
-    encoder = model.for_inference().encoder
     found = []
     for h in range(len(data.hands)):
-        features = [encoder(batch) for batch in data.sketches(h, np.arange(len(data.page[h]))).split(16)]
-        stats = torch.cat([image_statistics(f) for f in features])  # all pages are alike in size, so sets combine exactly
-        parts = stats.split([c for c in model.preset.channels for _ in range(2)], 1)
-        combined = []
-        for mean, std in zip(parts[0::2], parts[1::2], strict=True):
-            combined += [mean.mean(0), (std.square().mean(0) + mean.var(0, unbiased=False)).sqrt()]
-        found.append(torch.cat(combined))
+        found.append(model.signature(data.sketches(h, np.arange(len(data.page[h]))).split(16)).style)
         if h % 100 == 0:
             log.info("signature %d of %d", h, len(data.hands))
     save_file({"bank": torch.stack(found)}, kept)
@@ -473,12 +466,9 @@ def named_signatures(model: FedGAI, photos: list[Path]) -> list[Signature]:
         except NoGarment:
             continue
         seen.append(atelier.study(np.asarray(image), mask))
-    found = []
-    for name, hand in atelier.ATELIERS.items():
-        drawn = (atelier.render(study, hand) for study in seen)
-        whole = (np.pad(d, [(0, -d.shape[0] % 8), (0, -d.shape[1] % 8), (0, 0)], constant_values=255) for d in drawn)
-        found.append(model.signature((_tensor(d[None]) for d in whole), name, hand.description))
-    return found
+    pipe = SketchPipeline(model)
+    return [pipe.signature((atelier.render(study, hand) for study in seen), name, hand.description)
+            for name, hand in atelier.ATELIERS.items()]
 
 
 def settle_codes(model: FedGAI, data: Drawings, bank: Tensor, config: HouseConfig) -> None:
@@ -495,9 +485,8 @@ def settle_codes(model: FedGAI, data: Drawings, bank: Tensor, config: HouseConfi
         style = bank + 0.02 * bank.std(0) * torch.randn(bank.shape, generator=rng)
         with torch.no_grad():
             hidden = head.body((style - head.mean) / head.std)
-        error = (head.code(hidden) - data.codes).square() * data.known * torch.tensor([1.0, 1.0, 4.0]) * weight
         optimiser.zero_grad()
-        error.mean().backward()
+        code_loss(head.code(hidden), data.codes, data.known * weight).backward()
         optimiser.step()
         schedule.step()
     with torch.no_grad():
@@ -523,7 +512,7 @@ def export(model: FedGAI, named: list[Signature], out: Path, config: HouseConfig
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m fedgai.house", description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=Path, required=True, help="folder of garment photographs, searched for *.jpg, *.png")
-    parser.add_argument("--work", type=Path, default=Path("runs/house"), help="where stages resume from (about 10 GB)")
+    parser.add_argument("--work", type=Path, default=Path("runs/house"), help="where stages resume from (about 6 GB)")
     parser.add_argument("--out", type=Path, default=Path("weights"))
     parser.add_argument("--until", choices=["draw", "encoder", "generator", "adversarial"], default="adversarial")
     for name, default in asdict(HouseConfig()).items():
