@@ -12,7 +12,6 @@ from typing import NoReturn
 import numpy as np
 from huggingface_hub import logging
 from PIL import Image
-from torch import nn
 from tqdm import tqdm
 
 from fedgai.atelier import ATELIERS, draw
@@ -60,19 +59,9 @@ def info(preset: str, as_json: bool) -> None:
     model = FedGAI(preset)
     parts = {"encoder": model.encoder, "generator": model.generator, "discriminator": model.discriminator}
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
-    counts["shared"] = shared_count(model.discriminator)
+    counts["shared"] = sum(tensor.numel() for tensor in model.discriminator.shared().values())  # a designer's upload
     facts = {"preset": preset, "parameters": counts, "signature": 2 * sum(model.preset.channels)}
     print(json.dumps(facts) if as_json else "\n".join(f"{name:<14} {n:>12,}" for name, n in counts.items()))
-
-
-def shared_count(discriminator: nn.Module) -> int:
-    """How many numbers a designer uploads in a round: weights and biases of every layer that is no BatchNorm.
-
-    Spectral norm's vectors stay at home like BatchNorm: they are a power iteration's memory of one's own weights, have
-    no sign (the mean of u and -u is nothing), and follow from the aggregated weights after a few steps.
-    """
-    layers = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return sum(value.numel() for layer in layers for value in (layer.weight, layer.bias) if value is not None)
 
 
 def pairs(photos: Path, style: str, out: Path, size: int, limit: int | None) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized
 
 from fedgai.layers import conv
 
@@ -29,6 +30,7 @@ class Discriminator(nn.Module):
     """
 
     SIDE = 14
+    POWER_ITERATIONS = 30  # after which a convolution's spectral norm is right to 1e-3 from any start
 
     def __init__(self, rows: int = 64) -> None:
         super().__init__()
@@ -53,3 +55,53 @@ class Discriminator(nn.Module):
     def forward(self, grams: Sequence[Tensor]) -> Tensor:
         """Gram matrices (B, C_l, C_l) of the four levels -> logits (B, 1, 3, 3)."""
         return self.logit(self.hidden(grams))
+
+    def shared(self) -> dict[str, Tensor]:
+        """What a designer shares: weight and bias of every layer but BatchNorm, float32, detached (FedGAI sec. 3).
+
+        Decided by the modules' types, never by names. A weight is the effective one, divided by its spectral norm: only
+        that matters to the layer's output, and in a mean of raw weights a designer whose norm is larger would weigh more.
+        Spectral norm's vectors u and v stay at home like BatchNorm: a mean of u and -u is nothing, and they follow from
+        the weights after some power iterations.
+
+        Returns:
+            name -> tensor, e.g. "body.0.weight" (c/2, c, 3, 3), in the modules' order.
+        """
+        training = self.training
+        self.eval()  # else reading a weight would make a power iteration
+        tensors = {f"{name}.{key}": value.detach().float().clone() for name, module, key in self._shared()
+                   if (value := getattr(module, key)) is not None}
+        self.train(training)
+        return tensors
+
+    @torch.no_grad()
+    def load_shared(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put an aggregate in, and bring spectral norm's vectors up to it. BatchNorm stays as it is.
+
+        Args:
+            tensors: exactly the names and shapes of ``shared``, any float dtype.
+        Raises:
+            ValueError: a name or shape is another, or a number is not finite; nothing is changed then.
+        """
+        mine = self.shared()
+        if set(tensors) != set(mine):
+            raise ValueError(f"not this Discriminator's tensors: {', '.join(sorted(set(tensors) ^ set(mine)))}")
+        for name, value in tensors.items():
+            if value.shape != mine[name].shape or not torch.isfinite(value).all():
+                raise ValueError(f"{name} is not a finite tensor of shape {tuple(mine[name].shape)}")
+        training = self.training
+        self.train()  # spectral norm's vectors only move in training mode
+        for name, module, key in self._shared():
+            if getattr(module, key) is None:
+                continue
+            if is_parametrized(module, key):
+                module.parametrizations[key].original.copy_(tensors[f"{name}.{key}"])
+                for _ in range(self.POWER_ITERATIONS):
+                    getattr(module, key)
+            else:
+                getattr(module, key).copy_(tensors[f"{name}.{key}"])
+        self.train(training)
+
+    def _shared(self) -> list[tuple[str, nn.Module, str]]:
+        return [(name, module, key) for name, module in self.named_modules()
+                if isinstance(module, nn.Conv2d | nn.Linear) for key in ("weight", "bias")]

@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 from fedgai import losses
 from fedgai.model import CONFIG_FILE, WEIGHTS, FedGAI
 from fedgai.pairs import PairFolder
-from fedgai.style import Signature
+from fedgai.style import Signature, image_statistics, style_distance
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,8 @@ class TrainConfig:
             nothing to keep, and BatchNorm learns as in the paper.
         save_every: steps between two savings; also saved after the last step.
         cache_mb: memory for the encoder's maps of the pairs, which never change. Beyond it they are computed again.
+        fusion: weight of the distance to another designer's signature, in a drawing asked for in that hand. Ours: the
+            paper leaves fusion to the aggregated Discriminator alone. Only where the trainer is given ``others``.
     """
 
     epochs: int | None = None
@@ -74,10 +76,11 @@ class TrainConfig:
     freeze_batchnorm: bool = False
     save_every: int = 200
     cache_mb: int = 1024
+    fusion: float = 1.0
 
 
 # settings that a resumed training may change without becoming another training
-FREE = ("epochs", "save_every", "cache_mb")
+FREE = ("epochs", "save_every", "cache_mb", "fusion")
 
 
 @dataclass(frozen=True)
@@ -124,15 +127,19 @@ class LocalTrainer:
         out: the folder to keep; made here.
         name: the designer's, in the style bank; the data folder's name by default.
         semantic: the semantic loss; by default the one that can be had (``losses.semantic_loss``).
+        others: (K, 2 * sum C_l), signatures of other designers. Each step then also draws its photograph in one of these
+            hands, judged by the Discriminator (which, aggregated, has met that hand, as this machine never has) and by
+            the distance to that signature. The own pairs with the own signature keep the own hand.
     """
 
     def __init__(self, model: FedGAI, pairs: PairFolder, config: TrainConfig, out: str | Path, *,
-                 name: str | None = None, semantic: nn.Module | None = None) -> None:
+                 name: str | None = None, semantic: nn.Module | None = None, others: Tensor | None = None) -> None:
         self.model = model.to(memory_format=torch.channels_last)  # a sixth faster on a CPU
         self.pairs, self.config, self.out = pairs, config, Path(out)
         self.device = next(model.parameters()).device
         self.semantic = semantic or losses.semantic_loss(model)
         self.step_count = 0
+        self.others = None if others is None or not len(others) else others.to(self.device)
         self._signature(name or pairs.path.resolve().name)
         with torch.no_grad():  # (N, C_l, C_l): 87 kB a sketch in the edge preset, 1.4 MB with VGG-16
             grams = [model.grams(model.encoder(self._sketch(i))) for i in range(len(pairs))]
@@ -219,6 +226,11 @@ class LocalTrainer:
              "gram": losses.gram_loss(fake, real),
              "cosine": losses.cosine_loss(drawn[-1], pooled[0]),
              f"semantic_{self.semantic.name}": self.semantic(sketch, drawn, semantic)}
+        if self.others is not None:
+            other = self.others[self.step_count % len(self.others)][None]
+            drawn = model.encoder(model.generator(features, other))
+            g["adversarial_other"] = losses.hinge_generator(judge(model.grams(drawn)))
+            g["fusion"] = config.fusion * style_distance(image_statistics(drawn), other, model.preset.channels).mean()
         judge.requires_grad_(True)
         g_sum = self._descend("generator", g)
         self.step_count += 1
