@@ -1,0 +1,182 @@
+"""A whole federation on one machine: the studio, the host, and eight virtual designers as real SuperNodes.
+
+    python -m federation.demo [--rounds 3] [--port 7860] [--home DIR] [--stay]
+
+Each designer has a key of their own and their own atelier's drawings of the project's example garments. Open the page that
+is named at the start and watch. ``make federation-demo`` runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from federation.folder import Folder
+from federation.host import make_certificate
+from federation.operator import approve
+from federation.supernode import QUIET, SuperNode, make_key
+from fedgai.atelier import ATELIERS, draw
+from fedgai.images import find_images
+from fedgai.model import WEIGHTS
+from fedgai.pipeline import fit_and_cut, on_white
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZE = 256  # px
+
+
+def make_pairs(folder: Path, names: Sequence[str], size: int = SIZE) -> None:
+    """Write ``folder/NAME/photos`` and ``sketches``: the example garments and their mirror images, in each atelier's hand."""
+    cut = [fit_and_cut(file, size) for file in find_images(ROOT / "examples")]
+    for name in names:
+        if (folder / name / "whole").exists():
+            continue
+        for kind in ("photos", "sketches"):
+            (folder / name / kind).mkdir(parents=True, exist_ok=True)
+        for i, (image, mask) in enumerate(cut):
+            photo = on_white(np.asarray(image), mask)
+            for side, flip in (("a", np.array), ("b", np.fliplr)):
+                turned = np.ascontiguousarray(flip(photo))
+                drawn = draw(turned, ATELIERS[name], mask=np.ascontiguousarray(flip(mask)))
+                Image.fromarray(turned).save(folder / name / "photos" / f"{i}{side}.jpg", quality=95)
+                Image.fromarray(drawn).save(folder / name / "sketches" / f"{i}{side}.png")
+        (folder / name / "whole").touch()
+
+
+class Demo:
+    """The studio and its designers, as processes; usable as a context manager, which ends them all.
+
+    Args:
+        home: where everything is kept.
+        port: of the studio, https.
+        rounds, epochs: of the season, and at each designer's in a round.
+        names: the designers, among the eight ateliers.
+        deadline: seconds that designers have to answer in a round.
+        house_steps: of the house Generator after a round.
+        environment: further variables for the studio.
+    """
+
+    def __init__(self, home: Path, port: int, rounds: int = 3, epochs: int = 1, names: Sequence[str] = tuple(ATELIERS),
+                 deadline: int = 240, house_steps: int = 0, environment: dict[str, str] | None = None) -> None:
+        self.home, self.port, self.names = home.resolve(), port, list(names)
+        self.folder = Folder(self.home / "federation")
+        self.environment = {
+            **os.environ, **QUIET, "FEDGAI_HOME": str(self.folder.path), "FEDGAI_FEDERATION": "1",
+            "FEDGAI_RUN_CONFIG": f"rounds={rounds} local-epochs={epochs} deadline={deadline} house-steps={house_steps} "
+                                 f"min-designers={len(self.names)}",
+            **(environment or {}),
+        }  # fmt: skip
+        self.tls = self.home / "tls"  # ca.pem, server.pem, server.key
+        self.tls.mkdir(parents=True, exist_ok=True)
+        make_certificate(self.tls)
+        self.studio: subprocess.Popen | None = None
+        self.designers: dict[str, SuperNode] = {}
+        self.through: dict[str, int] = {}  # ports of proxies that designers reach the studio through, where a test has some
+
+    def __enter__(self) -> Demo:
+        make_pairs(self.home / "pairs", self.names)
+        try:
+            self.start_studio()
+            for name in self.names:
+                approve(self.folder, make_key(self.home / name / "key"), name)
+                self.start_designer(name)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}/"
+
+    def start_studio(self) -> None:
+        """Returns once the studio and the SuperLink behind it answer. Raises RuntimeError, with the log's end, if not."""
+        log = (self.home / "studio.log").open("ab")
+        command = [sys.executable, "app.py", "--federation", "--port", str(self.port),
+                   "--certificate", str(self.tls / "server.pem"), "--key", str(self.tls / "server.key")]
+        self.studio = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
+        until = time.monotonic() + 180
+        while self.get("federation/health") is None:
+            if self.studio.poll() is not None or time.monotonic() > until:
+                raise RuntimeError("the studio did not start:\n" + (self.home / "studio.log").read_text()[-3000:])
+            time.sleep(0.5)
+
+    def start_designer(self, name: str) -> None:
+        config = {"data": str(self.home / "pairs" / name), "out": str(self.home / name / "model"), "name": name,
+                  "share-style": True, "description": ATELIERS[name].description, "weights": str(WEIGHTS),
+                  "size": SIZE, "cache-mb": 160}
+        server = f"127.0.0.1:{self.through.get(name, self.port)}"
+        self.designers[name] = SuperNode(self.home / name, server, self.home / name / "key", config,
+                                         self.tls / "ca.pem", threads=1)
+
+    def get(self, path: str) -> dict | None:
+        """A JSON answer of the studio, or None where it has none for us yet."""
+        context = ssl.create_default_context(cafile=str(self.tls / "ca.pem"))
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10, context=context) as answer:
+                return json.loads(answer.read())
+        except (urllib.error.URLError, OSError, ValueError):
+            return None
+
+    def stop(self) -> None:
+        for designer in self.designers.values():
+            designer.stop()
+        if self.studio:
+            self.studio.send_signal(signal.SIGTERM)
+            try:
+                self.studio.wait(30)
+            except subprocess.TimeoutExpired:
+                self.studio.kill()
+                self.studio.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m federation.demo", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=1, help="at each designer's, in a round")
+    parser.add_argument("--port", type=int, default=7860)
+    parser.add_argument("--home", type=Path, default=Path("federation-data/demo"))
+    parser.add_argument("--fresh", action="store_true", help="forget an earlier demo first")
+    parser.add_argument("--stay", action="store_true", help="keep the studio open after the last round")
+    args = parser.parse_args()
+    if args.fresh:
+        shutil.rmtree(args.home, ignore_errors=True)
+    started = time.monotonic()
+    print("Drawing the eight designers' pairs, then starting the studio ...", flush=True)
+    with Demo(args.home, args.port, args.rounds, args.epochs) as demo:
+        print(f"Open {demo.url} (the browser does not know this demo's certificate: go on all the same).", flush=True)
+        shown, target = "", args.rounds + (demo.folder.rounds() or [0])[-1] // args.rounds * args.rounds
+        while (demo.folder.rounds() or [0])[-1] < target:
+            status = demo.get("federation/status") or {}
+            online = len(status.get("designers_online", []))
+            line = f"round {status.get('round')}: {status.get('phase')}, {online} designers online"
+            if line != shown:
+                print(f"{time.monotonic() - started:5.0f} s  {line}", flush=True)
+                shown = line
+            time.sleep(1)
+        print(f"{args.rounds} rounds in {time.monotonic() - started:.0f} s; checkpoints in {demo.folder.checkpoints}", flush=True)
+        while args.stay:
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        print()

@@ -1,0 +1,256 @@
+"""The federation's folder: all that it knows, on disk, so that any of its processes may die at any moment.
+
+    members.json        who was approved: display name, public key, node id
+    control.json        what the operator asked for: paused, rolled back to
+    status.json         what the federation is doing now; anybody may read it
+    checkpoints/0007/   one whole checkpoint a round, with report.json beside the model
+    checkpoints/latest  the number of the checkpoint that the studio draws with
+    reports/0007.json   the report of a round whose checkpoint is no longer here
+    secrets/            keys and certificates of this start; never leaves the machine
+
+Every file is written aside and renamed, every checkpoint folder too, and ``latest`` moves last: a reader sees the old
+state or the new one, never half of either.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fedgai.model import CONFIG_FILE, CheckpointError, FedGAI
+
+REPORT_FILE = "report.json"
+KEEP = 20  # whole checkpoints; the first of every season and the published ones of the last stay longest
+
+
+def home() -> Path:
+    """Where the federation lives: ``FEDGAI_HOME``, or the disk that a Space's owner pays for, or the working directory."""
+    lasting = Path("/data")
+    default = lasting / "federation" if lasting.is_dir() and os.access(lasting, os.W_OK) else Path("federation-data")
+    return Path(os.environ.get("FEDGAI_HOME") or default).resolve()
+
+
+@dataclass(frozen=True)
+class Member:
+    """One approved designer.
+
+    Attributes:
+        name: what others see, 1 to 40 characters.
+        key: the public key as one OpenSSH line (ecdsa-sha2-nistp384), without its comment.
+        node_id: Flower's number for this designer, 0 until the SuperLink has given one.
+        approved: when, as ISO 8601 in UTC.
+        revoked: when, or "" for a member in good standing.
+    """
+
+    name: str
+    key: str
+    node_id: int = 0
+    approved: str = ""
+    revoked: str = ""
+
+
+@dataclass
+class Status:
+    """What the federation is doing; written by whoever does it, read by the studio, the gateway and the operator.
+
+    Attributes:
+        phase: "starting", "waiting" (for designers), "training" (at the designers'), "aggregating", "house", "resting"
+            (between seasons), "paused", "stopped".
+        round: the one in progress, or the last whole one where none is; rounds count from 1 over all seasons.
+        rounds: rounds a season.
+        progress: of the phase, in [0, 1].
+        asked, answered: designers, in the round in progress; 0 where that is not told.
+        deadline: of the round, seconds since the epoch, or 0.
+        online: display names of the designers who are connected.
+        waiting_for: designers still needed before the round can start.
+        note: one sentence for people, or "".
+        updated: seconds since the epoch.
+    """
+
+    phase: str = "starting"
+    round: int = 0
+    rounds: int = 11
+    progress: float = 0.0
+    asked: int = 0
+    answered: int = 0
+    deadline: float = 0.0
+    online: list[str] = field(default_factory=list)
+    waiting_for: int = 0
+    note: str = ""
+    updated: float = 0.0
+
+
+class Folder:
+    """The federation's folder, made where it is not there yet.
+
+    Args:
+        path: where.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.secrets = self.path / "secrets"
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        (self.path / "reports").mkdir(exist_ok=True)
+        self.secrets.mkdir(mode=0o700, exist_ok=True)
+
+    # -- small files -----------------------------------------------------------------------------------------------------
+
+    def read(self, name: str, default: Any) -> Any:
+        """A JSON file's content, or ``default`` where there is none. Raises CheckpointError where it is damaged."""
+        try:
+            return json.loads((self.path / name).read_text())
+        except FileNotFoundError:
+            return default
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.path / name} cannot be read ({error}): put a whole one there, or delete it") from error
+
+    def write(self, name: str, content: Any) -> None:
+        """Write a JSON file, aside and renamed."""
+        write_atomically(self.path / name, json.dumps(content, indent=1).encode())
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold this while reading, changing and writing a file that more than one process changes."""
+        with (self.path / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def members(self) -> list[Member]:
+        """In the order of approval; revoked ones included."""
+        return [Member(**m) for m in self.read("members.json", [])]
+
+    def change_members(self, change: Callable[[list[Member]], list[Member]]) -> list[Member]:
+        """Apply ``change`` to the members, safely beside other processes. Returns what was written."""
+        with self.locked():
+            members = change(self.members())
+            self.write("members.json", [asdict(m) for m in members])
+        return members
+
+    def control(self) -> dict[str, Any]:
+        """``{"paused": bool}`` and whatever else the operator asked for."""
+        return {"paused": False, **self.read("control.json", {})}
+
+    def change_control(self, **changes: Any) -> None:
+        with self.locked():
+            self.write("control.json", {**self.control(), **changes})
+
+    def status(self) -> Status:
+        known = Status.__dataclass_fields__
+        return Status(**{k: v for k, v in self.read("status.json", {}).items() if k in known})
+
+    def set_status(self, **changes: Any) -> None:
+        """Change some of the status; ``updated`` is set here."""
+        with self.locked():
+            self.write("status.json", {**asdict(self.status()), **changes, "updated": time.time()})
+
+    # -- checkpoints -----------------------------------------------------------------------------------------------------
+
+    def rounds(self) -> list[int]:
+        """Numbers of the whole checkpoints, ascending; 0 is the one that the federation started from."""
+        return sorted(int(p.name) for p in self.checkpoints.iterdir() if p.name.isdigit() and (p / CONFIG_FILE).exists())
+
+    def latest(self) -> int | None:
+        """The round that the studio draws with, or None before the first checkpoint."""
+        try:
+            number = int((self.checkpoints / "latest").read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            number = -1
+        rounds = self.rounds()
+        if number in rounds:
+            return number
+        published = [n for n in rounds if self.report(n).get("published", True)]
+        return published[-1] if published else None
+
+    def checkpoint(self, number: int) -> Path:
+        return self.checkpoints / f"{number:04d}"
+
+    def report(self, number: int) -> dict[str, Any]:
+        """What is known about a round (``Report`` of server_app.py, as JSON); empty for one without."""
+        try:
+            return json.loads((self.checkpoint(number) / REPORT_FILE).read_text())
+        except FileNotFoundError:
+            return {}
+
+    def reports(self) -> dict[int, dict[str, Any]]:
+        """Round -> its report, ascending: also of rounds whose checkpoints were pruned, or stayed on the Hub."""
+        kept = {int(p.stem): self.read(f"reports/{p.name}", {}) for p in (self.path / "reports").glob("[0-9]*.json")}
+        return dict(sorted((kept | {n: self.report(n) for n in self.rounds()}).items()))
+
+    def publish(self, number: int, model: FedGAI, report: dict[str, Any], extras: dict[str, bytes] | None = None,
+                *, latest: bool = True) -> Path:
+        """Write a round's checkpoint: aside, on the disk, renamed; then move ``latest``, if it is to be drawn with.
+
+        Args:
+            number: the round.
+            model: house Generator, aggregated Discriminator, style bank.
+            report: what report.json will say.
+            extras: further files by name (the model card, the thumbnail sheet).
+            latest: False for a round that is held back: kept, but not drawn with.
+        Returns:
+            the checkpoint's folder.
+        """
+        folder, aside = self.checkpoint(number), self.checkpoints / f".{number:04d}"
+        shutil.rmtree(aside, ignore_errors=True)
+        model.save_pretrained(aside)
+        for name, content in (extras or {}).items():
+            (aside / name).write_bytes(content)
+        (aside / REPORT_FILE).write_text(json.dumps(report, indent=1))
+        for file in aside.iterdir():
+            file.chmod(0o644)
+            _sync(file)
+        _sync(aside)
+        if folder.exists():  # the same round again, after a crash between here and ``latest``
+            shutil.rmtree(folder)
+        os.replace(aside, folder)
+        _sync(self.checkpoints)
+        if latest:
+            self.set_latest(number)
+        return folder
+
+    def set_latest(self, number: int) -> None:
+        """Have the studio draw with a round. Raises CheckpointError where there is no whole checkpoint of it."""
+        if number not in self.rounds():
+            raise CheckpointError(f"there is no whole checkpoint of round {number} in {self.checkpoints}")
+        write_atomically(self.checkpoints / "latest", str(number).encode())
+
+    def prune(self, keep: int = KEEP) -> list[int]:
+        """Delete the oldest checkpoints beyond ``keep``; never round 0, ``latest``, or the newest. Returns those deleted."""
+        rounds, latest = self.rounds(), self.latest()
+        old = [n for n in rounds[:-keep] if n not in (0, latest)] if len(rounds) > keep else []
+        for number in old:
+            if report := self.report(number):
+                self.write(f"reports/{number:04d}.json", report)
+            doomed = self.checkpoints / f".{number:04d}"
+            os.replace(self.checkpoint(number), doomed)  # no longer whole to any reader, before the first file goes
+            shutil.rmtree(doomed)
+        return old
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Onto the disk first, then into place."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with aside.open("wb") as f:
+        f.write(content)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(aside, path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,267 @@
+"""The server's side: seasons of rounds, each ending in a whole checkpoint (FedGAI, arXiv 2503.12389, sec. 3).
+
+    aggregate -> designers -> checked and averaged -> house Generator -> probe -> checkpoint -> the next round
+
+The run goes on from the last whole checkpoint of the federation's folder, so it may be killed at any moment and started
+again. It ends at the end of a season, or when nobody has been there for a while: waiting is the host's business.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import torch
+from flwr.app import ConfigRecord, Context, Message
+from flwr.serverapp import Grid, ServerApp
+
+from federation.client_app import pack, unpack
+from federation.folder import Folder, home
+from federation.house import Bounds, HouseStep, HouseStepConfig, sheet, style_distances, verdict
+from federation.strategy import DiscriminatorAvg, Limits, UpdateSpec
+from fedgai import __version__
+from fedgai.model import WEIGHTS, FedGAI
+from fedgai.style import Signature
+
+log = logging.getLogger("flwr")
+app = ServerApp()
+
+POLL = 1.0  # seconds between two looks for answers
+BANK = 32  # signatures that are shown to a designer in a round, and drawn with in the studio
+
+
+@dataclass(frozen=True)
+class FederationConfig:
+    """The run config of pyproject.toml's ``[tool.flwr.app.config]``, where each key is explained."""
+
+    rounds: int = 11
+    local_epochs: int = 11
+    beta: float = 0.1
+    min_designers: int = 2
+    deadline: float = 3600
+    patience: float = 600
+    house_steps: int = 0
+    home: str = ""
+    weights: str = ""
+
+    @classmethod
+    def from_run_config(cls, config: dict) -> FederationConfig:
+        return cls(**{f.name: config[key] for f in fields(cls) if (key := f.name.replace("_", "-")) in config})
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run rounds until the season's last. Raises CheckpointError where the folder or the weights cannot be used."""
+    config = FederationConfig.from_run_config(context.run_config)
+    folder = Folder(config.home or home())
+    if folder.latest() is None:
+        start = FedGAI.from_pretrained(config.weights or os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS)
+        folder.publish(0, start, {"round": 0, "published": True})
+    torch.set_num_threads(max(1, min(2, os.cpu_count() or 1)))
+    season = Season(grid, folder, config, Limits.from_run_config(context.run_config))
+    while season.goes_on():
+        season.round()
+    folder.set_status(phase="resting", progress=1.0)
+
+
+class Season:
+    """The rounds of one run.
+
+    Args:
+        grid: Flower's way to the designers.
+        folder: the federation's.
+        config, limits: the run config's two halves: the rounds, and what an update must keep to.
+    """
+
+    def __init__(self, grid: Grid, folder: Folder, config: FederationConfig, limits: Limits) -> None:
+        self.grid, self.folder, self.config, self.limits = grid, folder, config, limits
+        photos = os.environ.get("FEDGAI_HOUSE_PHOTOS")
+        steps = {"steps": config.house_steps} if config.house_steps > 0 else {}
+        self.house = HouseStep(Path(photos) if photos else None, HouseStepConfig(**steps),
+                               FedGAI.load(folder.checkpoint(0)) if 0 in folder.rounds() else None)
+        self.number = (folder.rounds() or [0])[-1] + 1
+        self.last = math.ceil(self.number / config.rounds) * config.rounds
+        self.nobody = False
+
+    def goes_on(self) -> bool:
+        return self.number <= self.last and not self.nobody
+
+    def base(self) -> FedGAI:
+        """What the round starts from: the published Generator and bank, and the newest aggregate.
+
+        A round that was held back gives its aggregate, which is as honest as any, but not its Generator. After a
+        rollback both come from the round that the operator named.
+        """
+        asked = self.folder.control().get("base")
+        drawn_with = self.folder.latest() or 0
+        model = FedGAI.load(self.folder.checkpoint(drawn_with))
+        source = self.folder.rounds()[-1] if asked is None else asked
+        if source != drawn_with:
+            model.discriminator.load_state_dict(FedGAI.load(self.folder.checkpoint(source)).discriminator.state_dict())
+        gone = {m.name for m in self.folder.members() if m.revoked}
+        model.styles = {name: s for name, s in model.styles.items() if name not in gone or "designer" not in s.extra}
+        return model
+
+    def round(self) -> None:
+        """One round, or none: with too few good answers it is tried again, and with nobody there the run ends."""
+        if not self.wait():
+            self.nobody = True
+            return
+        config, folder, number = self.config, self.folder, self.number
+        started, model = _now(), self.base()
+        spec = UpdateSpec.from_model(model, __version__)
+        strategy = DiscriminatorAvg(spec, self.limits, names=self.names(), history=self.history())
+        arrays = pack(model.discriminator.shared())
+        bank = list(model.styles.values())[-BANK:]
+        told = ConfigRecord({"epochs": config.local_epochs, "beta": config.beta,  # the strategy adds the round and the spec
+                             "bank-names": [s.name for s in bank],
+                             "bank": b"".join(s.style.numpy().astype("<f4").tobytes() for s in bank)})
+        deadline = time.time() + config.deadline
+        folder.set_status(phase="training", round=number, rounds=config.rounds, progress=0.0, deadline=deadline,
+                          waiting_for=0, note="", asked=0, answered=0)
+        messages = list(strategy.configure_train(number, arrays, told, self.grid))
+        for message in messages:
+            message.metadata.ttl = config.deadline
+        asked = [message.metadata.dst_node_id for message in messages]
+        aggregate, metrics = strategy.aggregate_train(number, self.replies(messages, deadline, strategy))
+        for shown in (folder.path / "signatures").glob("*.safetensors"):  # those of updates that did not count, too
+            shown.unlink()
+        answered = {v.node_id for v in strategy.verdicts}
+        silent = [{"node_id": n, "name": self.names().get(n, f"designer {i + 1}"), "accepted": False, "asked": True,
+                   "reason": "did not answer before the deadline", "pairs": 0, "share": 0.0}
+                  for i, n in enumerate(asked) if n not in answered]
+        designers = [{**asdict(v), "asked": v.node_id in asked} for v in strategy.verdicts] + silent
+        if aggregate is None:
+            reasons = "; ".join(f"{d['name']}: {d['reason']}" for d in designers if not d["accepted"])
+            folder.set_status(phase="waiting", note=f"Round {number} is tried again: too few good answers. {reasons}"[:500])
+            folder.write("repeated.json", {"round": number, "at": _now(), "designers": designers})
+            time.sleep(POLL)
+            return
+        folder.set_status(phase="house", progress=0.0, deadline=0.0)
+        before = self.house.probe(model)
+        model.discriminator.load_shared(unpack(aggregate))
+        for signature in strategy.signatures.values():
+            model.add_style(signature)
+        house = self.house.run(model, lambda share: folder.set_status(progress=share))
+        after = self.house.probe(model)
+        held_back = verdict(before, after, Bounds())
+        model.info = {**model.info, "round": number, "release": __version__}
+        report = {
+            "round": number, "season": math.ceil(number / config.rounds), "started": started, "finished": _now(),
+            "designers": designers, "accepted": sum(d["accepted"] for d in designers), "metrics": dict(metrics or {}),
+            "strategy": strategy.description, "house": asdict(house),
+            "probe": {"before": before, "after": after, "bounds": asdict(Bounds())},
+            "style_distances": style_distances(model), "published": not held_back, "held_back": held_back,
+        }  # fmt: skip
+        extras = {"README.md": card(model, report).encode(), "sheet.jpg": sheet(model, list(model.styles)[-8:])}
+        folder.publish(number, model, report, extras, latest=not held_back)
+        folder.change_control(base=None)
+        folder.prune()
+        folder.set_status(phase="waiting", progress=1.0, round=number,
+                          note=f"Round {number} is held back: {held_back}" if held_back else "")
+        self.number += 1
+
+    def wait(self) -> bool:
+        """Until enough designers are connected. False where the patience ends first."""
+        until = time.monotonic() + self.config.patience
+        while (missing := self.config.min_designers - len(list(self.grid.get_node_ids()))) > 0:
+            self.folder.set_status(phase="waiting", waiting_for=missing, rounds=self.config.rounds, round=self.number - 1)
+            if time.monotonic() > until:
+                return False
+            time.sleep(POLL)
+        return True
+
+    def replies(self, messages: list[Message], deadline: float, strategy: DiscriminatorAvg) -> Iterator[Message]:
+        """Answers one by one as they arrive, until all have come or the deadline has; each is forgotten once it is yielded."""
+        pending = [m for m in self.grid.push_messages(messages) if m]
+        asked, shown = max(1, len(pending)), set()
+        nodes = {message.metadata.dst_node_id for message in messages}
+        self.folder.set_status(asked=asked)
+        while pending and time.time() < deadline:
+            for reply in self.pull(pending):
+                pending.remove(reply.metadata.reply_to_message_id)
+                if reply.metadata.src_node_id in nodes:  # else it is the SuperLink's own: it could not reach somebody
+                    yield reply
+                self.folder.set_status(progress=1 - len(pending) / asked, asked=asked, answered=asked - len(pending))
+                for node, signature in strategy.signatures.items():
+                    if node not in shown:
+                        shown.add(node)
+                        self.show(node, signature)
+            if pending:
+                time.sleep(POLL)
+        self.folder.set_status(phase="aggregating", progress=1 - len(pending) / asked)
+
+    def pull(self, pending: list[str]) -> Iterable[Message]:
+        """Those that have come. One at a time, so that one who sends garbage spoils only their own."""
+        for message_id in list(pending):
+            try:
+                yield from self.grid.pull_messages([message_id])
+            except (httpx.HTTPError, ConnectionError):  # the SuperLink is away; it comes back, or this process is ended
+                log.warning("the SuperLink does not answer; trying again")
+                return
+            except Exception as error:  # whatever a stranger's bytes make Flower raise
+                log.warning("an answer cannot be read and is left out: %s", error)
+                pending.remove(message_id)
+
+    def show(self, node: int, signature: Signature) -> None:
+        """Let the studio have a new designer's slider before the round ends."""
+        shelf = self.folder.path / "signatures"
+        shelf.mkdir(exist_ok=True)
+        aside = shelf / f".{node}"
+        signature.save(aside)
+        os.replace(aside, shelf / f"{node}.safetensors")
+
+    def names(self) -> dict[int, str]:
+        return {m.node_id: m.name for m in self.folder.members() if m.node_id}
+
+    def history(self) -> dict[int, set[str]]:
+        """Of each designer, the SHA-256 of what was accepted in earlier rounds: the same bytes again are a replay."""
+        found: dict[int, set[str]] = {}
+        for report in self.folder.reports().values():
+            for d in report.get("designers", []):
+                if d.get("sha256"):
+                    found.setdefault(d["node_id"], set()).add(d["sha256"])
+        return found
+
+
+def card(model: FedGAI, report: dict) -> str:
+    """The model card of a round's checkpoint (Markdown with the Hub's front matter)."""
+    took_part = [d for d in report["designers"] if d["accepted"]]
+    probe = "\n".join(f"| {name} | {value:.4g} | {report['probe']['before'].get(name, float('nan')):.4g} |"
+                      for name, value in report["probe"]["after"].items())
+    state = f"Held back: {report['held_back']}" if report["held_back"] else "Published."
+    return f"""---
+license: apache-2.0
+library_name: fedgai
+pipeline_tag: image-to-image
+tags:
+  - fashion
+  - sketch
+  - federated-learning
+---
+
+# FedGAI, {model.preset.name} preset, round {report["round"]}
+
+Draws a photograph of a garment as a fashion sketch, in any blend of {len(model.styles)} hands. After round {report["round"]} of a
+federation ([FedGAI](https://arxiv.org/abs/2503.12389)): {len(took_part)} designers trained at home, only their Discriminators
+travelled, and the house Generator learned from the aggregate on public photographs. {state}
+
+![The same garments in several hands](sheet.jpg)
+
+| probe | after | before |
+|---|---|---|
+{probe}
+
+Aggregation: {report["strategy"]}. Rounds so far are in `metrics.csv`, this one's details in `report.json`.
+"""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,151 @@
+"""A federation on Flower's simulation engine, for experiments: the same ServerApp and ClientApp, no processes, no keys.
+
+    python -m federation.simulate --designers 8 --rounds 11 [--epochs 11] [--seed 24] [--json]
+
+Needs ``pip install -e .[federation,simulation]``. The first eight designers are the named ateliers, further ones draw in
+random hands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+from flwr.clientapp.typing import ClientAppCallable
+from flwr.serverapp import Grid, ServerApp
+from PIL import Image
+
+from federation import client_app
+from federation.folder import Folder
+from federation.server_app import FederationConfig, Season
+from federation.strategy import Limits
+from fedgai.atelier import ATELIERS, Hand, draw, random_hand
+from fedgai.cutout import NoGarment
+from fedgai.images import find_images
+from fedgai.model import WEIGHTS, FedGAI
+from fedgai.pipeline import fit_and_cut, on_white
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def hands(count: int, seed: int) -> dict[str, Hand]:
+    """Name -> hand: the eight ateliers, then random ones."""
+    rng = np.random.default_rng(seed)
+    more = {f"Hand {i + 1}": random_hand(rng) for i in range(max(0, count - len(ATELIERS)))}
+    return dict(list((ATELIERS | more).items())[:count])
+
+
+def make_pairs(photos: Path, folder: Path, hand: Hand, count: int, size: int, seed: int) -> None:
+    """Write ``folder/photos`` and ``sketches``: up to ``count`` garments of a seeded choice, in one hand."""
+    files = find_images(photos)
+    order = np.random.default_rng(seed).permutation(len(files))
+    for kind in ("photos", "sketches"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    made = 0
+    for i in order:
+        if made == count:
+            break
+        try:
+            image, mask = fit_and_cut(files[i], size)
+        except (NoGarment, ValueError):
+            continue
+        photo = on_white(np.asarray(image), mask)
+        Image.fromarray(photo).save(folder / "photos" / f"{i:04d}.jpg", quality=95)
+        Image.fromarray(draw(photo, hand, mask=mask)).save(folder / "sketches" / f"{i:04d}.png")
+        made += 1
+
+
+def simulate(designers: int, rounds: int, *, epochs: int = 11, pairs: int = 24, size: int = 256, seed: int = 24,
+             photos: str | Path = ROOT / "examples", home: str | Path, weights: str | Path = WEIGHTS, house_steps: int = 0,
+             share_style: bool = True, limits: Limits | None = None) -> Folder:
+    """Run a federation and return its folder.
+
+    Args:
+        designers: how many; each has a folder ``home/designers/NAME`` with pairs, model and log.
+        rounds, epochs: of the one season, and at home in each round.
+        pairs, size: of each designer; side of the training square, px.
+        seed: of the hands and of who draws which garments.
+        photos: garments to draw.
+        home: where everything is kept; what is there already is used again.
+        weights: the checkpoint of round 0.
+        house_steps: of the house Generator after a round; 0 for the default.
+        share_style: have the designers send signatures of their pairs. Without, the style bank stays as ``weights`` has it.
+        limits: what updates must keep to.
+    """
+    from flwr.simulation import run_simulation
+
+    home = Path(home).resolve()
+    folder = Folder(home / "federation")
+    drawn_by = hands(designers, seed)
+    for i, (name, hand) in enumerate(drawn_by.items()):
+        if not (home / "designers" / name / "pairs" / "whole").exists():
+            make_pairs(Path(photos), home / "designers" / name / "pairs", hand, pairs, size, seed + i)
+            (home / "designers" / name / "pairs" / "whole").touch()
+    if folder.latest() is None:
+        folder.publish(0, FedGAI.load(weights), {"round": 0, "published": True})
+    names = list(drawn_by)
+
+    def at_home(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        """Give each virtual SuperNode the node configuration that a designer would have."""
+        name = names[int(context.node_config["partition-id"])]
+        context.node_config |= {
+            "data": str(home / "designers" / name / "pairs"), "out": str(home / "designers" / name / "model"), "name": name,
+            "share-style": share_style, "description": drawn_by[name].description, "weights": str(weights), "size": size,
+        }  # fmt: skip
+        return call_next(message, context)
+
+    client, server = ClientApp(mods=[at_home, client_app.local_dp]), ServerApp()
+    client.train()(client_app.train_at_home)
+    config = FederationConfig(rounds=rounds, local_epochs=epochs, min_designers=designers, house_steps=house_steps)
+
+    @server.main()
+    def main(grid: Grid, context: Context) -> None:
+        season = Season(grid, folder, config, replace(limits or Limits(), minimum=min(2, designers)))
+        while season.goes_on():
+            season.round()
+
+    run_simulation(server, client, designers, backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}})
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m federation.simulate", description=__doc__.splitlines()[0])
+    parser.add_argument("--designers", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=24)
+    parser.add_argument("--house-steps", type=int, default=0)
+    parser.add_argument("--photos", type=Path, default=ROOT / "examples")
+    parser.add_argument("--keep-signatures", action="store_true", help="no designer sends one; the style bank stays as it is")
+    parser.add_argument("--home", type=Path, help="keep everything here; without, a temporary folder")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with tempfile.TemporaryDirectory(prefix="fedgai-") as temporary:
+        try:
+            folder = simulate(args.designers, args.rounds, epochs=args.epochs, pairs=args.pairs, size=args.size, seed=args.seed,
+                              photos=args.photos, home=args.home or temporary, house_steps=args.house_steps,
+                              share_style=not args.keep_signatures)
+        except ImportError as error:
+            sys.exit(f"{error}\nThe simulation engine is not installed: pip install -e .[federation,simulation]")
+        reports = [folder.report(number) for number in folder.rounds() if number]
+    if args.json:
+        print(json.dumps(reports))
+        return
+    for r in reports:
+        print(f"round {r['round']}: {r['accepted']} designers, {'published' if r['published'] else r['held_back']}")
+
+
+if __name__ == "__main__":
+    main()

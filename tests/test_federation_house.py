@@ -1,0 +1,208 @@
+"""The house step: it repeats itself, brings new hands nearer, keeps old ones, and is held back where it did harm.
+
+What eleven steps in a row do to the quality floors is measured with this loop and, before and after it,
+``python -m benchmarks.floors --model CHECKPOINT --photos PHOTOS_DIR --limit 40 --only right_hand seams``:
+
+    model, house = FedGAI.load(), HouseStep(reference=FedGAI.load())
+    for model.info["round"] in range(11):
+        house.run(model)
+    model.save_pretrained("CHECKPOINT")
+"""
+
+import io
+import json
+import math
+import shutil
+from dataclasses import asdict, fields, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from federation.house import EXAMPLES, Bounds, HouseStep, HouseStepConfig, settle_batchnorm, sheet, style_distances, verdict
+from fedgai import atelier
+from fedgai.discriminator import Discriminator
+from fedgai.encoder import sha256
+from fedgai.model import FedGAI
+from fedgai.pipeline import SketchPipeline
+
+SHORT = HouseStepConfig(steps=2, batch=2, size=64, seconds=math.inf)
+GOOD = {"own_hand": 0.9, "distance_ratio": 1.0, "lines": 0.97, "ink_ratio": 1.0, "mid_grey_ratio": 1.0, "blends_falling": 0.95,
+        "logit": 1.0}
+
+
+@pytest.fixture(scope="module")
+def garments(tmp_path_factory):
+    """Two of the examples: a folder of photographs, and a probe that takes a quarter of the time."""
+    folder = tmp_path_factory.mktemp("garments")
+    for name in ("denim_jacket", "pleated_skirt"):
+        shutil.copy(EXAMPLES / f"{name}.jpg", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def house(garments):
+    return HouseStep(None, SHORT, FedGAI.load(), garments)
+
+
+@pytest.fixture(scope="module")
+def start(house):
+    return house.probe(FedGAI.load())
+
+
+@pytest.fixture
+def model():
+    return FedGAI.load()
+
+
+def new_hand(model: FedGAI, garments, seed: int = 5):
+    """A hand that the weights have never met, measured on 24 sketches: of two garments, each at twelve sizes."""
+    hand, pipe = atelier.random_hand(np.random.default_rng(seed)), SketchPipeline(model)
+    contents = [pipe.prepare(file, 256) for file in sorted(garments.glob("*.jpg"))]
+    sketches = []
+    for side in range(120, 216, 8):
+        for content in contents:
+            size = (side * 3 // 4, side)
+            photo = np.asarray(content.photo.resize(size))
+            mask = np.asarray(Image.fromarray(content.mask).resize(size)).clip(0, 1)
+            sketches.append(atelier.render(atelier.study(photo, mask), hand))
+    return pipe.signature(sketches, "New")
+
+
+def test_only_the_generator_learns_and_the_same_round_gives_the_same_weights(house, model):
+    start = {part: sha256(getattr(model, part)) for part in ("encoder", "generator")}
+    norms = {k: v.clone() for k, v in model.generator.state_dict().items() if "running" in k}
+    judge = {k: v.clone() for k, v in model.discriminator.state_dict().items()}
+    report = house.run(model)
+    assert report.steps == 2 and report.photographs == 2 and not report.stopped and not report.new_hands
+    assert set(report.losses) == {"adversarial", "distance", "anchor", "lines"}
+    json.dumps(asdict(report), allow_nan=False)
+    assert sha256(model.encoder) == start["encoder"] and sha256(model.generator) != start["generator"]
+    assert all(torch.equal(model.generator.state_dict()[k], v) for k, v in norms.items())
+    bank = torch.stack([s.style for s in model.styles.values()])
+    read, known = (m.generator.style_head(bank)[0] for m in (model, FedGAI.load()))
+    assert torch.equal(read, known)  # the stroke code: hatching stays on its lattice
+    changed = {k for k, v in model.discriminator.state_dict().items() if not torch.equal(v, judge[k])}
+    assert changed and all("running" in k or "num_batches" in k for k in changed)
+    assert all(p.requires_grad for p in model.discriminator.parameters())
+
+    again = FedGAI.load()
+    house.run(again)
+    assert sha256(again.generator) == sha256(model.generator)
+    other = FedGAI.load()
+    other.info["round"] = 1  # other photographs and hands
+    house.run(other)
+    assert sha256(other.generator) != sha256(model.generator)
+
+
+def test_a_new_hand_comes_nearer_and_the_old_ones_stay(garments, house, start, model):
+    signature = new_hand(model, garments)
+    model.add_style(signature)
+    before = style_distances(model, garments)
+    shares = []
+    step = HouseStep(garments, replace(SHORT, steps=16, batch=4, size=192), FedGAI.load(), garments)
+    report = step.run(model, shares.append)
+    after = style_distances(model, garments)
+    assert report.new_hands == ["New"]
+    assert shares == sorted(shares) and shares[-1] == 1
+    assert after["New"] < 0.95 * before["New"]
+    assert not verdict(start, house.probe(model))
+
+
+def test_the_probe_repeats_itself_and_is_plain_json(house, start, model):
+    assert house.probe(model) == start
+    assert set(start) == {f.name for f in fields(Bounds())}
+    assert start["lines"] == start["ink_ratio"] == start["distance_ratio"] == 1
+    assert not verdict(start, start)
+    json.dumps(start, allow_nan=False)
+    json.dumps(asdict(Bounds()), allow_nan=False)
+
+
+def test_a_learning_rate_far_too_high_is_held_back(garments, house, start, model):
+    HouseStep(garments, replace(SHORT, lr=3.0, steps=6), FedGAI.load(), garments).run(model)
+    after = house.probe(model)
+    assert all(math.isfinite(v) for v in after.values())
+    assert verdict(start, after)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e30])
+def test_a_broken_discriminator_is_held_back(house, start, model, value):
+    with torch.no_grad():
+        for name, parameter in model.discriminator.named_parameters():
+            if name == "logit.bias" or not math.isfinite(value):
+                parameter.fill_(value)
+    report = house.run(model)
+    assert bool(report.stopped) == (not math.isfinite(value))  # the last bias has no gradient, however large
+    json.dumps(asdict(report), allow_nan=False)
+    assert "logit" in verdict(start, house.probe(model))
+
+
+def test_a_generator_that_is_not_finite_is_held_back(house, start, model):
+    with torch.no_grad():
+        next(model.generator.parameters()).fill_(math.nan)
+    assert "own_hand" in verdict(start, house.probe(model))
+
+
+@pytest.mark.parametrize("figure, after", [("own_hand", 0.8), ("distance_ratio", 1.2), ("lines", 0.9), ("ink_ratio", 0.7),
+                                           ("ink_ratio", 1.3), ("mid_grey_ratio", 1.2), ("blends_falling", 0.8),
+                                           ("logit", 1e6), ("lines", math.nan)])
+def test_every_figure_has_a_bound_and_the_reason_names_it(figure, after):
+    reason = verdict(GOOD, GOOD | {figure: after})
+    assert reason.startswith(figure) and f"{GOOD[figure]:.3g}" in reason and f"{after:.3g}" in reason
+    assert "limit" in reason or "change" in reason
+
+
+def test_better_and_a_little_worse_are_published():
+    assert not verdict(GOOD, GOOD | {"own_hand": 1.0, "distance_ratio": 0.5, "lines": 0.95, "ink_ratio": 1.05})
+
+
+def test_many_small_changes_do_not_add_up_beyond_the_limit():
+    lines, rounds = 1.0, 0
+    while not verdict(GOOD | {"lines": lines}, GOOD | {"lines": lines * 0.98}):
+        lines, rounds = lines * 0.98, rounds + 1
+    assert 1 < rounds and lines >= Bounds().lines.limit
+    assert not verdict(GOOD | {"lines": 0.5}, GOOD | {"lines": 0.5})  # one that was never good does not stop all rounds
+
+
+def test_settled_batchnorm_has_the_drawings_statistics():
+    torch.manual_seed(24)
+    judge = Discriminator(16)
+    grams = [torch.rand(12, c, c) for c in (16, 32, 64, 128)]
+    weights = {k: v.clone() for k, v in judge.state_dict().items() if "running" not in k and "num_batches" not in k}
+    momenta = [m.momentum for m in judge.modules() if isinstance(m, nn.BatchNorm2d)]
+    settle_batchnorm(judge, grams)
+    assert not any(m.training for m in judge.modules())
+    assert [m.momentum for m in judge.modules() if isinstance(m, nn.BatchNorm2d)] == momenta
+    assert all(torch.equal(judge.state_dict()[k], v) for k, v in weights.items())
+    with torch.no_grad():
+        normed = judge.body[:2](judge.pool(grams))
+    assert normed.mean((0, 2, 3)).abs().max() < 1e-3 and (normed.std((0, 2, 3)) - 1).abs().max() < 1e-2
+
+
+def test_the_time_limit_ends_it(house, garments, model):
+    report = HouseStep(garments, replace(SHORT, seconds=0), FedGAI.load(), garments).run(model)
+    assert report.steps == 0 and "seconds" in report.stopped and report.losses == {}
+
+
+def test_what_it_cannot_work_with_is_refused(tmp_path, tiny_model_dir, house, garments, model):
+    with pytest.raises(ValueError, match="encoder"):
+        house.run(FedGAI.load(tiny_model_dir))
+    with pytest.raises(ValueError, match="no pictures"):
+        HouseStep(tmp_path, SHORT, model, garments).run(model)
+    Image.new("RGB", (200, 200), "white").save(tmp_path / "blank.png")
+    (tmp_path / "broken.jpg").write_bytes(b"not a picture")
+    with pytest.raises(ValueError, match="no photograph"):
+        HouseStep(tmp_path, SHORT, model, garments).run(model)
+    model.styles = {}
+    with pytest.raises(ValueError, match="bank is empty"):
+        house.run(model)
+
+
+def test_the_sheet_shows_garments_in_hands(model, garments):
+    image = Image.open(io.BytesIO(sheet(model, list(model.styles), garments)))
+    assert image.format == "JPEG" and image.width == 900 and image.height > 300
+    one = Image.open(io.BytesIO(sheet(model, ["Goro"], garments)))
+    assert np.asarray(one.convert("L"))[:, 200:].min() > 240  # the rest is paper
+    assert set(style_distances(model, garments)) == set(model.styles)

@@ -1,0 +1,362 @@
+"""The host with Flower's real processes on loopback: it starts, goes on after every death, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+pytest.importorskip("flwr")
+
+from federation import host as host_module
+from federation import operator
+from federation.folder import Folder
+from federation.host import ROOT, Host, HostError, admit, number, processes
+from federation.keeper import descendants
+from federation.operator import OperatorError
+
+BIN = Path(sys.executable).parent
+
+# a round is a question to everybody and a checkpoint of nothing; it takes a second
+SERVER = '''
+import json, os, time
+from pathlib import Path
+from flwr.app import Message, RecordDict
+from flwr.serverapp import ServerApp
+app = ServerApp()
+
+@app.main()
+def main(grid, context):
+    home = Path(os.environ["FEDGAI_HOME"])
+    (home / "environment.json").write_text(json.dumps(dict(os.environ)))
+    checkpoints = home / "checkpoints"
+    rounds = context.run_config["rounds"]
+    number = max([int(p.name) for p in checkpoints.iterdir() if p.name.isdigit()])
+    last = (number // rounds + 1) * rounds
+    while number < last:
+        number += 1
+        nodes = list(grid.get_node_ids())
+        replies = list(grid.send_and_receive(
+            [Message(RecordDict(), dst_node_id=n, message_type="train") for n in nodes], timeout=20))
+        if not any(r.has_content() for r in replies):
+            number -= 1
+            time.sleep(1)
+            continue
+        aside = checkpoints / f".{number:04d}"
+        aside.mkdir(exist_ok=True)
+        (aside / "config.json").write_text("{}")
+        (aside / "report.json").write_text(json.dumps({"round": number, "nodes": nodes, "pid": os.getpid()}))
+        os.replace(aside, checkpoints / f"{number:04d}")
+        time.sleep(0.5)
+'''
+CLIENT = '''
+from flwr.app import Message, RecordDict
+from flwr.clientapp import ClientApp
+app = ClientApp()
+
+@app.train()
+def train(message, context):
+    return Message(RecordDict(), reply_to=message)
+'''
+PROJECT = '''
+[project]
+name = "dummy"
+version = "1.0.0"
+[tool.flwr.app]
+publisher = "test"
+[tool.flwr.app.components]
+serverapp = "dummy.server:app"
+clientapp = "dummy.client:app"
+[tool.flwr.app.config]
+rounds = 11
+min-designers = 2
+'''
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    (tmp_path / "app" / "dummy").mkdir(parents=True)
+    (tmp_path / "app" / "pyproject.toml").write_text(PROJECT)
+    for name, text in (("__init__", ""), ("server", SERVER), ("client", CLIENT)):
+        (tmp_path / "app" / "dummy" / f"{name}.py").write_text(text)
+    return tmp_path / "app"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    """With a round 0 of nothing; whatever a failing test leaves running is ended."""
+    folder = Folder(tmp_path / "federation")
+    (folder.checkpoint(0)).mkdir()
+    (folder.checkpoint(0) / "config.json").write_text("{}")
+    yield folder
+    host_module.end_processes(processes(str(folder.path)))
+
+
+class Designer:
+    """A key, and a SuperNode where it was started."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        self.home, self.name, self.process = home / name, name, None
+        self.home.mkdir()
+        key = ec.generate_private_key(ec.SECP384R1())
+        (self.home / "key").write_bytes(key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()))
+        self.line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+
+    def connect(self, host: Host) -> None:
+        environment = {**os.environ, "FLWR_HOME": str(self.home / "flwr"), "FLWR_TELEMETRY_ENABLED": "0",
+                       "FLWR_DISABLE_UPDATE_CHECK": "1", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        self.process = subprocess.Popen(
+            [BIN / "flower-supernode", "--superlink", host.superlink_address, "--root-certificates", host.certificate,
+             "--auth-supernode-private-key", self.home / "key", "--port", str(host_module.free_port())],
+            env=environment, stdout=(self.home / "log").open("a"), stderr=subprocess.STDOUT)
+
+    def leave(self) -> None:
+        if self.process is not None:
+            for pid in [self.process.pid, *descendants(self.process.pid)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture
+def designers(tmp_path: Path) -> Iterator[list[Designer]]:
+    both = [Designer(tmp_path, name) for name in ("Ada", "Bruno")]
+    yield both
+    for designer in both:
+        designer.leave()
+
+
+def until(true: Callable[[], object], seconds: float = 30, what: str = "") -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.1)
+
+
+def last(folder: Folder) -> int:
+    return folder.rounds()[-1]
+
+
+def goes_on(folder: Folder, more: int = 1, seconds: float = 60) -> None:
+    now = last(folder)
+    until(lambda: last(folder) >= now + more, seconds, f"round {now + more}: {folder.status()}")
+
+
+def kill(folder: Folder, name: str) -> None:
+    for pid in processes(str(folder.path)).get(name, []):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_goes_on_after_every_death(app: Path, folder: Folder, designers: list[Designer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("FEDGAI_OPERATOR_PASSWORD", "secret")
+    operator.approve(folder, designers[0].line, "Ada")
+    host = Host(folder, app=app, run_config={"rounds": 10000})
+    host.start()
+    try:
+        with pytest.raises(HostError, match=f"process {os.getpid()}"):
+            Host(folder, app=app).start()
+        assert host.ready.wait(30)
+        operator.approve(folder, designers[1].line, "Bruno")  # while it runs
+        until(lambda: all(m.node_id for m in folder.members()) and len(folder.members()) == 2, 5)
+        for designer in designers:
+            designer.connect(host)
+        goes_on(folder)
+        assert folder.status().online == ["Ada", "Bruno"]
+        ids = {number(d.line) for d in designers}
+        assert set(folder.report(last(folder))["nodes"]) == ids
+        environment = json.loads((folder.path / "environment.json").read_text())
+        assert "secret" not in environment.values() and environment["FLWR_TELEMETRY_ENABLED"] == "0"
+        assert json.loads((folder.path / "app.json").read_text())["fab_hash"]
+
+        kill(folder, "flwr-serverapp")
+        goes_on(folder)
+
+        for path in folder.path.glob("superlink.db*"):
+            path.unlink()
+        kill(folder, "flower-superlink")
+        until(lambda: not host.ready.is_set(), 10)
+        goes_on(folder)  # with two, so both are back, without a restart or an approval
+        assert set(folder.report(last(folder))["nodes"]) == ids
+        assert [d.process.poll() for d in designers] == [None, None]
+
+        operator.revoke(folder, "Bruno")
+        until(lambda: folder.status().online == ["Ada"], 5)
+        until(lambda: designers[1].process.poll() is not None, 30, "the revoked SuperNode is refused")
+        kill(folder, "keeper.py")
+        until(lambda: not host.ready.is_set(), 10)
+        until(lambda: folder.status().waiting_for == 1, 30, folder.status())
+
+        operator.approve(folder, designers[1].line, "Bruno")
+        designers[1].connect(host)
+        goes_on(folder)
+        operator.pause(folder)
+        until(lambda: folder.status().phase == "paused", 10)
+        assert "flwr-serverapp" not in processes(str(folder.path))
+    finally:
+        host.stop()
+    assert not processes(str(folder.path))
+    assert folder.status().phase == "stopped" and folder.status().online == []
+
+
+def test_host_killed_leaves_nothing_and_the_next_goes_on(app: Path, folder: Folder, designers: list[Designer]) -> None:
+    ada = designers[0]
+    operator.approve(folder, ada.line, "Ada")
+    script = (f"import time; from pathlib import Path; from federation.folder import Folder; from federation.host import Host\n"
+              f"h = Host(Folder({str(folder.path)!r}), app=Path({str(app)!r}), run_config={{'rounds': 3, 'min-designers': 1}},"
+              f" rest_hours=24)\nh.start(); h.ready.wait(); print(h.superlink_address, flush=True); time.sleep(600)")  # fmt: skip
+
+    def start() -> subprocess.Popen:
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        address = process.stdout.readline().strip()
+        known = Host(folder, app=app)
+        known.superlink_address = address
+        ada.connect(known)
+        return process
+
+    process = start()
+    try:
+        goes_on(folder)
+        process.kill()
+        process.wait()
+        until(lambda: not processes(str(folder.path)), 10, "nothing outlives the host")
+        before = last(folder)
+        assert before < 3
+        ada.leave()
+        process = start()
+        until(lambda: last(folder) == 3, 60, "the season's end")
+        until(lambda: folder.status().phase == "resting", 20)
+        assert "next season begins" in folder.status().note
+        until(lambda: "flwr-serverapp" not in processes(str(folder.path)), 20, "waiting costs nothing")
+        process.send_signal(signal.SIGINT)  # Ctrl-C: it stops at exit
+        process.wait(30)
+        assert not processes(str(folder.path))
+        assert folder.status().phase == "stopped"
+    finally:
+        process.kill()
+
+
+def test_admitted_rows_are_those_of_flower(folder: Folder, designers: list[Designer]) -> None:
+    """What is written into the SuperLink's table is what its RegisterNode writes, but for the number."""
+    from flwr.superlink.config_loader import NoOpFederationManager, get_objectstore_linkstate_factories
+
+    ada = operator.approve(folder, designers[0].line, "Ada")
+    ada = folder.change_members(lambda ms: [host_module.replace(m, node_id=number(m.key)) for m in ms])[0]
+    database = folder.path / "superlink.db"
+    admit(database, [ada])
+    state = get_objectstore_linkstate_factories(str(database), NoOpFederationManager())[1].state()
+    theirs = serialization.load_ssh_public_key(designers[1].line.encode())
+    their_key = host_module.public_key_to_bytes(theirs)
+    state.create_node(host_module.NOOP_FLWR_AID, host_module.NOOP_ACCOUNT_NAME, their_key, 30)
+    with sqlite3.connect(database) as connection:
+        connection.row_factory = sqlite3.Row
+        own, flowers = (dict(r) for r in connection.execute("SELECT * FROM node ORDER BY registered_at"))
+    differ = {k for k in own if own[k] != flowers[k]}
+    assert differ == {"node_id", "public_key", "registered_at"}
+    assert own["node_id"] == ada.node_id
+
+    admit(database, [ada])  # theirs is no member: unregistered, as Flower does it
+    assert state.get_node_id_by_public_key(their_key) is None
+    assert state.get_node_id_by_public_key(own["public_key"]) == ada.node_id
+    admit(database, [])
+    assert state.get_node_id_by_public_key(own["public_key"]) is None
+    admit(database, [ada])
+    assert state.activate_node(ada.node_id, 30)
+
+
+def test_keeper_ends_all_of_it_with_its_asker(tmp_path: Path) -> None:
+    """A grandchild in a session of its own, whose parent is gone, deaf to SIGTERM."""
+    grandchild = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deep', flush=True); time.sleep(99)"
+    child = ("import subprocess, sys, time\n"
+             f"p = subprocess.Popen([sys.executable, '-c', {grandchild!r}], start_new_session=True)\n"
+             "print(p.pid, flush=True); time.sleep(99)")
+    asker = (f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-I', {str(host_module.KEEPER)!r},"
+             f" {str(tmp_path / 'log.log')!r}, sys.executable, '-c', {child!r}], stdin=subprocess.PIPE, start_new_session=True);"
+             "print(p.pid, flush=True); time.sleep(99)")
+    process = subprocess.Popen([sys.executable, "-c", asker], stdout=subprocess.PIPE, text=True)
+    keeper = int(process.stdout.readline())
+    log = tmp_path / "log.log"
+    until(lambda: log.exists() and "deep" in log.read_text(), 10)
+    deep = int(log.read_text().split()[0])
+    process.kill()
+    process.wait()
+    until(lambda: not _alive(deep) and not _alive(keeper), 10)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+# -- the operator ------------------------------------------------------------------------------------------------------------
+
+
+def test_operator_approves_revokes_and_approves_again(folder: Folder, designers: list[Designer]) -> None:
+    key = folder.path / "key.pub"
+    key.write_text(f"{designers[0].line} ada@home\n")
+    ada = operator.approve(folder, str(key), " Ada ")
+    assert (ada.name, ada.key) == ("Ada", designers[0].line)
+    assert operator.approve(folder, designers[0].line, "Ada") == ada  # again: nothing new
+    with pytest.raises(OperatorError, match="taken"):
+        operator.approve(folder, designers[1].line, "ada")
+    with pytest.raises(OperatorError, match="already approved"):
+        operator.approve(folder, designers[0].line, "Other")
+    assert operator.members(folder)[0]["state"] == "approved"
+    assert operator.revoke(folder, operator.fingerprint(ada.key)).revoked
+    with pytest.raises(OperatorError, match="no member"):
+        operator.revoke(folder, "Ada")
+    assert operator.approve(folder, designers[0].line, "Ada L.").revoked == ""
+    assert [m.name for m in folder.members()] == ["Ada L."]
+
+
+def test_operator_refuses_other_keys(folder: Folder, designers: list[Designer]) -> None:
+    other = ed25519.Ed25519PrivateKey.generate().public_key()
+    line = other.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
+    with pytest.raises(OperatorError, match=r"ssh-ed25519.*ssh-keygen -t ecdsa -b 384"):
+        operator.approve(folder, line, "Ada")
+    with pytest.raises(OperatorError, match="private key"):
+        operator.approve(folder, str(designers[0].home / "key"), "Ada")
+    with pytest.raises(OperatorError, match="neither a key nor a file"):
+        operator.approve(folder, "nowhere.pub", "Ada")
+    with pytest.raises(OperatorError, match="not an OpenSSH public key"):
+        operator.approve(folder, "ecdsa-sha2-nistp384 AAAA", "Ada")
+    for name in ("", "x" * 41, "a\nb"):
+        with pytest.raises(OperatorError, match="1 to 40"):
+            operator.approve(folder, designers[0].line, name)
+    assert folder.members() == []
+
+
+def test_operator_command(folder: Folder, designers: list[Designer], capsys: pytest.CaptureFixture[str]) -> None:
+    def run(*words: str) -> str:
+        operator.main(["--home", str(folder.path), *words])
+        return capsys.readouterr().out
+
+    assert "nobody" in run("list")
+    assert "Ada is approved, SHA256:" in run("approve", designers[0].line, "--name", "Ada")
+    assert "approved" in run("list").splitlines()[1]
+    run("pause")
+    assert folder.control()["paused"]
+    run("resume")
+    assert not folder.control()["paused"]
+    assert "published" in run("rounds")
+    run("rollback", "0")
+    assert folder.control()["base"] == 0 and folder.latest() == 0
+    with pytest.raises(SystemExit) as ended:
+        run("rollback", "7")
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
