@@ -3,17 +3,24 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test bench lint
+.PHONY: demo federation-demo test test-long bench lint
 
 demo: $(VENV)/.installed ## the studio, on http://127.0.0.1:7860
 	$(RUN) app.py --port 7860
 
+federation-demo: $(VENV)/.installed ## studio, host and eight virtual designers; three rounds, on https://127.0.0.1:7860
+	$(RUN) -m federation.demo --fresh
+
 test: $(VENV)/.installed-dev ## all tests
 	$(RUN) -m pytest -q
 
-bench: $(VENV)/.installed-dev ## time, memory and arithmetic beside known networks; about ten minutes
+test-long: $(VENV)/.installed-dev ## twenty kills of a running federation
+	$(RUN) -m pytest -q -m long -s
+
+bench: $(VENV)/.installed-dev ## time, memory and arithmetic beside known networks
 	$(RUN) -m benchmarks.inference --json
 	$(RUN) -m benchmarks.page --json
+	$(RUN) -m benchmarks.aggregation --json
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -1,12 +1,17 @@
 """The studio: a garment photograph becomes a fashion sketch in a blend of the designers' styles.
 
-    python app.py [--port 7860] [--host 127.0.0.1]
+    python app.py [--port 7860] [--host 127.0.0.1] [--federation] [--certificate FILE --key FILE]
 
 | environment variable | meaning | default |
 |---|---|---|
 | `FEDGAI_WEIGHTS` | checkpoint to draw with: a folder, or a repository on the Hugging Face Hub | `weights/` |
 | `FEDGAI_CACHE_MB` | memory for photographs made ready to draw; one takes 31 MB at 512 px, 4 x that at 1,024 | 1024 |
 | `FEDGAI_KEEP_MINUTES` | how long uploaded photographs stay on the server's disk | 60 |
+| `FEDGAI_FEDERATION` | `1`: as `--federation`, a federation behind the studio, which draws with its newest checkpoint | |
+| `FEDGAI_HOME` | the federation's folder | `/data/federation`, or `federation-data/` |
+| `FEDGAI_HUB_REPO` | model repository on the Hugging Face Hub that rounds are pushed to and restored from | |
+| `HF_TOKEN` | token that may write to it | |
+| `FEDGAI_OPERATOR_PASSWORD` | of the panel at /federation/operator; without one there is no panel | |
 | `SPACE_ID` | set by Hugging Face Spaces: the studio then listens on 0.0.0.0 | |
 """
 
@@ -15,7 +20,10 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported; so is the next
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -25,6 +33,7 @@ import gradio as gr
 import torch
 import uvicorn
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from fedgai.images import MAX_BYTES
 from fedgai.model import WEIGHTS, CheckpointError
@@ -32,20 +41,35 @@ from fedgai.pipeline import SketchPipeline
 from studio.drawing import Studio
 from studio.page import build
 
+if TYPE_CHECKING:
+    from federation.folder import Folder
+    from studio.federation import Federation
+
 STUDIO = Path(__file__).resolve().parent / "studio"
 
 
-def create_app() -> FastAPI:
+def create_app(federation: bool = False) -> FastAPI:
     """The studio at /. Routes of the application's own, added before Gradio is mounted, come first.
+
+    Args:
+        federation: have one behind the studio; it starts and ends with the application.
 
     Raises:
         CheckpointError: there are no weights, or they do not fit.
     """
-    pipeline = SketchPipeline.from_pretrained(os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS)
+    if federation:
+        from federation.folder import Folder, home  # nothing of it is imported where it is not wanted
+        from studio.federation import newest
+
+        folder = Folder(home())
+    pipeline = (newest(folder) if federation else None) or SketchPipeline.from_pretrained(
+        os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS
+    )
     studio = Studio(pipeline, cache=int(os.environ.get("FEDGAI_CACHE_MB", "1024")) * 2**20)
-    demo = build(studio, keep=60 * int(os.environ.get("FEDGAI_KEEP_MINUTES", "60")))
-    script = f"<script>{(STUDIO / 'studio.js').read_text()}</script>"
     app = FastAPI(title="FedGAI Studio", docs_url=None, redoc_url=None, openapi_url=None)
+    news = federate(app, folder, studio) if federation else None
+    demo = build(studio, keep=60 * int(os.environ.get("FEDGAI_KEEP_MINUTES", "60")), federation=news)
+    script = f"<script>{(STUDIO / 'studio.js').read_text()}</script>"
     app = gr.mount_gradio_app(
         app, demo, "/", theme=theme(), css_paths=STUDIO / "studio.css", head=script, footer_links=["api"],
         run_history=False, ssr_mode=False, max_file_size=MAX_BYTES,
@@ -53,6 +77,42 @@ def create_app() -> FastAPI:
     # launch() would say so. Gradio 6.31 does not, once mounted, and until then lets a caller name any file of the server
     demo.has_launched = True
     return app
+
+
+def federate(app: FastAPI, folder: Folder, studio: Studio) -> Federation:
+    """Put the federation behind the studio: its way in, the operator's panel, the page's news; and its processes, from the
+    application's start to its end."""
+    from federation.gateway import BodyLimit, address_of, gateway
+    from federation.host import Host, HostError
+    from federation.hub import HubQueue
+    from studio.federation import Federation
+    from studio.panel import PATH, Panel
+
+    repo, password = os.environ.get("FEDGAI_HUB_REPO"), os.environ.get("FEDGAI_OPERATOR_PASSWORD")
+    hub = HubQueue(folder, repo, os.environ.get("HF_TOKEN")) if repo else None
+    host = Host(folder, hub=hub)
+    federation = Federation(folder, studio, hub.state if hub else None, PATH if password else "")
+    app.add_middleware(BodyLimit)
+    app.include_router(gateway(folder, lambda: (host.superlink_address, host.certificate) if host.ready.is_set() else None))
+    app.include_router(federation.routes())
+    if password:
+        app.include_router(Panel(folder, password, address_of).routes())
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            host.start()
+        except HostError as error:  # the studio can follow the folder all the same
+            print(f"No federation is started: {error}", flush=True)
+        federation.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(federation.stop)
+            await run_in_threadpool(host.stop)
+
+    app.router.lifespan_context = life
+    return federation
 
 
 def theme() -> gr.themes.Base:
@@ -86,16 +146,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The FedGAI studio.")
     parser.add_argument("--port", type=int, default=7860)
     parser.add_argument("--host", default="0.0.0.0" if os.environ.get("SPACE_ID") else "127.0.0.1")
+    parser.add_argument("--federation", action="store_true", default=os.environ.get("FEDGAI_FEDERATION") == "1",
+                        help="a federation behind the studio")
+    parser.add_argument("--certificate", type=Path, help="for https: PEM file, the whole chain")
+    parser.add_argument("--key", type=Path, help="for https: the certificate's key, PEM")
     arguments = parser.parse_args()
+    if (arguments.certificate is None) != (arguments.key is None):
+        parser.error("--certificate and --key come together")
+    for file in (arguments.certificate, arguments.key):
+        if file is not None and not file.is_file():
+            parser.error(f"there is no file {file}")
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
     cv2.setNumThreads(min(cv2.getNumThreads(), cores()))
     try:
-        app = create_app()
+        app = create_app(arguments.federation)
     except CheckpointError as error:
         raise SystemExit(f"{error}\nSet FEDGAI_WEIGHTS to a checkpoint folder, or a repository on the Hub.") from error
-    print(f"FedGAI studio: http://{arguments.host}:{arguments.port}", flush=True)
+    scheme = "https" if arguments.certificate else "http"
+    print(f"FedGAI studio: {scheme}://{arguments.host}:{arguments.port}", flush=True)
     # a page holds a connection for as long as it is open: do not wait for those at the end
-    uvicorn.run(app, host=arguments.host, port=arguments.port, log_level="warning", timeout_graceful_shutdown=2)
+    uvicorn.run(
+        app, host=arguments.host, port=arguments.port, log_level="warning", timeout_graceful_shutdown=2,
+        ssl_certfile=arguments.certificate, ssl_keyfile=arguments.key,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

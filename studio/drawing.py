@@ -86,6 +86,23 @@ class Look:
         return urlencode(pairs + ([("garment", garment.name)] if garment.name else []))
 
 
+@dataclass(frozen=True)
+class Easel:
+    """What is drawn with at one moment. It is replaced whole, so that nobody ever draws with half of one.
+
+    Attributes:
+        pipeline: draws.
+        encoder: SHA-256 of its encoder.
+        shelf: photographs that this encoder has read.
+        edition: names all that a sketch depends on besides the photograph and the look: the weights and the bank.
+    """
+
+    pipeline: SketchPipeline
+    encoder: str
+    shelf: Shelf
+    edition: str
+
+
 class Studio:
     """The pipeline, the examples, and all that the page and programs may ask for.
 
@@ -96,22 +113,52 @@ class Studio:
     """
 
     def __init__(self, pipeline: SketchPipeline, examples: Path = EXAMPLES, cache: int = 2**30) -> None:
-        self.pipeline = pipeline
-        self.names = list(pipeline.styles)
+        self._cache, self._easel = cache, None
+        self.serve(pipeline)
         entries = [(Path(e["file"]).stem, e) for e in json.loads((examples / "examples.json").read_text())]
         self.examples = {n: Garment(str(examples / e["file"]), e["title"], e["alt"], n) for n, e in entries}
-        name, weights = OPENING
-        self.first_garment = self.examples.get(name) or next(iter(self.examples.values()))
-        self.first_look = Look(weights if set(weights) <= set(self.names) else dict.fromkeys(self.names[:2], 0.5))
-        self._shelf = Shelf(cache)
+        self.first_garment = self.examples.get(OPENING[0]) or next(iter(self.examples.values()))
+
+    def serve(self, pipeline: SketchPipeline) -> None:
+        """Draw with this one from now on. Who is drawing ends with the one they began with.
+
+        The photographs made ready stay: they depend on the encoder alone, and that is frozen. Should it be another one
+        all the same, they are made ready again.
+        """
+        encoder, before = pipeline.model.encoder_sha256, self._easel
+        shelf = before.shelf if before and before.encoder == encoder else Shelf(self._cache)
+        edition = hashlib.sha256(pipeline.checkpoint.encode())
+        for name, signature in pipeline.styles.items():
+            edition.update(repr((name, signature.description)).encode() + signature.style.numpy().tobytes())
+        self._easel = Easel(pipeline, encoder, shelf, edition.hexdigest()[:16])
+
+    @property
+    def pipeline(self) -> SketchPipeline:
+        return self._easel.pipeline
+
+    @property
+    def edition(self) -> str:
+        """Changes whenever the same photograph and look would be drawn otherwise, or other designers are there."""
+        return self._easel.edition
+
+    @property
+    def names(self) -> list[str]:
+        """The designers, in the order to show them."""
+        return list(self.pipeline.styles)
+
+    @property
+    def first_look(self) -> Look:
+        names, weights = self.names, OPENING[1]
+        return Look(weights if set(weights) <= set(names) else dict.fromkeys(names[:2], 0.5))
 
     def look(self, weights: object, lines: object, size: object, cutout: object) -> Look:
         """From what came over the wire: pages, links and programs may send anything."""
         if not isinstance(weights, Mapping) or not isinstance(lines, Mapping):
             raise ValueError("Give the weights as {name: number}.")
+        names = self.names
         for name in weights:
-            if name not in self.names:
-                raise ValueError(f"There is no designer {str(name)[:40]!r} here; there are {', '.join(self.names)}.")
+            if name not in names:
+                raise ValueError(f"There is no designer {str(name)[:40]!r} here; there are {', '.join(names)}.")
         clean = {name: number(weight, 0, 1, f"The weight of {name}") for name, weight in weights.items()}
         if not any(clean.values()):
             raise ValueError("All designers are at zero: move at least one slider up.")
@@ -137,7 +184,8 @@ class Studio:
             except ValueError:
                 return plain
 
-        weights = {n: read(w, 0, 0, 1) for n, _, w in (style.rpartition(":") for style in styles) if n in self.names}
+        names = self.names
+        weights = {n: read(w, 0, 0, 1) for n, _, w in (style.rpartition(":") for style in styles) if n in names}
         weights = {n: w for n, w in weights.items() if w > 0}
         garment = self.examples.get(query.get("garment", ""))
         if not weights and not garment:
@@ -156,16 +204,11 @@ class Studio:
 
         Where no garment can be told from its background, the whole photograph; or, if ``strict``, NoGarment is raised.
         """
-        key = (garment.key, look.size, look.detail, look.cutout)
-        content = self._shelf.get(key, lambda: self._prepare(garment, look))
+        key, easel = (garment.key, look.size, look.detail, look.cutout), self._easel
+        content = easel.shelf.get(key, lambda: _prepare(easel.pipeline, garment, look))
         if strict and look.cutout and content.mask is None:
             raise NoGarment(NO_GARMENT)
         return content
-
-    def _prepare(self, garment: Garment, look: Look) -> Content:
-        return self.pipeline.prepare(
-            garment.photo, look.size, cutout=look.cutout, detail=look.detail, on_missing="keep"
-        )
 
     def draw(self, content: Content, look: Look, paper: Literal["white", "transparent"] = "white") -> Image.Image:
         return self.pipeline.draw(content, look.weights, strength=look.strength, paper=paper)
@@ -183,8 +226,13 @@ class Studio:
 
     def surprise(self) -> dict[str, float]:
         """Two or three designers, each with a say that shows."""
-        chosen = random.sample(self.names, min(random.choice((2, 3)), len(self.names)))
+        names = self.names
+        chosen = random.sample(names, min(random.choice((2, 3)), len(names)))
         return {name: random.randint(5, 20) / 20 for name in chosen}
+
+
+def _prepare(pipeline: SketchPipeline, garment: Garment, look: Look) -> Content:
+    return pipeline.prepare(garment.photo, look.size, cutout=look.cutout, detail=look.detail, on_missing="keep")
 
 
 class Shelf:

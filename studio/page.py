@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from html import escape
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from PIL import Image
@@ -14,6 +16,9 @@ from studio import pieces
 from studio.drawing import DETAILS, NO_GARMENT, SIZES, STRENGTHS, Garment, Look, Studio
 from studio.endpoints import DRAWING, endpoints
 from studio.pieces import PLAIN
+
+if TYPE_CHECKING:  # without a federation, none of it is imported
+    from studio.federation import Federation
 
 SHEET_SIZE = 512  # px, the most for one of many sketches
 LINES = [
@@ -27,16 +32,28 @@ towards a blend of the designers' *style signatures*: a few hundred numbers each
 designer's work that the studio has. The method is [FedGAI](https://arxiv.org/abs/2503.12389): designers exchange style,
 never drawings.
 
-The eight designers here are ateliers that the project made up. Your photographs are used to draw your sketches and for
+{who} Your photographs are used to draw your sketches and for
 nothing else, and are deleted after about an hour. Programs can do what this page does: see *Use via API* below.
 """
+ALONE = "The eight designers here are ateliers that the project made up."
+FEDERATED = """The studio began with eight ateliers that the project made up; whoever else has a slider takes part in the
+federation and agreed to have one. The *Federation* tab says what it is doing now."""
 
 
 class Page:
     """The page's listeners. Each turns a ValueError into a notice and leaves the rest of the page as it is."""
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+    def __init__(self, studio: Studio, federation: Federation | None = None) -> None:
+        self.studio, self.federation = studio, federation
+        self._faders, self._lock = ("", ""), threading.Lock()
+
+    def faders(self) -> str:
+        """The rows of the mixer, of the designers as they are now."""
+        with self._lock:  # made once for all pages
+            edition = self.studio.edition
+            if self._faders[0] != edition:
+                self._faders = (edition, pieces.fader_rows(_designers(self.studio), "blend"))
+            return self._faders[1]
 
     def drawn(self, garment: Garment, look: Look) -> dict:
         """What the comparison shows."""
@@ -103,6 +120,31 @@ class Page:
         named = ((weights, sketch, Look(weights).caption) for weights, sketch in sketches)
         return pieces.choices((w, pieces.png(s), f"{garment.title}, sketched by {c}", c) for w, s, c in named), ""
 
+    def followed(self, a: str, b: str) -> tuple:
+        """-> mixer, and both ends of the blend row: other designers may be there. What has been set stays."""
+        names = self.studio.names
+        ends = (gr.Dropdown(names, value=end if end in names else names[i]) for i, end in ((0, a), (-1, b)))
+        return gr.update(markup=self.faders()), *ends
+
+    def compared(self, rounds: list, garment: Garment, *controls: object) -> tuple:
+        """-> two sketches side by side, notice."""
+        if len(rounds) != 2:
+            return "", gr.skip()
+        try:
+            look = self.studio.look(*controls)
+            sketches = self.federation.compare(garment, look, rounds)
+        except ValueError as error:
+            return "", _notice(error)
+        named = ((n, sketch, f"{garment.title}, {look.caption}, drawn by round {n}") for n, sketch in sketches)
+        return pieces.pair((pieces.png(sketch), alt, f"Round {n}") for n, sketch, alt in named), gr.skip()
+
+    def rounds(self, event: gr.EventData) -> list:
+        return list(event.rounds)[:2] if isinstance(event.rounds, list) else []
+
+    def reset(self) -> tuple:
+        look = self.studio.first_look
+        return dict(look.weights), look.lines, look.size, look.cutout
+
     def png(self, garment: Garment, paper: str, *controls: object) -> tuple:
         """-> download, notice."""
         try:
@@ -134,14 +176,15 @@ class Page:
         return self.studio.content(garment, replace(look, size=min(look.size, SHEET_SIZE)))
 
 
-def build(studio: Studio, keep: int = 3600) -> gr.Blocks:
+def build(studio: Studio, keep: int = 3600, federation: Federation | None = None) -> gr.Blocks:
     """The page. One listener draws, whatever changed; while it draws, only the last of further changes waits.
 
     Args:
         studio: what draws.
         keep: seconds that uploaded files stay on the disk.
+        federation: whose news the page shows, if there is one; its routes have to be there too.
     """
-    page, look, garment = Page(studio), studio.first_look, studio.first_garment
+    page, look, garment = Page(studio, federation), studio.first_look, studio.first_garment
     with gr.Blocks(title="FedGAI Studio", analytics_enabled=False, fill_width=True, delete_cache=(600, keep)) as demo:
         current = gr.State(garment)
         gr.HTML(HEADER, elem_id="header", **PLAIN)
@@ -169,9 +212,10 @@ def build(studio: Studio, keep: int = 3600) -> gr.Blocks:
                     gr.HTML("<h2>Designers</h2>", **PLAIN)
                     surprise = gr.Button("Surprise me", size="sm", min_width=0)
                     reset = gr.Button("Reset", size="sm", min_width=0)
-                blend = pieces.faders(_designers(studio), dict(look.weights), "blend")
+                blend = pieces.faders(page.faders(), dict(look.weights), "blend")
                 ranges = [{"low": low, "high": high} for low, high in (STRENGTHS, DETAILS)]
-                lines = pieces.faders([row | r for row, r in zip(LINES, ranges, strict=True)], look.lines, "lines")
+                rows = [row | r for row, r in zip(LINES, ranges, strict=True)]
+                lines = pieces.faders(pieces.fader_rows(rows, "lines"), look.lines, "lines")
         with gr.Tabs(elem_id="more"):
             with gr.Tab("Contact sheet"):
                 gr.Markdown("This garment in every hand. Choose one to draw with it alone.")
@@ -184,23 +228,38 @@ def build(studio: Studio, keep: int = 3600) -> gr.Blocks:
                     b = gr.Dropdown(studio.names, value=studio.names[-1], label="To", min_width=120)
                 row = pieces.picker("", "row")
                 draw_row = gr.Button("Draw the blend row", elem_classes="act")
+            if federation:
+                with gr.Tab("Federation"):
+                    pieces.federation(("now", "people", "curves"), "news")
+                    compared = gr.HTML("", elem_id="compared", elem_classes="pair", **PLAIN)
+                    checkpoints = pieces.federation(("rounds",), "checkpoints")
             with gr.Tab("About"):
-                gr.Markdown(ABOUT)
+                gr.Markdown(ABOUT.format(who=FEDERATED if federation else ALONE))
 
         controls = [blend, lines, size, cutout]
         private = {"api_visibility": "private"}
         quick = private | {"show_progress": "hidden"}  # but queued: past the queue, a State's change is not noticed
         quiet = private | DRAWING | {"show_progress": "hidden"}
         visibly = private | DRAWING | {"show_progress": "minimal"}
+        changes = [current.change, blend.change, lines.change, size.change, cutout.change]
+        if federation:
+            following, chosen = pieces.following(studio.edition), gr.State([])
+            following.select(page.followed, [a, b], [blend, a, b], **quick)
+            changes.append(following.select)
+            checkpoints.select(page.rounds, None, chosen, **quick)
+            gr.on(
+                [*changes, chosen.change], page.compared, [chosen, current, *controls], [compared, notice],
+                trigger_mode="always_last", **quiet,
+            )
         gr.on(
-            [current.change, blend.change, lines.change, size.change, cutout.change], page.redraw, [current, *controls],
-            [comparison, link, notice], trigger_mode="always_last", show_progress_on=[comparison], **visibly,
+            changes, page.redraw, [current, *controls], [comparison, link, notice], trigger_mode="always_last",
+            show_progress_on=[comparison], **visibly,
         )
         photo.input(page.take, [photo, *controls], [photo, current, notice], **quiet)
         examples.select(page.example, None, current, **quick)
         gr.on([sheet.select, row.select], page.choice, None, blend, **quick)
         surprise.click(studio.surprise, None, blend, **quick)
-        reset.click(lambda: (dict(look.weights), look.lines, look.size, look.cutout), None, controls, **quick)
+        reset.click(page.reset, None, controls, **quick)
         sheets = draw_sheet.click(
             page.sheet, [current, *controls], [sheet, notice], show_progress_on=[sheet], **visibly,
         )

@@ -49,16 +49,22 @@ def comparison(value: dict) -> gr.HTML:
     return gr.HTML(value, html_template=COMPARISON, js_on_load=js, elem_id="comparison", **PLAIN)
 
 
-def faders(rows: list[dict], value: dict[str, float], elem_id: str) -> gr.HTML:
-    """Sliders, one a row: name, label, text, low, high and, if there is one, picture. The value is {name: number}.
+def faders(markup: str, value: dict[str, float], elem_id: str) -> gr.HTML:
+    """Sliders, as ``fader_rows`` makes them. The value is {name: number}.
 
     ``change`` fires when one is let go or moved by a key; gr.Slider's ``release`` knows no keys.
     """
-    markup = "".join(_fader(f"{elem_id}-{i}", **row) for i, row in enumerate(rows))
     js = "studio.faders(element, props, watch)"
     return gr.HTML(
-        value, html_template="${markup}", markup=markup, js_on_load=js, elem_id=elem_id, elem_classes="faders", **PLAIN
-    )
+        value, html_template="${markup}", markup=markup, js_on_load=js, elem_id=elem_id,
+        elem_classes="faders", **PLAIN,
+    )  # fmt: skip
+
+
+def fader_rows(rows: list[dict], elem_id: str) -> str:
+    """For ``faders``, one a row: name, label, text, low, high and, if there is one, picture. Other rows may be sent later
+    as its ``markup``: what has been set stays."""
+    return "".join(_fader(f"{elem_id}-{i}", **row) for i, row in enumerate(rows))
 
 
 def _fader(key: str, name: str, label: str, text: str, low: float, high: float, picture: str = "") -> str:
@@ -80,6 +86,27 @@ def choices(items: Iterable[tuple[object, str, str, str]]) -> str:
         f'<button type="button" data-choice="{escape(json.dumps(choice))}"><img src="{source}" alt="{escape(alt)}">'
         f"<span>{escape(caption)}</span></button>"
         for choice, source, alt, caption in items
+    )
+
+
+def following(edition: str) -> gr.HTML:
+    """Asks the server what is new, for itself and for ``federation``; ``select`` says that there is another edition."""
+    js = "studio.following(element, props, () => trigger('select'))"
+    return gr.HTML(edition, html_template="", js_on_load=js, elem_id="following", **PLAIN)
+
+
+def federation(parts: Iterable[str], elem_id: str) -> gr.HTML:
+    """A place for some parts of what ``following`` hears; ``select`` brings the rounds to compare as EventData."""
+    places = "".join(f'<div data-part="{part}"></div>' for part in parts)
+    js = "studio.federation(element, (rounds) => trigger('select', { rounds }))"
+    return gr.HTML("", html_template=places, js_on_load=js, elem_id=elem_id, elem_classes="federation", **PLAIN)
+
+
+def pair(items: Iterable[tuple[str, str, str]]) -> str:
+    """Two pictures side by side: (picture's address, alternative text, caption)."""
+    return "".join(
+        f'<figure><img src="{source}" alt="{escape(alt)}"><figcaption>{escape(caption)}</figcaption></figure>'
+        for source, alt, caption in items
     )
 
 

@@ -13,7 +13,7 @@ window.studio = {
     };
     const show = () => {
       for (const input of element.querySelectorAll("input")) {
-        input.value = props.value[input.name] ?? input.min;
+        if (!input.matches(":active")) input.value = props.value[input.name] ?? input.min; // not under somebody's finger
         paint(input);
       }
     };
@@ -22,6 +22,12 @@ window.studio = {
       props.value = { ...props.value, [event.target.name]: Number(event.target.value) };
     });
     watch("value", show);
+    watch("markup", () => { // other designers: what was set for one who has left goes with them
+      const here = [...element.querySelectorAll("input")].map((input) => input.name);
+      const kept = Object.entries(props.value).filter(([name]) => here.includes(name));
+      if (kept.length < Object.keys(props.value).length) props.value = Object.fromEntries(kept);
+      show();
+    });
     show();
   },
 
@@ -74,5 +80,79 @@ window.studio = {
     watch("value", () => {
       if (props.value.data) Object.assign(document.createElement("a"), { href: props.value.data, download: props.value.name }).click();
     });
+  },
+
+  // Asks what is new: often while the federation's tab is open, seldom otherwise, never while nobody looks. Another
+  // edition (weights, designers) is told to the server's listeners, parts of the tab to whoever shows them.
+  news: { parts: {}, at: 0, offset: 0 },
+  following(element, props, changed) {
+    const news = studio.news;
+    let [edition, seen, failures] = [props.value, 0, 0];
+    const ask = async () => {
+      const tab = document.querySelector(".federation") !== null;
+      if (!document.hidden) {
+        try {
+          const answer = await fetch(`studio/live?seen=${seen}&tab=${Number(tab)}`, { signal: AbortSignal.timeout(10000) });
+          if (!answer.ok) throw new Error(answer.statusText);
+          const { version, edition: latest, now, parts } = await answer.json();
+          [seen, failures, news.offset] = [version, 0, now - Date.now() / 1000];
+          Object.assign(news.parts, parts);
+          document.dispatchEvent(new Event("studio:news"));
+          if (latest !== edition) {
+            edition = latest;
+            changed();
+          }
+        } catch {
+          failures += 1; // the studio restarts, or the way there is bad: it will be asked again
+        }
+      }
+      setTimeout(ask, Math.min(30000, (tab ? 1000 : 2500) * 2 ** failures));
+    };
+    document.addEventListener("visibilitychange", () => document.dispatchEvent(new Event("studio:news")));
+    ask();
+  },
+
+  // Places for parts of the news, and two rounds chosen among its checkpoints.
+  federation(element, picked) {
+    const shown = {};
+    let chosen = [];
+    const mark = () => {
+      for (const button of element.querySelectorAll("[data-round]")) {
+        const pressed = chosen.includes(Number(button.dataset.round));
+        button.setAttribute("aria-pressed", pressed);
+        button.textContent = pressed ? "Chosen" : "Compare";
+      }
+    };
+    const duration = (seconds) => seconds >= 90 ? `${Math.round(seconds / 60)} min` : `${Math.max(0, Math.round(seconds))} s`;
+    const tick = () => {
+      const now = Date.now() / 1000 + studio.news.offset;
+      for (const left of element.querySelectorAll("[data-deadline]")) left.textContent = `${duration(left.dataset.deadline - now)} left`;
+      for (const next of element.querySelectorAll("[data-retry]")) {
+        next.textContent = next.dataset.retry > now ? `Next try in ${duration(next.dataset.retry - now)}.` : "";
+      }
+    };
+    const show = () => {
+      if (!element.isConnected) return document.removeEventListener("studio:news", show);
+      for (const place of element.querySelectorAll("[data-part]")) {
+        const html = studio.news.parts[place.dataset.part] ?? "";
+        if (shown[place.dataset.part] === html) continue;
+        const focus = place.contains(document.activeElement) && document.activeElement.dataset.round;
+        place.innerHTML = shown[place.dataset.part] = html; // escaped by the server
+        if (focus) place.querySelector(`[data-round="${focus}"]`)?.focus();
+        mark();
+      }
+      tick();
+    };
+    element.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-round]");
+      if (!button) return;
+      const round = Number(button.dataset.round);
+      chosen = chosen.includes(round) ? chosen.filter((n) => n !== round) : [...chosen.slice(-1), round];
+      mark();
+      picked(chosen);
+      if (chosen.length === 2) document.querySelector("#compared")?.scrollIntoView({ block: "nearest" });
+    });
+    document.addEventListener("studio:news", show);
+    show();
   },
 };

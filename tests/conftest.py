@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFilter
+from studio_server import CHROMIUM, ROOT, StudioServer, chromium, untrained
 
 from fedgai.model import FedGAI
 from fedgai.style import Signature
@@ -68,3 +71,27 @@ def garment_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("photo") / "shirt.jpg"
     draw_garment().save(file, quality=92)
     return file
+
+
+@pytest.fixture(scope="session")
+def studio() -> Iterator[StudioServer]:
+    """One studio for all modules, with the shipped weights, or untrained ones where there are none."""
+    shipped = (ROOT / "weights" / "config.json").exists() or os.environ.get("FEDGAI_WEIGHTS")
+    running = StudioServer({} if shipped else {"FEDGAI_WEIGHTS": untrained()})
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[object]:
+    """One browser for all modules: Playwright's synchronous side runs once in a thread."""
+    missing = "" if CHROMIUM else "no chromium here: install Debian's, or name one in CHROMIUM"
+    try:
+        import playwright  # noqa: F401
+    except ImportError:
+        missing = "playwright is not installed"
+    if missing:
+        required = os.environ.get("CI") or os.environ.get("FEDGAI_REQUIRE_BROWSER")
+        (pytest.fail if required else pytest.skip)(missing)
+    with chromium() as running:
+        yield running

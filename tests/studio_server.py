@@ -13,10 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -25,17 +22,24 @@ PATIENCE = float(os.environ.get("FEDGAI_PATIENCE", "180"))  # s, for a machine t
 
 
 class StudioServer:
-    """A running ``python app.py``; ``seconds`` is how long it took until its first page could be had."""
+    """A running ``python app.py``; ``seconds`` is how long it took until its first page could be had.
 
-    def __init__(self, environment: dict[str, str] | None = None) -> None:
+    Args:
+        environment: further variables.
+        arguments: of app.py.
+        before: Python to run in its process before it.
+    """
+
+    def __init__(self, environment: dict[str, str] | None = None, arguments: tuple[str, ...] = (), before: str = "") -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}/"
         self._log = tempfile.TemporaryFile("w+")
         start = time.perf_counter()
+        program = ["-c", f"{before}\nimport app; app.main()"] if before else ["app.py"]
         self.process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env={**os.environ, **(environment or {})},
+            [sys.executable, *program, "--port", str(port), *arguments], cwd=ROOT, env={**os.environ, **(environment or {})},
             stdout=self._log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         while not self._answers():
@@ -67,17 +71,6 @@ class StudioServer:
             return False
 
 
-@cache
-def shared_studio() -> StudioServer:
-    """One for all tests, stopped at exit. With the shipped weights, or untrained ones where there are none."""
-    environment = {}
-    if not (ROOT / "weights" / "config.json").exists() and not os.environ.get("FEDGAI_WEIGHTS"):
-        environment["FEDGAI_WEIGHTS"] = untrained()
-    studio = StudioServer(environment)
-    atexit.register(studio.stop)
-    return studio
-
-
 def untrained() -> str:
     import torch
 
@@ -95,11 +88,6 @@ def untrained() -> str:
     return folder
 
 
-@pytest.fixture(scope="session")
-def studio() -> StudioServer:
-    return shared_studio()
-
-
 @contextmanager
 def chromium() -> Iterator[object]:
     """A headless browser of Playwright's."""
@@ -111,17 +99,3 @@ def chromium() -> Iterator[object]:
             yield browser
         finally:
             browser.close()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
-    missing = "" if CHROMIUM else "no chromium here: install Debian's, or name one in CHROMIUM"
-    try:
-        import playwright  # noqa: F401
-    except ImportError:
-        missing = "playwright is not installed"
-    if missing:
-        required = os.environ.get("CI") or os.environ.get("FEDGAI_REQUIRE_BROWSER")
-        (pytest.fail if required else pytest.skip)(missing)
-    with chromium() as running:
-        yield running

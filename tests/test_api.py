@@ -13,13 +13,13 @@ from bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from studio_server import ROOT, StudioServer, studio  # noqa: F401
+from studio_server import ROOT, StudioServer
 
 EXAMPLE = ROOT / "examples" / "denim_jacket.jpg"
 
 
 @pytest.fixture(scope="module")
-def client(studio: StudioServer, tmp_path_factory: pytest.TempPathFactory) -> Client:  # noqa: F811
+def client(studio: StudioServer, tmp_path_factory: pytest.TempPathFactory) -> Client:
     return Client(studio.url, verbose=False, download_files=tmp_path_factory.mktemp("client"))
 
 
@@ -106,7 +106,7 @@ def test_bad_pictures_get_a_sentence_and_the_next_is_drawn(client: Client, tmp_p
     assert Image.open(sketch).size == (219, 256)
 
 
-def test_gives_away_no_file_of_the_server(studio: StudioServer, names: list[str]) -> None:  # noqa: F811
+def test_gives_away_no_file_of_the_server(studio: StudioServer, names: list[str]) -> None:
     """gradio_client would upload its own copy of such a path; a stranger need not."""
     for path in ("/etc/hostname", str(EXAMPLE), f"file://{EXAMPLE}", "http://127.0.0.1:1/x.jpg"):
         photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
@@ -120,13 +120,13 @@ def test_gives_away_no_file_of_the_server(studio: StudioServer, names: list[str]
         urllib.request.urlopen(f"{studio.url}gradio_api/file={EXAMPLE}")
 
 
-def test_the_page_s_own_listeners_are_no_api(studio: StudioServer) -> None:  # noqa: F811
+def test_the_page_s_own_listeners_are_no_api(studio: StudioServer) -> None:
     with urllib.request.urlopen(f"{studio.url}gradio_api/info") as answer:
         info = json.load(answer)
     assert len(info["named_endpoints"]) == 4 and info["unnamed_endpoints"] == {}
 
 
-def test_ten_visitors_at_once_are_all_served(studio: StudioServer, names: list[str], tmp_path: Path) -> None:  # noqa: F811
+def test_ten_visitors_at_once_are_all_served(studio: StudioServer, names: list[str], tmp_path: Path) -> None:
     def visit(i: int) -> Image.Image:
         photo = shirt_picture(folders[i]) if i < 5 else EXAMPLE
         own = Client(studio.url, verbose=False, download_files=folders[i])

@@ -13,8 +13,9 @@ import pytest
 import fedgai
 
 ROOT = Path(__file__).resolve().parent.parent
-LAYERS = {"fedgai": set(), "federation": {"fedgai"}, "studio": {"fedgai"}, "app.py": {"studio", "federation", "fedgai"}}
-PROVIDED = {"fastapi", "uvicorn", "starlette"}  # by gradio, in the versions it was tested with
+LAYERS = {"fedgai": set(), "federation": {"fedgai"}, "studio": {"federation", "fedgai"},
+          "app.py": {"studio", "federation", "fedgai"}}
+PROVIDED = {"fastapi", "uvicorn", "starlette", "httpx", "cryptography"}  # by gradio and flwr, which pin or bound them
 OPTIONAL = {"open_clip"}  # imported where it is wanted, with an error that says what to install
 DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image"}
 TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".json"}
@@ -78,7 +79,7 @@ def test_every_import_is_required():
 
 def test_the_lists_of_requirements_agree():
     extras = PROJECT["optional-dependencies"]
-    assert pins(PROJECT["dependencies"] + extras["studio"]) == REQUIREMENTS
+    assert pins(PROJECT["dependencies"] + extras["studio"] + extras["federation"]) == REQUIREMENTS
     assert pins(extras["clip"]).items() <= pins((ROOT / "requirements-dev.txt").read_text().splitlines()).items()
     assert "--" not in (ROOT / "requirements.txt").read_text()  # no index, no registry: that is the machine's business
 
@@ -102,11 +103,11 @@ def test_the_space_starts_what_requirements_name():
 
 def test_the_readme_lists_every_environment_variable():
     read = r"(?:environ(?:\.get\(|\[)|getenv\()\s*[\"'](\w+)"  # setdefault writes: not for the reader to set
-    sources = files("app.py", "fedgai", "studio", "federation", "tests/studio_server.py")
+    sources = files("app.py", "fedgai", "studio", "federation", "tests/conftest.py", "tests/studio_server.py", "tests/test_federation_survives.py")
     used = {name for file in sources for name in re.findall(read, file.read_text(encoding="utf-8"))}
     rows = re.findall(r"^\| (`[A-Z].*?) \|", readme(), re.M)
     listed = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
-    assert used == listed
+    assert used - {"PATH", "PYTHONPATH", "NO_PROXY"} == listed  # handed on, none of ours
 
 
 def test_the_readme_maps_every_file():

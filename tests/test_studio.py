@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
 from PIL import Image
-from studio_server import PATIENCE, StudioServer, browser, studio  # noqa: F401
+from studio_server import PATIENCE, StudioServer
 
 pytest.importorskip("gradio")
 BAD = ("text.png", "dot.png", "wide.png", "bomb.png", "cut_short.jpg", "empty.jpg")
@@ -64,7 +64,7 @@ def decoded(source: str) -> Image.Image:
 
 
 @pytest.fixture
-def visit(studio: StudioServer, browser: object) -> Iterator[Callable[..., Visit]]:  # noqa: F811
+def visit(studio: StudioServer, browser: object) -> Iterator[Callable[..., Visit]]:
     """Opens pages. Afterwards: they asked no other server for anything, and no script of theirs failed."""
     contexts, strangers, errors = [], [], []
 
