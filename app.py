@@ -166,7 +166,7 @@ def main() -> None:
     print(f"FedGAI studio: {scheme}://{arguments.host}:{arguments.port}", flush=True)
     # a page holds a connection for as long as it is open: do not wait for those at the end
     uvicorn.run(
-        app, host=arguments.host, port=arguments.port, log_level="warning", timeout_graceful_shutdown=2,
+        app, host=arguments.host, port=arguments.port, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False,
         ssl_certfile=arguments.certificate, ssl_keyfile=arguments.key,
     )  # fmt: skip
 

@@ -4,6 +4,7 @@
 
     POST /v1/fleet/<one of FLEET>   forwarded, for members in good standing
          /v1/...                    404, whatever the method: Flower's control and runtime APIs stay inside
+    POST /federation/leave          a member's own wish to be a member no longer, signed like every call
     GET  /federation/status         what the federation is doing, JSON
     GET  /federation/health         200, or 503 where the SuperLink does not answer
 
@@ -49,11 +50,12 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key, load_ssh_public_key
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 import fedgai
 from federation.folder import Folder, Member
+from federation.operator import revoke
 from fedgai.model import CONFIG_FILE, CheckpointError
 
 log = logging.getLogger("fedgai.gateway")
@@ -495,8 +497,20 @@ def gateway(folder: Folder, target: Target, limits: GatewayLimits = GatewayLimit
         word = "silent" if superlink.answered else "starting"
         return JSONResponse({"status": word}, 503, headers={"retry-after": "5"})
 
+    async def leave(request: Request) -> JSONResponse:
+        """Sign with the key that shall be forgotten; 200 with the member's name, or as /v1 answers."""
+        try:
+            name, _ = gate.admit(request.scope, address_of(request.scope))
+        except RefusedError as refusal:
+            gate.write(address_of(request.scope), request.scope, refusal)
+            return JSONResponse({"error": refusal.reason}, refusal.status)
+        revoke(folder, name)
+        log.info("%s", plain(f"{name} left"))
+        return JSONResponse({"left": name})
+
     router = APIRouter()
     router.routes += [Route("/v1", gate), Route("/v1/{rest:path}", gate)]
+    router.add_api_route("/federation/leave", leave, methods=["POST"])
     router.add_api_route("/federation/status", status, methods=["GET"])
     router.add_api_route("/federation/health", health, methods=["GET"])
     return router

@@ -104,7 +104,10 @@ class Season:
         model = FedGAI.load(self.folder.checkpoint(drawn_with))
         source = self.folder.rounds()[-1] if asked is None else asked
         if source != drawn_with:
-            model.discriminator.load_state_dict(FedGAI.load(self.folder.checkpoint(source)).discriminator.state_dict())
+            newest = FedGAI.load(self.folder.checkpoint(source))
+            model.discriminator.load_state_dict(newest.discriminator.state_dict())
+            if asked is None:  # who came in a round that was held back has come all the same
+                model.styles |= {name: s for name, s in newest.styles.items() if "designer" in s.extra}
         gone = {m.name for m in self.folder.members() if m.revoked}
         model.styles = {name: s for name, s in model.styles.items() if name not in gone or "designer" not in s.extra}
         return model
@@ -131,8 +134,7 @@ class Season:
             message.metadata.ttl = config.deadline
         asked = [message.metadata.dst_node_id for message in messages]
         aggregate, metrics = strategy.aggregate_train(number, self.replies(messages, deadline, strategy))
-        for shown in (folder.path / "signatures").glob("*.safetensors"):  # those of updates that did not count, too
-            shown.unlink()
+        self.forget(set(strategy.signatures))
         answered = {v.node_id for v in strategy.verdicts}
         silent = [{"node_id": n, "name": self.names().get(n, f"designer {i + 1}"), "accepted": False, "asked": True,
                    "reason": "did not answer before the deadline", "pairs": 0, "share": 0.0}
@@ -162,6 +164,8 @@ class Season:
         }  # fmt: skip
         extras = {"README.md": card(model, report).encode(), "sheet.jpg": sheet(model, list(model.styles)[-8:])}
         folder.publish(number, model, report, extras, latest=not held_back)
+        if not held_back:
+            self.forget(set())
         folder.change_control(base=None)
         folder.prune()
         folder.set_status(phase="waiting", progress=1.0, round=number,
@@ -217,6 +221,12 @@ class Season:
         aside = shelf / f".{node}"
         signature.save(aside)
         os.replace(aside, shelf / f"{node}.safetensors")
+
+    def forget(self, but: set[int]) -> None:
+        """Take sliders away that ``show`` gave: of updates that did not count, and of those that a checkpoint now has."""
+        for shown in (self.folder.path / "signatures").glob("*.safetensors"):
+            if shown.stem not in {str(node) for node in but}:
+                shown.unlink()
 
     def names(self) -> dict[int, str]:
         return {m.node_id: m.name for m in self.folder.members() if m.node_id}

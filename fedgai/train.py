@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -263,16 +263,19 @@ class LocalTrainer:
             _replace(file, self.out / file.name)
         folder.rmdir()
 
-    def resume(self) -> None:
+    def resume(self, *, may_change: Collection[str] = ()) -> None:
         """Go on exactly where the last saving in ``out`` left off.
 
+        Args:
+            may_change: "pairs" to go on with drawings that were added or taken away, "name" with another name; no longer
+                exactly then, but from the same weights and optimisers.
         Raises:
             TrainError: the state cannot be read, or belongs to other pairs, another preset, config or semantic loss.
         """
         tensors, meta = _read_state(self.out)
         then = {**meta, **meta["config"]}
         now = self._identity() | {k: v for k, v in asdict(self.config).items() if k not in FREE}
-        changed = [f"{k} ({then.get(k)!r} then, {v!r} now)" for k, v in now.items() if then.get(k) != v]
+        changed = [f"{k} ({then.get(k)!r} then, {v!r} now)" for k, v in now.items() if k not in may_change and then.get(k) != v]
         if changed:
             raise TrainError(f"{self.out} was trained otherwise: {', '.join(changed)}. Train into another folder, or "
                              "give what was given then")

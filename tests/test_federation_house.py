@@ -77,7 +77,7 @@ def test_only_the_generator_learns_and_the_same_round_gives_the_same_weights(hou
     judge = {k: v.clone() for k, v in model.discriminator.state_dict().items()}
     report = house.run(model)
     assert report.steps == 2 and report.photographs == 2 and not report.stopped and not report.new_hands
-    assert set(report.losses) == {"adversarial", "distance", "anchor", "lines"}
+    assert set(report.losses) == {"adversarial", "distance", "anchor", "crispness", "chroma", "lines"}
     json.dumps(asdict(report), allow_nan=False)
     assert sha256(model.encoder) == start["encoder"] and sha256(model.generator) != start["generator"]
     assert all(torch.equal(model.generator.state_dict()[k], v) for k, v in norms.items())
