@@ -10,6 +10,7 @@ from the server (``flower-supernode --node-config 'data="/my/pairs" out="/my/mod
 | `name` | what others see; sent only with `share-style` |
 | `share-style` | true to send the style signature |
 | `weights` | checkpoint to start from; the project's own by default |
+| `device` | that training runs on, as torch names it; "cpu" by default |
 | `size`, `cache-mb` | side of the training square, px; memory for the pairs' maps, MB |
 | `local-epsilon` | local differential privacy, through Flower's LocalDpMod, of a round's update; off without it |
 | `local-clip` | L2 norm that an update is cut to before noise is added; 1 by default |
@@ -28,6 +29,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict, UserConfig
+from flwr.app.message import make_message
 from flwr.clientapp import ClientApp
 from flwr.clientapp.mod import LocalDpMod
 from flwr.clientapp.typing import ClientAppCallable
@@ -92,11 +94,11 @@ def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -
 
 def _noised(message: Message, context: Context, sent: ArrayRecord, own: ArrayRecord, epsilon: float, clip: float) -> ArrayRecord:
     """``own`` as Flower's mod gives it away: its difference from ``sent`` clipped, and noise added, float64."""
-    asked = Message(RecordDict({"arrays": sent}), reply_to=message)
+    asked = make_message(message.metadata, RecordDict({"arrays": sent}))
     own = ArrayRecord({name: Array(value.numpy().astype(np.float64)) for name, value in own.items()})
     # two updates, each clipped to ``clip``, differ by at most twice that
     reply = LocalDpMod(clip, 2 * clip, epsilon, DELTA)(
-        asked, context, lambda *_: Message(RecordDict({"arrays": own}), reply_to=message))
+        asked, context, lambda *_: make_message(message.metadata, RecordDict({"arrays": own})))
     if reply.has_error():
         raise RefusedError("the aggregate has other tensors than this release shares")
     return reply.content["arrays"]
@@ -106,7 +108,7 @@ def within_budget(message: Message, context: Context, call_next: ClientAppCallab
     """Hand over nothing that is larger than the designer allows in a round; the companion's proxy counts again."""
     reply = call_next(message, context)
     budget = int(context.node_config.get("budget", 0))
-    if budget and not reply.has_error() and (size := reply.content.count_bytes()) > budget:
+    if budget and not reply.has_error() and (size := sum(r.count_bytes() for r in reply.content.values())) > budget:
         raise RefusedError(f"this update has {size:,} bytes, the designer's budget for a round is {budget:,}")
     return reply
 
@@ -180,6 +182,7 @@ def at_home(here: UserConfig, asked: ConfigRecord) -> LocalTrainer:
     begun = (out / STATE_FILE).exists()
     model = FedGAI.load(out if begun else str(here.get("weights") or WEIGHTS))
     check(asked, model)
+    model.to(str(here.get("device") or "cpu"))
     # saved after each epoch: whoever closes the laptop loses no more than that
     config = TrainConfig(epochs=10**6, beta=float(asked["beta"]), freeze_batchnorm=True, save_every=len(pairs),
                          size=pairs.size, cache_mb=int(here.get("cache-mb", 1024)))

@@ -1,0 +1,186 @@
+"""A round at home: what goes on after a kill, what leaves, and what is never told."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_garment
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MessageType, Metadata, RecordDict
+from flwr.app.message import make_message
+from flwr.supercore.task_identity import TaskIdentity
+from PIL import ImageOps
+
+from federation.client_app import ROUND_FILE, RefusedError, app, discreet, local_dp, pack, train_at_home, unpack, within_budget
+from fedgai import __version__
+from fedgai.discriminator import Discriminator
+from fedgai.model import FedGAI
+from fedgai.train import STATE_FILE, LocalTrainer
+
+SIZE, EPOCHS = 64, 3
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Three pairs, in a folder with a name that should not travel."""
+    folder = tmp_path / "Secret Autumn Collection"
+    for kind in ("photos", "sketches"):
+        (folder / kind).mkdir(parents=True)
+    for i in range(3):
+        photo = draw_garment(96 + 16 * i, 120)
+        photo.save(folder / "photos" / f"coat {i}.png")
+        ImageOps.posterize(ImageOps.grayscale(photo), 1).convert("RGB").save(folder / "sketches" / f"coat {i}.png")
+    return folder
+
+
+@pytest.fixture
+def context(data: Path, tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    for name in ("_task_id", "_run_id", "_node_id"):  # Flower sets them in a process of the ClientApp's own
+        monkeypatch.setattr(TaskIdentity, name, 1)
+    config = {"data": str(data), "out": str(tmp_path / "model"), "name": "Zoë", "share-style": True,
+              "weights": str(tiny_model_dir), "size": SIZE}  # fmt: skip
+    return Context(run_id=1, node_id=1, node_config=config, state=RecordDict(), run_config={})
+
+
+@pytest.fixture
+def asked(tiny_model_dir: Path) -> Message:
+    return question(tiny_model_dir)
+
+
+def question(weights: Path, number: int = 7, **changes: object) -> Message:
+    model = FedGAI.load(weights)
+    bank = [s.style.numpy().astype("<f4").tobytes() for s in model.styles.values()]
+    told = {"round": number, "epochs": EPOCHS, "beta": 0.1, "preset": "edge", "encoder": model.encoder_sha256,
+            "release": __version__, "bank-names": list(model.styles), "bank": b"".join(bank)} | changes  # fmt: skip
+    content = RecordDict({"arrays": pack(model.discriminator.shared()), "config": ConfigRecord(told)})
+    return make_message(Metadata(1, "asked", 0, 1, "", "", 0.0, 60.0, MessageType.TRAIN), content)
+
+
+def steps(context: Context) -> list[int]:
+    log = Path(str(context.node_config["out"])) / "log.jsonl"
+    return [json.loads(line)["step"] for line in log.read_text().splitlines()]
+
+
+def test_what_leaves_is_the_discriminator_some_figures_and_the_signature(asked: Message, context: Context) -> None:
+    content = train_at_home(asked, context).content
+    assert set(content) == {"arrays", "metrics", "designer"}
+    private = FedGAI.load(Path(str(context.node_config["out"])))
+    for name, value in unpack(content["arrays"]).items():
+        assert torch.equal(value, private.discriminator.shared()[name].half().float())
+    assert set(content["designer"]) == {"round", "encoder", "preset", "release", "style", "sketches", "name", "description"}
+    assert all(isinstance(v, int | float) for v in content["metrics"].values())
+
+
+def test_without_consent_neither_signature_nor_name_leave(asked: Message, context: Context) -> None:
+    context.node_config["share-style"] = False
+    told = train_at_home(asked, context).content["designer"]
+    assert set(told) == {"round", "encoder", "preset", "release"}
+
+
+def test_a_kill_costs_no_more_than_the_epoch(asked: Message, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = LocalTrainer.step
+
+    def killed(trainer: LocalTrainer) -> dict[str, float]:
+        if trainer.step_count == 7:  # in the third epoch of three steps
+            raise KeyboardInterrupt
+        return step(trainer)
+
+    monkeypatch.setattr(LocalTrainer, "step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_at_home(asked, context)
+    monkeypatch.setattr(LocalTrainer, "step", step)
+    loaded = []
+    monkeypatch.setattr(Discriminator, "load_shared", lambda *_: loaded.append(1))
+    train_at_home(asked, context)
+    assert steps(context) == list(range(1, 10))
+    assert not loaded  # what it had learned since the aggregate came is kept
+
+
+def test_the_same_round_asked_again_is_answered_without_training(asked: Message, context: Context) -> None:
+    first = unpack(train_at_home(asked, context).content["arrays"])
+    again = train_at_home(asked, context).content
+    assert all(torch.equal(value, first[name]) for name, value in unpack(again["arrays"]).items())
+    assert steps(context) == list(range(1, 10)) and np.isfinite(again["metrics"]["loss-hinge"])
+
+
+def test_after_a_rollback_the_same_number_is_another_round(asked: Message, context: Context, tiny_model_dir: Path) -> None:
+    train_at_home(asked, context)
+    other = question(tiny_model_dir)
+    arrays = other.content["arrays"]
+    name = next(iter(arrays))
+    arrays[name] = Array(arrays[name].numpy() * np.float16(0.5))
+    train_at_home(other, context)
+    assert steps(context) == list(range(1, 19))
+    journal = json.loads((Path(str(context.node_config["out"])) / ROUND_FILE).read_text())
+    assert journal["first"] == 9
+
+
+def test_drawings_may_be_added(asked: Message, context: Context, data: Path, tiny_model_dir: Path) -> None:
+    train_at_home(asked, context)
+    for kind in ("photos", "sketches"):
+        draw_garment(80, 100).save(data / kind / "new.png")
+    train_at_home(question(tiny_model_dir, 8), context)
+    assert steps(context)[-1] == 9 + EPOCHS * 4
+
+
+def test_what_goes_wrong_is_told_here_and_not_there(asked: Message, context: Context, caplog: pytest.LogCaptureFixture) -> None:
+    context.node_config["data"] += "/nowhere"
+    with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError) as told:
+        discreet(asked, context, train_at_home)
+    assert "Secret" not in str(told.value) and "Secret" in caplog.text
+    progress = json.loads((Path(str(context.node_config["out"])) / "progress.json").read_text())
+    assert progress["phase"] == "failed" and "Secret" in progress["trouble"]
+
+
+@pytest.mark.parametrize(("change", "word"), [({"release": "9.9"}, "install release 9.9"), ({"preset": "vgg16"}, "vgg16"),
+                                              ({"epochs": 10**6}, "refused"), ({"beta": -1.0}, "refused"),
+                                              ({"bank": b"\0" * 8}, "style bank")])  # fmt: skip
+def test_a_server_that_asks_for_something_else_is_told_so(
+        change: dict, word: str, context: Context, tiny_model_dir: Path) -> None:
+    with pytest.raises(RefusedError, match=word):
+        discreet(question(tiny_model_dir, **change), context, train_at_home)
+    assert not (Path(str(context.node_config["out"])) / STATE_FILE).exists()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, None])
+def test_an_aggregate_that_cannot_be_is_not_loaded(bad: float | None, asked: Message, context: Context) -> None:
+    arrays = asked.content["arrays"]
+    name = next(iter(arrays))
+    arrays[name] = Array(np.zeros(3, np.float16) if bad is None else np.full_like(arrays[name].numpy(), bad))
+    with pytest.raises(RuntimeError, match="own log"):
+        discreet(asked, context, train_at_home)
+    assert not (Path(str(context.node_config["out"])) / STATE_FILE).exists()
+
+
+def test_beyond_the_budget_nothing_is_handed_over(asked: Message, context: Context) -> None:
+    reply = train_at_home(asked, context)
+    context.node_config["budget"] = sum(record.count_bytes() for record in reply.content.values())
+    assert within_budget(asked, context, lambda *_: reply) is reply
+    context.node_config["budget"] -= 1
+    with pytest.raises(RefusedError, match="budget"):
+        within_budget(asked, context, lambda *_: reply)
+
+
+def test_local_differential_privacy_clips_and_noises_both(asked: Message, context: Context) -> None:
+    reply = train_at_home(asked, context)
+    sent, own = unpack(asked.content["arrays"]), unpack(reply.content["arrays"])
+    style = np.frombuffer(reply.content["designer"]["style"], "<f4")
+    context.node_config |= {"local-epsilon": 8.0, "local-clip": 0.5, "style-epsilon": 8.0, "style-clip": 5.0}
+    noised = local_dp(asked, context, lambda *_: reply).content
+    assert noised["metrics"]["epsilon"] == 16
+    numbers = sum(v.numel() for v in sent.values())
+    expected = 2 * 0.5 * np.sqrt(2 * np.log(1.25e5)) / 8 * np.sqrt(numbers)  # the noise outweighs the clipped update by far
+    moved = np.sqrt(sum(float((v - sent[k]).square().sum()) for k, v in unpack(noised["arrays"]).items()))
+    assert moved == pytest.approx(expected, rel=0.05)
+    assert noised["arrays"][next(iter(own))].dtype == "float16"
+    other = np.frombuffer(noised["designer"]["style"], "<f4")
+    assert other.shape == style.shape and not np.allclose(other, style)
+
+
+def test_the_app_wraps_everything_in_discretion() -> None:
+    assert app._mods[0] is discreet
+    assert ArrayRecord({}) == pack({})
