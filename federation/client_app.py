@@ -108,7 +108,10 @@ def within_budget(message: Message, context: Context, call_next: ClientAppCallab
     """Hand over nothing that is larger than the designer allows in a round; the companion's proxy counts again."""
     reply = call_next(message, context)
     budget = int(context.node_config.get("budget", 0))
-    if budget and not reply.has_error() and (size := sum(r.count_bytes() for r in reply.content.values())) > budget:
+    if not budget or reply.has_error():
+        return reply
+    size = reply.content["arrays"].count_bytes() + len(reply.content["designer"].get("style", b""))  # the rest is some words
+    if size > budget:
         raise RefusedError(f"this update has {size:,} bytes, the designer's budget for a round is {budget:,}")
     return reply
 

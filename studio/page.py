@@ -26,7 +26,7 @@ LINES = [
     {"name": "detail", "label": "Line detail", "text": "How many of the inner lines are kept."},
 ]
 HEADER = """<header><h1>FedGAI <em>Studio</em></h1>
-<p>One garment, eight hands. Bring a photograph, blend the designers, and the sketch follows.</p></header>"""
+<p>One garment, many hands. Bring a photograph, blend the designers, and the sketch follows.</p></header>"""
 ABOUT = """A photograph is cut out, read by a small network, and drawn again by another whose statistics are moved
 towards a blend of the designers' *style signatures*: a few hundred numbers each, and no drawing. That is all of a
 designer's work that the studio has. The method is [FedGAI](https://arxiv.org/abs/2503.12389): designers exchange style,

@@ -347,6 +347,23 @@ def test_revoked_takes_effect_at_once(way: Way, ada: Designer, bruno: Designer, 
     assert len(upstream.requests) == 4
 
 
+def test_a_member_can_leave_and_nobody_else_can_make_them(way: Way, ada: Designer, bruno: Designer) -> None:
+    url = f"{way.url}/federation/leave"
+    stranger = Designer("Nobody")
+    assert httpx.post(url).status_code == 401
+    assert httpx.post(url, headers=stranger.headers()).status_code == 401
+    signed = ada.headers()
+    signed["flwr-public-key"] = bruno.headers()["flwr-public-key"]  # her signature, his key
+    assert httpx.post(url, headers=signed).status_code == 401
+    assert way.post(ada).status_code == way.post(bruno).status_code == 200
+    signed = ada.headers()
+    answer = httpx.post(url, headers=signed)
+    assert (answer.status_code, answer.json()) == (200, {"left": "Ada Line"})
+    assert way.post(ada).status_code == 401 and way.post(bruno).status_code == 200
+    assert httpx.post(url, headers=signed).status_code == 401
+    assert [bool(m.revoked) for m in way.folder.members()] == [True, False]
+
+
 def test_a_damaged_list_of_members_sends_nobody_away(way: Way, ada: Designer) -> None:
     (way.folder.path / "members.json").write_text("[{")
     answer = way.post(ada)

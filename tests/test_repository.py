@@ -103,7 +103,8 @@ def test_the_space_starts_what_requirements_name():
 
 def test_the_readme_lists_every_environment_variable():
     read = r"(?:environ(?:\.get\(|\[)|getenv\()\s*[\"'](\w+)"  # setdefault writes: not for the reader to set
-    sources = files("app.py", "fedgai", "studio", "federation", "tests/conftest.py", "tests/studio_server.py", "tests/test_federation_survives.py")
+    sources = files("app.py", "fedgai", "studio", "federation", "tests/conftest.py", "tests/studio_server.py",
+                    "tests/test_federation_survives.py")
     used = {name for file in sources for name in re.findall(read, file.read_text(encoding="utf-8"))}
     rows = re.findall(r"^\| (`[A-Z].*?) \|", readme(), re.M)
     listed = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
