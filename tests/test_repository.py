@@ -15,7 +15,7 @@ import fedgai
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {"fedgai": set(), "federation": {"fedgai"}, "studio": {"federation", "fedgai"},
           "app.py": {"studio", "federation", "fedgai"}}
-PROVIDED = {"fastapi", "uvicorn", "starlette", "httpx", "cryptography"}  # by gradio and flwr, which pin or bound them
+PROVIDED = {"fastapi", "uvicorn", "starlette", "httpx", "cryptography", "google"}  # by gradio and flwr; google is protobuf
 OPTIONAL = {"open_clip"}  # imported where it is wanted, with an error that says what to install
 DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image"}
 TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".json"}

@@ -1,0 +1,217 @@
+"""Join a federation from your own machine. Your drawings stay where they are.
+
+    python -m federation.join                      asks what it needs to know, then joins; the next time it asks nothing
+    python -m federation.join --server URL --data DIR --name NAME --share-style
+    python -m federation.join --check              looks at the folder of drawings
+    python -m federation.join --dry-run            shows exactly what would be sent, and sends nothing
+    python -m federation.join --receipt            shows what was sent, and writes a page of it
+    python -m federation.join --studio             draws at home with your own Generator
+    python -m federation.join --leave              leaves the federation
+
+Stop with Ctrl-C and start again at any time: it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.prompt import Confirm, Prompt
+from rich.text import Text
+
+from federation.companion import ROOT, AwayError, Companion, CompanionError, Settings, State, Studio, dry_run, home, look
+from federation.receipt import page, read_all, table
+from federation.supernode import make_key
+from fedgai.model import CONFIG_FILE
+from fedgai.pairs import FEW, PairsError
+from fedgai.train import TrainError
+
+PHASES = {"training": "designers are training", "aggregating": "putting the updates together", "house": "the house is learning",
+          "waiting": "waiting for designers", "resting": "resting between seasons", "paused": "paused by the operator",
+          "starting": "starting", "stopped": "stopped"}  # fmt: skip
+STAYS = """What stays, and what does not:
+- your drawings and your private Generator were never anywhere but on this machine; nothing of them has to be deleted
+- your style signature, if you shared it, is no slider any more from the next round on
+- checkpoints of earlier rounds stay as they are, with what the others and you taught them: that cannot be taken out of them
+- your receipts stay here, so that you can always show what was sent"""
+
+
+def ask(console: Console, known: Settings | None) -> Settings:
+    """The conversation of the first run."""
+    console.print("[bold]Welcome.[/] A few questions, once; your answers are kept on this machine.\n")
+    data = Prompt.ask("Where are your drawings? (a folder with photos/ and sketches/)", console=console,
+                      default=known.data if known else None)
+    name = Prompt.ask("What name shall others see?", console=console, default=known.name if known else None)
+    console.print("\nA style signature is 480 numbers that describe your hand (how dense, how dark, how curved your lines are), "
+                  "not one drawing. With it, others get a slider with your name. Without it you still learn from each other.")
+    share = Confirm.ask("Share your style signature?", console=console, default=known.share_style if known else True)
+    server = Prompt.ask("Which studio? (its address)", console=console, default=known.server if known else None)
+    return replace(known or Settings("", "", ""), server=server, data=data, name=name, share_style=share)
+
+
+def parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="fedgai-join", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--server", help="address of the studio, https")
+    parser.add_argument("--data", help="your folder: photos/ and sketches/, with equal file names")
+    parser.add_argument("--name", help="what others see")
+    parser.add_argument("--share-style", action=argparse.BooleanOptionalAction, default=None, help="send the style signature")
+    parser.add_argument("--description", help="a sentence about your hand, sent with the signature")
+    parser.add_argument("--preset", choices=("edge", "vgg16"), help="that the federation must have")
+    parser.add_argument("--device", help="cpu, cuda, mps")
+    parser.add_argument("--rounds", type=int, help="stop after so many; 0 to go on")
+    parser.add_argument("--certificate", help="PEM file to trust for the studio, for one without a public certificate")
+    parser.add_argument("--budget", type=int, help="bytes that may leave in a round; 8 MiB by default")
+    parser.add_argument("--local-epsilon", type=float, help="differential privacy of each update; see docs/privacy.md")
+    parser.add_argument("--style-epsilon", type=float, help="differential privacy of the signature")
+    parser.add_argument("--home", type=Path, default=home(), help="where your private model and receipts are kept")
+    parser.add_argument("--port", type=int, default=7861, help="of the studio at home")
+    what = parser.add_mutually_exclusive_group()
+    for name in ("check", "dry-run", "receipt", "studio", "leave"):
+        what.add_argument(f"--{name}", action="store_true")
+    return parser.parse_args(arguments)
+
+
+def settings(console: Console, args: argparse.Namespace) -> Settings:
+    """What was answered before, what the arguments say, and, where that is not enough and somebody is there, the rest."""
+    known = Settings.load(args.home)
+    given = {name: getattr(args, name) for name in ("server", "data", "name", "share_style", "description", "preset", "device",
+             "rounds", "certificate", "budget", "local_epsilon", "style_epsilon") if getattr(args, name) is not None}
+    if known is None and not {"server", "data", "name"} <= given.keys():
+        local = args.check or args.dry_run  # these talk to nobody
+        if local and "data" in given:
+            return replace(Settings("https://localhost", given["data"], given.get("name", "designer")), **given)
+        if not sys.stdin.isatty():
+            raise CompanionError("say --server, --data and --name, or run it in a terminal, where it asks")
+        known = ask(console, known)
+    found = (replace(known, **given) if known else Settings(**given)).checked()
+    found.save(args.home)
+    return found
+
+
+def join(console: Console, folder: Path, chosen: Settings) -> None:
+    """Take part until Ctrl-C, or until as many rounds were sent as asked for. Raises CompanionError."""
+    report = look(chosen)
+    console.print(f"{len(report.pairs)} good pairs, {len(report.bad)} files that cannot be used (--check says why).")
+    if len(report.pairs) < FEW:
+        console.print(f"[yellow]Fewer than {FEW}: your hand will be known only roughly, and drawn less like yours.[/]")
+    with Companion(folder, chosen) as companion:
+        console.print("\nYour key. Send this line to whoever runs the studio, once:\n")
+        console.print(companion.key, style="bold", soft_wrap=True, highlight=False)
+        console.print()
+        while True:
+            try:
+                companion.start()
+                break
+            except AwayError as error:
+                console.print(str(error), style="dim")
+                time.sleep(10)
+        watch(console, companion)
+
+
+def watch(console: Console, companion: Companion) -> None:
+    """Show the state, live in a terminal, a line a change elsewhere, until it is over."""
+    bars = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), console=console)
+    mine, theirs = bars.add_task("", total=1), bars.add_task("", total=1)
+    shown = ""
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            state = companion.tend()
+            if state.phase == "refused":
+                raise CompanionError(state.text)
+            line = describe(state)
+            bars.update(mine, description=line, completed=state.done)
+            told = state.federation or {}
+            bars.update(theirs, description=federation_line(told), completed=float(told.get("progress") or 0))
+            left = Text(f"left this machine {state.sent / 1000:,.0f} kB, came in {state.received / 1000:,.0f} kB, "
+                        f"{state.receipts} receipts", style="dim")
+            if console.is_terminal:
+                live.update(Group(bars, left), refresh=True)
+            elif state.phase + state.text != shown:
+                console.print(line, highlight=False)
+                shown = state.phase + state.text
+            if companion.finished:
+                console.print(f"{companion.settings.rounds} rounds are done.")
+                return
+            time.sleep(1)
+
+
+def describe(state: State) -> str:
+    line = state.text
+    if state.losses:
+        line += f", loss {state.losses.get('generator', 0.0):.2f}"
+    if state.remaining:
+        line += f", {state.remaining / 60:.0f} min left" if state.remaining > 90 else f", {state.remaining:.0f} s left"
+    return line
+
+
+def federation_line(status: dict) -> str:
+    online = status.get("designers_online") or []
+    phase = str(status.get("phase"))
+    return f"federation, round {status.get('round', '?')}: {PHASES.get(phase, 'not known')}, {len(online)} designers online"
+
+
+def studio_at_home(console: Console, folder: Path, port: int) -> int:
+    """The studio on 127.0.0.1 with the designer's private Generator. Returns its exit status."""
+    if not (folder / "model" / CONFIG_FILE).exists():
+        raise CompanionError("there is no Generator of your own yet: it is made in the first round")
+    console.print(f"Your own studio: http://127.0.0.1:{port} - on this machine alone. Ctrl-C ends it.")
+    environment = {**os.environ, "FEDGAI_WEIGHTS": str(folder / "model"), "FEDGAI_FEDERATION": ""}
+    return subprocess.call([sys.executable, str(ROOT / "app.py"), "--host", "127.0.0.1", "--port", str(port)], env=environment)
+
+
+def show_receipts(console: Console, folder: Path) -> None:
+    receipts = read_all(folder / "receipts")
+    if not receipts:
+        console.print("Nothing was sent yet.")
+        return
+    console.print(table(receipts), soft_wrap=True, highlight=False, markup=False)
+    file = folder / "receipts" / "receipt.html"
+    file.write_text(page(receipts), encoding="utf-8")
+    console.print(f"The same as a page, to show or to print: {file}", soft_wrap=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, 1 with one line of reason, 130 after Ctrl-C."""
+    args, console = parse(arguments), Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        if args.receipt:
+            show_receipts(console, args.home)
+            return 0
+        if args.studio:
+            return studio_at_home(console, args.home, args.port)
+        chosen = settings(console, args)
+        if args.check:
+            console.print(str(look(chosen)), highlight=False, markup=False)
+        elif args.dry_run:
+            console.print("Nothing is sent. A round would send this:\n")
+            console.print(table([dry_run(args.home, chosen)]), soft_wrap=True, highlight=False, markup=False)
+        elif args.leave:
+            make_key(args.home / "key")
+            console.print(f"{Studio(chosen).leave(args.home / 'key')} has left {chosen.server}.\n\n{STAYS}")
+        else:
+            join(console, args.home, chosen)
+    except KeyboardInterrupt:
+        console.print("\nStopped. Run it again to go on.")
+        return 130
+    except (CompanionError, PairsError, TrainError) as error:
+        console.print(f"[red]{type(error).__name__.removesuffix('Error')}:[/] ", end="")
+        console.print(str(error), highlight=False, markup=False, soft_wrap=True)
+        return 1
+    except OSError as error:
+        console.print(f"{error.filename or args.home} cannot be used: {error.strerror}", highlight=False, markup=False)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
