@@ -6,15 +6,16 @@ It lets a SuperNode ask for what gateway.py lets in, and for nothing else; runs 
 keeps the SuperNode going where waiting helps (gateway.py says what a SuperNode does with which status); and counts and
 writes down what leaves (receipt.py).
 
-**The budget.** A SuperNode (flwr 1.41) sends an update in this order: push-messages, with the message's metadata and the
-SHA-256 of each object that it consists of, but neither their contents nor their sizes; then, two at a time, one
-push-object for each: chunks of an array (5 MB at most) before the array, arrays before their record, and the message itself
-at the end, without which the server has no update. The proxy learns an object's size when it has the object. So, of an
-update that is too large, what fits is sent, the first object that does not fit is not, nor is any after it, and the
-server never gets a whole: at no time have contents beyond the budget left. "Nothing at all of it" is promised by
-``client_app.within_budget`` before the SuperNode hears of the update; it counts the records alone, this proxy their
-framing too (about 500 bytes a tensor), so that an update may pass there and stop here, within so much of the budget.
-An object that has to be sent again, because the network broke, counts once in the budget, and in ``sent`` each time.
+**The budget.** A SuperNode (flwr 1.41) sends an update in this order: push-messages, with the message's metadata and
+the SHA-256 of each object that it consists of, but neither their contents nor their sizes; then, two at a time, one
+push-object for each: chunks of an array (5 MB at most) before the array, arrays before their record, and the message
+itself at the end, without which the server has no update. The proxy learns an object's size when it has the object.
+So, of an update that is too large, what fits is sent, the first object that does not fit is not, nor is any after it,
+and the server never gets a whole: at no time have contents beyond the budget left. "Nothing at all of it" is promised
+by ``client_app.within_budget`` before the SuperNode hears of the update; it counts the records alone, this proxy
+their framing too (about 500 bytes a tensor), so that an update may pass there and stop here, within so much of the
+budget. An object that has to be sent again, because the network broke, counts once in the budget, and in ``sent``
+each time.
 """
 
 from __future__ import annotations
@@ -47,7 +48,18 @@ from google.protobuf.message import Message as Protobuf
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from federation.gateway import FLEET, FORWARDED, RETURNED, Receive, RefusedError, Scope, Send, fleet_call, headers_of, plain
+from federation.gateway import (
+    FLEET,
+    FORWARDED,
+    RETURNED,
+    Receive,
+    RefusedError,
+    Scope,
+    Send,
+    fleet_call,
+    headers_of,
+    plain,
+)
 from federation.host import make_certificate
 from federation.receipt import Receipt
 
@@ -75,8 +87,8 @@ class Notice:
     """How it stands between this machine and the studio.
 
     Attributes:
-        state: "starting" (nothing was asked yet), "online", "waiting" (for the operator), "waking", "away", "certificate",
-            "redirect", "error", "budget" (until the next update), or "refused", which is final.
+        state: "starting" (nothing was asked yet), "online", "waiting" (for the operator), "waking", "away",
+            "certificate", "redirect", "error", "budget" (until the next update), or "refused", which is final.
         text: one line for the designer.
     """
 
@@ -134,8 +146,9 @@ class Proxy:
         sent, received: bytes of bodies, to and from the studio.
     """
 
-    def __init__(self, server: str, home: Path, fab_hash: str, *, root_certificate: Path | None = None, budget: int = 8 * 2**20,
-                 timeout: float = 30, on_notice: Callable[[Notice], None] | None = None) -> None:
+    def __init__(self, server: str, home: Path, fab_hash: str, *, root_certificate: Path | None = None,
+                 budget: int = 8 * 2**20, timeout: float = 30,
+                 on_notice: Callable[[Notice], None] | None = None) -> None:
         if httpx.URL(server).scheme != "https":
             raise ValueError(f"the server's address must begin with https://, {server!r} does not")
         self.server, self.fab_hash, self.budget, self.timeout = server.rstrip("/"), fab_hash, budget, timeout
@@ -143,7 +156,8 @@ class Proxy:
         self.address, self.sent, self.received = "", 0, 0
         self.notice = Notice("starting", f"connecting to {self.server}")
         self._on_notice, self._was_online = on_notice, False
-        self._trust = ssl.create_default_context(cafile=root_certificate) if root_certificate else httpx.create_ssl_context()
+        own = root_certificate
+        self._trust = ssl.create_default_context(cafile=own) if own else httpx.create_ssl_context()
         self._outgoing: OrderedDict[str, Outgoing] = OrderedDict()  # by root
         self._uvicorn: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -163,9 +177,9 @@ class Proxy:
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{listening.getsockname()[1]}"
-        config = uvicorn.Config(self._serve, interface="asgi3", lifespan="off", ws="none", access_log=False, log_config=None,
-                                ssl_certfile=folder / "server.pem", ssl_keyfile=folder / "server.key", proxy_headers=False,
-                                server_header=False, timeout_graceful_shutdown=1)  # fmt: skip
+        config = uvicorn.Config(self._serve, ssl_certfile=folder / "server.pem", ssl_keyfile=folder / "server.key",
+                                interface="asgi3", lifespan="off", ws="none", access_log=False, log_config=None,
+                                proxy_headers=False, server_header=False, timeout_graceful_shutdown=1)  # fmt: skip
         config.load()
         self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run(listening)), name="proxy", daemon=True)
@@ -185,8 +199,8 @@ class Proxy:
     async def _run(self, listening: socket.socket) -> None:
         # silent connections are closed by servers: never take one that is about to be
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=4)
-        async with httpx.AsyncClient(verify=self._trust, timeout=self.timeout, follow_redirects=False, limits=limits) as client:
-            self._client = client
+        async with httpx.AsyncClient(verify=self._trust, timeout=self.timeout, limits=limits,
+                                     follow_redirects=False) as self._client:  # fmt: skip
             await self._uvicorn.serve(sockets=[listening])
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -220,7 +234,7 @@ class Proxy:
                 outgoing, object_id = self._object(message_pb2.PushObjectRequest.FromString(body))
         except DecodeError:
             raise RefusedError(400, "this is not what a SuperNode sends") from None
-        if outgoing and object_id and object_id not in outgoing.wanted:  # the server has it, and this proxy wanted to see it
+        if outgoing and object_id and object_id not in outgoing.wanted:  # the server has it; asked for below, to see it
             answer, returned = message_pb2.PushObjectResponse(stored=True), {}
         else:
             response, content = await self._ask(call, headers, body, outgoing)
@@ -275,13 +289,13 @@ class Proxy:
             raise self._trouble("away", f"{self.server} does not answer: trying again") from None
         except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
             if about_certificate(error):
-                raise self._trouble("certificate", f"{self.server} shows a certificate that this machine does not trust: "
-                                                   "nothing was sent") from None
+                raise self._trouble("certificate", f"{self.server} shows a certificate that this machine does not "
+                                                   "trust: nothing was sent") from None
             raise self._trouble("away", f"{self.server} cannot be reached: is there a network? Trying again") from None
         return response, bytes(content)
 
     def _judged(self, call: str, response: httpx.Response, content: bytes) -> Protobuf | None:
-        """A good answer; or None for an error that the SuperNode should hear as it is. Raises RefusedError for others."""
+        """A good answer; None for an error that the SuperNode should hear as it is. Raises RefusedError for others."""
         status, server = response.status_code, self.server
         if 300 <= status < 400:
             where = plain(response.headers.get("location", "nowhere"))[:80]
@@ -289,14 +303,14 @@ class Proxy:
         if status in (502, 503, 504):
             raise self._trouble("waking", f"{server} is waking up, which can take some minutes: waiting")
         if "text/html" in response.headers.get("content-type", "").lower():  # the host's page, in the studio's place
-            raise self._trouble("waking", f"{server} answers with a web page ({status}): it may be waking up; or is the "
-                                          "address right?")
+            raise self._trouble("waking", f"{server} answers with a web page ({status}): it may be waking up; or is "
+                                          "the address right?")
         if status == 401 and content.startswith(b"the clock of "):
             raise self._trouble("waiting", f"{server} does not let this machine in: its clock is off, set it right")
         if status == 401 and self._was_online:
-            raise self._trouble("waiting", f"{server} does not know your key any more: it was revoked; ask the operator")
+            raise self._trouble("waiting", f"{server} does not know your key any more: it was revoked")
         if status == 401:
-            raise self._trouble("waiting", f"{server} does not know your key yet: waiting for the operator to approve it")
+            raise self._trouble("waiting", f"{server} does not know your key yet: the operator has to approve it")
         if status in (408, 429):
             raise self._trouble("away", f"{server} is busy: trying again")
         if status != 200 and not 400 <= status < 500:
@@ -319,8 +333,8 @@ class Proxy:
             return
         called = "" if named == theirs else f", which it calls {plain(named)[:12]!r}"
         # 403, as for a run that is over: the SuperNode drops the message and runs nothing
-        raise self._trouble("refused", f"{self.server} ships another program ({theirs[:12]}{called}) than the installed release "
-                                       f"({self.fab_hash[:12]}): nothing of it was run", 403)
+        raise self._trouble("refused", f"{self.server} ships another program ({theirs[:12]}{called}) than the "
+                                       f"installed release ({self.fab_hash[:12]}): nothing of it was run", 403)
 
     def _announced(self, request: fleet_pb2.PushMessagesRequest, size: int) -> Outgoing:
         """What the SuperNode is about to send. Raises RefusedError."""
@@ -351,7 +365,7 @@ class Proxy:
         except (UnexpectedObjectContentError, ValueError):
             good = False
         if not good:
-            raise self._trouble("error", "an update has a part that is not what it is called: that part was not sent", 400)
+            raise self._trouble("error", "an update has a part that is not what it is called: it was not sent", 400)
         if name not in outgoing.contents and not outgoing.written:
             self._spend(outgoing, len(content))
             outgoing.contents[name] = content
@@ -362,8 +376,8 @@ class Proxy:
         if outgoing.over or outgoing.used + size > self.budget:
             outgoing.over = True
             outgoing.contents.clear()
-            raise self._trouble("budget", f"an update is larger than the {self.budget:,} bytes that you allow for a round: "
-                                          "stopped before them, the server has no whole update", 413)
+            raise self._trouble("budget", f"an update is larger than the {self.budget:,} bytes that you allow for a "
+                                          "round: stopped before them, the server has no whole update", 413)
         outgoing.used += size
 
     def _write(self, outgoing: Outgoing) -> None:

@@ -27,8 +27,8 @@ log = logging.getLogger("fedgai.receipt")
 
 @dataclass(frozen=True)
 class Row:
-    """A tensor that was sent: its name, shape, type, number of bytes, and the SHA-256 (hex) of those: its values one after the
-    other, as numpy's ``array.tobytes()`` gives them."""
+    """A tensor that was sent: its name, shape, type, number of bytes, and the SHA-256 (hex) of those: its values one
+    after the other, as numpy's ``array.tobytes()`` gives them."""
 
     name: str
     shape: tuple[int, ...]
@@ -46,7 +46,7 @@ class Receipt:
         at: when, ISO 8601, UTC.
         server: address that it went to.
         tensors: the update.
-        signature: number of bytes and SHA-256 of the style signature (float32, little-endian); None where none was sent.
+        signature: number of bytes and SHA-256 of the style signature (float32, little-endian); None without one.
         metrics: numbers, by name.
         told: values that were sent as they are: preset, release, name and the like.
         epsilon: of local differential privacy in this round, see ``meaning``; None without it.
@@ -78,28 +78,30 @@ class Receipt:
                 for name, array in record.items():
                     values = array.numpy()
                     data = values.tobytes()
-                    rows.append(Row(before + name, values.shape, str(values.dtype), len(data), hashlib.sha256(data).hexdigest()))
+                    digest = hashlib.sha256(data).hexdigest()
+                    rows.append(Row(before + name, values.shape, str(values.dtype), len(data), digest))
             elif isinstance(record, MetricRecord):
                 metrics |= {before + name: value for name, value in record.items()}
             else:
                 told |= {before + name: noted(value) for name, value in record.items()}
         signature, number = told.pop("style", None), told.pop("round", 0)
         epsilon = metrics.get("epsilon")
-        return cls(int(number), datetime.now(UTC).isoformat(timespec="seconds"), server, tuple(rows), signature, metrics, told,
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(int(number), at, server, tuple(rows), signature, metrics, told,
                    None if epsilon is None else float(epsilon), content_bytes(content), wire_bytes)
 
     @property
     def meaning(self) -> str:
         """One sentence on ``epsilon``."""
         if self.epsilon is None:
-            return "No noise was added: what was sent is what the training made of the drawings (no local differential privacy)."
-        return (f"Noise was added before sending (local differential privacy, epsilon {self.epsilon:g} in this round): the "
-                "smaller epsilon, the less can be inferred from what was sent, and rounds add up.")
+            return "No noise was added (no local differential privacy): what was sent is what the training came to."
+        return (f"Noise was added before sending (local differential privacy, epsilon {self.epsilon:g} in this round): "
+                "the smaller epsilon, the less can be inferred from what was sent, and rounds add up.")
 
     def save(self, folder: Path) -> Path:
-        """Write round-0003.json, or round-0003-2.json for a second of the same round, whole at any moment. Returns the file.
+        """Write round-0003.json, or round-0003-2.json for a second of the same round, whole at any moment.
 
-        Raises OSError.
+        Returns the file. Raises OSError.
         """
         folder.mkdir(parents=True, exist_ok=True)
         name, count = f"round-{self.round:04d}", 1
@@ -142,7 +144,8 @@ def read_all(folder: Path) -> list[Receipt]:
 
 def lines_of(receipt: Receipt) -> list[tuple[str, str, str, str, str]]:
     """Of a table: what, shape, type, bytes, SHA-256."""
-    lines = [(r.name, " x ".join(map(str, r.shape)) or "one number", r.dtype, f"{r.bytes:,}", r.sha256) for r in receipt.tensors]
+    lines = [(r.name, " x ".join(map(str, r.shape)) or "one number", r.dtype, f"{r.bytes:,}", r.sha256)
+             for r in receipt.tensors]
     if receipt.signature:
         lines.append(("style signature", "", "float32", f"{receipt.signature['bytes']:,}", receipt.signature["sha256"]))
     for name, value in (receipt.told | receipt.metrics).items():
@@ -154,11 +157,11 @@ def summary(receipt: Receipt) -> str:
     """When, where to, how much: one line."""
     sent = f"{receipt.wire_bytes:,} bytes with Flower's own" if receipt.wire_bytes else "not sent: a dry run"
     return (f"{receipt.at}, to {receipt.server}: {len(receipt.tensors)} tensors, "
-            f"{'with' if receipt.signature else 'without'} style signature, {receipt.bytes:,} bytes of content ({sent})")
+            f"{'with' if receipt.signature else 'without'} style signature, {receipt.bytes:,} bytes in all ({sent})")
 
 
 def table(receipts: list[Receipt], width: int = 120) -> str:
-    """For a terminal: a table a round; hashes cut to 16 digits, the files have them whole. Plain text, ``width`` columns."""
+    """For a terminal: plain text, ``width`` columns, a table a round; hashes cut to 16 digits, whole in the files."""
     out = io.StringIO()
     console = Console(file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False)
     for receipt in receipts:
@@ -178,10 +181,11 @@ def page(receipts: list[Receipt]) -> str:
     """One HTML page without scripts or anything from elsewhere, to show or to print."""
     rounds = []
     for receipt in receipts:
-        rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in line) + "</tr>" for line in lines_of(receipt))
+        cells = ["".join(f"<td>{html.escape(cell)}</td>" for cell in line) for line in lines_of(receipt)]
+        rows = "".join(f"<tr>{line}</tr>" for line in cells)
         rounds.append(f"<section><h2>Round {int(receipt.round)}</h2><p>{html.escape(summary(receipt))}.</p>"
-                      f"<p>{html.escape(receipt.meaning)}</p><table><thead><tr><th>What<th>Shape or value<th>Type<th>Bytes"
-                      f"<th>SHA-256</thead><tbody>{rows}</tbody></table></section>")
+                      f"<p>{html.escape(receipt.meaning)}</p><table><thead><tr><th>What<th>Shape or value<th>Type"
+                      f"<th>Bytes<th>SHA-256</thead><tbody>{rows}</tbody></table></section>")
     return PAGE.replace("ROUNDS", "\n".join(rounds) or "<p>Nothing was sent yet.</p>")
 
 
@@ -197,29 +201,30 @@ thead { display: table-header-group } tr { break-inside: avoid } h2 { break-afte
 @media print { body { margin: 0; max-width: none; font-size: 11pt } table { font-size: 8pt } @page { margin: 15mm } }
 </style></head><body>
 <h1>What left this machine</h1>
-<p>A designer trains on their own drawings, on their own machine, and takes part in a federation: in each round, an update of
-one part of the software, the <em>Discriminator</em>, is sent to the studio, which mixes it with those of others. This page
-lists them. It was written on the designer's machine, from copies of what was sent. An update that broke off on its way is
-not listed: without its end the studio cannot use it.</p>
+<p>A designer trains on their own drawings, on their own machine, and takes part in a federation: in each round, an
+update of one part of the software, the <em>Discriminator</em>, is sent to the studio, which mixes it with those of
+others. This page lists them. It was written on the designer's machine, from copies of what was sent. An update that
+broke off on its way is not listed: without its end the studio cannot use it.</p>
 <h2>What was sent</h2>
 <ul><li>Numbers of the Discriminator, the part that judges how convincing a drawing is. It does not draw.
 <li>How many pairs were trained on, average errors of the training, and which version of the software did it.
-<li>Only where the designer agreed: a style signature (some thousand averages that describe a hand as a whole), and with it the
-name and description that the designer chose.
-<li>Where this machine could not or would not train in a round, one sentence that says so, and nothing else; no receipt is
-written of that.</ul>
+<li>Only where the designer agreed: a style signature (some thousand averages that describe a hand as a whole), and
+with it the name and description that the designer chose.
+<li>Where this machine could not or would not train in a round, one sentence that says so, and nothing else; no
+receipt is written of that.</ul>
 <h2>What was not sent</h2>
 <ul><li>No photograph and no sketch, whole, in part or reduced.
 <li>No name of a file or folder.
 <li>Nothing of the <em>Generator</em>, the part that draws in the designer's hand.
 <li>No <em>BatchNorm</em> tensor, which would hold averages over the designer's drawings.</ul>
-<p>That no picture is sent does not prove that nothing about the pictures can be inferred from the numbers; each round says
-below whether noise was added against that.</p>
+<p>That no picture is sent does not prove that nothing about the pictures can be inferred from the numbers; each round
+says below whether noise was added against that.</p>
 <h2>How to check a hash</h2>
-<p>A SHA-256 is a fingerprint: whoever has the same numbers gets the same fingerprint, and nobody gets the numbers back from it.
-That of a tensor is over its values as they were sent (type as in the table, rows one after the other, little-endian). In
-Python, with a tensor <code>array</code> in numpy: <code>hashlib.sha256(array.tobytes()).hexdigest()</code>. If the studio
-shows an update that it says came from here, its hashes must be those on this page. For the update as it would be sent today,
+<p>A SHA-256 is a fingerprint: whoever has the same numbers gets the same fingerprint, and nobody gets the numbers
+back from it. That of a tensor is over its values as they were sent (type as in the table, rows one after the other,
+little-endian). In Python, with a tensor <code>array</code> in numpy:
+<code>hashlib.sha256(array.tobytes()).hexdigest()</code>. If the studio shows an update that it says came from here,
+its hashes must be those on this page. For the update as it would be sent today,
 <code>python -m federation.join --dry-run</code> prints the same table and sends nothing.</p>
 ROUNDS
 </body></html>

@@ -345,7 +345,8 @@ class LocalTrainer:
             return self._cache[i]
         photo, sketch = (x[None].to(self.device) for x in self.pairs[i])
         pooled = self.model.encoder(sketch)[-1].mean((2, 3))
-        pair = _Pair(self.model.encoder(photo), pooled, self.semantic.target(photo, sketch))
+        guide = self.pairs.guide(i)[None].to(self.device)  # the sketch itself, but for drawings paired with others' garments
+        pair = _Pair(self.model.encoder(photo), pooled, self.semantic.target(photo, guide))
         if self._cached_mb + pair.megabytes <= self.config.cache_mb:
             self._cache[i] = pair
             self._cached_mb += pair.megabytes

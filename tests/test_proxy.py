@@ -97,8 +97,8 @@ class Node:
     """In the SuperNode's place."""
 
     def __init__(self, proxy: Proxy) -> None:
-        self.client = httpx.Client(verify=ssl.create_default_context(cafile=proxy.certificate), trust_env=False, timeout=20,
-                                   base_url=f"https://{proxy.address}")
+        self.client = httpx.Client(verify=ssl.create_default_context(cafile=proxy.certificate), trust_env=False,
+                                   timeout=20, base_url=f"https://{proxy.address}")
 
     def ask(self, call: str, content: bytes = b"", **headers: str) -> httpx.Response:
         return self.client.post(f"/v1/fleet/{call}", content=content, headers=headers)
@@ -137,8 +137,8 @@ def update(number: int = 3, **designer: Any) -> RecordDict:
     told = {"round": number, "encoder": "abc", "preset": "small", "release": "0.2.0", "style": STYLE, "sketches": 12,
             "name": "Ada", "description": "thin lines"} | designer
     metrics = {"num-examples": 12, "loss-generator": 0.25, "own-distance": 1.5}
-    return RecordDict({"arrays": ArrayRecord({k: Array(v) for k, v in tensors.items()}), "metrics": MetricRecord(metrics),
-                       "designer": ConfigRecord(told)})
+    arrays = ArrayRecord({k: Array(v) for k, v in tensors.items()})
+    return RecordDict({"arrays": arrays, "metrics": MetricRecord(metrics), "designer": ConfigRecord(told)})
 
 
 STYLE = np.arange(8, dtype="<f4").tobytes()
@@ -184,10 +184,11 @@ def node(proxy: Proxy) -> Iterator[Node]:
     node.client.close()
 
 
-# -- what passes -------------------------------------------------------------------------------------------------------------
+# -- what passes -------------------------------------------------------------------------------------------------------
 
 
-def test_forwards_what_a_supernode_asks_and_nothing_else(studio: Studio, proxy: Proxy, node: Node, notices: list[Notice]) -> None:
+def test_forwards_what_a_supernode_asks_and_nothing_else(studio: Studio, proxy: Proxy, node: Node,
+                                                         notices: list[Notice]) -> None:  # fmt: skip
     assert proxy.notice.state == "starting"
     answer = node.ask("activate-node", b"body", **{"flwr-signature": "abc", "cookie": "secret", "x-mine": "secret"})
     assert ActivateNodeResponse.FromString(answer.content).node_id == 7
@@ -224,7 +225,8 @@ def changed(byte: int, hash_str: str | None = None) -> GetFabResponse:
     return GetFabResponse(fab=Fab(hash_str=hash_str or hashlib.sha256(content).hexdigest(), content=bytes(content)))
 
 
-@pytest.mark.parametrize("answer", [changed(3), changed(3, HASH), GetFabResponse(fab=Fab(hash_str="0" * 64, content=PROGRAM))],
+@pytest.mark.parametrize("answer", [changed(3), changed(3, HASH),
+                                    GetFabResponse(fab=Fab(hash_str="0" * 64, content=PROGRAM))],
                          ids=["other program", "other program, same name", "same program, other name"])
 def test_another_program_is_refused_for_good(studio: Studio, proxy: Proxy, node: Node, answer: GetFabResponse,
                                              notices: list[Notice]) -> None:  # fmt: skip
@@ -244,7 +246,7 @@ def test_no_program_is_no_other_program(studio: Studio, proxy: Proxy, node: Node
     assert node.ask("get-fab").status_code == 503 and proxy.notice.state == "error"
 
 
-# -- a studio in trouble -----------------------------------------------------------------------------------------------------
+# -- a studio in trouble -----------------------------------------------------------------------------------------------
 
 
 async def endless():
@@ -253,7 +255,7 @@ async def endless():
 
 
 @pytest.mark.parametrize(("answer", "state", "words"), [
-    (lambda: PlainTextResponse("the key is not registered", 401), "waiting", "operator to approve"),
+    (lambda: PlainTextResponse("the key is not registered", 401), "waiting", "operator has to approve"),
     (lambda: PlainTextResponse("the clock of Ada is 400 s behind", 401), "waiting", "clock"),
     (lambda: HTMLResponse("<html>Building</html>", 503), "waking", "waking up"),
     (lambda: HTMLResponse("<html>sleeping</html>", 200), "waking", "web page"),
@@ -265,10 +267,10 @@ async def endless():
     (lambda: Response(b"\xff\xff\xff", 200), "error", "unintelligible"),
     (lambda: RedirectResponse("https://elsewhere.example/v1\x1b[2J", 307), "redirect", "https://elsewhere.example/v1"),
     (lambda: StreamingResponse(endless()), "error", "64 MB"),
-], ids=["not approved", "clock", "HTML 503", "HTML 200", "HTML 404", "502", "504", "429", "500", "no protobuf", "redirect",
-        "huge"])  # fmt: skip
-def test_a_supernode_is_told_to_wait(studio: Studio, proxy: Proxy, node: Node, answer: Callable[[], Response], state: str,
-                                     words: str) -> None:  # fmt: skip
+], ids=["not approved", "clock", "HTML 503", "HTML 200", "HTML 404", "502", "504", "429", "500", "no protobuf",
+        "redirect", "huge"])  # fmt: skip
+def test_a_supernode_is_told_to_wait(studio: Studio, proxy: Proxy, node: Node, answer: Callable[[], Response],
+                                     state: str, words: str) -> None:  # fmt: skip
     studio.answer = lambda call: answer()
     proxy.timeout = 20  # for 64 MB
     response = node.ask("pull-messages")
@@ -310,7 +312,7 @@ def test_a_certificate_of_somebody_else(studio: Studio, proxy: Proxy, tmp_path: 
     assert not studio.asked
 
 
-# -- what leaves -------------------------------------------------------------------------------------------------------------
+# -- what leaves -------------------------------------------------------------------------------------------------------
 
 
 def test_an_update_leaves_a_receipt(studio: Studio, proxy: Proxy, node: Node, tmp_path: Path) -> None:
@@ -325,12 +327,13 @@ def test_an_update_leaves_a_receipt(studio: Studio, proxy: Proxy, node: Node, tm
     assert [file.name for file in (tmp_path / "home" / "receipts").iterdir()] == ["round-0003.json"]
 
 
-def test_what_the_server_has_already_is_in_the_receipt_and_is_not_sent(studio: Studio, node: Node, tmp_path: Path) -> None:
+def test_what_the_server_has_already_is_in_the_receipt_and_not_sent(studio: Studio, node: Node, tmp_path: Path) -> None:
     message = reply(update())
     objects = get_all_nested_objects(message)
     studio.has = {next(iter(objects))}
     assert node.push(message) == [200] * (len(objects) + 1)
-    pushed = [PushObjectRequest.FromString(body).object_id for path, _, body in studio.asked if path.endswith("push-object")]
+    bodies = [body for path, _, body in studio.asked if path.endswith("push-object")]
+    pushed = [PushObjectRequest.FromString(body).object_id for body in bodies]
     assert set(pushed) == objects.keys() - {next(iter(objects))}
     assert len(read_all(tmp_path / "home" / "receipts")[0].tensors) == 2
 
@@ -385,7 +388,7 @@ def test_objects_are_what_they_are_called(studio: Studio, proxy: Proxy, node: No
     assert node.object(hashlib.sha256(custom).hexdigest(), custom) == 400
     assert len(studio.asked) == asked + 1
     announced.messages_list[0].content.items.add(key="photograph")
-    assert node.ask("push-messages", announced.SerializeToString()).status_code == 400  # contents travel as objects only
+    assert node.ask("push-messages", announced.SerializeToString()).status_code == 400  # objects only
     assert node.ask("push-messages", b"\xff\xff").status_code == 400
     assert len(studio.asked) == asked + 1
 
@@ -406,7 +409,7 @@ def test_logs_say_nothing_private(studio: Studio, proxy: Proxy, node: Node, capl
     assert "error" in logged and not any(word in logged for word in ("Ada", "secret", "ABCD", "layers"))
 
 
-# -- receipts ----------------------------------------------------------------------------------------------------------------
+# -- receipts ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_receipt_has_the_hashes_of_what_was_sent() -> None:
@@ -421,6 +424,10 @@ def test_a_receipt_has_the_hashes_of_what_was_sent() -> None:
     assert receipt.metrics["num-examples"] == 12 and receipt.epsilon is None and "No noise" in receipt.meaning
     content["metrics"]["epsilon"] = 4.0
     assert Receipt.of(content, "").epsilon == 4 and "epsilon 4 " in Receipt.of(content, "").meaning
+
+
+def test_a_receipt_of_a_hand_without_a_description() -> None:
+    assert Receipt.of(update(description=""), "").told["description"] == ""
 
 
 def test_a_receipt_names_what_should_not_be_there() -> None:
@@ -451,13 +458,14 @@ def test_the_page_shows_nothing_but_text() -> None:
     shown = page([receipt])
     assert "<script" not in shown and "<img" not in shown and "&lt;script&gt;" in shown and "<b>" not in shown
     assert receipt.tensors[0].sha256 in shown and receipt.signature["sha256"] in shown
-    assert all(word in shown for word in ("No photograph", "BatchNorm", "Generator", "file or folder", "hashlib.sha256"))
+    words = ("No photograph", "BatchNorm", "Generator", "file or folder", "hashlib.sha256")
+    assert all(word in shown for word in words)
     assert "http-equiv" in shown and "src=x" not in shown.replace("&lt;img src=x", "")
     assert "\x1b" not in table([receipt])
     assert "Nothing was sent yet" in page([])
 
 
-# -- with Flower's real processes --------------------------------------------------------------------------------------------
+# -- with Flower's real processes --------------------------------------------------------------------------------------
 
 SENDS = '''
 import numpy as np
@@ -475,7 +483,7 @@ def train(message, context):
 
 
 def test_a_real_supernode_through_it(tmp_path: Path) -> None:
-    """It waits to be approved; runs nothing of another program; goes on after an update beyond the budget; then sends."""
+    """It waits to be approved; runs nothing of another program; goes on after one beyond the budget; then sends."""
     app = tmp_path / "app"
     (app / "dummy").mkdir(parents=True)
     (app / "pyproject.toml").write_text(PROJECT)
@@ -486,7 +494,8 @@ def test_a_real_supernode_through_it(tmp_path: Path) -> None:
     (folder.checkpoint(0) / "config.json").write_text("{}")
     host = Host(folder, app=app, run_config={"rounds": 10000, "min-designers": 1})
     api = FastAPI()
-    api.include_router(gateway(folder, lambda: (host.superlink_address, host.certificate) if host.ready.is_set() else None))
+    up = host.ready.is_set
+    api.include_router(gateway(folder, lambda: (host.superlink_address, host.certificate) if up() else None))
     studio = Studio(tmp_path / "studio", api)
     home, key = tmp_path / "home", make_key(tmp_path / "key")
     node = None
@@ -513,8 +522,10 @@ def test_a_real_supernode_through_it(tmp_path: Path) -> None:
             node.stop()
         receipt = read_all(proxy.receipts)[0]
         assert [(r.name, r.sha256) for r in receipt.tensors] == [
-            ("a", hashlib.sha256(np.arange(6, dtype="<f2").tobytes()).hexdigest()), ("b", hashlib.sha256(bytes(12)).hexdigest())]
-        assert receipt.wire_bytes > receipt.bytes and receipt.signature["sha256"] == hashlib.sha256(bytes(32)).hexdigest()
+            ("a", hashlib.sha256(np.arange(6, dtype="<f2").tobytes()).hexdigest()),
+            ("b", hashlib.sha256(bytes(12)).hexdigest())]
+        assert receipt.wire_bytes > receipt.bytes
+        assert receipt.signature["sha256"] == hashlib.sha256(bytes(32)).hexdigest()
     finally:
         if node:
             node.stop()
