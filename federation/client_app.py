@@ -24,6 +24,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -153,14 +154,15 @@ def train_at_home(message: Message, context: Context) -> Message:
     first = _begin(trainer, out, int(asked["round"]), message.content["arrays"])
     until = first + int(asked["epochs"]) * trainer.steps_per_epoch
     sums: dict[str, float] = {}
-    started, begun = trainer.step_count, max(1, until - trainer.step_count)
+    started, begun, clock = trainer.step_count, max(1, until - trainer.step_count), time.monotonic()
 
     def watch(report: StepReport) -> None:
         for name, value in report.losses.items():
             sums[name] = sums.get(name, 0.0) + value / begun
         tell(context, phase="training", round=int(asked["round"]), step=report.step - first, steps=until - first,
              epoch=(report.step - first - 1) // trainer.steps_per_epoch + 1, epochs=int(asked["epochs"]),
-             losses=report.losses, remaining=report.remaining)
+             losses=report.losses,
+             remaining=(time.monotonic() - clock) / (report.step - started) * (until - report.step))
 
     trainer.run(until, on_step=watch)
     if trainer.step_count == started:  # killed between the last step and the answer
