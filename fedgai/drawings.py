@@ -16,6 +16,7 @@ from fedgai.images import find_images
 from fedgai.model import WEIGHTS
 from fedgai.pairs import FEW, PairsError, Report, _inspect, listed, pictures, read_picture, thin, writing
 from fedgai.pipeline import SketchPipeline, on_white
+from fedgai.scans import own_folders, shown
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"  # public garments
 SIDE = 512  # px, long side of what pair_up writes
@@ -73,7 +74,7 @@ class Drawings(Report):
         lines = [f"{self.path}: {KINDS[self.kind]}", f"{len(self.drawings):,} good {what}, {len(self.bad):,} bad files"]
         lines += listed(self.bad + self.notes)
         lines += listed([(b, f"it looks like {a.name}") for a, b in self.twins])
-        return "\n".join(lines + self.warnings)
+        return shown("\n".join(lines + self.warnings))
 
 
 def look(path: str | Path, progress: Callable[[int, Path], None] | None = None) -> Drawings:
@@ -146,7 +147,7 @@ def contact_sheet(found: Drawings, columns: int = 8) -> Image.Image:
             pen.rectangle((x, y, x + CELL, y + CELL), outline=(200, 30, 30), width=3)
             pen.line((x, y, x + CELL, y + CELL), (200, 30, 30), 3)
             pen.line((x, y + CELL, x + CELL, y), (200, 30, 30), 3)
-        name = unicodedata.normalize("NFC", file.name)
+        name = unicodedata.normalize("NFC", shown(file.name))
         while cv2.getTextSize((0, 0), name, (0, 0), font, 12, 400)[2] > CELL:
             name = name[:-2].removesuffix("…") + "…"
         names.append((name, (x, y + CELL + 16), (200, 30, 30) if file in marked else (40, 40, 40)))
@@ -183,14 +184,12 @@ def pair_up(drawings: Sequence[Path], out: str | Path, garments: str | Path = EX
         CheckpointError: the model cannot be loaded.
     """
     out, report = Path(out), Report()
-    folders = [out / name for name in ("photos", "sketches", "guides")]
+    names = "photos", "sketches", "guides"
+    if {(out / name).resolve() for name in names} & {file.resolve().parent for file in drawings}:
+        raise PairsError(f"{shown(str(out))} holds these very drawings, which would be replaced: name another folder")
+    folders = own_folders(out, *names)
     with writing(out):
-        for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-        old = [file for folder in folders for file in folder.iterdir()]
-        if any(not file.stem.isdecimal() for file in old):
-            raise PairsError(f"{out} holds pictures of another kind: name an empty folder for the pairs")
-        for file in old:
+        for file in [file for folder in folders for file in folder.iterdir() if file.stem.isdecimal()]:
             file.unlink()
     pipe, count = SketchPipeline.from_pretrained(model), 0
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,8 +21,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fedgai import sheets
-from fedgai.pairs import Report, listed, pictures, read_picture, writing
+from fedgai.pairs import PairsError, Report, listed, pictures, read_picture, writing
 
+MADE = ".made-by-fedgai"  # lies where we write pictures, and so may replace what is there
 MARGIN = 0.015  # paper around a drawing, in long sides of the sheet
 HELP = ("keep: false drops a box; boxes with the same drawing number become one drawing; box is left, top, right, "
         "bottom in pixels of the upright sheet; boxes: null looks for them again")
@@ -82,12 +84,15 @@ class Layout:
                 corners = tuple((float(x), float(y)) for x, y in corners)
             width, height = map(int, d["size"])
             layout = cls((width, height), float(d["angle"]), corners, boxes)
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"something is missing or of the wrong kind ({error})") from error
         if any(len(b.box) != 4 for b in boxes or ()) or not math.isfinite(layout.angle):
             raise ValueError("a box has four numbers, and the angle is a number of degrees")
         if corners is not None and (len(corners) != 4 or not cv2.isContourConvex(np.float32(corners))):
             raise ValueError("the corners are the sheet's four, clockwise")
+        edges = [x for place in (*(b.box for b in boxes or ()), *(corners or ())) for x in place]
+        if any(abs(x) > 4 * max(layout.size) for x in edges):  # a slip of the pen would ask for terabytes
+            raise ValueError("a box or a corner lies far off the sheet")
         return layout
 
 
@@ -124,7 +129,29 @@ class Scans(Report):
 
     def __str__(self) -> str:
         head = f"{len(self.drawings)} drawings on {len(self.sheets)} sheets, {len(self.bad)} bad files"
-        return "\n".join([head, *listed(self.bad + self.notes)])
+        return shown("\n".join([head, *listed(self.bad + self.notes)]))
+
+
+def shown(text: str) -> str:
+    """Text with file names in it, as text: on Linux a name may hold bytes that no terminal takes, and OpenCV dies of."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def own_folders(out: Path, *names: str) -> list[Path]:
+    """Folders of ``out`` to write into, made where they are missing. What lies in them is from an earlier run.
+
+    Raises:
+        PairsError: they hold what was not made here, which may be a designer's only copy; or cannot be written.
+    """
+    folders, mark = [out / name for name in names], out / MADE
+    with writing(out):
+        if not mark.exists() and any(folder.exists() and any(folder.iterdir()) for folder in folders):
+            raise PairsError(f"{shown(str(out))} holds pictures of another kind, which would be replaced: name an empty "
+                             "folder")
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    return folders
 
 
 def find(image: Image.Image, layout: Layout | None = None) -> Layout:
@@ -215,13 +242,11 @@ def prepare_scans(folder: str | Path, out: str | Path,
     Returns:
         what was cut, and every bad file with its reason; a layout that cannot be understood is one, and is left alone.
     Raises:
-        PairsError: the folder cannot be listed, or a file cannot be written.
+        PairsError: the folder cannot be listed, ``out`` holds pictures that were not made here, or a file cannot be
+            written.
     """
     folder, out, scans = Path(folder), Path(out), Scans()
-    sketches, previews = out / "sketches", out / "previews"
-    with writing(out):
-        for place in (sketches, previews):
-            place.mkdir(parents=True, exist_ok=True)
+    sketches, previews = own_folders(out, "sketches", "previews")
     files = [file for file in pictures(folder, scans) if file.suffix.lower() != ".json"]
     stems = [file.stem for file in files]
     for number, file in enumerate(files):
@@ -247,12 +272,12 @@ def prepare_scans(folder: str | Path, out: str | Path,
             continue
         if layout is None or layout.boxes is None:
             layout = find(image, layout)
-            meta = {"help": HELP, "sheet": file.name, "sha256": sha256, **asdict(layout)}
+            meta = {"help": HELP, "sheet": shown(file.name), "sha256": sha256, **asdict(layout)}
             with writing(beside) as aside:
                 aside.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
         drawings = split(image, layout)
         for old in sketches.iterdir():
-            if old.suffix == ".png" and old.stem.rpartition("-")[0] == file.stem:
+            if re.fullmatch(re.escape(file.stem) + r"-\d{2,}\.png", old.name):
                 with writing(old):
                     old.unlink()
         for i, drawing in enumerate(drawings, 1):

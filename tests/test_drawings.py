@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from fedgai import drawings, pairs
 from fedgai.drawings import contact_sheet, look, pair_up
 from fedgai.pairs import PairFolder, PairsError, check
+from fedgai.scans import MADE
 
 
 def sketch(seed: int, side: int = 96) -> Image.Image:
@@ -200,4 +201,30 @@ def test_what_cannot_be_paired_up_is_one_line(tmp_path: Path, garments: Path, ti
     monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(PairsError, match="No space left"):
         pair_up(own, tmp_path / "out", garments, model=tiny_model_dir)
-    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file() and file.name != MADE]
+
+
+def test_no_drawing_is_ever_deleted(tmp_path: Path, garments: Path, tiny_model_dir: Path) -> None:
+    own = tmp_path / "mine" / "sketches"
+    own.mkdir(parents=True)
+    for i in range(3):
+        sketch(i).save(own / f"{i:04d}.png")  # as a scanner numbers them, and as pair_up does
+    for out in ("mine", "mine/../mine"):
+        with pytest.raises(PairsError, match="these very drawings"):
+            pair_up(sorted(own.iterdir()), tmp_path / out, garments, model=tiny_model_dir)
+    others = sorted(fill(tmp_path / "others", 2).iterdir())
+    with pytest.raises(PairsError, match="another kind"):
+        pair_up(others, tmp_path / "mine", garments, model=tiny_model_dir)
+    assert len(list(own.iterdir())) == 3
+
+
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "own", 2)
+    try:
+        (folder / "caf\udce9.png").write_bytes((folder / "no. 000.png").read_bytes())
+        (folder / "bad\udce9.png").write_text("no picture")
+    except OSError:
+        pytest.skip("this file system takes text only")
+    found = look(folder)
+    str(found).encode()
+    assert len(found.drawings) == 3 and contact_sheet(found).width > drawings.CELL

@@ -190,6 +190,9 @@ SIZE = '"size": [9, 9], "angle"'
     "", "[]", "{", '{"boxes": [{"box": [1, 2]}]}', f'{{{SIZE}: "x"}}',
     f'{{{SIZE}: 1e999, "corners": null, "boxes": null}}',
     f'{{{SIZE}: 0, "corners": [[0, 0]], "boxes": null}}',
+    f'{{{SIZE}: 0, "corners": [[0, 0], [1e6, 0], [1e6, 1e6], [0, 1e6]], "boxes": null}}',
+    f'{{{SIZE}: 0, "corners": null, "boxes": [{{"box": [-1e300, 0, 1e300, 9], "drawing": 1}}]}}',
+    "[" * 100_000,
     f'{{{SIZE}: 0, "corners": null, "boxes": [{{"box": [1], "drawing": 1}}]}}',
 ])  # fmt: skip
 def test_a_correction_that_cannot_be_understood_is_named_and_kept(folder: Path, tmp_path: Path, text: str) -> None:
@@ -235,3 +238,24 @@ def test_a_disk_that_takes_nothing_is_one_line(folder: Path, tmp_path: Path, mon
     assert "No space left" in str(refusal.value) and "\n" not in str(refusal.value)
     with pytest.raises(PairsError, match="cannot be opened"):
         prepare_scans(tmp_path / "nowhere", tmp_path / "cut")
+
+
+def test_a_drawing_that_was_there_before_is_left_alone(folder: Path, tmp_path: Path) -> None:
+    own = tmp_path / "sketches" / "Größe 38, été-back.png"
+    own.parent.mkdir()
+    Image.new("RGB", (64, 64)).save(own)
+    with pytest.raises(PairsError, match="another kind"):
+        prepare_scans(folder, tmp_path)
+    own.rename(tmp_path / "elsewhere.png")
+    prepare_scans(folder, tmp_path)
+    (tmp_path / "elsewhere.png").rename(own)
+    prepare_scans(folder, tmp_path)
+    assert own.exists()
+
+
+def test_a_scan_whose_name_is_no_text(folder: Path, tmp_path: Path) -> None:
+    try:
+        (folder / "Größe 38, été.png").rename(folder / "caf\udce9.png")
+    except OSError:
+        pytest.skip("this file system takes text only")
+    assert len(prepare_scans(folder, tmp_path / "cut").drawings) == 6
