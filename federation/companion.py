@@ -3,6 +3,7 @@
     drawings -> local training (client_app.py, in a SuperNode) -> proxy.py on loopback -> the studio's gateway
 
     HOME/settings.json      what the designer answered
+         pairs/, scans/     what was made of drawings without photographs, and of scanned sheets
          key, key.pub       who they are to the federation; the private one never leaves
          model/             the private Generator and all else that training needs to go on
          receipts/          what left, a file a round
@@ -21,6 +22,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -40,12 +42,28 @@ from federation.operator import OperatorError, display_name
 from federation.proxy import Proxy
 from federation.receipt import Receipt
 from federation.supernode import SuperNode, make_key
-from fedgai import __version__, pairs
+from fedgai import __version__, drawings
+from fedgai.drawings import Drawings, pair_up
 from fedgai.model import WEIGHTS, FedGAI
+from fedgai.pairs import PairsError, writing
+from fedgai.scans import prepare_scans, shown
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 15.0  # s for the studio to answer a question
 TEXT_LENGTH = 300  # of a description
+PREPARED_FILE = "prepared.json"
+EXPLAINED = {
+    "pairs": "Photographs and sketches of the same garments: what you leave out and how you draw a fold is learned, too.",
+    "sketches": "Drawings without photographs: each is paired by the project with the photograph of a public garment, and "
+                "with a drawing of that garment which the model makes in your own signature. Your true drawings teach "
+                "your hand, and only those; how you translate a garment can be learned from pairs alone.",
+    "scans": "Scanned sheets: they are straightened, whitened and cut into single drawings, which you look at before they "
+             "count. Then each is paired by the project with the photograph of a public garment, as drawings alone are.",
+}  # fmt: skip
+"""What becomes of each kind of folder, for the designer."""
+
+Progress = Callable[[float, str], None]
+"""Hears what share is done, in [0, 1], and of what, in a few words."""
 
 
 class CompanionError(ValueError):
@@ -54,6 +72,21 @@ class CompanionError(ValueError):
 
 class AwayError(CompanionError):
     """The studio does not answer as it should. Asking again later may help."""
+
+
+class LookFirst(CompanionError):  # noqa: N818 - nothing went wrong
+    """Sheets were cut into drawings that the designer has not looked at yet: show the previews, then ``accept``.
+
+    Attributes:
+        previews: folder of one JPEG a sheet, with its numbered boxes.
+        drawings: files of the single drawings.
+        report: what was cut, and what could not be, for the designer.
+    """
+
+    def __init__(self, previews: Path, drawings: list[Path], report: str) -> None:
+        super().__init__(f"{len(drawings)} drawings were cut out of your sheets. Look at the pictures in {shown(str(previews))}, "
+                         "then accept them (--accept-scans). Where a frame is wrong, correct the .json file beside the scan")
+        self.previews, self.drawings, self.report = previews, drawings, report
 
 
 def home() -> Path:
@@ -265,6 +298,7 @@ class Companion:
         self.key = make_key(folder / "key")
         self.proxy: Proxy | None = None
         self.node: SuperNode | None = None
+        self._data: Path | None = None  # of pairs to train on, once they are prepared
         self._lock = (folder / "lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -285,12 +319,17 @@ class Companion:
     def config(self) -> dict[str, str | int | float | bool]:
         """The node configuration: see client_app.py. Not one value of it comes from the server."""
         s = self.settings
-        return {"data": s.data, "out": str(self.folder / "model"), "name": s.name, "share-style": s.share_style,
+        return {"data": str(self._data), "out": str(self.folder / "model"), "name": s.name, "share-style": s.share_style,
                 "description": s.description, "weights": str(WEIGHTS), "size": s.size, "device": s.device, "budget": s.budget,
                 "local-epsilon": s.local_epsilon, "style-epsilon": s.style_epsilon}
 
-    def start(self) -> None:
-        """Connect. Raises CompanionError where the federation is not one for this installation; AwayError is one, too."""
+    def start(self, progress: Progress | None = None) -> None:
+        """Prepare the drawings and connect.
+
+        Raises:
+            CompanionError: see ``prepare``; or the federation is not one for this installation; AwayError is one, too.
+        """
+        self._data = self._data or prepare(self.folder, self.settings, progress)
         self._status = self.studio.check()
         certificate = Path(self.settings.certificate) if self.settings.certificate else None
         self.proxy = Proxy(self.settings.server, self.folder, release_hash(), root_certificate=certificate,
@@ -369,24 +408,114 @@ class Companion:
         return any(self.receipts.glob(f"round-{number:04d}*.json"))
 
 
-def look(settings: Settings) -> pairs.Report:
-    """What is in the designer's folder. Raises CompanionError where there is nothing to train on."""
+def look(settings: Settings, progress: Progress | None = None) -> Drawings:
+    """What is in the designer's folder, of any kind. Raises CompanionError where there is nothing to train on."""
+    say = progress or (lambda *_: None)
     try:
-        report = pairs.check(settings.data)
-    except pairs.PairsError as error:
+        found = drawings.look(settings.data, lambda done, of, file: say(done / max(1, of), f"looking at {shown(file.name)}"))
+    except PairsError as error:
         raise CompanionError(str(error)) from error
-    if not report.pairs:
-        raise CompanionError(f"no pair to train on: {report}")
-    return report
+    if not found.drawings:
+        raise CompanionError(str(found) if found.bad else found.warnings[0])
+    return found
 
 
-def dry_run(folder: Path, settings: Settings) -> Receipt:
-    """Exactly what would be sent in a round, from the private model as it is now; nothing is sent and nothing is saved.
+def prepare(folder: Path, settings: Settings, progress: Progress | None = None) -> Path:
+    """The folder of pairs to train on: the designer's own where it holds pairs, else HOME/pairs, made from their drawings.
 
-    Raises CompanionError or PairsError, as a round would.
+    Scanned sheets are cut into HOME/scans first, and looked at. Made again only where the drawings changed, or the weights.
+
+    Args:
+        folder: HOME, see above.
+        settings: whose ``data`` counts.
+        progress: of looking, cutting and pairing, each from 0 to 1.
+    Raises:
+        LookFirst: sheets were cut that nobody has looked at.
+        CompanionError: there is nothing to train on, or it cannot be read or written.
+    """
+    say, data, out = progress or (lambda *_: None), Path(settings.data), folder / "pairs"
+    try:
+        seen, made = _fingerprint(data), _prepared(folder).get("made", {})
+        if made.get("seen") == seen and made["kind"] == "pairs":
+            return data
+        if made.get("seen") == seen and all((out / "guides" / f"{i:04d}.png").exists() for i in range(made["count"])):
+            return out
+        found = look(settings, progress)
+        if found.kind == "pairs":
+            _remember(folder, made={"seen": seen, "kind": "pairs"})
+            return data
+        files = _cut(folder, data, say) if found.kind == "scans" else found.drawings
+        report = pair_up(files, out, progress=lambda i, of: say(i / of, "pairing your drawings with public garments"))
+        say(1.0, f"{len(report.pairs)} drawings are paired")
+        _remember(folder, made={"seen": _fingerprint(data), "kind": found.kind, "count": len(report.pairs)})
+    except PairsError as error:
+        raise CompanionError(str(error)) from error
+    except OSError as error:
+        raise CompanionError(f"{error.filename or data} cannot be used ({error.strerror})") from error
+    return out
+
+
+def accept(folder: Path) -> None:
+    """The designer has looked at what ``LookFirst`` named, and it is right. After a change to a scan or a layout, what was
+    cut is to be looked at again. Raises CompanionError where it cannot be written down."""
+    try:
+        _remember(folder, accepted=_prepared(folder).get("cut", {}).get("layouts"))
+    except PairsError as error:
+        raise CompanionError(str(error)) from error
+
+
+def _cut(folder: Path, data: Path, say: Progress) -> list[Path]:
+    """The single drawings of the sheets in data/scans, where somebody has looked at them. Raises LookFirst, PairsError."""
+    known = _prepared(folder)
+    cut, out = known.get("cut", {}), folder / "scans"
+    files = [out / "sketches" / name for name in cut.get("drawings", ())]
+    if cut.get("seen") != _fingerprint(data) or not files or not all(file.exists() for file in files):
+        scans = prepare_scans(data / "scans", out, lambda i, of, file: say(i / of, f"cutting up {shown(file.name)}"))
+        if not scans.drawings:
+            raise CompanionError(f"no drawing was found on these sheets. {scans}")
+        files, layouts = scans.drawings, hashlib.sha256()
+        for file in sorted((data / "scans").glob("*.json")):
+            layouts.update(os.fsencode(file.name) + hashlib.sha256(file.read_bytes()).digest())
+        cut = {"seen": _fingerprint(data), "drawings": [file.name for file in files], "layouts": layouts.hexdigest(),
+               "report": str(scans)}  # fmt: skip
+        _remember(folder, cut=cut)
+    if known.get("accepted") != cut["layouts"]:
+        raise LookFirst(out / "previews", files, cut["report"])
+    return files
+
+
+def _fingerprint(data: Path) -> str:
+    """Of a folder of drawings and of the weights that measure them: another one where a file comes, goes or changes."""
+    folders = [data, *(data / name for name in ("photos", "sketches", "guides", "scans")), WEIGHTS]
+    files = sorted(file for part in folders if part.is_dir() for file in part.iterdir() if not file.is_dir())
+    told = [(os.fsencode(file).hex(), (about := file.lstat()).st_size, about.st_mtime_ns) for file in files]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _prepared(folder: Path) -> dict[str, Any]:
+    """HOME/prepared.json: made (the pairs), cut (the sheets), accepted (the layouts that somebody has looked at)."""
+    with contextlib.suppress(OSError, ValueError):  # none yet, or cut short: all is made anew
+        told = json.loads((folder / PREPARED_FILE).read_text(encoding="utf-8"))
+        return told if isinstance(told, dict) else {}
+    return {}
+
+
+def _remember(folder: Path, **changes: Any) -> None:
+    """Raises PairsError where it cannot be written."""
+    with writing(folder) as _:
+        folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder / PREPARED_FILE) as aside:
+        aside.write_text(json.dumps(_prepared(folder) | changes, indent=1), encoding="utf-8")
+
+
+def dry_run(folder: Path, settings: Settings, progress: Progress | None = None) -> Receipt:
+    """Exactly what would be sent in a round, from the private model as it is now; nothing is sent, and the model not saved.
+
+    Raises CompanionError or PairsError, as a round would; ``progress`` as in ``prepare``.
     """
     settings = settings.checked()
-    here = {"data": settings.data, "out": str(folder / "model"), "name": settings.name, "share-style": settings.share_style,
+    here = {"data": str(prepare(folder, settings, progress)), "out": str(folder / "model"), "name": settings.name,
+            "share-style": settings.share_style,
             "description": settings.description, "weights": str(WEIGHTS), "size": settings.size, "device": settings.device,
             "local-epsilon": settings.local_epsilon, "style-epsilon": settings.style_epsilon}  # fmt: skip
     model = FedGAI.load(WEIGHTS)

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from fedgai.images import find_images
 from fedgai.model import WEIGHTS
-from fedgai.pairs import FEW, PairsError, Report, _inspect, listed, pictures, read_picture, thin, writing
+from fedgai.pairs import FEW, MOST, PairsError, Report, _inspect, listed, pictures, read_picture, thin, writing
 from fedgai.pipeline import SketchPipeline, on_white
 from fedgai.scans import own_folders, shown
 
@@ -77,7 +77,7 @@ class Drawings(Report):
         return shown("\n".join(lines + self.warnings))
 
 
-def look(path: str | Path, progress: Callable[[int, Path], None] | None = None) -> Drawings:
+def look(path: str | Path, progress: Callable[[int, int, Path], None] | None = None) -> Drawings:
     """Look at a designer's folder of any kind, and recognise which: pairs (``photos/`` and ``sketches/``), sketches
     only (in ``sketches/``, or straight in the folder), or scans (in ``scans/``).
 
@@ -85,12 +85,12 @@ def look(path: str | Path, progress: Callable[[int, Path], None] | None = None) 
 
     Args:
         path: the folder.
-        progress: called after each picture with how many were opened so far, and its file.
+        progress: called after each picture with how many were opened so far, about how many there are, and its file.
     Raises:
         PairsError: the folder is missing or cannot be opened. What is in it raises nothing.
     """
     path = Path(path)
-    found, seen, opened = Drawings(path=path), {}, 0
+    found, seen, opened, expected = Drawings(path=path), {}, 0, 0
     entries = {f.name for f in pictures(path, Report(), folders=True)}
 
     def visit(file: Path, image: Image.Image) -> None:
@@ -101,21 +101,25 @@ def look(path: str | Path, progress: Callable[[int, Path], None] | None = None) 
             if len(found.thumbnails) < CELLS:
                 found.thumbnails.append((file, _thumbnail(image)))
         if progress:
-            progress(opened, file)
+            progress(opened, max(opened, expected), file)
 
     if {"photos", "sketches"} <= entries and pictures(path / "photos", Report()):  # an empty photos/ is none
         found.kind = "pairs"
+        expected = sum(min(MOST, len(pictures(path / name, Report()))) for name in entries & {"photos", "sketches", "guides"})
         report = _inspect(path, visit)
         found.pairs, found.bad, found.notes = report.pairs, report.bad, report.notes
         found.drawings = [sketch for _, sketch in report.pairs]
     else:
         inside = next((name for name in ("sketches", "scans") if name in entries), None)
         files = pictures(path / inside if inside else path, found)
+        found.bad = [(file, "it has no sketches/ beside it: the drawings of these garments, with the photographs' names")
+                     if file == path / "photos" else (file, reason) for file, reason in found.bad]  # fmt: skip
         if inside == "scans":
             files = [file for file in files if file.suffix.lower() != ".json"]  # layouts
         if inside == "sketches" and "scans" in entries:
             found.notes.append((path / "scans", "it is left out, because there is sketches/: one kind at a time"))
-        for file in thin(files, path, found):
+        expected = len(files := thin(files, path, found))
+        for file in files:
             image = read_picture(file, found)
             if image is not None:
                 found.drawings.append(file)

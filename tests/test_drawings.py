@@ -59,6 +59,8 @@ def test_none_and_one_and_enough(tmp_path: Path) -> None:
     (tmp_path / "none" / "scans").mkdir()
     (tmp_path / "none" / "photos").mkdir()
     assert look(tmp_path / "none").kind == "empty"
+    (tmp_path / "none" / "scans").rmdir()
+    assert "no sketches/ beside it" in str(look(tmp_path / "none"))
     one = look(fill(tmp_path / "one", 1))
     assert len(one.drawings) == 1
     assert all(words in str(one) for words in ("1 drawing,", "at least 24", "less like yours"))
