@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
 from huggingface_hub import logging
-from PIL import Image
 from tqdm import tqdm
 
-from fedgai.atelier import ATELIERS, draw
+from fedgai.atelier import ATELIERS
+from fedgai.edges import EDGES
 from fedgai.images import find_images
 from fedgai.model import PRESETS, WEIGHTS, FedGAI
-from fedgai.pipeline import SketchPipeline, fit_and_cut, on_white
+from fedgai.pipeline import SketchPipeline
 
 
 def sketch(photo: str, style: Sequence[str], out: Path, size: int, cutout: bool, model: str | Path) -> None:
@@ -64,39 +63,21 @@ def info(preset: str, as_json: bool) -> None:
     print(json.dumps(facts) if as_json else "\n".join(f"{name:<14} {n:>12,}" for name, n in counts.items()))
 
 
-def pairs(photos: Path, style: str, out: Path, size: int, limit: int | None) -> None:
-    """Make a designer's folder: every garment that can be cut out, on white, and an atelier's drawing of it."""
-    hands = {name.casefold(): hand for name, hand in ATELIERS.items()}
-    if style.casefold() not in hands:
-        raise ValueError(f"no atelier {style!r}: there are {', '.join(ATELIERS)}")
-    files, skipped, sheet = find_images(photos), [], []
-    for folder in ("photos", "sketches"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    for number, file in enumerate(tqdm(files[:limit], "drawing", unit="pair", disable=None)):
-        try:
-            image, mask = fit_and_cut(file, size)
-        except ValueError as error:  # ImageError or NoGarment
-            skipped.append(f"skipped {file}: {error}")
-            continue
-        photo = on_white(np.asarray(image), mask)
-        pair = [Image.fromarray(photo), Image.fromarray(draw(photo, hands[style.casefold()], mask=mask))]
-        stem = f"{number:04d}_{file.stem}"  # two folders may hold files of one name
-        pair[0].save(out / "photos" / f"{stem}.jpg", quality=95)
-        pair[1].save(out / "sketches" / f"{stem}.png")
-        if len(sheet) < 24:
-            sheet += [side.resize((192 * side.width // size, 192 * side.height // size)) for side in pair]
-    print(f"{len(files[:limit]) - len(skipped)} pairs in {out}", *skipped, sep="\n")
-    if not sheet:
+def pairs(photos: Path, style: str, out: Path, **options: object) -> None:
+    """Make a designer's folder from a folder of photographs."""
+    from fedgai.datasets import make_pairs  # no other command needs it
+
+    with tqdm(desc="drawing", unit="", disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        made = make_pairs(photos, style, out, progress=progress, **options)
+    print(f"{out}: {made}")
+    if not made.pairs:
         raise ValueError(f"no garment could be cut out of any picture in {photos}")
-    _contact(sheet).save(out / "contact.jpg", quality=90)
-
-
-def _contact(cells: list[Image.Image]) -> Image.Image:
-    """Pictures of at most 192 x 192 px -> a sheet of eight columns."""
-    page = Image.new("RGB", (8 * 200, -(-len(cells) // 8) * 200), "white")
-    for i, cell in enumerate(cells):
-        page.paste(cell, (i % 8 * 200 + (200 - cell.width) // 2, i // 8 * 200 + (200 - cell.height) // 2))
-    return page
+    print(f"Look at {out / 'contact.jpg'}. A pair that you do not want: delete its two files, they are not drawn again.")
 
 
 def train(**options: object) -> None:
@@ -165,18 +146,22 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--preset", choices=PRESETS, default="edge")
     c.set_defaults(run=info)
 
-    c = commands.add_parser("pairs", help="a designer's folder of pairs in an atelier's hand")
-    c.add_argument("photos", type=Path, metavar="PHOTOS_DIR")
-    c.add_argument("--style", required=True, metavar="NAME", help=", ".join(ATELIERS))
-    c.add_argument("--out", type=Path, required=True, metavar="DIR")
+    c = commands.add_parser("pairs", help="photographs of any collection as a designer's folder of pairs")
+    c.add_argument("photos", type=Path, metavar="PHOTOS_DIR", help="pictures, any number of folders deep")
+    c.add_argument("--style", required=True, metavar="NAME", help=", ".join([*ATELIERS, *EDGES]))
+    c.add_argument("--out", type=Path, required=True, metavar="DIR", help="goes on where an earlier run in it stopped")
     c.add_argument("--size", type=int, default=512, help="long side, px")
-    c.add_argument("--limit", type=int, help="look at no more photographs than this")
+    c.add_argument("--limit", type=int, help="stop at so many pairs, taken evenly from all folders")
+    c.add_argument("--seed", type=int, default=24, help="of that choice")
+    c.add_argument("--only", metavar="PATTERN", help="of the paths below PHOTOS_DIR, as '*_front.jpg'")
+    c.add_argument("--split", metavar="NAME", help="one part of the collection, as DeepFashion's list_eval_partition.txt "
+                   "names it, or else a folder's name")
     c.set_defaults(run=pairs)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0, or 2 where an input was refused, with one line on standard error."""
+    """Returns the exit status: 0, 2 where an input was refused, 130 after Ctrl-C; with one line on standard error."""
     options = vars(parser().parse_args(argv))
     run, command = options.pop("run"), options.pop("command")
     logging.set_verbosity_error()  # its retries would be lines of their own before ours
@@ -185,6 +170,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"fedgai {command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"fedgai {command}: stopped", file=sys.stderr)
+        return 130
     return 0
 
 

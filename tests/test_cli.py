@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -125,21 +127,41 @@ def test_pairs(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     arguments = ["pairs", str(photos), "--style", "aiko", "--out", str(out), "--size", "128"]
     assert main(arguments) == 0
     said = capsys.readouterr().out
-    assert said.startswith("2 pairs") and "wall.png" in said and "zero.png" in said
+    assert said.startswith(f"{out}: 2 pairs") and "wall.png" in said and "zero.png" in said and "contact.jpg" in said
     stems = sorted(f.stem for f in (out / "photos").iterdir())
     assert len(stems) == 2 and stems == sorted(f.stem for f in (out / "sketches").iterdir())
     for folder in ("photos", "sketches"):
         sizes = {Image.open(f).size for f in (out / folder).iterdir()}
         assert sizes == {(102, 128), (128, 128)}
     assert Image.open(out / "contact.jpg").width > 0
-    assert main([*arguments, "--limit", "1", "--out", str(tmp_path / "one")]) == 0
-    assert capsys.readouterr().out.startswith("1 pairs")
+    options = ["--limit", "1", "--seed", "3", "--only", "more/*", "--split", "more", "--style", "xdog"]
+    assert main([*arguments, *options, "--out", str(tmp_path / "one")]) == 0
+    assert "1 pairs" in capsys.readouterr().out
+    begun = json.loads((tmp_path / "one" / "pairs.jsonl").read_text().splitlines()[0])
+    assert begun == {"photos": "photos", "style": "xdog", "size": 128, "seed": 3, "only": "more/*", "split": "more"}
     assert "there are Aiko" in refused(capsys, "pairs", photos, "--style", "Zeno", "--out", out)
-    assert "no pictures" in refused(capsys, "pairs", tmp_path / "none", "--style", "Aiko", "--out", out)
+    assert "holds something else" in refused(capsys, *arguments[:4], "--out", photos)
+    assert "no pictures" in refused(capsys, "pairs", tmp_path / "none", "--style", "Aiko", "--out", tmp_path / "new")
     (photos / "shirt.jpg").unlink()
     (photos / "more" / "shirt.jpg").unlink()
     main([*arguments[:4], "--out", str(tmp_path / "empty")])
     assert "no garment could be cut out" in capsys.readouterr().err
+
+
+def test_pairs_goes_on_after_ctrl_c(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for i in range(4):
+        draw_garment(90 + i, 120).save(photos / f"{i}.png")
+    command = [sys.executable, "-m", "fedgai", "pairs", photos, "--style", "canny", "--out", out, "--size", "512"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while running.poll() is None and not list(out.glob("photos/*.jpg")):
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    error = running.communicate()[1]
+    assert running.returncode == 130 and "fedgai pairs: stopped" in error and "Traceback" not in error
+    assert main([*map(str, command[3:])]) == 0
+    assert "4 pairs, " in capsys.readouterr().out
 
 
 def test_train_and_evaluate_pass_on_what_was_given(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
