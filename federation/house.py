@@ -43,6 +43,7 @@ PROBE_GARMENTS, PROBE_HANDS = 8, 8  # at most
 PROBE_BLENDS, BLEND_STEPS = 4, 4  # garments on which blends are drawn, steps from one hand to the next
 DISTANCE_GARMENTS = 4  # that a designer's style distance is a mean over
 SHEET_WIDTH, SHEET_ROWS, SHEET_HANDS = 900, 3, 8
+RECOGNISED = 0.005  # style distance by which a drawing should be nearer to its own hand than to the next one
 WORST = 1e6  # stands for a figure that is not finite: a report is JSON, which has no NaN
 
 
@@ -59,7 +60,7 @@ class HouseStepConfig:
         seed: of photographs, hands and blends; each round has its own, made from this and the round's number.
         blends: share of the drawings that are asked for in a blend of two signatures.
         photographs: at most so many of the folder's in a round, another choice each round.
-        adversarial, distance, anchor, crispness, chroma, lines: weights of the losses, see ``HouseStep``.
+        adversarial, distance, anchor, crispness, chroma, lines, hand: weights of the losses, see ``HouseStep``.
     """
 
     steps: int = 30
@@ -73,9 +74,10 @@ class HouseStepConfig:
     adversarial: float = 0.05
     distance: float = 10.0
     anchor: float = 8.0
-    crispness: float = 4.0
+    crispness: float = 6.0
     chroma: float = 6.0
     lines: float = 0.3
+    hand: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,9 @@ class HouseStep:
                       from round to round, for a veil pleases the Discriminator more than the edge of a line
         lines         MSE to r of the encoder's two coarsest maps, each channel normalised, in all hands: where things
                       are, not how they are drawn
+        hand          in hands that round 0 knew max(0, max(m(r), 0.005) - m), with m how much nearer a drawing is to its
+                      own hand than to the nearest other one (``margin``): two hands that are alike would else grow
+                      together, since neither their lines nor their own distances tell
 
     Args:
         photos: folder of the operator's public photographs; None for the shipped examples.
@@ -236,7 +241,7 @@ class HouseStep:
                     stopped = f"its {config.seconds:g} seconds were over"
                     break
                 optimiser.param_groups[0]["lr"] = config.lr * _schedule(step, config.steps)
-                losses = self._losses(model, reference, *_batch(pages, hands, config, rng))
+                losses = self._losses(model, reference, hands, *_batch(pages, hands, config, rng))
                 total = sum(getattr(config, name) * loss for name, loss in losses.items())
                 optimiser.zero_grad(set_to_none=True)
                 total.backward()
@@ -323,18 +328,24 @@ class HouseStep:
         # inference tensors cannot be trained with; a cat outside of inference mode makes plain ones
         return [[torch.cat(level) for level in zip(*group, strict=True)] for _, group in sorted(by_shape.items())]
 
-    def _losses(self, model: FedGAI, reference: FedGAI, features: list[Tensor], style: Tensor,
+    def _losses(self, model: FedGAI, reference: FedGAI, hands: Hands, features: list[Tensor], style: Tensor,
                 known: Tensor) -> dict[str, Tensor]:
         """Of one batch: features (B, C_l, ...), style (B, D), known (B,) bool -> scalars by the config's names."""
         channels = model.preset.channels
         with torch.no_grad():
             target = reference.generator(features, style)
             theirs = reference.encoder(target)
-            free = style_distance(image_statistics(theirs), style, channels) * known
+            was = image_statistics(theirs)
+            free = style_distance(was, style, channels) * known
+            bank = hands.styles[hands.known]
+            wanted = margin(was, style, bank, channels).clamp(min=RECOGNISED)
         logits = model.generator(features, style, logits=True)
         sketch = torch.tanh(logits)
         drawn = model.encoder(sketch)
-        distance = style_distance(image_statistics(drawn), style, channels)
+        statistics = image_statistics(drawn)
+        distance = style_distance(statistics, style, channels)
+        told = wanted.isfinite()
+        confused = F.relu(wanted[told] - margin(statistics[told], style[told], bank, channels))
         nothing = logits.sum() * 0
         anchor, crispness, chroma = (
             (pair_loss(logits[known], target[known]), crispness_loss(sketch[known], target[known]),
@@ -342,7 +353,7 @@ class HouseStep:
         lines = sum(F.mse_loss(F.instance_norm(a), F.instance_norm(b)) for a, b in zip(drawn[2:], theirs[2:], strict=True))
         return {"adversarial": hinge_generator(model.discriminator(model.grams(drawn))),
                 "distance": F.relu(distance - free).mean(), "anchor": anchor, "crispness": crispness, "chroma": chroma,
-                "lines": lines}
+                "lines": lines, "hand": confused.mean() if told.any() else nothing}
 
     def _measure(self, model: FedGAI, reference: FedGAI) -> tuple[list[np.ndarray], dict[str, float]]:
         """All drawings of the probe, (H, W, 3) uint8 each, garment by garment, and the figures that need no comparison."""
@@ -393,6 +404,22 @@ class Hands:
         if not len(known) or not len(new):
             return rng.integers(len(self.styles), size=count)
         return np.where(rng.random(count) < 0.5, rng.choice(new, count), rng.choice(known, count))
+
+
+def margin(statistics: Tensor, style: Tensor, bank: Tensor, channels: Sequence[int]) -> Tensor:
+    """How much nearer drawings are to their own hand than to the nearest other one, in ``style_distance``.
+
+    Args:
+        statistics: (B, D), of one drawing each.
+        style: (B, D), what they were asked for.
+        bank: (N, D), signatures to tell apart.
+    Returns:
+        (B,), below 0 where another hand is nearer; infinite where ``style`` is none of the bank's (a blend), or its only one.
+    """
+    distances = style_distance(statistics[:, None], bank, channels)  # (B, N)
+    own = (style[:, None] == bank).all(-1)  # (B, N)
+    nearest = distances.masked_fill(own | ~own.any(1, keepdim=True), math.inf).amin(1) if len(bank) else math.inf
+    return nearest - style_distance(statistics, style, channels)
 
 
 def settle_batchnorm(discriminator: Discriminator, grams: Sequence[Tensor]) -> None:

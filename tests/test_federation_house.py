@@ -21,7 +21,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from federation.house import EXAMPLES, Bounds, HouseStep, HouseStepConfig, settle_batchnorm, sheet, style_distances, verdict
+from federation.house import (
+    EXAMPLES,
+    Bounds,
+    HouseStep,
+    HouseStepConfig,
+    margin,
+    settle_batchnorm,
+    sheet,
+    style_distances,
+    verdict,
+)
 from fedgai import atelier
 from fedgai.discriminator import Discriminator
 from fedgai.encoder import sha256
@@ -77,7 +87,7 @@ def test_only_the_generator_learns_and_the_same_round_gives_the_same_weights(hou
     judge = {k: v.clone() for k, v in model.discriminator.state_dict().items()}
     report = house.run(model)
     assert report.steps == 2 and report.photographs == 2 and not report.stopped and not report.new_hands
-    assert set(report.losses) == {"adversarial", "distance", "anchor", "crispness", "chroma", "lines"}
+    assert set(report.losses) == {"adversarial", "distance", "anchor", "crispness", "chroma", "lines", "hand"}
     json.dumps(asdict(report), allow_nan=False)
     assert sha256(model.encoder) == start["encoder"] and sha256(model.generator) != start["generator"]
     assert all(torch.equal(model.generator.state_dict()[k], v) for k, v in norms.items())
@@ -206,3 +216,14 @@ def test_the_sheet_shows_garments_in_hands(model, garments):
     one = Image.open(io.BytesIO(sheet(model, ["Goro"], garments)))
     assert np.asarray(one.convert("L"))[:, 200:].min() > 240  # the rest is paper
     assert set(style_distances(model, garments)) == set(model.styles)
+
+
+def test_the_margin_is_to_the_nearest_other_hand():
+    bank, channels = torch.tensor([[0.0, 0, 0, 0], [0.4, 0, 0, 0], [2.0, 0, 0, 0]]), (1, 1)
+    drawn = torch.tensor([[0.1, 0.0, 0, 0], [0.3, 0, 0, 0], [0.2, 0, 0, 0]])
+    asked = torch.stack([bank[0], bank[0], bank[0] + 0.2])
+    found = margin(drawn, asked, bank, channels)
+    # distances are divided by the root of the number of levels
+    assert torch.allclose(found[:2] * 2**0.5, torch.tensor([0.3 - 0.1, 0.1 - 0.3]))
+    assert found[2] == math.inf  # a blend has no other hand
+    assert (margin(drawn, asked, bank[:1], channels)[0], margin(drawn, asked, bank[:0], channels)[0]) == (math.inf, math.inf)
