@@ -74,7 +74,7 @@ class HouseStepConfig:
     adversarial: float = 0.05
     distance: float = 10.0
     anchor: float = 8.0
-    crispness: float = 6.0
+    crispness: float = 4.0
     chroma: float = 6.0
     lines: float = 0.3
     hand: float = 3.0
