@@ -37,9 +37,9 @@ from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
 
 from fedgai import __version__
-from fedgai.model import WEIGHTS, FedGAI
+from fedgai.model import PRESETS, WEIGHTS, FedGAI
 from fedgai.pairs import PairFolder
-from fedgai.style import image_statistics, style_distance
+from fedgai.style import image_statistics, split, style_distance
 from fedgai.train import LOG_FILE, STATE_FILE, LocalTrainer, StepReport, TrainConfig
 
 log = logging.getLogger("fedgai.client")
@@ -86,7 +86,10 @@ def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -
         centre = bank.mean(0) if len(bank) else np.zeros_like(style)
         sent, own = (ArrayRecord({"style": Array(v.astype(np.float64))}) for v in (centre, style))
         noised = _noised(message, context, sent, own, style_epsilon, float(here.get("style-clip", 10.0)))
-        told["style"] = noised["style"].numpy().astype("<f4").tobytes()
+        levels = split(torch.from_numpy(noised["style"].numpy())[None], PRESETS[str(told["preset"])].channels)
+        # the server refuses a deviation below 0, which only the noise can make; cut off afterwards, it promises no less
+        noised_style = torch.cat([part for mean, deviation in levels for part in (mean, deviation.clamp_min(0))], 1)
+        told["style"] = noised_style.numpy().astype("<f4").tobytes()
     spent = max(0.0, epsilon) + (max(0.0, style_epsilon) if "style" in told else 0.0)
     if spent:
         reply.content["metrics"]["epsilon"] = spent  # of one round; rounds add up

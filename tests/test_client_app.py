@@ -18,7 +18,8 @@ from PIL import ImageOps
 from federation.client_app import ROUND_FILE, RefusedError, app, discreet, local_dp, pack, train_at_home, unpack, within_budget
 from fedgai import __version__
 from fedgai.discriminator import Discriminator
-from fedgai.model import FedGAI
+from fedgai.model import PRESETS, FedGAI
+from fedgai.style import split
 from fedgai.train import STATE_FILE, LocalTrainer
 
 SIZE, EPOCHS = 64, 3
@@ -179,6 +180,8 @@ def test_local_differential_privacy_clips_and_noises_both(asked: Message, contex
     assert noised["arrays"][next(iter(own))].dtype == "float16"
     other = np.frombuffer(noised["designer"]["style"], "<f4")
     assert other.shape == style.shape and not np.allclose(other, style)
+    deviations = [deviation for _, deviation in split(torch.tensor(other)[None], PRESETS["edge"].channels)]
+    assert all((d >= 0).all() for d in deviations) and any((d == 0).any() for d in deviations)  # the server takes no others
 
 
 def test_the_app_wraps_everything_in_discretion() -> None:
