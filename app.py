@@ -7,6 +7,8 @@
 | `FEDGAI_WEIGHTS` | checkpoint to draw with: a folder, or a repository on the Hugging Face Hub | `weights/` |
 | `FEDGAI_CACHE_MB` | memory for photographs made ready to draw; one takes 31 MB at 512 px, 4 x that at 1,024 | 1024 |
 | `FEDGAI_KEEP_MINUTES` | how long uploaded photographs stay on the server's disk | 60 |
+| `FEDGAI_IMAGINE` | makes garments from words: a folder with a diffusers pipeline, or OWNER/NAME[@REVISION] on the Hub | SDXS |
+| `FEDGAI_IMAGINE_STEPS` | its denoising steps | what it was distilled for |
 | `FEDGAI_FEDERATION` | `1`: as `--federation`, a federation behind the studio, which draws with its newest checkpoint | |
 | `FEDGAI_HOME` | the federation's folder | `/data/federation`, or `federation-data/` |
 | `FEDGAI_HUB_REPO` | model repository on the Hugging Face Hub that rounds are pushed to and restored from | |
@@ -36,9 +38,11 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from fedgai.images import MAX_BYTES
+from fedgai.imagine import ImagineError, Imaginer
 from fedgai.model import WEIGHTS, CheckpointError
 from fedgai.pipeline import SketchPipeline
 from studio.drawing import Studio
+from studio.imagine import Darkroom
 from studio.page import build
 
 if TYPE_CHECKING:
@@ -56,6 +60,7 @@ def create_app(federation: bool = False) -> FastAPI:
 
     Raises:
         CheckpointError: there are no weights, or they do not fit.
+        ImagineError: FEDGAI_IMAGINE or FEDGAI_IMAGINE_STEPS cannot be meant.
     """
     if federation:
         from federation.folder import Folder, home  # nothing of it is imported where it is not wanted
@@ -68,7 +73,7 @@ def create_app(federation: bool = False) -> FastAPI:
     studio = Studio(pipeline, cache=int(os.environ.get("FEDGAI_CACHE_MB", "1024")) * 2**20)
     app = FastAPI(title="FedGAI Studio", docs_url=None, redoc_url=None, openapi_url=None)
     news = federate(app, folder, studio) if federation else None
-    demo = build(studio, keep=60 * int(os.environ.get("FEDGAI_KEEP_MINUTES", "60")), federation=news)
+    demo = build(studio, Darkroom(Imaginer()), keep=60 * int(os.environ.get("FEDGAI_KEEP_MINUTES", "60")), federation=news)
     script = f"<script>{(STUDIO / 'studio.js').read_text()}</script>"
     app = gr.mount_gradio_app(
         app, demo, "/", theme=theme(), css_paths=STUDIO / "studio.css", head=script, footer_links=["api"],
@@ -162,6 +167,8 @@ def main() -> None:
         app = create_app(arguments.federation)
     except CheckpointError as error:
         raise SystemExit(f"{error}\nSet FEDGAI_WEIGHTS to a checkpoint folder, or a repository on the Hub.") from error
+    except ImagineError as error:
+        raise SystemExit(str(error)) from error
     scheme = "https" if arguments.certificate else "http"
     print(f"FedGAI studio: {scheme}://{arguments.host}:{arguments.port}", flush=True)
     # a page holds a connection for as long as it is open: do not wait for those at the end

@@ -1,4 +1,4 @@
-"""The command line: ``python -m fedgai sketch | styles | signature | train | evaluate | info | pairs``."""
+"""The command line: ``python -m fedgai sketch | imagine | styles | signature | train | evaluate | info | pairs``."""
 
 from __future__ import annotations
 
@@ -34,6 +34,27 @@ def _weighted(text: str) -> tuple[str, float]:
         return (text, 1.0) if not name or Path(text).is_file() else (name, float(weight))
     except ValueError:
         return text, 1.0
+
+
+def imagine(words: str, out: Path, seed: int, model: str | None, steps: int | None, style: Sequence[str]) -> None:
+    """Make a garment's photograph from words and, if styles are named, its sketch beside it."""
+    from fedgai.imagine import Imaginer, prompt  # no other command needs it
+
+    imaginer, said = Imaginer(model, steps), prompt({}, words)
+    with tqdm(desc="fetching", unit="B", unit_scale=True, disable=None, leave=False) as bar:
+
+        def fetched(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        imaginer.load(fetched)
+    with tqdm(desc="imagining", unit="step", total=imaginer.steps, disable=None) as bar:
+        photo = imaginer(said, seed, lambda step: bar.update())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    photo.save(out)
+    if style:
+        drawn = SketchPipeline.from_pretrained()(photo, [_weighted(text) for text in style]).images[0]
+        drawn.save(out.with_name(f"{out.stem}-sketch.png"))
 
 
 def styles(model: str | Path, as_json: bool) -> None:
@@ -118,6 +139,16 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--no-cutout", action="store_false", dest="cutout", help="draw the background too")
     c.add_argument("--out", type=Path, required=True, metavar="FILE.png")
     c.set_defaults(run=sketch)
+
+    c = commands.add_parser("imagine", help="a garment's photograph from words")
+    c.add_argument("words", help='what it should be, e.g. "a wool trench coat"')
+    c.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    c.add_argument("--seed", type=int, default=0)
+    c.add_argument("--model", metavar="DIR_OR_REPO", help="a diffusers pipeline; FEDGAI_IMAGINE or the default if left out")
+    c.add_argument("--steps", type=int, help="denoising steps; what the model was distilled for if left out")
+    c.add_argument("--style", action="append", default=[], metavar="NAME=WEIGHT",
+                   help="draw it too, as FILE-sketch.png; again for each style of the blend")
+    c.set_defaults(run=imagine)
 
     c = commands.add_parser("styles", parents=[model, printed], help="the style bank")
     c.set_defaults(run=styles)

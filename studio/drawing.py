@@ -35,12 +35,18 @@ NO_GARMENT = (
 
 @dataclass(frozen=True)
 class Garment:
-    """A photograph and what to call it. ``name`` is that of an example, empty for a visitor's own photograph."""
+    """A photograph and what to call it.
+
+    Attributes:
+        name: that of an example, empty for a visitor's own photograph.
+        lost: what to do where it cannot be told from its background.
+    """
 
     photo: str | bytes
     title: str = "Your garment"
     alt: str = "Your photograph"
     name: str = ""
+    lost: str = NO_GARMENT
 
     @property
     def key(self) -> str:

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 import gradio as gr
 from PIL import Image
 
+from fedgai.imagine import SEEDS
 from fedgai.pipeline import Content
 from studio.drawing import SIZES, Garment, Look, Studio
+from studio.imagine import IMAGINING, MOST, Darkroom, Tab, wish
 from studio.pieces import photograph
 
 # one draws while the others cut out; the page's own listeners share this
@@ -18,9 +20,9 @@ DRAWING = {"concurrency_id": "drawing", "concurrency_limit": 4}
 Photo = str | bytes | None
 
 
-def endpoints(studio: Studio) -> None:
+def endpoints(studio: Studio, darkroom: Darkroom) -> None:
     """Within gr.Blocks. Hidden components say the types, and have Gradio check where a file comes from."""
-    programs, look = Programs(studio), studio.first_look
+    programs, look = Programs(studio, darkroom), studio.first_look
     with gr.Column(visible=False):
         photo = photograph(label="photo")
         weights = gr.JSON(dict(look.weights), label="weights")
@@ -34,19 +36,26 @@ def endpoints(studio: Studio) -> None:
         sketch = gr.Image(type="pil", image_mode=None, format="png", label="sketch")
         sketches = gr.Gallery(format="png", label="sketches")
         styles = gr.JSON(label="styles")
+        chips = gr.JSON({"category": "coat", "fabric": "wool"}, label="chips")
+        text = gr.Textbox("", label="further words")
+        seed = gr.Number(0, label=f"seed, 0 to {SEEDS - 1}")
+        pictures = gr.Number(1, label=f"variations, 1 to {MOST}; each further one has the next seed")
+        progress = gr.JSON(label="progress")
+        photographs = gr.Gallery(format="png", label="photographs")
         button = gr.Button()
     inputs = [photo, weights, strength, detail, size, cutout, paper]
     button.click(programs.sketch, inputs, sketch, api_name="sketch", **DRAWING)
     button.click(programs.styles, None, styles, api_name="styles")
     button.click(programs.contact_sheet, [photo, size, cutout], sketches, api_name="contact_sheet", **DRAWING)
     button.click(programs.blend_row, [photo, a, b, size, cutout], sketches, api_name="blend_row", **DRAWING)
+    button.click(programs.imagine, [chips, text, seed, pictures], [progress, photographs], api_name="imagine", **IMAGINING)
 
 
 class Programs:
     """The named endpoints."""
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+    def __init__(self, studio: Studio, darkroom: Darkroom) -> None:
+        self.studio, self.darkroom = studio, darkroom
 
     def sketch(
         self, photo: Photo, weights: dict, strength: float, detail: float, size: float, cutout: bool, paper: str
@@ -71,6 +80,18 @@ class Programs:
         with sentences():
             look = self._plain(size, cutout)
             return [(s, Look(w).caption) for w, s in self.studio.blend_row(self._content(photo, look), a, b)]
+
+    def imagine(self, chips: dict, text: str, seed: float, pictures: float) -> Iterator[tuple]:
+        """Photographs of a garment from words, step by step; the captions are their seeds. To end it early, cancel the job."""
+        with sentences():
+            words, first, count = wish(chips, text, seed, pictures)
+            shown = 0
+            for request in self.darkroom.develop(words, first, count):
+                if request.phase == "failed":
+                    raise ValueError(request.error)
+                photos = [(photo, str(number)) for number, photo in request.made]
+                new, shown = len(photos) > shown, len(photos)
+                yield Tab(self.darkroom).progress(request) | {"prompt": words}, photos if new or request.over else gr.skip()
 
     def _plain(self, size: float, cutout: bool) -> Look:
         return self.studio.look(self.studio.first_look.weights, {}, size, cutout)

@@ -12,9 +12,10 @@ import gradio as gr
 from PIL import Image
 
 from fedgai.pipeline import Content
-from studio import pieces
-from studio.drawing import DETAILS, NO_GARMENT, SIZES, STRENGTHS, Garment, Look, Studio
+from studio import imagine, pieces
+from studio.drawing import DETAILS, SIZES, STRENGTHS, Garment, Look, Studio
 from studio.endpoints import DRAWING, endpoints
+from studio.imagine import Darkroom
 from studio.pieces import PLAIN
 
 if TYPE_CHECKING:  # without a federation, none of it is imported
@@ -81,7 +82,7 @@ class Page:
             lost = look.cutout and self.studio.content(garment, look).mask is None
         except ValueError as error:
             return gr.skip(), gr.skip(), _notice(error)
-        return drawn, look.query(garment), _notice(f"{NO_GARMENT} Until then all of it is drawn.") if lost else ""
+        return drawn, look.query(garment), _notice(f"{garment.lost} Until then all of it is drawn.") if lost else ""
 
     def take(self, photo: str | bytes | None, *controls: object) -> tuple:
         """-> upload (emptied, for the next one), garment, notice. What cannot be read changes nothing."""
@@ -176,11 +177,12 @@ class Page:
         return self.studio.content(garment, replace(look, size=min(look.size, SHEET_SIZE)))
 
 
-def build(studio: Studio, keep: int = 3600, federation: Federation | None = None) -> gr.Blocks:
+def build(studio: Studio, darkroom: Darkroom, keep: int = 3600, federation: Federation | None = None) -> gr.Blocks:
     """The page. One listener draws, whatever changed; while it draws, only the last of further changes waits.
 
     Args:
         studio: what draws.
+        darkroom: what imagines.
         keep: seconds that uploaded files stay on the disk.
         federation: whose news the page shows, if there is one; its routes have to be there too.
     """
@@ -199,6 +201,7 @@ def build(studio: Studio, keep: int = 3600, federation: Federation | None = None
                 cutout = gr.Checkbox(look.cutout, label="Cut it out of its background", elem_id="cutout")
                 gr.HTML("<h2>Or one of these</h2>", **PLAIN)
                 examples = pieces.picker(_examples(studio), "examples")
+                describe = gr.Button("Or describe one", elem_classes="act", elem_id="describe")
             with gr.Column(elem_id="easel", min_width=0):
                 comparison = pieces.comparison(page.drawn(garment, look))
                 notice = gr.HTML("", html_template=pieces.NOTICE, elem_id="notice", **PLAIN)
@@ -216,7 +219,7 @@ def build(studio: Studio, keep: int = 3600, federation: Federation | None = None
                 ranges = [{"low": low, "high": high} for low, high in (STRENGTHS, DETAILS)]
                 rows = [row | r for row, r in zip(LINES, ranges, strict=True)]
                 lines = pieces.faders(pieces.fader_rows(rows, "lines"), look.lines, "lines")
-        with gr.Tabs(elem_id="more"):
+        with gr.Tabs(elem_id="more") as tabs:
             with gr.Tab("Contact sheet"):
                 gr.Markdown("This garment in every hand. Choose one to draw with it alone.")
                 sheet = pieces.picker("", "sheet")
@@ -228,6 +231,8 @@ def build(studio: Studio, keep: int = 3600, federation: Federation | None = None
                     b = gr.Dropdown(studio.names, value=studio.names[-1], label="To", min_width=120)
                 row = pieces.picker("", "row")
                 draw_row = gr.Button("Draw the blend row", elem_classes="act")
+            with gr.Tab("Imagine", id="imagine"):
+                imagine.tab(darkroom, current, demo)
             if federation:
                 with gr.Tab("Federation"):
                     pieces.federation(("now", "people", "curves"), "news")
@@ -255,6 +260,7 @@ def build(studio: Studio, keep: int = 3600, federation: Federation | None = None
             changes, page.redraw, [current, *controls], [comparison, link, notice], trigger_mode="always_last",
             show_progress_on=[comparison], **visibly,
         )
+        describe.click(lambda: gr.Tabs(selected="imagine"), None, tabs, js="() => studio.describe()", **quick)
         photo.input(page.take, [photo, *controls], [photo, current, notice], **quiet)
         examples.select(page.example, None, current, **quick)
         gr.on([sheet.select, row.select], page.choice, None, blend, **quick)
@@ -270,7 +276,7 @@ def build(studio: Studio, keep: int = 3600, federation: Federation | None = None
         current.change(page.shown, [current, *controls], [portrait, sheet, row], cancels=[sheets, rows], **quiet)
         download.click(page.png, [current, paper, *controls], [download, notice], **quiet)
         demo.load(page.opened, None, [current, *controls], **quick)
-        endpoints(studio)
+        endpoints(studio, darkroom)
     # ten visitors, each with a few clicks under way, wait their turn; beyond that the page says that it is busy
     return demo.queue(default_concurrency_limit=8, max_size=100)
 

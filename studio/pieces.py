@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 
 import gradio as gr
@@ -23,6 +23,9 @@ COMPARISON = """<figure><div class="paper"><img class="sketch" alt=""><img class
 LINK = """<label for="link-field">Link to this blend</label>
 <div class="field"><input id="link-field" readonly><button type="button">Copy link</button></div>"""
 DOWNLOAD = """<button type="button">Download PNG</button>"""
+PROGRESS = """<div class="now"><img alt="What is there by now" hidden><div><p></p><span class="said" role="status"></span>
+<div class="bar" role="progressbar" aria-label="Imagining" aria-valuemin="0" aria-valuemax="100"><span></span></div>
+<button type="button" class="act">Cancel</button></div></div>"""
 NOTICE = """<p role="status">${value}</p>"""
 
 
@@ -74,9 +77,9 @@ def _fader(key: str, name: str, label: str, text: str, low: float, high: float, 
     step="0.05" aria-describedby="{key}-text"></div>"""
 
 
-def picker(value: str, elem_id: str) -> gr.HTML:
-    """Pictures to choose from, as ``choices`` makes them; ``select`` brings the choice as EventData."""
-    js = "studio.picker(element, (choice) => trigger('select', choice))"
+def picker(value: str, elem_id: str, then: str = "") -> gr.HTML:
+    """Pictures to choose from, as ``choices`` makes them; ``select`` brings the choice as EventData, ``then`` is for the page."""
+    js = f"studio.picker(element, (choice) => {{ trigger('select', choice); {then} }})"
     return gr.HTML(value, js_on_load=js, elem_id=elem_id, elem_classes="picker", **PLAIN)
 
 
@@ -87,6 +90,33 @@ def choices(items: Iterable[tuple[object, str, str, str]]) -> str:
         f"<span>{escape(caption)}</span></button>"
         for choice, source, alt, caption in items
     )
+
+
+def chips(groups: Mapping[str, Iterable[str]], lower: Iterable[str]) -> gr.HTML:
+    """Words to choose from, one of a group or none; the value is {group: word}. Radio buttons: one stop a group for Tab.
+
+    Args:
+        groups: name -> words.
+        lower: categories that have neither neckline nor sleeve: those groups then rest.
+    """
+    markup = "".join(_group(name, words) for name, words in groups.items())
+    js = f"studio.chips(element, props, {json.dumps(sorted(lower))})"
+    return gr.HTML({}, html_template=markup, js_on_load=js, elem_id="chips", **PLAIN)
+
+
+def _group(name: str, words: Iterable[str]) -> str:
+    labels = "".join(
+        f'<label><input type="radio" name="chip-{name}" value="{escape(word)}"{"" if word else " checked"}>'
+        f"<span>{escape(word) or 'any'}</span></label>"
+        for word in ("", *words)
+    )
+    return f'<fieldset data-name="{name}"><legend>{name.capitalize()}</legend><div>{labels}</div></fieldset>'
+
+
+def progress(value: dict) -> gr.HTML:
+    """How far something has come. The value is {phase, text, share, preview}; ``click`` is the wish to cancel it."""
+    js = "studio.progress(element, props, watch, () => trigger('click'))"
+    return gr.HTML(value, html_template=PROGRESS, js_on_load=js, elem_id="progress", **PLAIN)
 
 
 def following(edition: str) -> gr.HTML:
@@ -135,7 +165,11 @@ def jpeg(image: Image.Image, side: int | None = None) -> str:
     return _data_url(image, "JPEG", quality=85)
 
 
-def _data_url(image: Image.Image, kind: str, **options: int) -> str:
+def encoded(image: Image.Image, kind: str, **options: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return buffer.getvalue()
+
+
+def _data_url(image: Image.Image, kind: str, **options: int) -> str:
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(encoded(image, kind, **options)).decode()}"

@@ -59,6 +59,63 @@ window.studio = {
     });
   },
 
+  // Words to choose from, one of a group; the value is {group: word}. A skirt has no sleeves: what cannot be rests.
+  chips(element, props, lower) {
+    const groups = [...element.querySelectorAll("fieldset")];
+    element.addEventListener("change", () => {
+      const word = (group) => group.querySelector("input:checked").value;
+      const below = lower.includes(word(groups.find((group) => group.dataset.name === "category")));
+      for (const group of groups) group.disabled = below && ["neckline", "sleeve"].includes(group.dataset.name);
+      const chosen = groups.filter((group) => !group.disabled && word(group));
+      props.value = Object.fromEntries(chosen.map((group) => [group.dataset.name, word(group)]));
+    });
+  },
+
+  // How far it has come, with a preview; the button to begin gives way to the one to cancel.
+  progress(element, props, watch, cancel) {
+    const [image, text, said, bar, button] = ["img", "p", ".said", ".bar", "button"].map((part) => element.querySelector(part));
+    const start = () => document.querySelector("#imagine-go");
+    let phase = "idle";
+    const show = () => {
+      const { phase: now, text: words, share, preview } = props.value;
+      const running = ["waiting", "loading", "imagining"].includes(now);
+      text.textContent = words;
+      text.classList.toggle("failed", now === "failed");
+      image.hidden = !running || !preview;
+      if (preview) image.src = preview;
+      bar.firstElementChild.style.width = `${100 * share}%`;
+      bar.setAttribute("aria-valuenow", Math.round(100 * share));
+      element.dataset.phase = now;
+      if (running) element.dataset.running = "";
+      else delete element.dataset.running;
+      if (now === phase) return; // the time that is left is not read out every second
+      said.textContent = words;
+      const lost = document.activeElement === document.body || document.activeElement === start() || document.activeElement === button;
+      if (running && lost) button.focus();
+      else if (lost && phase !== "idle") start()?.focus();
+      button.disabled = false;
+      phase = now;
+    };
+    button.addEventListener("click", () => {
+      button.disabled = true;
+      cancel();
+    });
+    watch("value", show);
+    show();
+  },
+
+  // To the tab where a garment is described; back to where it is drawn.
+  describe() {
+    studio.show("#more");
+  },
+  easel() {
+    studio.show("#bench");
+  },
+  show(place) {
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    document.querySelector(place).scrollIntoView({ behavior: still ? "instant" : "smooth" });
+  },
+
   // A field with the link of the current blend; the server only knows what comes after the question mark.
   link(element, props, watch) {
     const [field, button] = [element.querySelector("input"), element.querySelector("button")];

@@ -74,6 +74,14 @@ def garment_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a whole text-to-image pipeline, see there."""
+    import tiny_diffusion
+
+    return tiny_diffusion.save(tmp_path_factory.mktemp("diffusion") / "garments")
+
+
+@pytest.fixture(scope="session")
 def studio() -> Iterator[StudioServer]:
     """One studio for all modules, with the shipped weights, or untrained ones where there are none."""
     shipped = (ROOT / "weights" / "config.json").exists() or os.environ.get("FEDGAI_WEIGHTS")

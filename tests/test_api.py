@@ -28,9 +28,9 @@ def names(client: Client) -> list[str]:
     return [style["name"] for style in client.predict(api_name="/styles")]
 
 
-def test_documents_four_endpoints(client: Client) -> None:
+def test_documents_its_endpoints(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/sketch", "/styles", "/contact_sheet", "/blend_row"}
+    assert set(endpoints) == {"/sketch", "/styles", "/contact_sheet", "/blend_row", "/imagine"}
     parameters = [p["parameter_name"] for p in endpoints["/sketch"]["parameters"]]
     assert parameters == ["photo", "weights", "strength", "detail", "size", "cutout", "paper"]
     assert all(endpoint["description"] for endpoint in endpoints.values())
@@ -123,7 +123,7 @@ def test_gives_away_no_file_of_the_server(studio: StudioServer, names: list[str]
 def test_the_page_s_own_listeners_are_no_api(studio: StudioServer) -> None:
     with urllib.request.urlopen(f"{studio.url}gradio_api/info") as answer:
         info = json.load(answer)
-    assert len(info["named_endpoints"]) == 4 and info["unnamed_endpoints"] == {}
+    assert len(info["named_endpoints"]) == 5 and info["unnamed_endpoints"] == {}
 
 
 def test_ten_visitors_at_once_are_all_served(studio: StudioServer, names: list[str], tmp_path: Path) -> None:

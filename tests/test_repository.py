@@ -79,7 +79,7 @@ def test_every_import_is_required():
 
 def test_the_lists_of_requirements_agree():
     extras = PROJECT["optional-dependencies"]
-    assert pins(PROJECT["dependencies"] + extras["studio"] + extras["federation"]) == REQUIREMENTS
+    assert pins(PROJECT["dependencies"] + extras["studio"] + extras["federation"] + extras["imagine"]) == REQUIREMENTS
     assert pins(extras["clip"]).items() <= pins((ROOT / "requirements-dev.txt").read_text().splitlines()).items()
     assert "--" not in (ROOT / "requirements.txt").read_text()  # no index, no registry: that is the machine's business
 
