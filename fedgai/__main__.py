@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -88,12 +89,7 @@ def pairs(photos: Path, style: str, out: Path, **options: object) -> None:
     """Make a designer's folder from a folder of photographs."""
     from fedgai.datasets import make_pairs  # no other command needs it
 
-    with tqdm(desc="drawing", unit="", disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with _bar("drawing") as progress:
         made = make_pairs(photos, style, out, progress=progress, **options)
     print(f"{out}: {made}")
     if not made.pairs:
@@ -108,12 +104,25 @@ def train(**options: object) -> None:
     train(**options)
 
 
-def evaluate(data: Path, model: str | Path, as_json: bool) -> None:
+def evaluate(data: Path, model: str | Path, size: int, as_json: bool) -> None:
     """Metrics of a model on a designer's folder."""
-    from fedgai.metrics import evaluate  # as above
+    from fedgai.metrics import evaluate, table  # as above
 
-    metrics = evaluate(data, model)
-    print(json.dumps(metrics) if as_json else "\n".join(f"{name:<24} {value}" for name, value in metrics.items()))
+    with _bar("drawing") as progress:
+        result = evaluate(data, model, size=size, progress=progress)
+    print(json.dumps(result) if as_json else table(result))
+
+
+@contextlib.contextmanager
+def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar, on a terminal, for functions that tell how many of how many are done."""
+    with tqdm(desc=what, unit="", disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
 
 
 class Parser(argparse.ArgumentParser):
@@ -169,8 +178,9 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--seed", type=int)
     c.set_defaults(run=train)
 
-    c = commands.add_parser("evaluate", parents=[model, printed], help="metrics")
-    c.add_argument("--data", type=Path, required=True, metavar="DATA_DIR")
+    c = commands.add_parser("evaluate", parents=[model, printed], help="how close drawings come to a folder's own")
+    c.add_argument("--data", type=Path, required=True, metavar="DATA_DIR", help="photos/ and sketches/ with equal stems")
+    c.add_argument("--size", type=int, default=256, help="side, px, divisible by 8; compare figures of one size only")
     c.set_defaults(run=evaluate)
 
     c = commands.add_parser("info", parents=[printed], help="how large the networks are, and what is shared")

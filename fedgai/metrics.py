@@ -1,12 +1,15 @@
 """How close drawings come to a designer's own: in style, in lines, as a set.
 
-There is no FID here: FID means Inception features of tens of thousands of pictures. ``frechet_encoder`` is the same
-distance in our frozen encoder's features; ``pixel_frechet`` is what the authors' code calls FID (PAPER.md).
+FID and KID mean Inception's features, and are there where its weights are (``perceptual``). ``frechet_encoder`` and
+``kid_encoder`` are the same distances in our frozen encoder's features; ``pixel_frechet`` is what the authors' code calls
+FID (PAPER.md).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +21,48 @@ from torch import Tensor
 from fedgai.losses import gram_loss
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.pairs import PairFolder
+from fedgai.perceptual import Inception, Lpips, PerceptualError
 from fedgai.style import image_statistics, style_distance
 
 INK = 128  # luminance below which a pixel is ink
 GREYS = (64, 192)  # luminance, both included: neither ink nor paper
+MANY = 2048  # pictures; with fewer than Inception has features, FID is biased upwards
+
+
+@dataclass(frozen=True)
+class Figure:
+    """How to read one figure of ``evaluate``.
+
+    Attributes:
+        better: "lower", "higher", or "" where the figure is there to compare with.
+        unit: what it counts; "" for a distance in features, which has none.
+        compared: what with what.
+        by: what is seen of the pictures.
+        paired: compares a drawing with the sketch of the same garment.
+    """
+
+    better: str
+    unit: str
+    compared: str
+    by: str
+    paired: bool = False
+
+
+FIGURES = {
+    "style_distance": Figure("lower", "", "drawings - the folder's signature", "encoder, 4 levels"),
+    "style_distance_real": Figure("", "", "real sketches - the same: a perfect copy's", "encoder, 4 levels"),
+    "gram_distance": Figure("lower", "", "drawing - its real sketch", "Gram matrices, 4 levels", True),
+    "lpips": Figure("lower", "", "drawing - its real sketch", "VGG-16, 5 levels, LPIPS 0.1", True),
+    "ssim": Figure("higher", "-1 to 1", "drawing - its real sketch", "luminance", True),
+    "boundary_fscore": Figure("higher", "0 to 1", "drawing - its real sketch", "outlines of ink, within 2 px", True),
+    "mid_grey_share": Figure("", "of pixels", "drawings: as the real ones is best", "luminance"),
+    "mid_grey_share_real": Figure("", "of pixels", "real sketches", "luminance"),
+    "fid": Figure("lower", "", "all drawings - all real sketches", "Inception-v3 of 2015, 2,048"),
+    "kid": Figure("lower", "", "all drawings - all real sketches", "Inception-v3 of 2015, 2,048"),
+    "frechet_encoder": Figure("lower", "", "all drawings - all real sketches", "encoder's last level, pooled"),
+    "kid_encoder": Figure("lower", "", "all drawings - all real sketches", "encoder's last level, pooled"),
+    "pixel_frechet": Figure("", "", "drawing - its photograph", "rows of red pixels; no FID"),
+}
 
 
 def luminance(image: np.ndarray) -> np.ndarray:
@@ -148,25 +189,19 @@ def pixel_frechet(sketch: np.ndarray, photo: np.ndarray) -> float:
 
 
 @torch.inference_mode()
-def evaluate(data_dir: str | Path, model_dir: str | Path | None = None, *, size: int = 256) -> dict[str, object]:
+def evaluate(data_dir: str | Path, model_dir: str | Path | None = None, *, size: int = 256,
+             progress: Callable[[int, int], None] | None = None) -> dict[str, object]:
     """Draw every photograph of a designer's folder in the folder's own signature, and compare with the real sketches.
 
     Args:
-        data_dir: ``photos/`` and ``sketches/`` with equal stems.
+        data_dir: ``photos/`` and ``sketches/`` with equal stems. Where there are ``guides/`` too, the sketches are of other
+            garments than the photographs, and nothing that compares a pair is computed.
         model_dir: checkpoint folder or Hub repository; the built-in weights by default.
         size: side in px; the boundary tolerance of 2 px is meant for 256.
+        progress: called after each pair with how many of how many are done.
     Returns:
-        JSON-ready. Means over the pairs unless said otherwise, lower is better unless said otherwise.
-
-        - ``style_distance`` of the drawings to the folder's signature; ``style_distance_real`` of its own sketches,
-          which is what a perfect copy of the hand would have;
-        - ``gram_distance``: the Gram loss against the pair's real sketch;
-        - ``ssim``, ``boundary_fscore`` (higher is better), against the same;
-        - ``mid_grey_share``, and ``mid_grey_share_real`` of the folder's own sketches;
-        - ``pixel_frechet``;
-        - ``frechet_encoder``, ``kid_encoder``: over the whole sets, on pooled features of the encoder's last level;
-          None for a single pair;
-        - ``pairs``, ``size``, ``preset``, ``encoder_sha256``.
+        JSON-ready. ``FIGURES``, means over the pairs where they are not of whole sets; None for what could not be computed.
+        ``missing``: figure -> why, and what to do, as a sentence. ``pairs``, ``size``, ``preset``, ``encoder_sha256``.
     Raises:
         PairsError, CheckpointError.
     """
@@ -174,36 +209,86 @@ def evaluate(data_dir: str | Path, model_dir: str | Path | None = None, *, size:
     local = Path(source).is_dir() or source == WEIGHTS
     model = FedGAI.load(source) if local else FedGAI.from_pretrained(str(source))
     pairs = PairFolder(data_dir, size)
+    missing: dict[str, str] = {}
+    if pairs.report.guides:
+        reason = "the photographs are not of the garments that were sketched: there are guides/"
+        missing |= {name: reason for name, figure in FIGURES.items() if figure.paired}
+    if len(pairs) < 2:
+        missing |= dict.fromkeys(("fid", "kid", "frechet_encoder", "kid_encoder"), "one picture is no set: add pairs")
+    inception, lpips = _network(Inception, missing, "fid", "kid"), _network(Lpips, missing, "lpips")
     signature = model.signature(pairs.sketch(i)[None] for i in range(len(pairs)))
     network, channels = model.for_inference(), model.preset.channels
     rows: list[dict[str, float]] = []
-    pooled: dict[str, list[np.ndarray]] = {"drawn": [], "real": []}
+    pooled: dict[str, list[np.ndarray]] = {"drawn": [], "real": []}  # (C_4,) each
+    seen: dict[str, list[np.ndarray]] = {"drawn": [], "real": []}  # (2048,) each
     for i in range(len(pairs)):
         photo, real = (x[None] for x in pairs[i])
         drawn = network.generator(network.encoder(photo), signature.style[None])
-        maps = {"drawn": network.encoder(drawn), "real": network.encoder(real)}
+        pictures = {"drawn": drawn, "real": real}
+        maps = {k: network.encoder(x) for k, x in pictures.items()}
         distance = {k: style_distance(image_statistics(f), signature.style, channels).item() for k, f in maps.items()}
+        eight_bit = {k: _uint8(x) for k, x in pictures.items()}
         for k, f in maps.items():
             pooled[k].append(f[-1].mean((2, 3))[0].double().numpy())
-        drawn_8bit, real_8bit = _uint8(drawn), _uint8(real)
-        rows.append({
+            if inception:
+                seen[k].append(inception(torch.from_numpy(eight_bit[k]).permute(2, 0, 1)[None])[0].double().numpy())
+        row = {
             "style_distance": distance["drawn"],
             "style_distance_real": distance["real"],
-            "gram_distance": gram_loss(model.grams(maps["drawn"]), model.grams(maps["real"])).item(),
-            "ssim": structural_similarity(luminance(drawn_8bit), luminance(real_8bit), data_range=255),
-            "boundary_fscore": boundary_fscore(drawn_8bit, real_8bit),
-            "mid_grey_share": mid_grey_share(drawn_8bit),
-            "mid_grey_share_real": mid_grey_share(real_8bit),
+            "mid_grey_share": mid_grey_share(eight_bit["drawn"]),
+            "mid_grey_share_real": mid_grey_share(eight_bit["real"]),
             "pixel_frechet": pixel_frechet(*(x[0].permute(1, 2, 0).double().numpy() for x in (drawn, photo))),
-        })  # fmt: skip
-    sets = [np.stack(pooled[k]) for k in ("drawn", "real")]
-    enough = len(pairs) > 1
+        }
+        if not pairs.report.guides:
+            row |= {
+                "gram_distance": gram_loss(model.grams(maps["drawn"]), model.grams(maps["real"])).item(),
+                "ssim": structural_similarity(*(luminance(x) for x in eight_bit.values()), data_range=255),
+                "boundary_fscore": boundary_fscore(eight_bit["drawn"], eight_bit["real"]),
+            }
+        if lpips:
+            row["lpips"] = lpips(drawn.clamp(-1, 1), real).item()
+        rows.append(row)
+        if progress:
+            progress(i + 1, len(pairs))
+    figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    for names, sets in ((("frechet_encoder", "kid_encoder"), pooled), (("fid", "kid"), seen)):
+        if not missing.keys() & names:
+            sets = [np.stack(sets[k]) for k in ("drawn", "real")]
+            figures |= {names[0]: frechet_distance(*sets), names[1]: kernel_distance(*sets)}
     return {
         "pairs": len(pairs), "size": size, "preset": model.preset.name, "encoder_sha256": model.encoder_sha256,
-        **{key: float(np.mean([row[key] for row in rows])) for key in rows[0]},
-        "frechet_encoder": frechet_distance(*sets) if enough else None,
-        "kid_encoder": kernel_distance(*sets) if enough else None,
+        **{name: figures.get(name) for name in FIGURES}, "missing": missing,
     }  # fmt: skip
+
+
+def table(result: dict[str, object]) -> str:
+    """What ``evaluate`` returns, to read."""
+    head = ("figure", "value", "better", "unit", "compared", "by")
+    rows = [(name, f"{result[name]:.4g}", f.better, f.unit, f.compared, f.by) for name, f in FIGURES.items()
+            if result[name] is not None]
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [f"{result['pairs']:,} pairs at {result['size']} px, drawn in their own signature by {result['preset']} "
+             f"(encoder {result['encoder_sha256'][:12]})", ""]
+    lines += ["  ".join(f"{cell:>{w}}" if i == 1 else f"{cell:<{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+              .rstrip() for row in [head, *rows]]
+    if any(result[name] is not None for name in ("fid", "frechet_encoder")) and result["pairs"] < MANY:
+        lines += ["", f"With fewer than {MANY:,} pictures Frechet distances come out larger: compare equal numbers of pairs."]
+    reasons: dict[str, list[str]] = {}
+    for name, reason in result["missing"].items():
+        reasons.setdefault(reason, []).append(name)
+    lines += [""] * bool(reasons) + [f"Without {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return "\n".join(lines)
+
+
+def _network(network: Callable[[], torch.nn.Module], missing: dict[str, str], *names: str) -> torch.nn.Module | None:
+    """Inception or LPIPS for the figures named; None, and the reason in ``missing``, where it cannot be had."""
+    if missing.keys() & names:
+        return None
+    try:
+        return network()
+    except PerceptualError as error:
+        missing.update(dict.fromkeys(names, str(error)))
+        return None
 
 
 def _uint8(image: Tensor) -> np.ndarray:

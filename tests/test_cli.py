@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from conftest import draw_garment
 from PIL import Image
+from test_train import draw_pairs
 
 from fedgai.__main__ import main
 from fedgai.style import Signature
@@ -164,11 +165,38 @@ def test_pairs_goes_on_after_ctrl_c(capsys: pytest.CaptureFixture, tmp_path: Pat
     assert "4 pairs, " in capsys.readouterr().out
 
 
+def test_evaluate_prints_a_table(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path,
+                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDGAI_INCEPTION", "none.safetensors")
+    monkeypatch.setenv("FEDGAI_VGG16", "none.safetensors")
+    data = draw_pairs(tmp_path / "Ada", count=3)
+    command = ["evaluate", "--data", str(data), "--model", str(tiny_model_dir), "--size", "64"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert said.startswith("3 pairs at 64 px, drawn in their own signature by edge (encoder " + result["encoder_sha256"][:12])
+    rows = {line.split()[0]: line for line in said.splitlines() if line.split()}
+    assert rows["ssim"].split()[1] == f"{result['ssim']:.4g}"
+    for name, words in {"ssim": "higher  -1 to 1  drawing - its real sketch  luminance", "style_distance": "lower  ",
+                        "frechet_encoder": "lower  ", "pixel_frechet": "no FID"}.items():
+        assert " ".join(words.split()) in " ".join(rows[name].split())
+    assert "fid" not in rows and "lpips" not in rows  # but said what they want
+    without = [line for line in said.splitlines() if line.startswith("Without ")]
+    assert len(without) == 2 and "Without fid, kid: FEDGAI_INCEPTION names" in said and "Without lpips: FEDGAI_VGG16" in said
+    assert "equal numbers of pairs" in said
+
+
 def test_train_and_evaluate_pass_on_what_was_given(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
                                                    tmp_path: Path) -> None:
     calls: list[tuple] = []
     monkeypatch.setattr("fedgai.train.train", lambda **options: calls.append(options))
-    monkeypatch.setattr("fedgai.metrics.evaluate", lambda *arguments: calls.append(arguments) or {"pairs": 3})
+
+    def evaluate(*given: object, progress: object, **options: object) -> dict[str, int]:
+        calls.append((given, options))
+        return {"pairs": 3}
+
+    monkeypatch.setattr("fedgai.metrics.evaluate", evaluate)
     assert main(["train", "pairs", "--out", "run"]) == 0
     options = ["--preset", "vgg16", "--epochs", "2", "--seed", "5", "--resume"]
     assert main(["train", "pairs", "--out", "run", *options]) == 0
@@ -176,7 +204,7 @@ def test_train_and_evaluate_pass_on_what_was_given(capsys: pytest.CaptureFixture
     assert json.loads(capsys.readouterr().out) == {"pairs": 3}
     paths = {"data_dir": Path("pairs"), "out": Path("run")}
     given = {"preset": "vgg16", "epochs": 2, "seed": 5, "resume": True}
-    assert calls == [paths, {**paths, **given}, (Path("pairs"), "run")]
+    assert calls == [paths, {**paths, **given}, ((Path("pairs"), "run"), {"size": 256})]
     monkeypatch.undo()
     assert refused(capsys, "train", tmp_path, "--out", tmp_path / "run").startswith("fedgai train: ")
     assert refused(capsys, "evaluate", "--data", tmp_path, "--model", tmp_path).startswith("fedgai evaluate: ")

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 from scipy import linalg
+from skimage.metrics import structural_similarity
 from test_train import draw_pairs
 
+from fedgai import torchvision_ops
 from fedgai.metrics import (
+    FIGURES,
     boundary_fscore,
     dominant_period,
     evaluate,
@@ -21,6 +26,7 @@ from fedgai.metrics import (
     luminance,
     mid_grey_share,
     pixel_frechet,
+    table,
 )
 from fedgai.strokes import stroke_code, stroke_field
 
@@ -115,6 +121,17 @@ def test_frechet_distance_against_the_matrix_square_root() -> None:
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9)
 
 
+def test_frechet_and_kernel_distance_against_torch_fidelity() -> None:
+    torchvision_ops.declare_missing()
+    fid, kid = (pytest.importorskip(f"torch_fidelity.metric_{name}") for name in ("fid", "kid"))
+    a, b = torch.randn(2, 90, 32, generator=torch.manual_seed(24), dtype=torch.float64)
+    b = 0.5 * b + 0.3
+    expected = fid.fid_statistics_to_metric(*map(fid.fid_features_to_statistics, (a, b)), verbose=False)
+    assert frechet_distance(a.numpy(), b.numpy()) == pytest.approx(expected["frechet_inception_distance"], rel=1e-6)
+    expected = kid.kid_features_to_metric(a, b, kid_subsets=1, kid_subset_size=90, verbose=False)
+    assert kernel_distance(a.numpy(), b.numpy()) == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-6)
+
+
 def test_frechet_distance_in_one_dimension_is_between_means_and_deviations() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.normal(0, 1, (500, 1)), rng.normal(3, 2, (500, 1))
@@ -147,19 +164,58 @@ def test_pixel_frechet_is_of_the_red_channels_rows() -> None:
     assert pixel_frechet(sketch, photo) == pytest.approx(expected, rel=1e-9)
 
 
-def test_evaluate(tiny_model_dir: Path, tmp_path: Path) -> None:
-    data = draw_pairs(tmp_path / "Ada", count=3)
-    metrics = evaluate(data, tiny_model_dir, size=64)
+@pytest.fixture
+def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in ("FEDGAI_INCEPTION", "FEDGAI_VGG16"):
+        monkeypatch.setenv(setting, "none.safetensors")
+
+
+def test_evaluate(tiny_model_dir: Path, tmp_path: Path, no_networks: None) -> None:
+    data, seen = draw_pairs(tmp_path / "Ada", count=3), []
+    metrics = evaluate(data, tiny_model_dir, size=64, progress=lambda *at: seen.append(at))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
     assert json.loads(json.dumps(metrics)) == metrics
     assert metrics["pairs"] == 3 and metrics["preset"] == "edge" and metrics["size"] == 64
-    numbers = {k: v for k, v in metrics.items() if k not in ("pairs", "size", "preset", "encoder_sha256")}
-    assert set(numbers) == {"style_distance", "style_distance_real", "gram_distance", "ssim", "boundary_fscore",
-                            "mid_grey_share", "mid_grey_share_real", "pixel_frechet", "frechet_encoder", "kid_encoder"}
-    assert all(math.isfinite(v) for v in numbers.values())
+    assert metrics.keys() - FIGURES.keys() == {"pairs", "size", "preset", "encoder_sha256", "missing"}
+    assert list(metrics["missing"]) == ["fid", "kid", "lpips"]
+    assert all("not there" in reason for reason in metrics["missing"].values())
+    assert all(metrics[name] is None if name in metrics["missing"] else math.isfinite(metrics[name]) for name in FIGURES)
     assert metrics["style_distance_real"] < metrics["style_distance"]  # untrained, so not in the hand
     assert metrics == evaluate(data, tiny_model_dir, size=64)
 
 
-def test_evaluate_of_a_single_pair_has_no_set_metrics(tiny_model_dir: Path, tmp_path: Path) -> None:
+def test_evaluate_of_a_single_pair_has_no_set_metrics(tiny_model_dir: Path, tmp_path: Path, no_networks: None) -> None:
     metrics = evaluate(draw_pairs(tmp_path / "one", count=1), tiny_model_dir, size=64)
-    assert metrics["frechet_encoder"] is None and metrics["kid_encoder"] is None
+    for name in ("frechet_encoder", "kid_encoder", "fid", "kid"):
+        assert metrics[name] is None and "no set" in metrics["missing"][name]
+    assert "1 pairs at 64 px" in table(metrics) and "frechet_encoder, kid_encoder: one picture is no set" in table(metrics)
+
+
+def test_evaluate_compares_no_pairs_where_there_are_guides(tiny_model_dir: Path, tmp_path: Path, no_networks: None) -> None:
+    data = draw_pairs(tmp_path / "Ada", count=3)
+    whole = evaluate(data, tiny_model_dir, size=64)
+    shutil.copytree(data / "sketches", data / "guides")
+    metrics = evaluate(data, tiny_model_dir, size=64)
+    paired = {"ssim", "boundary_fscore", "gram_distance", "lpips"}
+    assert {name for name, figure in FIGURES.items() if figure.paired} == paired
+    for name in paired:
+        assert metrics[name] is None and "guides/" in metrics["missing"][name]
+    same = FIGURES.keys() - paired
+    assert {name: metrics[name] for name in same} == {name: whole[name] for name in same}
+    said = table(metrics)
+    assert "ssim" not in [line.split()[0] for line in said.splitlines() if line] and said.count("guides/") == 1
+
+
+def test_ssim_against_its_formula() -> None:
+    """A mean over 7 x 7 windows, as ``evaluate`` has it of scikit-image: (2 m m' + c1)(2 s + c2) / ..., Wang et al. 2004."""
+    rng = np.random.default_rng(24)
+    a = rng.integers(0, 256, (20, 16)).astype(float)
+    b = np.clip(a + rng.normal(0, 40, a.shape), 0, 255).round()
+    values, (c1, c2) = [], ((0.01 * 255) ** 2, (0.03 * 255) ** 2)
+    for y in range(20 - 6):
+        for x in range(16 - 6):
+            p, q = a[y : y + 7, x : x + 7].ravel(), b[y : y + 7, x : x + 7].ravel()
+            cov = np.cov(p, q)
+            values.append((2 * p.mean() * q.mean() + c1) * (2 * cov[0, 1] + c2)
+                          / ((p.mean() ** 2 + q.mean() ** 2 + c1) * (cov[0, 0] + cov[1, 1] + c2)))
+    assert structural_similarity(a, b, data_range=255) == pytest.approx(np.mean(values), rel=1e-9)

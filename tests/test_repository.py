@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {"fedgai": set(), "federation": {"fedgai"}, "studio": {"federation", "fedgai"},
           "app.py": {"studio", "federation", "fedgai"}}
 PROVIDED = {"fastapi", "uvicorn", "starlette", "httpx", "cryptography", "google"}  # by gradio and flwr; google is protobuf
-OPTIONAL = {"open_clip"}  # imported where it is wanted, with an error that says what to install
+OPTIONAL = {"open_clip", "lpips", "torch_fidelity"}  # imported where it is wanted, with an error that says what to install
 DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image"}
 TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".json"}
 
@@ -80,7 +80,8 @@ def test_every_import_is_required():
 def test_the_lists_of_requirements_agree():
     extras = PROJECT["optional-dependencies"]
     assert pins(PROJECT["dependencies"] + extras["studio"] + extras["federation"] + extras["imagine"]) == REQUIREMENTS
-    assert pins(extras["clip"]).items() <= pins((ROOT / "requirements-dev.txt").read_text().splitlines()).items()
+    for extra in ("clip", "metrics"):
+        assert pins(extras[extra]).items() <= pins((ROOT / "requirements-dev.txt").read_text().splitlines()).items()
     assert "--" not in (ROOT / "requirements.txt").read_text()  # no index, no registry: that is the machine's business
 
 
@@ -107,7 +108,7 @@ def test_the_readme_lists_every_environment_variable():
                     "tests/test_federation_survives.py")
     used = {name for file in sources for name in re.findall(read, file.read_text(encoding="utf-8"))}
     rows = re.findall(r"^\| (`[A-Z].*?) \|", readme(), re.M)
-    listed = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    listed = {name for row in rows for name in re.findall(r"`([A-Z0-9_]+)`", row)}
     assert used - {"PATH", "PYTHONPATH", "NO_PROXY"} == listed  # handed on, none of ours
 
 

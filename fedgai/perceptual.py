@@ -1,0 +1,113 @@
+"""Networks by whose features pictures are compared in print: Inception-v3 for FID and KID, VGG-16 for LPIPS.
+
+Their architectures are torch-fidelity's and lpips's (``pip install -e .[metrics]``), their weights safetensors files: both
+libraries would fetch pickles. Nothing here is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import textwrap
+import warnings
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from fedgai import torchvision_ops
+
+# What to get, and from where on the Hub. The first holds pytorch-fid's pt_inception-2015-12-05 tensor for tensor; by its
+# card the file's SHA-256 is b7a528bf4051f62c057bc14657865abf180a23eb1748d00ff0933d84698202ed
+INCEPTION = "FID's Inception-v3", "fid_inception.safetensors of nikhilr01/sen-bridge-weights on the Hub (96 MB)"
+VGG16 = "VGG-16's ImageNet weights", "model.safetensors of timm/vgg16.tv_in1k on the Hub (553 MB)"
+LPIPS_LEVELS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # VGG-16's convolutions, as torchvision counts
+
+
+class PerceptualError(ValueError):
+    """A network that cannot be had. One sentence: which, and how to get it."""
+
+
+class Inception(nn.Module):
+    """Inception-v3 as FID's authors use it (Heusel et al. 2017): TensorFlow's weights of 2015-12-05, pooled to 2,048.
+
+    Raises:
+        PerceptualError: torch-fidelity or the weights are missing, or are not what they should be.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        path = _file(os.environ.get("FEDGAI_INCEPTION"), "FEDGAI_INCEPTION", *INCEPTION)
+        library = _library("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity")
+        file = io.BytesIO()  # the library reads none but torch's own format; these bytes are ours
+        torch.save(_read(path), file)
+        file.seek(0)
+        try:
+            self.network = library.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], file)
+        except RuntimeError as error:
+            raise PerceptualError(f"{path} does not hold FID's Inception-v3: {textwrap.shorten(str(error), 160)}") from error
+
+    @torch.inference_mode()
+    def forward(self, pictures: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 RGB, of any size: TensorFlow's bilinear takes it to 299 px -> (B, 2048) float32."""
+        return self.network(pictures)[0]
+
+
+class Lpips(nn.Module):
+    """LPIPS 0.1 (Zhang et al. 2018): VGG-16's features, compared in the weights that people's judgements gave.
+
+    Raises:
+        PerceptualError: lpips or VGG-16's weights are missing, or are not what they should be.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        path = _file(os.environ.get("FEDGAI_VGG16"), "FEDGAI_VGG16", *VGG16)
+        library = _library("lpips", "lpips")
+        names = {f"features.{n}.{kind}": f"net.slice{level + 1}.{n}.{kind}"
+                 for level, convs in enumerate(LPIPS_LEVELS) for n in convs for kind in ("weight", "bias")}
+        tensors = {names[name]: tensor for name, tensor in _read(path, names).items()}
+        with torch.device("meta"), warnings.catch_warnings():  # else it fills a classifier of half a gigabyte at random
+            warnings.simplefilter("ignore", UserWarning)  # it calls torchvision as one did in 2021
+            network = library.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False)
+        linear = torch.load(Path(library.__file__).parent / "weights" / "v0.1" / "vgg.pth", map_location="cpu", weights_only=True)
+        tensors |= linear | {name.replace("lin", "lins.", 1): tensor for name, tensor in linear.items()}
+        tensors |= {f"scaling_layer.{name}": tensor for name, tensor in library.lpips.ScalingLayer().named_buffers()}
+        try:
+            network.load_state_dict(tensors, assign=True)
+        except RuntimeError as error:
+            raise PerceptualError(f"{path} does not hold VGG-16's features: {textwrap.shorten(str(error), 160)}") from error
+        self.network = network.requires_grad_(False).eval()
+
+    @torch.inference_mode()
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """a, b (B, 3, H, W) in [-1, 1] -> (B,) >= 0."""
+        return self.network(a, b).flatten()
+
+
+def _file(named: str | None, setting: str, what: str, source: str) -> Path:
+    if not named:
+        raise PerceptualError(f"it needs {what}: name {source}, in {setting}, and pip install -e .[metrics]")
+    path = Path(named).expanduser()
+    path = path / "model.safetensors" if path.is_dir() else path
+    if not path.is_file():
+        raise PerceptualError(f"{setting} names {path}, which is not there: it should be {source}")
+    return path
+
+
+def _read(path: Path, names: dict[str, str] | None = None) -> dict[str, Tensor]:
+    try:
+        with safe_open(str(path), "pt") as f:
+            return {name: f.get_tensor(name).float() for name in f.keys() if names is None or name in names}
+    except (OSError, SafetensorError) as error:
+        raise PerceptualError(f"{path} is not a safetensors file ({' '.join(str(error).split())})") from error
+
+
+def _library(module: str, distribution: str) -> object:
+    torchvision_ops.declare_missing()
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise PerceptualError(f"{distribution} is not installed: pip install -e .[metrics]") from error
