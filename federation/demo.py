@@ -38,9 +38,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SIZE = 256  # px
 
 
-def make_pairs(folder: Path, names: Sequence[str], size: int = SIZE) -> None:
+def make_pairs(folder: Path, names: Sequence[str], size: int = SIZE, garments: int | None = None) -> None:
     """Write ``folder/NAME/photos`` and ``sketches``: the example garments and their mirror images, in each atelier's hand."""
-    cut = [fit_and_cut(file, size) for file in find_images(ROOT / "examples")]
+    cut = [fit_and_cut(file, size) for file in find_images(ROOT / "examples")[:garments]]
     for name in names:
         if (folder / name / "whole").exists():
             continue
@@ -66,15 +66,21 @@ class Demo:
         names: the designers, among the eight ateliers.
         deadline: seconds that designers have to answer in a round.
         house_steps: of the house Generator after a round.
+        garments: that each designer has, in two views each; None for all of the examples.
+        size: side of the training square, px.
+        weights: the checkpoint of round 0, and what the designers start from.
+        patience: seconds that the studio has to start.
         environment: further variables for the studio.
     """
 
     def __init__(self, home: Path, port: int, rounds: int = 3, epochs: int = 1, names: Sequence[str] = tuple(ATELIERS),
-                 deadline: int = 240, house_steps: int = 0, environment: dict[str, str] | None = None) -> None:
+                 deadline: int = 240, house_steps: int = 0, garments: int | None = None, size: int = SIZE,
+                 weights: Path = WEIGHTS, patience: float = 180, environment: dict[str, str] | None = None) -> None:
         self.home, self.port, self.names = home.resolve(), port, list(names)
+        self.garments, self.size, self.weights, self.patience = garments, size, weights, patience
         self.folder = Folder(self.home / "federation")
         self.environment = {
-            **os.environ, **QUIET, "FEDGAI_HOME": str(self.folder.path), "FEDGAI_FEDERATION": "1",
+            **os.environ, **QUIET, "FEDGAI_HOME": str(self.folder.path), "FEDGAI_FEDERATION": "1", "FEDGAI_WEIGHTS": str(weights),
             "FEDGAI_RUN_CONFIG": f"rounds={rounds} local-epochs={epochs} deadline={deadline} house-steps={house_steps} "
                                  f"min-designers={len(self.names)}",
             **(environment or {}),
@@ -87,7 +93,7 @@ class Demo:
         self.through: dict[str, int] = {}  # ports of proxies that designers reach the studio through, where a test has some
 
     def __enter__(self) -> Demo:
-        make_pairs(self.home / "pairs", self.names)
+        make_pairs(self.home / "pairs", self.names, self.size, self.garments)
         try:
             self.start_studio()
             for name in self.names:
@@ -111,7 +117,7 @@ class Demo:
         command = [sys.executable, "app.py", "--federation", "--port", str(self.port),
                    "--certificate", str(self.tls / "server.pem"), "--key", str(self.tls / "server.key")]
         self.studio = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
-        until = time.monotonic() + 180
+        until = time.monotonic() + self.patience
         while self.get("federation/health") is None:
             if self.studio.poll() is not None or time.monotonic() > until:
                 raise RuntimeError("the studio did not start:\n" + (self.home / "studio.log").read_text()[-3000:])
@@ -119,8 +125,8 @@ class Demo:
 
     def start_designer(self, name: str) -> None:
         config = {"data": str(self.home / "pairs" / name), "out": str(self.home / name / "model"), "name": name,
-                  "share-style": True, "description": ATELIERS[name].description, "weights": str(WEIGHTS),
-                  "size": SIZE, "cache-mb": 160}
+                  "share-style": True, "description": ATELIERS[name].description, "weights": str(self.weights),
+                  "size": self.size, "cache-mb": 160}
         server = f"127.0.0.1:{self.through.get(name, self.port)}"
         self.designers[name] = SuperNode(self.home / name, server, self.home / name / "key", config,
                                          self.tls / "ca.pem", threads=1)

@@ -8,6 +8,10 @@
     GET  /federation/status         what the federation is doing, JSON
     GET  /federation/health         200, or 503 where the SuperLink does not answer
 
+A member's push-messages is looked into: it announces one answer of that member's own, to something that was asked. The
+SuperLink (flwr 1.41) takes an announcement of anything from any member, so that one could give the others orders in the
+server's name.
+
 Whoever may not enter is turned away before a byte of the body is read and before the SuperLink hears of it. In this order:
 the path; the key, which must be a member's; the signature, Flower's own, checked here too, because without that anybody
 who knows a member's public key could use up that member's limits; whether the signature was used before; the limits.
@@ -50,6 +54,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key, load_ssh_public_key
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
+from flwr.proto.fleet_pb2 import PushMessagesRequest
+from google.protobuf.message import DecodeError
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
@@ -70,6 +76,7 @@ KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER = "flwr-public-key", "flwr-signat
 FORWARDED = (KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, "content-type", "accept", "flwr-package-name",
              "flwr-package-version", "flwr-component-name")  # fmt: skip
 RETURNED = ("content-type", "content-length", "flwr-version-incompatibility-message", "retry-after")
+ANNOUNCEMENT = 2**20  # bytes; vgg16's has 6 kB
 OLDEST, NEWEST = 305, 5  # s: a signature's age before and after which the SuperLink refuses it
 
 Scope = MutableMapping[str, Any]
@@ -379,11 +386,13 @@ class Gate:
         body = Body(scope, receive, self.limits, charge)
         try:
             call = fleet_call(scope)
-            name, key = self.admit(scope, address)
+            member, key = self.admit(scope, address)
+            name = member.name
             body.admit()
             self._in_flight[key] += 1
             try:
-                await self.forward(scope, call, name, body, send)
+                content = body if call != "push-messages" else await announced(body, member)
+                await self.forward(scope, call, name, content, body.length, send)
             finally:
                 self._in_flight[key] -= 1
                 if not self._in_flight[key]:
@@ -394,8 +403,8 @@ class Gate:
         except ClientDisconnect:
             pass
 
-    def admit(self, scope: Scope, address: str) -> tuple[str, str]:
-        """Who is calling: the member's name, and what this member's limits go by. Raises RefusedError."""
+    def admit(self, scope: Scope, address: str) -> tuple[Member, str]:
+        """Who is calling: the member, and what this member's limits go by. Raises RefusedError."""
         headers = headers_of(scope)
         try:
             key = base64.b64decode(headers[KEY_HEADER], validate=True)
@@ -418,16 +427,16 @@ class Gate:
         self.doorkeeper.used(nonce)
         if self._in_flight[identity] >= self.limits.key_in_flight or self._in_flight.total() >= self.limits.in_flight:
             raise RefusedError(503, f"too many requests at the same time from {member.name}", 1)
-        return member.name, identity
+        return member, identity
 
-    async def forward(self, scope: Scope, call: str, name: str, body: Body, send: Send) -> None:
+    async def forward(self, scope: Scope, call: str, name: str, body: Body | bytes, length: int | None, send: Send) -> None:
         """The request to the SuperLink as its body arrives, the answer back as it comes. Raises as Body does."""
         client, url = await self.superlink.client()
         sent = headers_of(scope)
         headers = [(header, sent[header].encode("latin-1")) for header in FORWARDED if header in sent]
         headers.append(("accept-encoding", b"identity"))
-        if body.length is not None:
-            headers.append(("content-length", str(body.length).encode()))
+        if length is not None:
+            headers.append(("content-length", str(length).encode()))
         try:
             request = client.build_request("POST", f"{url}/v1/fleet/{call}", headers=headers, content=body)
             request.headers.pop("user-agent", None)
@@ -500,7 +509,7 @@ def gateway(folder: Folder, target: Target, limits: GatewayLimits = GatewayLimit
     async def leave(request: Request) -> JSONResponse:
         """Sign with the key that shall be forgotten; 200 with the member's name, or as /v1 answers."""
         try:
-            name, _ = gate.admit(request.scope, address_of(request.scope))
+            name = gate.admit(request.scope, address_of(request.scope))[0].name
         except RefusedError as refusal:
             gate.write(address_of(request.scope), request.scope, refusal)
             return JSONResponse({"error": refusal.reason}, refusal.status)
@@ -623,6 +632,22 @@ async def answer(refusal: RefusedError, body: Body, send: Send) -> None:
     await send({"type": "http.response.body", "body": text, "more_body": True})
     await body.drop()
     await send({"type": "http.response.body", "body": b""})
+
+
+async def announced(body: Body, member: Member) -> bytes:
+    """A push-messages request, whole, once it is what a SuperNode sends. Raises RefusedError, or as Body does."""
+    content = bytearray()
+    async for piece in body:
+        content += piece
+        if len(content) > ANNOUNCEMENT:
+            raise RefusedError(413, f"an announcement has at most {ANNOUNCEMENT / 2**20:g} MB; contents follow as objects")
+    try:
+        messages = PushMessagesRequest.FromString(bytes(content)).messages_list
+    except DecodeError:
+        raise RefusedError(400, f"{member.name} announces something unintelligible") from None
+    if len(messages) != 1 or not messages[0].metadata.reply_to_message_id or messages[0].metadata.src_node_id != member.node_id:
+        raise RefusedError(403, f"{member.name} announces something other than an answer of their own")
+    return bytes(content)
 
 
 def headers_of(scope: Scope) -> dict[str, str]:

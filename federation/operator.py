@@ -98,17 +98,20 @@ def rollback(folder: Folder, number: int) -> None:
 
 
 def rounds(folder: Folder) -> list[dict[str, str]]:
-    """A row a whole checkpoint, ascending: round, finished, designers (good answers of those asked), state, metrics."""
+    """A row a whole checkpoint, ascending: round, finished, designers (good answers of those asked), state,
+    epsilon (of central differential privacy, so far), metrics."""
     latest, rows = folder.latest(), []
     for number in folder.rounds():
         report = folder.report(number)
         designers = report.get("designers", [])
+        private = report.get("privacy") or {}
         state = "published" if report.get("published", True) else f"held back: {report.get('held_back', '')}"
         rows.append({
             "round": str(number),
             "finished": report.get("finished", ""),
             "designers": f"{sum(d['accepted'] for d in designers)} of {len(designers)}" if designers else "",
             "state": f"{state}, drawn with" if number == latest else state,
+            "epsilon": f"{private['epsilon']:.3g}" if private else "",
             "metrics": " ".join(f"{k}={v:.4g}" for k, v in report.get("metrics", {}).items() if isinstance(v, int | float)),
         })  # fmt: skip
     return rows

@@ -8,11 +8,13 @@ again. It ends at the end of a season, or when nobody has been there for a while
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +23,12 @@ import httpx
 import torch
 from flwr.app import ConfigRecord, Context, Message
 from flwr.serverapp import Grid, ServerApp
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 
 from federation.client_app import pack, unpack
 from federation.folder import Folder, home
-from federation.house import Bounds, HouseStep, HouseStepConfig, sheet, style_distances, verdict
-from federation.strategy import DiscriminatorAvg, Limits, UpdateSpec
+from federation.house import EXAMPLES, Bounds, HouseStep, HouseStepConfig, sheet, style_distances, verdict
+from federation.strategy import ERRORS, DiscriminatorAvg, Limits, UpdateSpec, privacy
 from fedgai import __version__
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.style import Signature
@@ -34,6 +37,7 @@ log = logging.getLogger("flwr")
 app = ServerApp()
 
 POLL = 1.0  # seconds between two looks for answers
+GRACE = 10.0  # seconds after the deadline for what is just being received
 BANK = 32  # signatures that are shown to a designer in a round, and drawn with in the studio
 
 
@@ -50,6 +54,7 @@ class FederationConfig:
     house_steps: int = 0
     home: str = ""
     weights: str = ""
+    examples: str = ""
 
     @classmethod
     def from_run_config(cls, config: dict) -> FederationConfig:
@@ -58,17 +63,33 @@ class FederationConfig:
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run rounds until the season's last. Raises CheckpointError where the folder or the weights cannot be used."""
+    """Run rounds until the season's last.
+
+    Raises:
+        CheckpointError: the folder or the weights cannot be used.
+        FileNotFoundError: there are no weights, or no garments: a SuperLink that was not started in a copy of the project
+            has neither beside the app, and the run config names them.
+    """
     config = FederationConfig.from_run_config(context.run_config)
     folder = Folder(config.home or home())
     if folder.latest() is None:
-        start = FedGAI.from_pretrained(config.weights or os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS)
-        folder.publish(0, start, {"round": 0, "published": True})
+        weights = config.weights or os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS
+        if Path(weights).is_absolute():
+            _there("weights", Path(weights))
+        folder.publish(0, FedGAI.from_pretrained(weights), {"round": 0, "published": True})
     torch.set_num_threads(max(1, min(2, os.cpu_count() or 1)))
+    step_back()
     season = Season(grid, folder, config, Limits.from_run_config(context.run_config))
     while season.goes_on():
         season.round()
     folder.set_status(phase="resting", progress=1.0)
+
+
+def step_back() -> None:
+    """Let the studio's process go first on this machine's cores: a round has time, a visitor who waits for a sketch has not."""
+    os.nice(5)
+    with contextlib.suppress(OSError):  # where Linux weighs sessions first, and processes only within each
+        Path("/proc/self/autogroup").write_text("5")
 
 
 class Season:
@@ -84,8 +105,9 @@ class Season:
         self.grid, self.folder, self.config, self.limits = grid, folder, config, limits
         photos = os.environ.get("FEDGAI_HOUSE_PHOTOS")
         steps = {"steps": config.house_steps} if config.house_steps > 0 else {}
+        self.examples = _there("examples", Path(config.examples or EXAMPLES))
         self.house = HouseStep(Path(photos) if photos else None, HouseStepConfig(**steps),
-                               FedGAI.load(folder.checkpoint(0)) if 0 in folder.rounds() else None)
+                               FedGAI.load(folder.checkpoint(0)) if 0 in folder.rounds() else None, self.examples)
         self.number = (folder.rounds() or [0])[-1] + 1
         self.last = math.ceil(self.number / config.rounds) * config.rounds
         self.nobody = False
@@ -158,11 +180,11 @@ class Season:
         report = {
             "round": number, "season": math.ceil(number / config.rounds), "started": started, "finished": _now(),
             "designers": designers, "accepted": sum(d["accepted"] for d in designers), "metrics": dict(metrics or {}),
-            "strategy": strategy.description, "house": asdict(house),
+            "strategy": strategy.description, "privacy": privacy(self.limits, folder.reports().values()), "house": asdict(house),
             "probe": {"before": before, "after": after, "bounds": asdict(Bounds())},
-            "style_distances": style_distances(model), "published": not held_back, "held_back": held_back,
+            "style_distances": style_distances(model, self.examples), "published": not held_back, "held_back": held_back,
         }  # fmt: skip
-        extras = {"README.md": card(model, report).encode(), "sheet.jpg": sheet(model, list(model.styles)[-8:])}
+        extras = {"README.md": card(model, report).encode(), "sheet.jpg": sheet(model, list(model.styles)[-8:], self.examples)}
         folder.publish(number, model, report, extras, latest=not held_back)
         if not held_back:
             self.forget(set())
@@ -183,36 +205,67 @@ class Season:
         return True
 
     def replies(self, messages: list[Message], deadline: float, strategy: DiscriminatorAvg) -> Iterator[Message]:
-        """Answers one by one as they arrive, until all have come or the deadline has; each is forgotten once it is yielded."""
-        pending = [m for m in self.grid.push_messages(messages) if m]
-        asked, shown = max(1, len(pending)), set()
-        nodes = {message.metadata.dst_node_id for message in messages}
-        self.folder.set_status(asked=asked)
-        while pending and time.time() < deadline:
-            for reply in self.pull(pending):
-                pending.remove(reply.metadata.reply_to_message_id)
-                if reply.metadata.src_node_id in nodes:  # else it is the SuperLink's own: it could not reach somebody
-                    yield reply
-                self.folder.set_status(progress=1 - len(pending) / asked, asked=asked, answered=asked - len(pending))
-                for node, signature in strategy.signatures.items():
-                    if node not in shown:
-                        shown.add(node)
-                        self.show(node, signature)
-            if pending:
-                time.sleep(POLL)
-        self.folder.set_status(phase="aggregating", progress=1 - len(pending) / asked)
+        """Answers one by one as they arrive, until all have come or the deadline has; each is forgotten once it is yielded.
 
-    def pull(self, pending: list[str]) -> Iterable[Message]:
-        """Those that have come. One at a time, so that one who sends garbage spoils only their own."""
-        for message_id in list(pending):
+        Flower waits up to three minutes for an upload that was announced and does not come: such a one waits in a thread of
+        its own and holds up nobody else.
+        """
+        pending: dict[str, int] = {}  # message -> who was asked
+        for message in messages:  # one by one, so that nobody can spoil more than their own
+            node = message.metadata.dst_node_id
             try:
-                yield from self.grid.pull_messages([message_id])
-            except (httpx.HTTPError, ConnectionError):  # the SuperLink is away; it comes back, or this process is ended
-                log.warning("the SuperLink does not answer; trying again")
-                return
-            except Exception as error:  # whatever a stranger's bytes make Flower raise
-                log.warning("an answer cannot be read and is left out: %s", error)
-                pending.remove(message_id)
+                pending |= dict.fromkeys(filter(None, self.grid.push_messages([message])), node)
+            except ObjectPushError:  # whoever confirms a message that is not yet whole has the SuperLink forget the rest
+                strategy.leave_out(node, "it said that it had its task before it was there")
+        asked, shown = max(1, len(pending)), set()
+        uploads: dict[str, Future[Iterable[Message]]] = {}
+        self.folder.set_status(asked=asked)
+        puller = ThreadPoolExecutor(asked, "pull")  # makes a thread only where none is idle
+        try:
+            while pending and time.time() < deadline + (GRACE if uploads else 0):
+                for message_id, node in list(pending.items()):
+                    begun = message_id in uploads
+                    if not begun:  # one at a time, so that one who sends garbage spoils only their own
+                        if time.time() >= deadline:
+                            continue
+                        uploads[message_id] = puller.submit(self.grid.pull_messages, [message_id])
+                    if wait([uploads[message_id]], 0 if begun else POLL).not_done:
+                        continue
+                    try:
+                        answers = list(uploads.pop(message_id).result())
+                    except (httpx.HTTPError, ConnectionError):  # the SuperLink comes back, or this process is ended
+                        log.warning("the SuperLink does not answer; trying again")
+                        break
+                    except Exception as error:  # whatever a stranger's bytes make Flower raise
+                        answers = []
+                        strategy.leave_out(node, f"its answer cannot be read ({type(error).__name__})")
+                        del pending[message_id]
+                    for answer in answers:
+                        origin = answer.metadata
+                        if origin.reply_to_message_id != message_id:  # made up by somebody who does not know what was asked
+                            log.warning("an answer to nothing that was asked is left out")
+                            continue
+                        del pending[message_id]
+                        if origin.src_node_id == node:
+                            yield answer
+                        elif answer.has_error():  # the SuperLink's own
+                            strategy.leave_out(node, ERRORS.get(answer.error.code, "it answered with an error"))
+                        else:
+                            strategy.leave_out(node, "its answer claims to be somebody else's")
+                        break
+                    answers = answer = None
+                    self.folder.set_status(progress=1 - len(pending) / asked, asked=asked, answered=asked - len(pending))
+                    for designer, signature in strategy.signatures.items():
+                        if designer not in shown:
+                            shown.add(designer)
+                            self.show(designer, signature)
+                if pending:
+                    time.sleep(POLL)
+        finally:
+            puller.shutdown(wait=False, cancel_futures=True)
+        for message_id in uploads.keys() & pending.keys():
+            strategy.leave_out(pending[message_id], "its answer was not there, or not whole, at the deadline")
+        self.folder.set_status(phase="aggregating", progress=1 - len(pending) / asked)
 
     def show(self, node: int, signature: Signature) -> None:
         """Let the studio have a new designer's slider before the round ends."""
@@ -247,6 +300,7 @@ def card(model: FedGAI, report: dict) -> str:
     probe = "\n".join(f"| {name} | {value:.4g} | {report['probe']['before'].get(name, float('nan')):.4g} |"
                       for name, value in report["probe"]["after"].items())
     state = f"Held back: {report['held_back']}" if report["held_back"] else "Published."
+    private = f"\n\n{private_sentence(report['privacy'])}" if report["privacy"] else ""
     return f"""---
 license: apache-2.0
 library_name: fedgai
@@ -269,8 +323,23 @@ travelled, and the house Generator learned from the aggregate on public photogra
 |---|---|---|
 {probe}
 
-Aggregation: {report["strategy"]}. Rounds so far are in `metrics.csv`, this one's details in `report.json`.
+Aggregation: {report["strategy"]}. Rounds so far are in `metrics.csv`, this one's details in `report.json`.{private}
 """
+
+
+def private_sentence(privacy: dict) -> str:
+    """What central differential privacy promises after a round, for the model card."""
+    without = privacy["rounds_without"]
+    return (f"Differential privacy of one designer's updates, against whoever sees the aggregates: epsilon "
+            f"{privacy['epsilon']:.3g} at delta {privacy['delta']:g} over the rounds with noise ({privacy['rounds']} so far), "
+            f"{privacy['epsilon_round']:.3g} for this one alone."
+            + (f" Nothing is promised of the rounds without noise before it ({without})." if without else ""))
+
+
+def _there(key: str, path: Path) -> Path:
+    if not path.is_dir():
+        raise FileNotFoundError(f"there is no folder {path}: name one in the run config, {key}=\"/where/it/is\"")
+    return path
 
 
 def _now() -> str:

@@ -35,6 +35,8 @@ from flwr.serverapp.strategy import (
     MultiKrum,
     Strategy,
 )
+from scipy.optimize import brentq
+from scipy.special import log_ndtr
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedgai.discriminator import Discriminator
@@ -48,6 +50,7 @@ AGGREGATIONS = ("mean", "trimmed-mean", "median", "krum", "multikrum")
 MAX_PAIRS, MAX_SKETCHES, MAX_METRICS, MAX_METRIC, MAX_STATISTIC = 100_000, 1_000_000, 32, 1e6, 1e4
 MAX_NAME, MAX_DESCRIPTION = 40, 300  # characters
 MAX_HEADER = 256  # bytes of a numpy header; numpy parses it as Python, so a stranger's must be too short to be a bomb
+DELTA = 1e-5  # of central differential privacy: the probability with which its epsilon may not hold
 PIECE = 8192  # numbers in one step of arithmetic: stays in the cache, and on one core beside whoever draws sketches
 BATCHNORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 ERRORS = {1: "the app could not be loaded on its machine", 2: "training at home stopped with an error",
@@ -316,9 +319,7 @@ class DiscriminatorAvg(Strategy):
         rows: list[Verdict] = []  # verdict of each row in the spool
         with tempfile.TemporaryFile(dir=self.spool) as spool:
             for message in replies:
-                node = message.metadata.src_node_id
-                verdict = Verdict(node, self.names.get(node, f"designer {node}"))
-                self.verdicts.append(verdict)
+                verdict = self._verdict(message.metadata.src_node_id)
                 try:
                     row = self._check(message, verdict)
                     spool.write(row.data)
@@ -349,6 +350,18 @@ class DiscriminatorAvg(Strategy):
             self.history.setdefault(verdict.node_id, set()).add(verdict.sha256)
         limit = float(np.finfo(np.float16).max)  # only noise can lead beyond
         return self.spec.record(np.clip(mean, -limit, limit)), _mean_metrics(accepted)
+
+    def leave_out(self, node_id: int, reason: str) -> None:
+        """Somebody whose answer never became a message; for whoever yields the replies, while they are aggregated."""
+        verdict = self._verdict(node_id)
+        verdict.reason = reason
+        self._seen.add(node_id)
+        log.warning("%s is left out: %s", verdict.name, reason)
+
+    def _verdict(self, node_id: int) -> Verdict:
+        verdict = Verdict(node_id, self.names.get(node_id, f"designer {node_id}"))
+        self.verdicts.append(verdict)
+        return verdict
 
     def _check(self, message: Message, verdict: Verdict) -> np.ndarray:
         """All but the norm. Fills in ``verdict``, keeps the signature. Returns (size,) float16, overwritten by the next."""
@@ -543,27 +556,49 @@ def shares(pairs: Iterable[int], bound: float) -> np.ndarray:
     return weights / weights.sum()
 
 
-def epsilon(noise_multiplier: float, releases: int, delta: float = 1e-5) -> float | None:
-    """What central differential privacy has spent after so many rounds, by Flower's accountant (docs/aggregation.md).
+def epsilon(noise_multipliers: Iterable[float], delta: float = DELTA) -> float:
+    """What central differential privacy has spent over rounds that had a noise multiplier each: exact, not a bound.
 
+    Gaussian mechanisms one after the other, each chosen with knowledge of those before, are together as private as a single
+    one whose 1 / z**2 is the sum of theirs (Dong, Roth and Su, "Gaussian differential privacy", 2022, corollary 3.3); and that
+    one has delta = Phi(1 / 2z - epsilon z) - exp(epsilon) Phi(-1 / 2z - epsilon z) (Balle and Wang, "Improving the Gaussian
+    mechanism", 2018, theorem 8).
+
+    Args:
+        noise_multipliers: above 0, of every round whose aggregate was seen; the designer counts as in all of them.
+        delta: the probability with which epsilon may not hold, in (0, 1).
     Returns:
-        epsilon at ``delta``, with every designer in every round; None without noise, or where ``flwr[dp]`` is not installed.
+        epsilon; 0 where there was no round.
     """
-    if not noise_multiplier:
-        return None
-    from flwr.serverapp import GaussianPrivacyEvent, NeighboringRelation, PrivacyConfig, SamplingMethod
-
-    try:
-        from flwr.serverapp import RdpAccountant
-
-        config = PrivacyConfig(delta, 1, NeighboringRelation.ADD_OR_REMOVE_ONE, SamplingMethod.NO_AMPLIFICATION)
-        accountant = RdpAccountant(config)
-    except ImportError:
-        return None
-    if releases == 0:
+    mu = math.sqrt(sum(z**-2 for z in noise_multipliers))  # 1 / z of them all
+    if not mu:
         return 0.0
-    accountant.compose(GaussianPrivacyEvent(noise_multiplier, 1, 1), releases)
-    return accountant.get_epsilon(delta)
+
+    def over(spent: float) -> float:
+        kept, more = log_ndtr(mu / 2 - spent / mu), spent + log_ndtr(-mu / 2 - spent / mu)
+        return math.exp(kept) - math.exp(more) - delta  # logarithms, for exp(epsilon) alone may overflow
+
+    most = next(2.0**i for i in itertools.count() if over(2.0**i) < 0)
+    return brentq(over, 0.0, most) if over(0.0) > 0 else 0.0
+
+
+def privacy(limits: Limits, reports: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What a round's report says of central differential privacy; None without it.
+
+    Args:
+        limits: of this round.
+        reports: of the rounds before it, whose aggregates are known too.
+    Returns:
+        noise_multiplier, clipping_norm and delta; epsilon_round: of this round alone; epsilon: of all ``rounds`` that had
+        noise, this one among them; rounds_without: earlier ones that had none, of which nothing is promised.
+    """
+    if not limits.dp_noise_multiplier:
+        return None
+    earlier = [(r.get("privacy") or {}).get("noise_multiplier", 0.0) for r in reports if r.get("round")]
+    noisy = [*filter(None, earlier), limits.dp_noise_multiplier]
+    return {"noise_multiplier": limits.dp_noise_multiplier, "clipping_norm": limits.dp_clipping_norm, "delta": DELTA,
+            "epsilon_round": epsilon(noisy[-1:]), "epsilon": epsilon(noisy), "rounds": len(noisy),
+            "rounds_without": len(earlier) + 1 - len(noisy)}
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:

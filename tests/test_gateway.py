@@ -38,7 +38,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from flwr.common.constant import FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE, SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
 from flwr.proto.control_pb2 import RegisterNodeRequest
-from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest, PullMessagesRequest
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, PullMessagesRequest, PushMessagesRequest
+from flwr.proto.message_pb2 import Message as ProtoMessage
+from flwr.proto.message_pb2 import Metadata as ProtoMetadata
 from flwr.proto.node_pb2 import Node
 from flwr.supercore import constant
 from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes, sign_message
@@ -433,13 +435,35 @@ def test_every_other_route_of_the_superlink_is_unreachable(way: Way, ada: Design
             for method in ("POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "PROPFIND"):
                 path = path.replace("{", "").replace("}", "")
                 upstream.requests.clear()
-                answer = client.request(method, path, headers=ada.headers(), content=b"")
+                answer = client.request(method, path, headers=ada.headers(), content=announcement())
                 if upstream.requests:
                     assert answer.status_code == 200 and upstream.requests[0][:2] == (method, path)
                     reached.add((method, path))
                 else:  # nobody there, or the studio's own page
                     assert answer.status_code == 404 or not path.startswith("/v1"), (method, path)
     assert reached == {("POST", f"/v1/fleet/{name}") for name in FLEET}
+
+
+def announcement(count: int = 1, **changes: Any) -> bytes:
+    """As a SuperNode announces its answer to a question (``approve`` gives node ids of 7)."""
+    metadata = {"run_id": 1, "message_id": "a" * 64, "src_node_id": 7, "dst_node_id": 1, "reply_to_message_id": "b" * 64,
+                "message_type": "train", "created_at": time.time(), "ttl": 60.0} | changes  # fmt: skip
+    return PushMessagesRequest(messages_list=[ProtoMessage(metadata=ProtoMetadata(**metadata))] * count).SerializeToString()
+
+
+def test_a_member_announces_an_answer_of_their_own_and_nothing_else(way: Way, ada: Designer, upstream: Upstream,
+                                                                  caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+    assert way.post(ada, "push-messages", announcement()).status_code == 200
+    assert PushMessagesRequest.FromString(upstream.requests.pop()[3]).messages_list[0].metadata.src_node_id == 7
+    for content, status in (
+        (announcement(reply_to_message_id=""), 403),  # an order: to another designer, or to the server
+        (announcement(src_node_id=1, reply_to_message_id=""), 403),  # in the server's name
+        (announcement(src_node_id=8), 403), (announcement(2), 403), (announcement(0), 403), (b"", 403),
+        (b"\xff" * 5000, 400), (announcement(group_id="x" * 2**20), 413),
+    ):  # fmt: skip
+        assert way.post(ada, "push-messages", content).status_code == status
+    assert not upstream.requests
+    assert sum("other than an answer of their own" in line for line in lines(caplog)) == 6
 
 
 TRICKS = [
@@ -533,9 +557,11 @@ def test_a_slow_body(open_way: Callable[..., Way], ada: Designer, bruno: Designe
 def test_a_flood_of_one_member(open_way: Callable[..., Way], ada: Designer, bruno: Designer, upstream: Upstream,
                                caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
     way = open_way(key_requests=Rate(20, 0.5), log=Rate(5, 0.01))
+    started = time.monotonic()
     answers = [way.post(ada) for _ in range(40)]
     refused = [answer for answer in answers if answer.status_code == 429]
-    assert 18 <= len(refused) <= 20 and all(1 <= int(answer.headers["retry-after"]) <= 3 for answer in refused)
+    assert 19 - 0.5 * (time.monotonic() - started) <= len(refused) <= 20
+    assert all(1 <= int(answer.headers["retry-after"]) <= 3 for answer in refused)
     assert len(lines(caplog)) == 5
     assert way.post(bruno).status_code == 200
 
@@ -826,30 +852,24 @@ def test_of_a_running_superlink_only_the_fleet_is_reachable(real_way: Way, super
                 assert answer.status_code == 404 or "x-studio" in answer.headers, path
 
 
-def test_eight_designers_at_once_wait_little_longer(real_way: Way, superlink: RealSuperLink) -> None:
+def test_eight_designers_at_once_are_all_heard(real_way: Way, superlink: RealSuperLink, caplog: pytest.LogCaptureFixture) -> None:
+    """Each asks thirty times as often as a SuperNode does, and nobody meets with a limit."""
     designers = [Designer(f"Designer {i}") for i in range(8)]
     approve(real_way.folder, *designers)
     for designer in designers:
         superlink.register(designer)
 
-    def poll(designer: Designer, url: str, verify: Any) -> float:
-        """Median seconds of a pull-messages."""
-        client = FleetHttpClient(url, interceptors=[NodeAuthHttpInterceptor(designer.private, designer.public)], verify=verify)
-        number = client.ActivateNode(ActivateNodeRequest(public_key=designer.pem, heartbeat_interval=30)).node_id
-        times = []
-        for _ in range(20):
-            start = time.perf_counter()
-            client.PullMessages(PullMessagesRequest(node=Node(node_id=number)))
-            times.append(time.perf_counter() - start)
-            time.sleep(0.1)
-        client.DeactivateNode(DeactivateNodeRequest(node_id=number))  # else nobody may activate it for a minute
-        client.close()
-        return sorted(times)[len(times) // 2]
+    def poll(designer: Designer) -> int:
+        """How many of twenty pull-messages were answered."""
+        interceptors = [NodeAuthHttpInterceptor(designer.private, designer.public)]
+        with FleetHttpClient(real_way.url, interceptors=interceptors) as client:
+            number = client.ActivateNode(ActivateNodeRequest(public_key=designer.pem, heartbeat_interval=30)).node_id
+            answers = []
+            for _ in range(20):
+                answers.append(client.PullMessages(PullMessagesRequest(node=Node(node_id=number))))
+                time.sleep(0.1)
+        return len(answers)
 
-    trust = ssl.create_default_context(cafile=superlink.certificate[0])
-    median = {}
-    for name, url, verify in (("straight", f"https://{superlink.address}", trust), ("gateway", real_way.url, False)):
-        with ThreadPoolExecutor(8) as pool:
-            median[name] = sorted(pool.map(lambda d, u=url, v=verify: poll(d, u, v), designers))[4]
-    print("pull-messages, 8 at once, median ms:", {name: round(1e3 * seconds, 1) for name, seconds in median.items()})
-    assert median["gateway"] < median["straight"] + 0.25  # a poll every 3 s
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(poll, designers)) == [20] * 8
+    assert not lines(caplog)

@@ -20,7 +20,8 @@ from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, 
 from flwr.supercore.task_identity import TaskIdentity
 
 from benchmarks import aggregation
-from federation.strategy import DiscriminatorAvg, Limits, UpdateSpec, epsilon, inner_strategy, shares
+from federation.server_app import private_sentence
+from federation.strategy import DiscriminatorAvg, Limits, UpdateSpec, epsilon, inner_strategy, privacy, shares
 from fedgai.discriminator import Discriminator
 
 ROUND, CHANNELS, ENCODER = 7, (16, 32, 64, 128), "e" * 64
@@ -456,16 +457,35 @@ def test_central_privacy_clips_and_adds_noise_for_those_who_answered(spec, sent)
     assert abs(added.mean()) < 4 * added.std() / math.sqrt(spec.size)
 
 
-def test_epsilon_is_flowers_where_its_accountant_is_installed():
-    assert epsilon(0.0, 11) is None
-    spent = epsilon(1.0, 11)
-    try:
-        import dp_accounting  # noqa: F401
-    except ImportError:
-        assert spent is None
-    else:
-        assert 0 < epsilon(2.0, 11) < spent
-        assert epsilon(1.0, 0) == 0
+@pytest.mark.parametrize(("noise", "rounds"), [(0.5, 1), (1.0, 1), (1.0, 11), (4.0, 110)])
+def test_epsilon_is_exact(noise, rounds):
+    """delta at the epsilon found, integrated over what an observer sees of all rounds, with the update and without."""
+    spent = epsilon([noise] * rounds)
+    apart = math.sqrt(rounds) / noise  # of the two means, in deviations
+    x = np.linspace(-20, 20 + apart, 2_000_001)
+    density = [np.exp(-((x - mean) ** 2) / 2) / math.sqrt(2 * math.pi) for mean in (apart, 0.0)]
+    worse = np.maximum(0, density[0] - math.exp(spent) * density[1])
+    assert np.trapezoid(worse, x) == pytest.approx(1e-5, rel=1e-3)
+
+
+def test_epsilon_adds_up_over_rounds():
+    assert epsilon([]) == 0
+    assert epsilon([2.0]) < epsilon([1.0]) < epsilon([1.0, 2.0]) < epsilon([1.0, 1.0])
+    assert epsilon([1.0] * 4) == pytest.approx(epsilon([0.5]))
+    assert math.isfinite(epsilon([0.05]))  # where exp(epsilon) overflows
+
+
+def test_the_report_says_what_privacy_was_spent(spec):
+    assert privacy(Limits(), [{"round": 0}, {"round": 1}]) is None
+    limits = Limits(dp_noise_multiplier=2.0, dp_clipping_norm=0.5)
+    first = privacy(limits, [{"round": 0}, {"round": 1, "privacy": None}])
+    assert first["epsilon"] == first["epsilon_round"] == epsilon([2.0])
+    assert (first["rounds"], first["rounds_without"]) == (1, 1)
+    second = privacy(limits, [{"round": 0}, {"round": 1}, {"round": 2, "privacy": first}])
+    assert second["epsilon"] == epsilon([2.0, 2.0]) > second["epsilon_round"]
+    assert (second["rounds"], second["rounds_without"]) == (2, 1)
+    assert "(2 so far)" in private_sentence(second) and "before it (1)" in private_sentence(second)
+    json.dumps(second)
 
 
 @pytest.mark.parametrize(("config", "message"), [

@@ -1,0 +1,100 @@
+"""The Flower app as any Flower user runs it: ``flwr run`` on a SuperLink that knows nothing of the project, two SuperNodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from studio_server import PATIENCE, ROOT
+
+from federation.demo import make_pairs
+from federation.folder import Folder
+from federation.keeper import descendants
+from federation.supernode import KEEPER, QUIET, free_port
+from fedgai.model import WEIGHTS, FedGAI
+
+BIN = Path(sys.executable).parent
+NAMES = ("Aiko", "Bruno")
+
+
+class Processes:
+    """Flower's programs, each with its log; elsewhere than in the project, which they do not find by themselves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, **QUIET, "FLWR_HOME": str(folder / "flwr"), "OMP_NUM_THREADS": "1",
+                            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        self._running: list[subprocess.Popen] = []
+
+    def start(self, log: str, *command: str) -> None:
+        self._running.append(subprocess.Popen(
+            [sys.executable, "-I", str(KEEPER), str(self.folder / log), str(BIN / command[0]), *command[1:]],
+            env=self.environment, cwd=self.folder, stdin=subprocess.PIPE, start_new_session=True))  # fmt: skip
+
+    def flwr(self, *words: str) -> str:
+        """What a command says. Fails the test where it does."""
+        done = subprocess.run([BIN / "flwr", *words], env=self.environment, cwd=self.folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def stop(self) -> None:
+        for process in self._running:
+            process.terminate()
+        for process in self._running:
+            process.wait(30)
+            process.stdin.close()
+            assert not descendants(process.pid)
+
+
+@pytest.fixture
+def flower(tmp_path: Path) -> Iterator[tuple[Processes, str]]:
+    """A SuperLink as its documentation starts it, and the connection ``plain`` to it in Flower's own configuration."""
+    processes, address = Processes(tmp_path), f"127.0.0.1:{free_port()}"
+    (tmp_path / "flwr").mkdir()
+    (tmp_path / "flwr" / "config.toml").write_text(f'[superlink]\ndefault = "plain"\n\n[superlink.plain]\naddress = "{address}"\n'
+                                                   "insecure = true\n")
+    host, port = address.split(":")
+    processes.start("superlink.log", "flower-superlink", "--insecure", "--host", host, "--port", port,
+                    "--disable-runtime-dependency-installation")
+    yield processes, address
+    processes.stop()
+
+
+def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> None:
+    processes, address = flower
+    processes.flwr("build", "--app", str(ROOT))
+    assert len(list(tmp_path.glob("*.fab"))) == 1
+    make_pairs(tmp_path / "pairs", NAMES, size=128, garments=2)
+    for name in NAMES:
+        config = {"data": str(tmp_path / "pairs" / name), "out": str(tmp_path / name), "weights": str(WEIGHTS), "size": 128}
+        processes.start(f"{name}.log", "flower-supernode", "--insecure", "--superlink", address, "--port", str(free_port()),
+                        "--node-config", " ".join(f"{key}={json.dumps(value)}" for key, value in config.items()))
+    own = {"rounds": 1, "local-epochs": 1, "house-steps": 1, "home": str(tmp_path / "home"), "weights": str(WEIGHTS),
+           "examples": str(ROOT / "examples")}
+    run_config = " ".join(f"{key}={json.dumps(value)}" for key, value in own.items())
+    until = time.monotonic() + PATIENCE
+    while True:  # the SuperLink takes a moment
+        try:
+            started = json.loads(processes.flwr("run", str(ROOT), "plain", "--run-config", run_config, "--format", "json"))
+            break
+        except AssertionError:
+            assert time.monotonic() < until, (tmp_path / "superlink.log").read_text()[-3000:]
+            time.sleep(1)
+    while True:
+        run = next(r for r in json.loads(processes.flwr("list", "plain", "--format", "json"))["runs"]
+                   if str(r["run-id"]) == started["run-id"])
+        if run["status"].startswith("finished"):
+            break
+        assert time.monotonic() < until + 2 * PATIENCE, (tmp_path / "superlink.log").read_text()[-3000:]
+        time.sleep(2)
+    assert run["status"] == "finished:completed", (tmp_path / "superlink.log").read_text()[-3000:]
+    folder = Folder(tmp_path / "home")
+    assert folder.rounds() == [0, 1]
+    assert folder.report(1)["accepted"] == 2, folder.report(1)["designers"]
+    FedGAI.load(folder.checkpoint(1))

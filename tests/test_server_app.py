@@ -1,0 +1,109 @@
+"""Answers taken in while some come to nothing: what a round's report says of each, and that nobody waits for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, Error, Message, Metadata, MetricRecord, RecordDict
+from flwr.app.message import make_message
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
+from flwr.supercore.task_identity import TaskIdentity
+
+from federation import server_app
+from federation.folder import Folder
+from federation.server_app import FederationConfig, Season
+from federation.strategy import DiscriminatorAvg, Limits, UpdateSpec
+from fedgai import __version__
+from fedgai.model import FedGAI
+
+NAMES = {11: "Honest", 12: "Late", 13: "Stalled", 14: "Forger", 15: "Garbage", 16: "Gone", 17: "Silent", 18: "Hasty"}
+SUPERLINK = 1
+Begun = tuple[Season, DiscriminatorAvg, FedGAI]
+
+
+class Grid:
+    """Stands in for the SuperLink's answers, which its own tests have over the wire; made to go wrong in a set way each."""
+
+    def __init__(self, spec: UpdateSpec, sent: np.ndarray) -> None:
+        self.spec, self.sent, self.ends, self.asked = spec, sent, threading.Event(), set()
+        self.away = True  # once
+
+    def get_node_ids(self) -> Iterable[int]:
+        return NAMES
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        (message,) = messages
+        node = message.metadata.dst_node_id
+        if node == 18:
+            raise ObjectPushError("object", 1, "session")
+        return [f"question to {node}"]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        (asked,) = message_ids
+        node = int(asked.removeprefix("question to "))
+        first, _ = asked not in self.asked, self.asked.add(asked)
+        if self.away:
+            self.away = False
+            raise httpx.ConnectError("the SuperLink is away")
+        match node:
+            case 11:
+                return [self.answer("question to nobody", 14), self.answer(asked, node)]  # an order to the server, and the answer
+            case 12:
+                return [] if first else [self.answer(asked, node)]
+            case 13:
+                self.ends.wait(60)
+            case 14:
+                return [self.answer(asked, 11)]
+            case 15:
+                raise ValueError("bytes of a stranger's")
+            case 16:
+                return [make_message(Metadata(1, "", SUPERLINK, SUPERLINK, asked, "", 0.0, 0.0, "system"), error=Error(5, ""))]
+        return []
+
+    def answer(self, asked: str, node: int) -> Message:
+        numbers = self.sent + np.random.default_rng(node).normal(0, 1e-3, self.spec.size)
+        told = {"round": 1, "preset": self.spec.preset, "encoder": self.spec.encoder, "release": __version__}
+        content = RecordDict({"arrays": self.spec.record(numbers), "metrics": MetricRecord({"num-examples": 8}),
+                              "designer": ConfigRecord(told)})  # fmt: skip
+        return make_message(Metadata(1, "", node, SUPERLINK, asked, "", 0.0, 60.0, "train"), content)
+
+
+@pytest.fixture
+def season(tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begun]:
+    for key in ("_run_id", "_node_id", "_task_id"):  # as in a ServerApp's process
+        monkeypatch.setattr(TaskIdentity, key, 1)
+    folder, model = Folder(tmp_path), FedGAI.load(tiny_model_dir)
+    folder.publish(0, model, {"round": 0, "published": True})
+    spec = UpdateSpec.from_model(model, __version__)
+    grid = Grid(spec, spec.row(server_app.pack(model.discriminator.shared())))
+    yield Season(grid, folder, FederationConfig(), Limits()), DiscriminatorAvg(spec, names=NAMES), model
+    grid.ends.set()
+
+
+def test_who_comes_to_nothing_is_named_and_holds_up_nobody(season: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
+    season, strategy, model = season
+    monkeypatch.setattr(server_app, "POLL", 0.2)
+    monkeypatch.setattr(server_app, "GRACE", 0.5)
+    messages = list(strategy.configure_train(1, server_app.pack(model.discriminator.shared()), ConfigRecord({}), season.grid))
+    aggregate, _ = strategy.aggregate_train(1, season.replies(messages, time.time() + 6, strategy))
+    assert aggregate is not None, strategy.verdicts
+    reasons = {v.name: v.reason for v in strategy.verdicts}
+    assert {v.name for v in strategy.verdicts if v.accepted} == {"Honest", "Late"}
+    assert reasons.pop("Honest") == reasons.pop("Late") == ""
+    for name, words in {"Stalled": "not whole", "Forger": "somebody else's", "Garbage": "cannot be read", "Gone": "not connected",
+                        "Hasty": "before it was there"}.items():  # fmt: skip
+        assert words in reasons.pop(name)
+    assert not reasons  # who was silent is added by the round
+    status = season.folder.status()
+    assert (status.phase, status.asked, status.answered) == ("aggregating", 7, 5)
+
+
+def test_garments_that_are_not_there_are_named(season: Begun, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='run config, examples="/where/it/is"'):
+        Season(season[0].grid, season[0].folder, FederationConfig(examples=str(tmp_path / "nowhere")), Limits())
