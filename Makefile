@@ -14,13 +14,14 @@ federation-demo: $(VENV)/.installed ## studio, host and eight virtual designers;
 test: $(VENV)/.installed-dev ## all tests
 	$(RUN) -m pytest -q
 
-test-long: $(VENV)/.installed-dev ## twenty kills of a running federation
+test-long: $(VENV)/.installed-dev ## twenty kills of a running federation, and of a companion
 	$(RUN) -m pytest -q -m long -s
 
 bench: $(VENV)/.installed-dev ## time, memory and arithmetic beside known networks
 	$(RUN) -m benchmarks.inference --json
 	$(RUN) -m benchmarks.page --json
 	$(RUN) -m benchmarks.aggregation --json
+	$(RUN) -m benchmarks.companion --json
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .

@@ -21,6 +21,7 @@ import fcntl
 import hashlib
 import json
 import os
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import torch
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.app import ConfigRecord, Context, MessageType, Metadata, RecordDict
 from flwr.app.message import make_message
@@ -94,6 +96,18 @@ def home() -> Path:
     return Path(os.environ.get("FEDGAI_COMPANION") or Path.home() / ".fedgai").resolve()
 
 
+def address(text: str) -> str:
+    """Of a studio, as https://HOST[:PORT], from what somebody typed. Raises CompanionError."""
+    typed = text.strip().rstrip("/")
+    try:
+        url = httpx.URL(typed if "://" in typed else f"https://{typed}")
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme != "https" or not url.host or url.path not in ("", "/") or url.query or " " in url.host:
+        raise CompanionError(f"the studio's address is like https://name.hf.space, not {text!r}")
+    return str(url).rstrip("/")
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the designer answered.
@@ -129,10 +143,7 @@ class Settings:
 
     def checked(self) -> Settings:
         """The same, tidied. Raises CompanionError for the first answer that cannot be."""
-        server = self.server.strip().rstrip("/")
-        url = httpx.URL(server if "://" in server else f"https://{server}")
-        if url.scheme != "https" or not url.host or url.path not in ("", "/") or url.query:
-            raise CompanionError(f"the studio's address is like https://name.hf.space, not {self.server!r}")
+        server = address(self.server)
         try:
             name = display_name(self.name)
         except OperatorError as error:
@@ -140,11 +151,16 @@ class Settings:
         data = Path(self.data).expanduser()
         if not data.is_dir():
             raise CompanionError(f"there is no folder {data}: say where your drawings are with --data")
-        if self.certificate and not Path(self.certificate).is_file():
-            raise CompanionError(f"there is no certificate {self.certificate}")
+        certificate = str(Path(self.certificate).expanduser().resolve()) if self.certificate else ""
+        if certificate and not Path(certificate).is_file():
+            raise CompanionError(f"there is no certificate {certificate}")
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError):  # torch says it in many ways, and at length
+            raise CompanionError(f"this machine has no device {self.device!r}: say --device cpu, which each has") from None
         if self.budget < 1 or min(self.local_epsilon, self.style_epsilon, self.rounds) < 0:
             raise CompanionError("a budget is 1 byte or more; epsilon and rounds are not negative")
-        return replace(self, server=str(url).rstrip("/"), name=name, data=str(data.resolve()),
+        return replace(self, server=server, name=name, data=str(data.resolve()), certificate=certificate,
                        description=self.description.strip()[:TEXT_LENGTH])
 
     def save(self, folder: Path) -> None:
@@ -171,7 +187,8 @@ class State:
     """What to show a designer, at one moment.
 
     Attributes:
-        phase: "starting", "waiting" (to be approved), "away", "refused", "idle", "preparing", "training", "sending", "failed".
+        phase: "starting", "waiting" (to be approved), "away", "refused", "idle", "receiving", "preparing", "training",
+            "sending", "failed".
         text: one line.
         round: in progress here, or 0.
         done: share of the phase, in [0, 1].
@@ -212,7 +229,10 @@ class Studio:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        trust = httpx.create_ssl_context(verify=settings.certificate) if settings.certificate else True
+        try:
+            trust = ssl.create_default_context(cafile=settings.certificate) if settings.certificate else True
+        except OSError as error:  # ssl.SSLError is one
+            raise CompanionError(f"{settings.certificate} is no certificate (a PEM file)") from error
         self._client = httpx.Client(verify=trust, timeout=PATIENCE, follow_redirects=False)
 
     def status(self) -> dict[str, Any]:
@@ -367,7 +387,7 @@ class Companion:
             return State(progress["phase"], text, number, progress.get("step", 0) / max(1, progress.get("steps", 1)),
                          progress.get("remaining", 0.0), progress.get("losses"), **counted)
         if progress.get("phase") == "sending" and not self._receipt_of(int(progress["round"])):
-            return State("sending", f"round {progress['round']}: sending", int(progress["round"]), 1.0, **counted)
+            return State("sending", f"round {progress['round']}: sending", int(progress["round"]), proxy.leaving, **counted)
         if proxy.notice.state not in ("online", "starting"):
             phase = "waiting" if proxy.notice.state == "waiting" else "away"
             return State(phase, proxy.notice.text, **counted)
@@ -375,6 +395,10 @@ class Companion:
             return State("away", self._away, **counted)
         if progress.get("phase") == "failed":
             return State("failed", f"the last round was not trained: {progress.get('trouble', '')}", **counted)
+        if proxy.coming < 1:
+            return State("receiving", "a round begins: what the others learned is coming in", 0, proxy.coming, **counted)
+        if proxy.asked:
+            return State("preparing", "a round begins: the training program is starting", **counted)
         return State("idle", "connected: waiting for the next round", **counted)
 
     @property
@@ -420,7 +444,7 @@ def look(settings: Settings, progress: Progress | None = None) -> Drawings:
     return found
 
 
-def prepare(folder: Path, settings: Settings, progress: Progress | None = None) -> Path:
+def prepare(folder: Path, settings: Settings, progress: Progress | None = None, found: Drawings | None = None) -> Path:
     """The folder of pairs to train on: the designer's own where it holds pairs, else HOME/pairs, made from their drawings.
 
     Scanned sheets are cut into HOME/scans first, and looked at. Made again only where the drawings changed, or the weights.
@@ -429,6 +453,7 @@ def prepare(folder: Path, settings: Settings, progress: Progress | None = None) 
         folder: HOME, see above.
         settings: whose ``data`` counts.
         progress: of looking, cutting and pairing, each from 0 to 1.
+        found: of ``look``, where that was just done.
     Raises:
         LookFirst: sheets were cut that nobody has looked at.
         CompanionError: there is nothing to train on, or it cannot be read or written.
@@ -440,7 +465,7 @@ def prepare(folder: Path, settings: Settings, progress: Progress | None = None) 
             return data
         if made.get("seen") == seen and all((out / "guides" / f"{i:04d}.png").exists() for i in range(made["count"])):
             return out
-        found = look(settings, progress)
+        found = found or look(settings, progress)
         if found.kind == "pairs":
             _remember(folder, made={"seen": seen, "kind": "pairs"})
             return data

@@ -2,7 +2,8 @@
 
     python -m federation.join                      asks what it needs to know, then joins; the next time it asks nothing
     python -m federation.join --server URL --data DIR --name NAME --share-style
-    python -m federation.join --check              looks at the folder of drawings
+    python -m federation.join --check              looks at the folder of drawings, and makes a contact sheet of it
+    python -m federation.join --accept-scans       the drawings cut out of scanned sheets are right: go on with them
     python -m federation.join --dry-run            shows exactly what would be sent, and sends nothing
     python -m federation.join --receipt            shows what was sent, and writes a page of it
     python -m federation.join --studio             draws at home with your own Generator
@@ -14,11 +15,14 @@ Stop with Ctrl-C and start again at any time: it goes on where it was.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,16 +32,36 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.prompt import Confirm, Prompt
 from rich.text import Text
 
-from federation.companion import ROOT, AwayError, Companion, CompanionError, Settings, State, Studio, dry_run, home, look
-from federation.receipt import page, read_all, table
+from federation.companion import (
+    EXPLAINED,
+    ROOT,
+    AwayError,
+    Companion,
+    CompanionError,
+    LookFirst,
+    Settings,
+    State,
+    Studio,
+    accept,
+    address,
+    dry_run,
+    home,
+    look,
+    prepare,
+)
+from federation.operator import display_name
+from federation.receipt import page, read_all, summary, table
 from federation.supernode import make_key
+from fedgai.drawings import Drawings, contact_sheet
 from fedgai.model import CONFIG_FILE
-from fedgai.pairs import FEW, PairsError
+from fedgai.pairs import PairsError, writing
+from fedgai.scans import shown
 from fedgai.train import TrainError
 
 PHASES = {"training": "designers are training", "aggregating": "putting the updates together", "house": "the house is learning",
           "waiting": "waiting for designers", "resting": "resting between seasons", "paused": "paused by the operator",
           "starting": "starting", "stopped": "stopped"}  # fmt: skip
+COLUMNS = TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f} %")
 STAYS = """What stays, and what does not:
 - your drawings and your private Generator were never anywhere but on this machine; nothing of them has to be deleted
 - your style signature, if you shared it, is no slider any more from the next round on
@@ -47,21 +71,111 @@ STAYS = """What stays, and what does not:
 
 def ask(console: Console, known: Settings | None) -> Settings:
     """The conversation of the first run."""
-    console.print("[bold]Welcome.[/] A few questions, once; your answers are kept on this machine.\n")
-    data = Prompt.ask("Where are your drawings? (a folder with photos/ and sketches/)", console=console,
-                      default=known.data if known else None)
-    name = Prompt.ask("What name shall others see?", console=console, default=known.name if known else None)
-    console.print("\nA style signature is 480 numbers that describe your hand (how dense, how dark, how curved your lines are), "
-                  "not one drawing. With it, others get a slider with your name. Without it you still learn from each other.")
+    console.print("[bold]Welcome.[/] Four questions, once; your answers are kept on this machine.\n")
+    console.print("[bold]1.[/] Your drawings: a folder with your drawings in it; or with photos/ and sketches/ of the same "
+                  "garments; or with scanned sheets in scans/. They stay where they are, and are only read.")
+
+    def drawings(answer: str) -> str:
+        data = folder_named(answer)
+        if not answer.strip():
+            raise CompanionError("type the folder's path, or drop the folder into this window")
+        if not data.is_dir():
+            raise CompanionError(f"there is no folder {data}")
+        with bar(console) as progress:
+            look(Settings("", str(data), ""), progress)
+        return str(data.resolve())
+
+    data = until_it_can_be(console, "Where are they?", drawings, known.data if known else None)
+    name = until_it_can_be(console, "[bold]2.[/] What name shall others see?", display_name,
+                           known.name if known else None)
+    console.print("\n[bold]3.[/] A style signature is 480 numbers that describe your hand (how dense, how dark, how curved your "
+                  "lines are), not one drawing. With it, others get a slider with your name. Without it you still learn from "
+                  "each other.")
     share = Confirm.ask("Share your style signature?", console=console, default=known.share_style if known else True)
-    server = Prompt.ask("Which studio? (its address)", console=console, default=known.server if known else None)
+    server = until_it_can_be(console, "\n[bold]4.[/] Which studio? (its address, which the people who run it gave you)",
+                             address, known.server if known else None)
     return replace(known or Settings("", "", ""), server=server, data=data, name=name, share_style=share)
+
+
+class Question(Prompt):
+    prompt_suffix = " "
+
+
+def until_it_can_be(console: Console, question: str, accepts: Callable[[str], str], default: str | None) -> str:
+    """What ``accepts`` makes of the first answer that it does not refuse with a ValueError."""
+    while True:
+        try:
+            return accepts(Question.ask(question, console=console, default=default) or "")
+        except ValueError as error:
+            console.print(str(error), style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def folder_named(answer: str) -> Path:
+    """A folder as people type it, paste it, or drop it into a terminal, which quotes spaces."""
+    path = Path(answer.strip()).expanduser()
+    if not path.is_dir():
+        with contextlib.suppress(ValueError):  # quotes that do not close
+            if len(words := shlex.split(answer)) == 1:
+                return Path(words[0]).expanduser()
+    return path
+
+
+@contextlib.contextmanager
+def bar(console: Console) -> Iterator[Callable[[float, str], None]]:
+    """A progress bar, in a terminal; without one, nothing."""
+    with Progress(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=1)
+        yield lambda share, text: bars.update(task, completed=share, description=text)
+
+
+def tell(console: Console, found: Drawings) -> None:
+    """What was found, and what becomes of it, without the list of bad files."""
+    counts = str(found).splitlines()[1] + (" (--check names them, with the reason)." if found.bad else ".")
+    for line in (counts, EXPLAINED[found.kind]):
+        console.print(line, highlight=False, markup=False)
+    for line in found.warnings:
+        console.print(line, style="yellow", highlight=False, markup=False)
+
+
+def make_ready(console: Console, folder: Path, chosen: Settings, found: Drawings | None = None) -> Path:
+    """``prepare``, with a bar; somebody at a terminal is asked to look at scanned sheets. Raises CompanionError."""
+    while True:
+        try:
+            with bar(console) as progress:
+                return prepare(folder, chosen, progress, found)
+        except LookFirst as first:
+            console.print(first.report, highlight=False, markup=False)
+            if not sys.stdin.isatty():
+                raise
+            console.print(f"\nLook at the pictures in {shown(str(first.previews))}: each numbered frame becomes one drawing, "
+                          "what is crossed is dropped. Where a frame is wrong, change the .json file beside the scan, and say "
+                          "no.", highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+            if Confirm.ask("Are they right?", console=console):
+                accept(folder)
+            elif not Confirm.ask("Cut them again, now that you have changed the .json files?", console=console):
+                raise CompanionError("nothing was started; run it again when the sheets are right") from None
+
+
+def check(console: Console, folder: Path, chosen: Settings) -> None:
+    """The report on the folder, and a contact sheet. Raises CompanionError."""
+    with bar(console) as progress:
+        found = look(chosen, progress)
+    console.print(str(found), highlight=False, markup=False, soft_wrap=True)
+    console.print(EXPLAINED[found.kind], highlight=False, markup=False)
+    file = folder / "contact-sheet.jpg"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with writing(file) as aside:
+        contact_sheet(found).save(aside, "JPEG", quality=88)
+    console.print(f"All of them in one picture: {file}", highlight=False, markup=False, soft_wrap=True)
+    if found.kind == "scans":
+        make_ready(console, folder, chosen, found)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="fedgai-join", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--server", help="address of the studio, https")
-    parser.add_argument("--data", help="your folder: photos/ and sketches/, with equal file names")
+    parser.add_argument("--data", help="your folder: drawings; or photos/ and sketches/; or scans/")
     parser.add_argument("--name", help="what others see")
     parser.add_argument("--share-style", action=argparse.BooleanOptionalAction, default=None, help="send the style signature")
     parser.add_argument("--description", help="a sentence about your hand, sent with the signature")
@@ -72,8 +186,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget", type=int, help="bytes that may leave in a round; 8 MiB by default")
     parser.add_argument("--local-epsilon", type=float, help="differential privacy of each update; see docs/privacy.md")
     parser.add_argument("--style-epsilon", type=float, help="differential privacy of the signature")
-    parser.add_argument("--home", type=Path, default=home(), help="where your private model and receipts are kept")
+    parser.add_argument("--home", type=lambda path: Path(path).expanduser().resolve(), default=home(),
+                        help="where your private model and receipts are kept")
     parser.add_argument("--port", type=int, default=7861, help="of the studio at home")
+    parser.add_argument("--accept-scans", action="store_true", help="the previews of your scanned sheets are right")
     what = parser.add_mutually_exclusive_group()
     for name in ("check", "dry-run", "receipt", "studio", "leave"):
         what.add_argument(f"--{name}", action="store_true")
@@ -99,29 +215,31 @@ def settings(console: Console, args: argparse.Namespace) -> Settings:
 
 def join(console: Console, folder: Path, chosen: Settings) -> None:
     """Take part until Ctrl-C, or until as many rounds were sent as asked for. Raises CompanionError."""
-    report = look(chosen)
-    console.print(f"{len(report.pairs)} good pairs, {len(report.bad)} files that cannot be used (--check says why).")
-    if len(report.pairs) < FEW:
-        console.print(f"[yellow]Fewer than {FEW}: your hand will be known only roughly, and drawn less like yours.[/]")
+    with bar(console) as progress:
+        found = look(chosen, progress)
+    tell(console, found)
     with Companion(folder, chosen) as companion:
+        make_ready(console, folder, chosen, found)
         console.print("\nYour key. Send this line to whoever runs the studio, once:\n")
         console.print(companion.key, style="bold", soft_wrap=True, highlight=False)
         console.print()
+        said = ""
         while True:
             try:
                 companion.start()
                 break
             except AwayError as error:
-                console.print(str(error), style="dim")
+                if str(error) != said:
+                    console.print(said := str(error), style="dim", highlight=False, markup=False, soft_wrap=True)
                 time.sleep(10)
         watch(console, companion)
 
 
 def watch(console: Console, companion: Companion) -> None:
     """Show the state, live in a terminal, a line a change elsewhere, until it is over."""
-    bars = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"), console=console)
+    bars = Progress(*COLUMNS, console=console)
     mine, theirs = bars.add_task("", total=1), bars.add_task("", total=1)
-    shown = ""
+    said, sent = "", companion.state().receipts
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             state = companion.tend()
@@ -135,9 +253,14 @@ def watch(console: Console, companion: Companion) -> None:
                         f"{state.receipts} receipts", style="dim")
             if console.is_terminal:
                 live.update(Group(bars, left), refresh=True)
-            elif state.phase + state.text != shown:
+            elif state.phase + state.text != said:
                 console.print(line, highlight=False)
-                shown = state.phase + state.text
+                said = state.phase + state.text
+            if state.receipts > sent:
+                sent = state.receipts
+                last = read_all(companion.receipts)[-1]
+                console.print(f"Round {last.round} was sent. {summary(last)}. --receipt shows each of them.", highlight=False,
+                              markup=False)
             if companion.finished:
                 console.print(f"{companion.settings.rounds} rounds are done.")
                 return
@@ -190,11 +313,16 @@ def main(arguments: list[str] | None = None) -> int:
         if args.studio:
             return studio_at_home(console, args.home, args.port)
         chosen = settings(console, args)
+        if args.accept_scans:
+            accept(args.home)
         if args.check:
-            console.print(str(look(chosen)), highlight=False, markup=False)
+            check(console, args.home, chosen)
         elif args.dry_run:
+            make_ready(console, args.home, chosen)
+            with bar(console) as progress:
+                receipt = dry_run(args.home, chosen, progress)
             console.print("Nothing is sent. A round would send this:\n")
-            console.print(table([dry_run(args.home, chosen)]), soft_wrap=True, highlight=False, markup=False)
+            console.print(table([receipt]), soft_wrap=True, highlight=False, markup=False)
         elif args.leave:
             make_key(args.home / "key")
             console.print(f"{Studio(chosen).leave(args.home / 'key')} has left {chosen.server}.\n\n{STAYS}")

@@ -144,6 +144,8 @@ class Proxy:
         certificate: the PEM file to trust there, once started.
         notice: the latest.
         sent, received: bytes of bodies, to and from the studio.
+        leaving, coming: share of the parts of the latest message that went out, or came in, in [0, 1].
+        asked: a message came in that was not answered yet.
     """
 
     def __init__(self, server: str, home: Path, fab_hash: str, *, root_certificate: Path | None = None,
@@ -154,6 +156,9 @@ class Proxy:
         self.server, self.fab_hash, self.budget, self.timeout = server.rstrip("/"), fab_hash, budget, timeout
         self.certificate, self.receipts = home / "proxy" / "ca.pem", home / "receipts"
         self.address, self.sent, self.received = "", 0, 0
+        self.leaving, self.coming, self.asked = 1.0, 1.0, False
+        self._expected: set[str] = set()  # ids of objects that were announced and have not come in
+        self._announced_parts = 0
         self.notice = Notice("starting", f"connecting to {self.server}")
         self._on_notice, self._was_online = on_notice, False
         own = root_certificate
@@ -246,6 +251,7 @@ class Proxy:
             if self.notice.state == "refused":  # meanwhile, by another request
                 raise RefusedError(403, self.notice.text)
             self._was_online = True
+            self._count(body, answer)
             if self.notice.state != "budget" or call == "push-messages":
                 self._tell("online", f"connected to {self.server}")
         if outgoing and isinstance(answer, fleet_pb2.PushMessagesResponse):
@@ -256,6 +262,7 @@ class Proxy:
             answer.objects_to_push[:] = sorted(ask)
         elif outgoing and answer.stored:
             outgoing.stored.add(object_id)
+            self.leaving = len(outgoing.stored) / len(outgoing.ids)
             if outgoing.stored == outgoing.ids and not outgoing.written:
                 outgoing.written = True
                 self._write(outgoing)
@@ -325,6 +332,15 @@ class Proxy:
             self._check_program(answer)
         return answer
 
+    def _count(self, body: bytes, answer: Protobuf) -> None:
+        """How much of a message has come in."""
+        if isinstance(answer, fleet_pb2.PullMessagesResponse) and answer.message_object_trees:
+            self._expected = {node.object_id for tree in answer.message_object_trees for node in iterate_object_tree(tree)}
+            self._announced_parts, self.asked = len(self._expected), True
+        elif isinstance(answer, message_pb2.PullObjectResponse) and answer.object_available:
+            self._expected.discard(message_pb2.PullObjectRequest.FromString(body).object_id)
+        self.coming = 1 - len(self._expected) / max(1, self._announced_parts)
+
     def _check_program(self, answer: fab_pb2.GetFabResponse) -> None:
         if not answer.HasField("fab"):  # an empty answer ships no program
             raise self._trouble("error", f"{self.server} answers without the program that was asked for: trying again")
@@ -348,6 +364,7 @@ class Proxy:
         outgoing = outgoing if again else Outgoing(tree.object_id, ids)
         self._spend(outgoing, 0 if again else size)
         self._outgoing[outgoing.root] = outgoing
+        self.leaving, self.asked = len(outgoing.stored) / len(ids), False
         while len(self._outgoing) > REMEMBERED:
             self._outgoing.popitem(last=False)
         return outgoing

@@ -147,6 +147,16 @@ def test_a_server_that_asks_for_something_else_is_told_so(
     assert not (Path(str(context.node_config["out"])) / STATE_FILE).exists()
 
 
+def test_a_server_cannot_name_a_folder_or_ask_for_a_signature(context: Context, tiny_model_dir: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    context.node_config["share-style"] = False
+    wishes = {"data": str(other), "out": str(other), "weights": str(other), "share-style": True, "name": "Eve", "size": 512}
+    reply = train_at_home(question(tiny_model_dir, **wishes), context)
+    assert not other.exists() and (Path(str(context.node_config["out"])) / STATE_FILE).exists()
+    assert "style" not in reply.content["designer"] and "Eve" not in str(reply.content["designer"])
+    assert reply.content["metrics"]["num-examples"] == 3
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, None])
 def test_an_aggregate_that_cannot_be_is_not_loaded(bad: float | None, asked: Message, context: Context) -> None:
     arrays = asked.content["arrays"]

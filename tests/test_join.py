@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import io
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from test_drawings import fill, sketch
 
 from federation.client_app import pack
 from federation.companion import CompanionError, Settings, Studio, home, release_hash
 from federation.demo import Demo, make_pairs
+from federation.join import main
 from federation.operator import approve
 from federation.receipt import read_all
 from federation.supernode import free_port
@@ -111,7 +117,7 @@ def test_another_release_is_refused_before_anything_is_sent(studio: Demo, tmp_pa
 @pytest.mark.parametrize(("change", "word"), [
     ({"server": "ftp://x"}, "address"), ({"server": "https://x/y"}, "address"), ({"name": " "}, "printable"),
     ({"data": "/no/such/folder"}, "no folder"), ({"certificate": "/no/such"}, "no certificate"), ({"budget": 0}, "budget"),
-    ({"rounds": -1}, "negative")])  # fmt: skip
+    ({"rounds": -1}, "negative"), ({"device": "abacus"}, "no device")])  # fmt: skip
 def test_an_answer_that_cannot_be_is_named(change: dict, word: str, tmp_path: Path) -> None:
     with pytest.raises(CompanionError, match=word):
         Settings(**{"server": "studio.example", "data": str(tmp_path), "name": "Zoë"} | change).checked()
@@ -134,11 +140,172 @@ def test_without_a_terminal_and_without_answers_it_says_which_are_missing(tmp_pa
     assert said.returncode == 1 and "--server, --data and --name" in said.stdout and not said.stderr
 
 
+# -- folders, whatever is in them --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def join(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """The command, in this process: (exit status, what it said), whole lines."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+    def ask(*arguments: str, folder: Path = tmp_path / "home") -> tuple[int, str]:
+        status = main(["--home", str(folder), *arguments])
+        told = capsys.readouterr()
+        assert "Traceback" not in told.out + told.err
+        return status, told.out
+
+    return ask
+
+
+Join = Callable[..., tuple[int, str]]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_conversation_asks_again_and_shows_the_sheets_before_they_count(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    scans = tmp_path / "my sheets" / "scans"
+    scans.mkdir(parents=True)
+    sheet = Image.new("RGB", (900, 500), "white")
+    for x in (60, 520):
+        sheet.paste(sketch(x, 300), (x, 90))
+    sheet.save(scans / "one.png")
+    layout = scans / "one.json"
+
+    def correct(_: str) -> str:
+        told = json.loads(layout.read_text())
+        told["boxes"][1]["keep"] = False
+        layout.write_text(json.dumps(told))
+        return "n"
+
+    answers = [("Where are they", "/no/such"), ("Where are they", f"'{tmp_path / 'my sheets'}' "), ("What name", "  "),
+               ("What name", "Zoë"), ("Share your style", "y"), ("Which studio", "ftp://x"), ("Which studio", "studio.example"),
+               ("Are they right", correct), ("Cut them again", "y"), ("Are they right", "y")]  # fmt: skip
+    heard = []
+
+    def answer(*_: object) -> str:
+        heard.append(capsys.readouterr().out)
+        question, told = answers[len(heard) - 1]
+        assert question in heard[-1]
+        return told(question) if callable(told) else told
+
+    monkeypatch.setattr("builtins.input", answer)
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv("COLUMNS", "400")
+    assert main(["--home", str(tmp_path / "home"), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert len(heard) == len(answers) and "Nothing is sent" in said and "style signature" in said
+    assert "there is no folder /no/such" in heard[1] and "printable" in heard[3] and "not 'ftp://x'" in heard[6]
+    assert "2 drawings on 1 sheets" in heard[7] and str(tmp_path / "home" / "scans" / "previews") in heard[7]
+    assert "1 drawings on 1 sheets" in heard[9]
+    chosen = Settings.load(tmp_path / "home")
+    assert (chosen.data, chosen.name, chosen.server) == (str(tmp_path / "my sheets"), "Zoë", "https://studio.example")
+
+
+def test_without_a_terminal_sheets_are_accepted_in_a_second_run(tmp_path: Path, join: Join) -> None:
+    scans = tmp_path / "own" / "scans"
+    scans.mkdir(parents=True)
+    sheet = Image.new("RGB", (900, 500), "white")
+    sheet.paste(sketch(1, 300), (60, 90))
+    sheet.save(scans / "one.png")
+    told = ["--dry-run", "--data", str(tmp_path / "own")]
+    for _ in range(2):
+        status, said = join(*told)
+        assert status == 1 and "--accept-scans" in said and str(tmp_path / "home" / "scans" / "previews") in said
+    assert list((tmp_path / "home" / "scans" / "previews").iterdir())
+    status, said = join(*told, "--accept-scans")
+    assert status == 0 and "Nothing is sent" in said
+
+
 @pytest.mark.parametrize("what", ["--check", "--dry-run"])
-def test_a_folder_without_drawings_is_one_line(what: str, tmp_path: Path) -> None:
+def test_a_folder_without_drawings_is_one_line(what: str, tmp_path: Path, join: Join) -> None:
     (tmp_path / "data").mkdir()
-    said = run(what, "--data", str(tmp_path / "data"), folder=tmp_path / "home")
-    assert said.returncode == 1 and "photos" in said.stdout and "Traceback" not in said.stdout + said.stderr
+    status, said = join(what, "--data", str(tmp_path / "data"))
+    assert status == 1 and "no drawing here" in said and said.count("\n") == 1
+
+
+def test_one_drawing_is_enough_to_go_on_with_and_the_warning_names_the_effect(tmp_path: Path, join: Join) -> None:
+    own = fill(tmp_path / "Zoë's été – 2024", 1)
+    status, said = join("--check", "--data", str(own))
+    assert status == 0 and "1 drawing, and at least 24" in said and "look less like yours" in said
+    assert "public garment" in said
+    sheet = tmp_path / "home" / "contact-sheet.jpg"
+    assert str(sheet) in said and Image.open(sheet).width > 100
+    status, said = join("--dry-run", "--data", str(own))
+    assert status == 0 and "style signature" in said and "Nothing is sent" in said
+    assert (tmp_path / "home" / "pairs" / "guides" / "0000.png").exists() and not (tmp_path / "home" / "model").exists()
+
+
+def test_bad_files_are_named_with_their_reason(tmp_path: Path, join: Join) -> None:
+    own = tmp_path / "mein Ordner"
+    fill(own / "photos", 4)
+    fill(own / "sketches", 4, first=1)
+    (own / "sketches" / "no. 001.png").unlink()
+    (own / "sketches" / "no. 001.png").symlink_to(own / "sketches" / "no. 001.png")
+    Image.new("1", (30_000, 30_000)).save(own / "sketches" / "no. 000.tiff", compression="group4")
+    (own / "photos" / "loop").symlink_to(own)
+    status, said = join("--check", "--data", str(own))
+    assert status == 0 and "2 good photographs with their sketches" in said
+    for name, reason in (("no. 000.tiff", "too large: scale it"), ("no. 001.png", "in a circle"), ("no. 004.png", "no partner"),
+                         ("loop", "it is a folder")):  # fmt: skip
+        assert any(name in line and reason in line for line in said.splitlines()), (name, said)
+    (own / "round").symlink_to(own / "round")
+    for what in ("--check", "--dry-run"):
+        status, said = join(what, "--data", str(own / "round"))
+        assert status == 1 and said.count("\n") == 1 and "round" in said
+
+
+def test_five_thousand_files(tmp_path: Path, join: Join) -> None:
+    data = fill(tmp_path / "one", 1) / "no. 000.png"
+    (tmp_path / "many").mkdir()
+    for i in range(5000):
+        os.link(data, tmp_path / "many" / f"{i:05d}.png")
+    status, said = join("--check", "--data", str(tmp_path / "many"))
+    assert status == 0 and "it holds 5,000 drawings; 1,000 of them" in said and "same drawing" in said and said.count("\n") < 60
+
+
+@pytest.fixture(params=["read-only", "full"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
+    """A disk that takes nothing, and its word for that: a true one where we may mount, else one that says so when asked."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    option, code = {"read-only": ("ro", errno.EROFS), "full": ("size=4k", errno.ENOSPC)}[request.param]
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", option, "tmpfs", str(folder)], capture_output=True, check=False).returncode:
+        def refusing(real: Callable) -> Callable:
+            def write(path: Path, *rest: object, **named: object) -> object:
+                if folder in (path, *path.parents):
+                    raise OSError(code, os.strerror(code), str(path))
+                return real(path, *rest, **named)
+
+            return write
+
+        for name in ("mkdir", "touch", "write_text", "write_bytes"):
+            monkeypatch.setattr(Path, name, refusing(getattr(Path, name)))
+        yield folder, os.strerror(code)
+        return
+    if request.param == "full":
+        with contextlib.suppress(OSError):
+            (folder / "ballast").write_bytes(bytes(2**16))
+    yield folder, os.strerror(code)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("what", ["--check", "--dry-run", "--rounds=1", "--receipt"])
+def test_a_disk_that_takes_nothing_is_one_clear_line(what: str, disk: tuple[Path, str], tmp_path: Path, join: Join) -> None:
+    own, (folder, reason) = fill(tmp_path / "own", 2), disk
+    told = ["--server", "https://127.0.0.1:9", "--data", str(own), "--name", "Zoë"] if what != "--receipt" else []
+    status, said = join(what, *told, folder=folder)
+    if what == "--receipt":
+        assert status == 0 and "Nothing was sent" in said
+    else:
+        last = said.splitlines()[-1]
+        assert status == 1 and reason in last and str(folder) in last
 
 
 def test_nothing_was_sent_yet(tmp_path: Path) -> None:

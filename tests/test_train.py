@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from safetensors.torch import load_file
 from torch import nn
 
@@ -340,3 +340,31 @@ def test_a_single_pair_trains_without_feddecorr(tmp_path: Path) -> None:
     values: list[StepReport] = []
     run(data, tmp_path / "out", on_step=values.append)
     assert values[0].losses["feddecorr"] == 0
+
+
+def test_a_guide_teaches_what_to_show_and_never_the_hand(tmp_path: Path, tiny_model_dir: Path) -> None:
+    """Sketches of other garments than the photographs (``drawings.pair_up``): signature, Gram matrices, Discriminator and
+    cosine loss are held to the true sketches, the semantic loss alone to the guides."""
+    steps, trainers = {}, {}
+    for guide in ("none", "white", "inverted"):
+        folder = draw_pairs(tmp_path / guide)
+        if guide != "none":
+            (folder / "guides").mkdir()
+        for file in (folder / "sketches").iterdir() if guide != "none" else ():
+            sketch = Image.open(file)
+            shown = Image.new("RGB", sketch.size, "white") if guide == "white" else ImageOps.invert(sketch)
+            shown.save(folder / "guides" / file.name)
+        model = FedGAI.load(tiny_model_dir)
+        trainers[guide] = LocalTrainer(model, PairFolder(folder, 64), SMALL, tmp_path / f"{guide}-out", name="Ada")
+        steps[guide] = trainers[guide].step()
+    semantic = {name for name in steps["none"] if name.startswith("semantic_")} | {"generator"}
+    assert len(semantic) == 2
+    for guide in ("white", "inverted"):
+        assert torch.equal(trainers[guide].style, trainers["none"].style)
+        assert all(torch.equal(a, b) for a, b in zip(trainers[guide].grams, trainers["none"].grams, strict=True))
+        assert {name for name in steps["none"] if steps[guide][name] != steps["none"][name]} == semantic
+    assert steps["white"]["generator"] != steps["inverted"]["generator"]
+    with pytest.raises(TrainError, match="trained otherwise"):  # other guides, another training
+        trainers["white"].save()
+        LocalTrainer(FedGAI.load(tiny_model_dir), PairFolder(tmp_path / "inverted", 64), SMALL, tmp_path / "white-out",
+                     name="Ada").resume()  # fmt: skip

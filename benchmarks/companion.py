@@ -1,0 +1,147 @@
+"""What taking part costs a designer: seconds from the command to the first local epoch, seconds a round, peak memory.
+
+    python -m benchmarks.companion [--photos DIR] [--pairs 40] [--rounds 2] [--json]
+
+A real studio with its host, and a real companion, both processes on this machine, so that the studio's own work is in
+the times, too. The pairs are the example garments, mirrored, in some ateliers' hands; or photographs of ``--photos``. The floors:
+the first local epoch within 3 minutes, a round of 11 local epochs on 40 pairs at 256 px under 3 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from federation.client_app import PROGRESS_FILE
+from federation.demo import ROOT, SIZE, Demo, make_pairs
+from federation.keeper import descendants
+from federation.operator import approve
+from federation.supernode import free_port, make_key
+from fedgai.atelier import ATELIERS, draw
+from fedgai.images import find_images
+from fedgai.pipeline import fit_and_cut, on_white
+
+NAME, EPOCHS = "Zoë", 11
+PATIENCE = 3600.0  # s for a round, on a machine that is busy
+
+
+def make_folder(folder: Path, count: int, photos: Path | None) -> None:
+    """``count`` pairs at 256 px. Of photographs: each in the next hand, those without a garment left out."""
+    for kind in ("photos", "sketches"):
+        (folder / kind).mkdir(parents=True)
+    names, made = list(ATELIERS), 0
+    if photos is None:
+        make_pairs(folder / "hands", names[: -(-count // 16)])
+        files = sorted((folder / "hands").glob("*/photos/*.jpg"))[:count]
+        for i, file in enumerate(files):
+            file.rename(folder / "photos" / f"{i}.jpg")
+            (file.parents[1] / "sketches" / f"{file.stem}.png").rename(folder / "sketches" / f"{i}.png")
+        made = len(files)
+    for file in find_images(photos) if photos else ():
+        if made == count:
+            break
+        try:
+            image, mask = fit_and_cut(file, SIZE)
+        except ValueError:
+            continue
+        photo = on_white(np.asarray(image), mask)
+        Image.fromarray(photo).save(folder / "photos" / f"{made}.jpg", quality=95)
+        Image.fromarray(draw(photo, ATELIERS[names[0]], mask=mask)).save(folder / "sketches" / f"{made}.png")
+        made += 1
+    if made < count:
+        raise SystemExit(f"{made} pairs could be made of these photographs, {count} are asked for")
+
+
+def megabytes(pid: int) -> float:
+    """Of a process and all that descend from it; memory that several share counts once (PSS)."""
+    total = 0
+    for process in (pid, *descendants(pid)):
+        try:
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        except (OSError, StopIteration):  # it ended meanwhile
+            continue
+    return total / 1024
+
+
+def measure(folder: Path, pairs: int, rounds: int, photos: Path | None) -> dict:
+    """One designer's rounds, in ``folder``. Seconds are since the command was given, ``round_seconds`` from one to the next."""
+    make_folder(folder / "drawings", pairs, photos)
+    home, started, peak = folder / "companion", 0.0, 0.0
+    first_step = first_epoch = 0.0
+    ended: list[float] = []
+    begun: dict[int, float] = {}
+    demo = Demo(folder / "studio", free_port(), rounds=rounds, epochs=EPOCHS, names=[NAME], deadline=int(PATIENCE))
+    make_key(home / "key")
+    approve(demo.folder, str(home / "key.pub"), NAME)
+    process = None
+    try:
+        demo.start_studio()
+        command = [sys.executable, "-m", "federation.join", "--home", str(home), "--server", demo.url, "--certificate",
+                   str(demo.tls / "ca.pem"), "--data", str(folder / "drawings"), "--name", NAME, "--share-style",
+                   "--preset", "edge", "--rounds", str(rounds)]  # fmt: skip
+        started = time.monotonic()
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=(folder / "said.txt").open("w"),
+                                   stderr=subprocess.STDOUT)  # fmt: skip
+        while process.poll() is None:
+            now = time.monotonic() - started
+            if now > PATIENCE * rounds:
+                raise SystemExit("no round within an hour")
+            peak = max(peak, megabytes(process.pid))
+            try:
+                told = json.loads((home / "model" / PROGRESS_FILE).read_text())
+            except (OSError, ValueError):
+                told = {}
+            if told.get("phase") in ("preparing", "training"):
+                begun.setdefault(told["round"], now)
+            if told.get("phase") == "training":
+                first_step = first_step or now
+                if told["step"] >= pairs:
+                    first_epoch = first_epoch or now
+            while len(ended) < len(list((home / "receipts").glob("round-*.json"))):
+                ended.append(now)
+            time.sleep(0.2)
+    finally:
+        if process:
+            process.kill()
+            process.wait()
+        demo.stop()
+    if process.returncode:
+        raise SystemExit((folder / "said.txt").read_text())
+    spent = [end - start for end, start in zip(ended, begun.values(), strict=False)]
+    return {"pairs": pairs, "size": SIZE, "epochs": EPOCHS, "rounds": len(ended), "first_step_seconds": round(first_step, 1),
+            "first_epoch_seconds": round(first_epoch, 1), "round_seconds": [round(s, 1) for s in spent],
+            "peak_mb": round(peak)}  # fmt: skip
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, help="folder of garment photographs; the examples without")
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--json", action="store_true", help="print JSON only")
+    chosen = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(Path(folder), chosen.pairs, chosen.rounds, chosen.photos)
+    result["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    if chosen.json:
+        print(json.dumps(result))
+        return
+    rounds = ", ".join(f"{seconds:.0f}" for seconds in result["round_seconds"])
+    print(f"{result['pairs']} pairs: first step after {result['first_step_seconds']} s, first epoch after "
+          f"{result['first_epoch_seconds']} s; rounds of {EPOCHS} epochs {rounds} s; peak {result['peak_mb']} MB")
+    print(result["machine"])
+
+
+if __name__ == "__main__":
+    main()

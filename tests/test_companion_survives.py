@@ -1,0 +1,142 @@
+"""kill -9 at random moments of a designer's training and upload: it goes on, no epoch is lost but the current one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from safetensors import safe_open
+
+from federation.client_app import PROGRESS_FILE, ROUND_FILE
+from federation.companion import Settings
+from federation.demo import Demo, make_pairs
+from federation.keeper import descendants
+from federation.operator import approve
+from federation.receipt import read_all
+from federation.supernode import free_port, make_key
+from fedgai.model import FedGAI
+from fedgai.train import LOG_FILE, STATE_FILE
+
+ROOT = Path(__file__).resolve().parent.parent
+KILLS = int(os.environ.get("FEDGAI_KILLS", "20"))
+PATIENCE = 3 * float(os.environ.get("FEDGAI_PATIENCE", "180"))
+PAIRS, EPOCHS, SIZE = 6, 11, 64
+
+
+def saved_step(home: Path) -> int:
+    """Of the last saving; 0 before the first. Every other file that a designer would miss is read, too."""
+    model = home / "model"
+    Settings.load(home)
+    assert len(read_all(home / "receipts")) == len(list((home / "receipts").glob("round-*.json")))
+    if (model / ROUND_FILE).exists():
+        json.loads((model / ROUND_FILE).read_text())
+    if not (model / STATE_FILE).exists():
+        return 0
+    FedGAI.load(model)
+    with safe_open(str(model / STATE_FILE), "pt") as state:
+        assert all(state.get_tensor(name).numel() for name in state.keys())
+        return json.loads(state.metadata()["training"])["step"]
+
+
+def last_step(home: Path) -> int:
+    """The last that was taken, saved or not; a kill may have cut its line short."""
+    steps = [0]
+    log = home / "model" / LOG_FILE
+    for line in log.read_text().splitlines() if log.exists() else ():
+        try:
+            steps.append(json.loads(line)["step"])
+        except ValueError:
+            continue
+    return steps[-1]
+
+
+def progress(home: Path) -> tuple[str, int]:
+    """(phase, step of the round)."""
+    try:
+        told = json.loads((home / "model" / PROGRESS_FILE).read_text())
+        return told.get("phase", ""), told.get("step", 0)
+    except (OSError, ValueError):
+        return "", 0
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Demo]:
+    """Rounds without end; one that a killed designer does not answer is asked for again after a minute."""
+    demo = Demo(tmp_path / "studio", free_port(), rounds=50, epochs=EPOCHS, names=["Zoë"], deadline=60, house_steps=1,
+                environment={"FEDGAI_REST_HOURS": "0"})  # fmt: skip
+    try:
+        demo.start_studio()
+        yield demo
+    finally:
+        demo.stop()
+
+
+@pytest.mark.long
+def test_a_companion_goes_on_after_kills(studio: Demo, tmp_path: Path) -> None:
+    home, data = tmp_path / "home", tmp_path / "data"
+    make_pairs(tmp_path / "made", ["Aiko"], SIZE)
+    for kind in ("photos", "sketches"):
+        (data / kind).mkdir(parents=True)
+        for i, file in enumerate(sorted((tmp_path / "made" / "Aiko" / kind).iterdir())[:PAIRS]):
+            Image.open(file).save(data / kind / f"{i}.png")
+    Settings(studio.url, str(data), "Zoë", certificate=str(studio.tls / "ca.pem"), size=SIZE).checked().save(home)
+    make_key(home / "key")
+    approve(studio.folder, str(home / "key.pub"), "Zoë")
+
+    process: subprocess.Popen | None = None
+
+    def start() -> None:
+        nonlocal process
+        said = (tmp_path / "said.txt").open("ab")
+        process = subprocess.Popen([sys.executable, "-m", "federation.join", "--home", str(home)], cwd=ROOT, stdout=said,
+                                   stderr=said, stdin=subprocess.DEVNULL)  # fmt: skip
+
+    def wait(condition: Callable[[], bool]) -> None:
+        until = time.monotonic() + PATIENCE
+        while not condition():
+            said = (tmp_path / "said.txt").read_text()
+            assert process.poll() is None and time.monotonic() < until, said[-2000:]
+            assert "Traceback" not in said
+            time.sleep(0.05)
+
+    rng, kept = random.Random(24), 0
+    start()
+    try:
+        for kill in range(KILLS):
+            moment = rng.randrange(1, 4 * PAIRS * EPOCHS // 3)  # a step of the round; beyond the last, the upload
+
+            def reached(moment: int = moment) -> bool:
+                phase, step = progress(home)
+                return phase == "sending" or (phase == "training" and step >= moment)
+
+            wait(reached)
+            time.sleep(rng.uniform(0, 0.5))
+            found = progress(home)[0]
+            for pid in [process.pid, *descendants(process.pid)]:  # as if the battery had run out
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+            taken, saved = last_step(home), saved_step(home)
+            print(f"kill {kill + 1} while {found}: step {taken}, saved {saved}, {len(read_all(home / 'receipts'))} receipts",
+                  flush=True)
+            assert kept <= saved and taken - saved <= PAIRS
+            kept = saved
+            start()
+        sent = len(read_all(home / "receipts"))
+        wait(lambda: len(read_all(home / "receipts")) > sent)
+    finally:
+        process.kill()
+        process.wait()
+    assert saved_step(home) >= kept
+    rounds = [json.loads(line)["epoch"] for line in (home / "model" / LOG_FILE).read_text().splitlines()]
+    assert rounds == sorted(rounds) and len(rounds) == last_step(home), "a step was lost, or taken twice"
