@@ -150,7 +150,7 @@ def test_a_server_that_asks_for_something_else_is_told_so(
 def test_a_server_cannot_name_a_folder_or_ask_for_a_signature(context: Context, tiny_model_dir: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     context.node_config["share-style"] = False
-    wishes = {"data": str(other), "out": str(other), "weights": str(other), "share-style": True, "name": "Eve", "size": 512}
+    wishes = {"data": str(other), "out": str(other), "share-style": True, "name": "Eve", "size": 512}
     reply = train_at_home(question(tiny_model_dir, **wishes), context)
     assert not other.exists() and (Path(str(context.node_config["out"])) / STATE_FILE).exists()
     assert "style" not in reply.content["designer"] and "Eve" not in str(reply.content["designer"])

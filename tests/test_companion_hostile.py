@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 from flwr.proto.fab_pb2 import GetFabResponse
+from test_drawings import fill
 
 from federation.companion import AwayError, Settings, Studio
-from federation.demo import Demo, make_pairs
+from federation.demo import Demo
 from federation.host import make_certificate
 from federation.operator import approve
 from federation.receipt import read_all
@@ -140,10 +141,11 @@ def test_another_certificate_is_not_trusted(meddled: Meddler, tmp_path: Path) ->
 
 def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Path) -> None:
     home, said = tmp_path / "home", tmp_path / "said.txt"
-    make_pairs(tmp_path / "made", ["Aiko"], 64)
-    demo = Demo(tmp_path / "studio", free_port(), rounds=1, names=["Zoë"], house_steps=1)
+    fill(tmp_path / "drawings" / "photos", 2)
+    fill(tmp_path / "drawings" / "sketches", 2)
+    demo = Demo(tmp_path / "studio", free_port(), rounds=1, names=["Zoë"], house_steps=1, deadline=3600)
     meddler = Meddler(demo.tls, demo.port)
-    Settings(meddler.url, str(tmp_path / "made" / "Aiko"), "Zoë", certificate=str(demo.tls / "ca.pem"), size=64,
+    Settings(meddler.url, str(tmp_path / "drawings"), "Zoë", certificate=str(demo.tls / "ca.pem"), size=64,
              rounds=1).checked().save(home)  # fmt: skip
     make_key(home / "key")
 

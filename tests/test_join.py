@@ -20,7 +20,7 @@ from test_drawings import fill, sketch
 
 from federation.client_app import pack
 from federation.companion import CompanionError, Settings, Studio, home, release_hash
-from federation.demo import Demo, make_pairs
+from federation.demo import Demo
 from federation.join import main
 from federation.operator import approve
 from federation.receipt import read_all
@@ -28,20 +28,22 @@ from federation.supernode import free_port
 from fedgai.model import FedGAI
 
 ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = float(os.environ.get("FEDGAI_PATIENCE", "180"))
 JOIN = [sys.executable, "-m", "federation.join"]
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*JOIN, "--home", str(folder), *arguments], cwd=ROOT, capture_output=True, text=True, timeout=240,
-                          stdin=subprocess.DEVNULL, check=False)  # fmt: skip
+    return subprocess.run([*JOIN, "--home", str(folder), *arguments], cwd=ROOT, capture_output=True, text=True,
+                          timeout=2 * PATIENCE, stdin=subprocess.DEVNULL, check=False)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A studio with its federation, which waits for one designer."""
     folder = tmp_path_factory.mktemp("studio")
-    make_pairs(folder / "pairs", ["Aiko"], 128)
-    demo = Demo(folder, free_port(), rounds=1, names=["Aiko"], house_steps=2)
+    for kind in ("photos", "sketches"):
+        fill(folder / "pairs" / kind, 4)
+    demo = Demo(folder, free_port(), rounds=1, names=["Chloé"], house_steps=2, deadline=3600)
     try:
         demo.start_studio()
         yield demo
@@ -55,7 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, folder: Path) -> None:
-    drawings = studio.home / "pairs" / "Aiko"
+    drawings = studio.home / "pairs"
     told = ["--server", studio.url, "--certificate", str(studio.tls / "ca.pem"), "--data", str(drawings), "--name", "Chloé",
             "--share-style", "--rounds", "1"]  # fmt: skip
     dry = run("--dry-run", *told, folder=folder)
@@ -66,7 +68,7 @@ def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, fol
         process = subprocess.Popen([*JOIN, "--home", str(folder)], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT,
                                    stdin=subprocess.DEVNULL, env=os.environ | {"COLUMNS": "300"})  # fmt: skip
         try:
-            until = time.monotonic() + 120
+            until = time.monotonic() + PATIENCE
             while "the operator" not in (words := (folder / "said.txt").read_text()):
                 assert process.poll() is None and time.monotonic() < until, words
                 time.sleep(0.3)
@@ -74,7 +76,7 @@ def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, fol
             second = run(folder=folder)
             assert second.returncode == 1 and "already running" in second.stdout
             approve(studio.folder, str(folder / "key.pub"), "Chloé")
-            assert process.wait(300) == 0, (folder / "said.txt").read_text()
+            assert process.wait(2 * PATIENCE) == 0, (folder / "said.txt").read_text()
         finally:
             process.kill()
             process.wait()
@@ -88,7 +90,7 @@ def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, fol
     assert shown.returncode == 0 and receipt.tensors[0].name in shown.stdout
     assert all(t.sha256 in (folder / "receipts" / "receipt.html").read_text(encoding="utf-8") for t in receipt.tensors)
 
-    until = time.monotonic() + 120
+    until = time.monotonic() + PATIENCE
     while 1 not in studio.folder.rounds():
         assert time.monotonic() < until
         time.sleep(0.3)
