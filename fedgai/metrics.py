@@ -145,12 +145,11 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
         >= 0.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    s_a, s_b = np.atleast_2d(np.cov(a, rowvar=False)), np.atleast_2d(np.cov(b, rowvar=False))
-    # tr (S_a S_b)^1/2 from the symmetric root R S_b R, R = S_a^1/2: real and stable where S is singular
-    values, vectors = np.linalg.eigh(s_a)
-    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
-    cross = np.sqrt(np.linalg.eigvalsh(root @ s_b @ root).clip(0)).sum()
-    return float(max(np.square(a.mean(0) - b.mean(0)).sum() + np.trace(s_a) + np.trace(s_b) - 2 * cross, 0))
+    # S = R'R. Then tr (S_a S_b)^1/2 is the sum of the singular values of R_a R_b': stable where S is singular, and small
+    # where there are few rows
+    r_a, r_b = (np.linalg.qr(x - x.mean(0), mode="r") / math.sqrt(len(x) - 1) for x in (a, b))
+    cross = np.linalg.svd(r_a @ r_b.T, compute_uv=False).sum()
+    return float(max(np.square(a.mean(0) - b.mean(0)).sum() + np.square(r_a).sum() + np.square(r_b).sum() - 2 * cross, 0))
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:

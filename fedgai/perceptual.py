@@ -21,7 +21,7 @@ from fedgai import torchvision_ops
 
 # What to get, and from where on the Hub. The first holds pytorch-fid's pt_inception-2015-12-05 tensor for tensor; by its
 # card the file's SHA-256 is b7a528bf4051f62c057bc14657865abf180a23eb1748d00ff0933d84698202ed
-INCEPTION = "FID's Inception-v3", "fid_inception.safetensors of nikhilr01/sen-bridge-weights on the Hub (96 MB)"
+INCEPTION = "FID's Inception-v3 weights", "fid_inception.safetensors of nikhilr01/sen-bridge-weights on the Hub (96 MB)"
 VGG16 = "VGG-16's ImageNet weights", "model.safetensors of timm/vgg16.tv_in1k on the Hub (553 MB)"
 LPIPS_LEVELS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # VGG-16's convolutions, as torchvision counts
 
@@ -89,7 +89,7 @@ class Lpips(nn.Module):
 
 def _file(named: str | None, setting: str, what: str, source: str) -> Path:
     if not named:
-        raise PerceptualError(f"it needs {what}: name {source}, in {setting}, and pip install -e .[metrics]")
+        raise PerceptualError(f"{what} are needed: fetch {source}, name it in {setting}, and pip install -e .[metrics]")
     path = Path(named).expanduser()
     path = path / "model.safetensors" if path.is_dir() else path
     if not path.is_file():

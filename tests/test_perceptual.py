@@ -149,7 +149,7 @@ def test_what_is_missing_is_said_in_one_sentence(network: type, inception_net: t
     with pytest.raises(PerceptualError, match=r"not installed: pip install -e .\[metrics\]"):
         network()
     monkeypatch.delenv(setting)
-    with pytest.raises(PerceptualError, match=f"on the Hub .* in {setting}, and pip install"):
+    with pytest.raises(PerceptualError, match=f"fetch .* on the Hub .*, name it in {setting}, and pip install"):
         network()
 
 
