@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from tests.studio_server import PATIENCE, StudioServer, chromium  # noqa: E402
+from studio_server import PATIENCE, StudioServer, chromium  # noqa: E402
 
 
 def screenshot(out: Path, query: str = "", *, phone: bool = False, dark: bool = False, compare: int = 0) -> None:

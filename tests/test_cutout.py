@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from conftest import draw_garment
 from PIL import Image
 
 from fedgai.cutout import NoGarment, cut_out
-from tests.conftest import draw_garment
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 import torch
+from conftest import draw_garment
 
 from fedgai.house import crispness_loss, pair_loss
 from fedgai.model import FedGAI
-from tests.conftest import draw_garment
 
 SMALL = ["--views", "1", "--hands", "4", "--drawings", "3", "--named-drawings", "3", "--encoder-steps", "1",
          "--generator-steps", "2", "--adversarial-steps", "1", "--batch", "2"]
