@@ -267,7 +267,8 @@ class Imaginer:
                 return folder
         except LocalEntryNotFoundError:
             pass  # not all of it
-        missing = [file for file in snapshot_download(self.name, dry_run=True, **wanted) if file.will_download]
+        listed = snapshot_download(self.name, dry_run=True, tqdm_class=_bars(lambda done: None), **wanted)
+        missing = [file for file in listed if file.will_download]
         total = sum(file.file_size or 0 for file in missing)
         free = shutil.disk_usage(_existing(Path(constants.HF_HUB_CACHE))).free
         if total > free:

@@ -243,7 +243,7 @@ class Tab:
         except ValueError as error:
             return escape(str(error))
 
-    def imagine(self, chips: object, text: object, seed: object, pictures: object, visitor: gr.Request) -> Iterator[tuple]:
+    def imagined(self, chips: object, text: object, seed: object, pictures: object, visitor: gr.Request) -> Iterator[tuple]:
         """-> progress, gallery, imagined garments, garment: the first picture becomes the garment at once."""
         try:
             words, first, count = wish(chips, text, seed, pictures)
@@ -338,7 +338,7 @@ def tab(darkroom: Darkroom, current: gr.State, demo: gr.Blocks) -> None:
     another.click(page.another, None, seed, **quick)
     pictures.input(page.forecast, pictures, progress, **quick)
     gr.on(
-        [go.click, text.submit], page.imagine, [chips, text, seed, pictures], [progress, gallery, garments, current],
+        [go.click, text.submit], page.imagined, [chips, text, seed, pictures], [progress, gallery, garments, current],
         trigger_mode="once", **quick, **IMAGINING,
     )  # fmt: skip
     progress.click(page.cancel, None, None, **quick)
