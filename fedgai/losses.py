@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fedgai import pretrained
 from fedgai.style import EPS
 
 if TYPE_CHECKING:
@@ -151,10 +150,14 @@ class ClipSemantic(nn.Module):
         return super().train(False)  # frozen, like the encoder
 
     @classmethod
-    def load(cls, path: str | Path) -> ClipSemantic:
-        """ViT-B/16 with OpenAI's weights from an open_clip safetensors file (whole model or visual tower).
+    def load(cls, path: str | Path | None = None) -> ClipSemantic:
+        """ViT-B/16 with OpenAI's weights.
 
-        Raises ValueError, with what to do, where the file or open_clip is missing or the tensors do not fit.
+        Args:
+            path: a safetensors file in open_clip's or transformers' names (whole model or image tower), or what else
+                ``pretrained.locate`` takes; nothing: the pinned file from the Hub.
+        Raises:
+            ValueError: with what to do, where open_clip or the file is missing or the tensors do not fit.
         """
         from fedgai import torchvision_ops
 
@@ -163,18 +166,16 @@ class ClipSemantic(nn.Module):
             from open_clip.transformer import QuickGELU, VisionTransformer
         except ImportError as error:
             raise ValueError("the CLIP loss needs open_clip: pip install open_clip_torch") from error
+        # the tower alone: open_clip.create_model would build CLIP's text half too, as large again
+        with torch.device("meta"):
+            visual = VisionTransformer(image_size=224, patch_size=16, width=768, layers=12, heads=12, mlp_ratio=4.0,
+                                       output_dim=512, act_layer=QuickGELU)
+        file = pretrained.locate(pretrained.CLIP, None if path is None else str(path))
         try:
-            tensors = load_file(str(path))
-        except (OSError, SafetensorError) as error:
-            raise ValueError(f"{path} is not a safetensors file of CLIP weights ({error})") from error
-        visual_only = {k.removeprefix("visual."): v for k, v in tensors.items() if k.startswith("visual.")}
-        visual = VisionTransformer(image_size=224, patch_size=16, width=768, layers=12, heads=12, mlp_ratio=4.0,
-                                   output_dim=512, act_layer=QuickGELU)
-        try:
-            visual.load_state_dict(visual_only or tensors)  # half precision is converted by the copy
+            visual.load_state_dict(pretrained.clip_tensors(file), assign=True)
         except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{path} does not hold open_clip's ViT-B-16-quickgelu: {reason}") from error
+            reason = " ".join(str(error).split(":", 1)[-1].split())[:200]
+            raise ValueError(f"{file} does not hold CLIP's ViT-B/16: {reason}") from error
         return cls(visual)
 
     def embed(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -196,14 +197,16 @@ class ClipSemantic(nn.Module):
 
 
 def semantic_loss(model: FedGAI) -> ClipSemantic | PairedSemantic:
-    """The semantic loss that can be had: CLIP where ``FEDGAI_CLIP`` names a safetensors file, else the paired one.
+    """The semantic loss of this preset: CLIP for ``vgg16``, as in the paper; the paired one for ``edge``, which needs no file.
 
-    Which one is logged here, and stored in the checkpoint by whoever trains (``.name``: "clip" or "paired").
-    Raises ValueError where ``FEDGAI_CLIP`` is set and cannot be used: a wish is not dropped in silence.
+    ``FEDGAI_CLIP`` names CLIP's weights (see ``pretrained.locate``) and asks for CLIP in either preset; "off" asks for the
+    paired loss. Which one it is, is logged here, and stored in the checkpoint by whoever trains (``.name``: "clip" or
+    "paired"). Raises ValueError where CLIP is wanted and cannot be had: a wish is not dropped in silence.
     """
-    path = os.environ.get("FEDGAI_CLIP")
-    loss = ClipSemantic.load(path) if path else PairedSemantic(model.encoder)
-    log.info("semantic loss: %s", f"CLIP from {path}" if path else "paired, in the encoder's features (no FEDGAI_CLIP)")
+    named = os.environ.get("FEDGAI_CLIP")
+    clip = named != "off" if named else model.preset.name == "vgg16"
+    loss = ClipSemantic.load(named) if clip else PairedSemantic(model.encoder)
+    log.info("semantic loss: %s", "CLIP" if clip else "paired, in the encoder's features")
     return loss.to(next(model.parameters()).device)
 
 

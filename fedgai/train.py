@@ -25,7 +25,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from fedgai import losses
+from fedgai import losses, pretrained
 from fedgai.model import CONFIG_FILE, WEIGHTS, FedGAI
 from fedgai.pairs import PairFolder
 from fedgai.style import Signature, image_statistics, style_distance
@@ -241,7 +241,8 @@ class LocalTrainer:
     def save(self) -> None:
         """Write the resume state, then the checkpoint, each file aside and renamed: a kill never leaves half of one."""
         self.out.mkdir(parents=True, exist_ok=True)
-        tensors = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
+        # all but the encoder, which never changes, and whose SHA-256 is in the identity
+        tensors = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items() if not k.startswith("encoder.")}
         for part, name, parameter in self._parameters():
             buffer = self.optimisers[part].state[parameter].get("momentum_buffer")
             if buffer is not None:
@@ -281,7 +282,8 @@ class LocalTrainer:
                              "give what was given then")
         try:
             weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-            self.model.load_state_dict(weights)
+            encoder = {k: v for k, v in self.model.state_dict().items() if k.startswith("encoder.")}
+            self.model.load_state_dict(encoder | weights)
             for part, name, parameter in self._parameters():
                 if f"momentum.{part}.{name}" in tensors:
                     buffer = tensors[f"momentum.{part}.{name}"].to(self.device)
@@ -382,7 +384,8 @@ def train(data_dir: str | Path, out: str | Path, preset: str = "edge", *, epochs
         seed: the same seed gives the same weights on one machine; without, the config's 24.
         name: the designer's name in the style bank; the data folder's name by default.
         config: the other settings.
-        start: checkpoint to start from, where it is of this preset; None or another preset: random weights.
+        start: checkpoint to start from, where it is of this preset; None or another preset: random weights, but for the
+            encoder of ``vgg16``, which is VGG-16's, from the Hub (``pretrained``).
         skip_bad, cut_out: as in ``PairFolder``.
         device: where to train. Bit for bit repeatable on "cpu".
         progress: show a bar with the time that remains.
@@ -393,6 +396,7 @@ def train(data_dir: str | Path, out: str | Path, preset: str = "edge", *, epochs
         PairsError: the pairs cannot be trained on; names every bad file.
         CheckpointError: ``start`` is damaged, or there is no such preset.
         TrainError: ``out`` holds something else, cannot be resumed, or a loss is not finite.
+        WeightsError: VGG-16's or CLIP's weights cannot be had; says how to put them in place.
     """
     out = Path(out)
     config = config or TrainConfig()
@@ -402,9 +406,13 @@ def train(data_dir: str | Path, out: str | Path, preset: str = "edge", *, epochs
     if not resume and any((out / file).exists() for file in (STATE_FILE, CONFIG_FILE)):
         raise TrainError(f"{out} already holds a model: resume its training (--resume), or train into another folder")
     pairs = PairFolder(data_dir, config.size, skip_bad=skip_bad, cut_out=cut_out)
+    then = _read_state(out)[1] if resume else {}
+    if then.get("preset", preset) != preset:  # before the other preset's weights are looked for
+        raise TrainError(f"{out} was trained otherwise: preset ({then['preset']!r} then, {preset!r} now). Train into another "
+                         "folder, or give what was given then")
     model, trained = _start(preset, config.seed, out if resume and (out / CONFIG_FILE).exists() else start)
     if resume:
-        trained = _read_state(out)[1]["config"]["freeze_batchnorm"]
+        trained = then["config"]["freeze_batchnorm"]
     config = replace(config, freeze_batchnorm=trained)
     kind = "pre-trained" if trained else "random"
     log.info("%s preset, %s weights, %d pairs, %d px", preset, kind, len(pairs), config.size)
@@ -421,7 +429,10 @@ def _start(preset: str, seed: int, folder: str | Path | None) -> tuple[FedGAI, b
         return FedGAI.load(folder), True
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return FedGAI(preset), False
+        model = FedGAI(preset)
+    if preset == "vgg16":
+        pretrained.load_vgg16(model.encoder, os.environ.get("FEDGAI_VGG16"))
+    return model, False
 
 
 def _preset_of(folder: Path) -> str | None:

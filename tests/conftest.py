@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFilter
+from safetensors.torch import save_file
 from studio_server import CHROMIUM, ROOT, StudioServer, chromium, untrained
 
 from fedgai.model import FedGAI
@@ -46,6 +47,21 @@ def signature_file(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactor
     file = tmp_path_factory.mktemp("signature") / "guest=1.safetensors"
     signature: Signature = model.signature(torch.rand(1, 3, 24, 24) - 0.5, "Guest", "visiting")
     signature.save(file)
+    return file
+
+
+@pytest.fixture(scope="session")
+def vgg16_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """VGG-16 under the names of the true file: random up to relu4_3, and little in the place of what must stay unread."""
+    generator, tensors, width = torch.Generator().manual_seed(24), {}, 3
+    for place, c in zip((0, 2, 5, 7, 10, 12, 14, 17, 19, 21), (64,) * 2 + (128,) * 2 + (256,) * 3 + (512,) * 3, strict=True):
+        tensors[f"features.{place}.weight"] = torch.randn(c, width, 3, 3, generator=generator) * (2 / (9 * width)) ** 0.5
+        tensors[f"features.{place}.bias"] = torch.randn(c, generator=generator) / 10
+        width = c
+    unread = ("features.24", "features.26", "features.28", "pre_logits.fc1", "pre_logits.fc2", "head.fc")
+    tensors |= {f"{name}.{kind}": torch.zeros(2) for name in unread for kind in ("weight", "bias")}
+    file = tmp_path_factory.mktemp("vgg16") / "model.safetensors"
+    save_file(tensors, str(file))
     return file
 
 

@@ -33,7 +33,8 @@ class Fault:
     """What the next ``times`` requests get whose "METHOD /path" matches ``pattern``.
 
     ``status`` and ``headers``: that refusal. ``delay``: seconds before anything. ``cut``: half of the request's body is
-    read, then the connection is gone. ``lost``: it is done, but the answer never arrives.
+    read, then the connection is gone. ``lost``: it is done, but the answer never arrives. ``torn``: half of the answer's body
+    arrives, then the connection is gone. ``spoilt``: the answer has one wrong byte.
     """
 
     pattern: str
@@ -42,6 +43,8 @@ class Fault:
     delay: float = 0.0
     cut: bool = False
     lost: bool = False
+    torn: bool = False
+    spoilt: bool = False
     times: int = 1
 
 
@@ -197,19 +200,23 @@ class _Handler(BaseHTTPRequestHandler):
             status, content = refusal.status, {"error": refusal.message}
         if fault and fault.lost:
             return self.hang_up()
-        self.reply(status, content, {k: v for k, v in headers.items() if v})
+        if fault and fault.spoilt:
+            content = bytes([content[0] ^ 1]) + content[1:]
+        self.reply(status, content, {k: v for k, v in headers.items() if v}, torn=bool(fault and fault.torn))
 
     do_GET = do_HEAD = do_POST = do_PUT = answer_any  # noqa: N815
 
-    def reply(self, status: int, content: object, headers: dict[str, str]) -> None:
+    def reply(self, status: int, content: object, headers: dict[str, str], *, torn: bool = False) -> None:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         for name, value in {"Content-Length": str(len(data)), **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(data)
+            self.wfile.write(data[: len(data) // 2] if torn else data)
         self.wfile.flush()
+        if torn:
+            self.hang_up()
 
     def hang_up(self) -> None:
         """With a reset, not an orderly end."""

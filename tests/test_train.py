@@ -206,7 +206,10 @@ def test_at_the_papers_rate_the_drawing_comes_closer_to_the_sketch(data: Path, t
 
 
 @pytest.mark.parametrize("preset", ["edge", "vgg16"])
-def test_the_same_seed_gives_the_same_weights_and_another_does_not(preset: str, data: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(preset: str, data: Path, tmp_path: Path, vgg16_file: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDGAI_VGG16", str(vgg16_file))
+    monkeypatch.setenv("FEDGAI_CLIP", "off")
     drawn = []
     for seed in (24, 24, 25):
         torch.rand(3)  # the caller's random numbers do not matter
