@@ -18,7 +18,8 @@ class MRFM(nn.Module):
 
     The finer encoder map x is pooled and convolved, joined with the coarser decoded map y, upsampled and convolved; x
     itself comes back through one learned scalar gate that starts at 0. In the separable form the pointwise convolution
-    runs before the bilinear upsampling: the two commute, and it is four times cheaper there.
+    runs before the bilinear upsampling: the two commute, and it is four times cheaper there. The full form does with its
+    3 x 3 convolution what comes to the same (``UpConv``).
     """
 
     def __init__(self, c: int, c_out: int, *, separable: bool, spectral: bool) -> None:
@@ -30,7 +31,7 @@ class MRFM(nn.Module):
             self.join = conv_block(c, c, spectral=spectral)
             self.join[0] = conv(c, c, 3, groups=c)
         else:
-            self.join = conv_block(2 * c, c, spectral=spectral)
+            self.join = conv_block(2 * c, c, spectral=spectral, up=True)
         self.gate = nn.Parameter(torch.zeros(1))
         self.out = conv_block(c, c_out, 1, spectral=spectral)
 
@@ -38,8 +39,7 @@ class MRFM(nn.Module):
         """x (B, C, 2h, 2w), y (B, C, h, w) -> (B, C_out, 2h, 2w)."""
         joined = torch.cat((self.down(F.max_pool2d(x, 2)), y), 1)  # (B, 2C, h, w)
         if self.separable:
-            joined = self.point(joined)  # (B, C, h, w)
-        joined = F.interpolate(joined, scale_factor=2, mode="bilinear", align_corners=False)
+            joined = F.interpolate(self.point(joined), scale_factor=2, mode="bilinear", align_corners=False)
         return self.out(torch.addcmul(self.join(joined), self.gate, x))
 
 

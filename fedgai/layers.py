@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrizations import spectral_norm
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 
 class ConvBlock(nn.Sequential):
@@ -23,26 +25,77 @@ def _plain(layer: nn.Conv2d) -> nn.Conv2d:
     """Without spectral norm, same output. A copied model shares its parametrized class, so nothing is removed in place."""
     if not is_parametrized(layer):
         return layer
-    plain = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
-                      groups=layer.groups, bias=layer.bias is not None, padding_mode=layer.padding_mode)
+    kind = type_before_parametrizations(layer)
+    plain = kind(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
+                 groups=layer.groups, bias=layer.bias is not None, padding_mode=layer.padding_mode)
     plain.load_state_dict({"weight": layer.weight} | ({} if layer.bias is None else {"bias": layer.bias}))
     return plain.eval()
 
 
+class UpConv(nn.Conv2d):
+    """Bilinear upsampling by two, then a reflection-padded 3 x 3 convolution: one linear map, at a quarter of the arithmetic.
+
+    The upsampling is zeros between the pixels, then a blur. The blur commutes with the convolution, which then has a pixel
+    to multiply at every fourth place only: a transposed convolution at half the size, the blur after it, on half the
+    channels. At the outermost rows and columns, where the image ends by reflection, what is missing is added.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B, c_in, h, w) -> (B, c_out, 2h, 2w), as ``conv2d(pad(interpolate(x)))`` would be but for rounding."""
+        wide = F.pad(x, (1, 1, 1, 1), mode="replicate")  # as far as the upsampling looks beyond the image
+        weight = self.weight.flip(2, 3).transpose(0, 1)
+        if torch.is_grad_enabled():  # the weight's gradient takes four times as long on channels_last memory
+            wide, weight = wide.contiguous(), weight.contiguous()
+        y = F.conv_transpose2d(wide, weight, stride=2, padding=1)  # (B, c_out, 2h + 3, 2w + 3)
+        if x.is_contiguous(memory_format=torch.channels_last):
+            y = y.contiguous(memory_format=torch.channels_last)
+        taps = x.new_tensor([0.25, 0.75, 0.75, 0.25])
+        y = F.conv2d(y, (taps[:, None] * taps).expand(self.out_channels, 1, 4, 4), groups=self.out_channels)
+        y = _AddToBorder.apply(y, *self._missing(x))  # (B, c_out, 2h, 2w)
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+    def _missing(self, x: Tensor) -> list[Tensor]:
+        """By how much reflection differs from what the blur sees beyond the image: top, bottom (B, c_out, 2w), left, right."""
+        w = self.weight
+        row, column = min(1, x.shape[2] - 1), min(1, x.shape[3] - 1)  # the second, where there is one
+        steps = (x[:, :, row] - x[:, :, 0], x[:, :, -1 - row] - x[:, :, -1],
+                 x[..., column] - x[..., 0], x[..., -1 - column] - x[..., -1])
+        ends, kernels = ("reflect", "reflect", "replicate", "replicate"), (w[:, :, 0], w[:, :, 2], w[..., 0], w[..., 2])
+        lines = (F.interpolate(step, scale_factor=2, mode="linear", align_corners=False) / 4 for step in steps)
+        return [F.conv1d(F.pad(line, (1, 1), mode=end), k) for line, end, k in zip(lines, ends, kernels, strict=True)]
+
+
+class _AddToBorder(torch.autograd.Function):
+    """In place; autograd's own way would copy the whole gradient four times."""
+
+    @staticmethod
+    def forward(ctx, y: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        y[:, :, 0] += top
+        y[:, :, -1] += bottom
+        y[..., 0] += left
+        y[..., -1] += right
+        ctx.mark_dirty(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, ...]:
+        return grad, grad[:, :, 0], grad[:, :, -1], grad[..., 0], grad[..., -1]
+
+
 def conv(c_in: int, c_out: int, kernel: int = 3, *, spectral: bool = False, bias: bool = True, groups: int = 1,
-         stride: int = 1, padding: int | None = None) -> nn.Module:
-    """A reflection-padded convolution, with spectral norm where the paper's network has it."""
+         stride: int = 1, padding: int | None = None, up: bool = False) -> nn.Module:
+    """A reflection-padded convolution, with spectral norm where the paper's network has it. ``up``: see ``UpConv``."""
     padding = kernel // 2 if padding is None else padding
-    layer = nn.Conv2d(c_in, c_out, kernel, stride, padding, groups=groups, bias=bias,
-                      padding_mode="reflect" if padding else "zeros")
+    layer = (UpConv if up else nn.Conv2d)(c_in, c_out, kernel, stride, padding, groups=groups, bias=bias,
+                                          padding_mode="reflect" if padding else "zeros")
     return spectral_norm(layer) if spectral else layer
 
 
 def conv_block(c_in: int, c_out: int, kernel: int = 3, *, separable: bool = False, spectral: bool = False,
-               slope: float = 0.01) -> ConvBlock:
-    """(B, c_in, H, W) -> (B, c_out, H, W). ``slope`` is LeakyReLU's; 0 makes it a ReLU."""
+               up: bool = False, slope: float = 0.01) -> ConvBlock:
+    """(B, c_in, H, W) -> (B, c_out, H, W). ``slope`` is LeakyReLU's; 0 makes it a ReLU. ``up``: to (B, c_out, 2H, 2W)."""
     if separable:
         convs = [conv(c_in, c_in, kernel, groups=c_in, bias=False), conv(c_in, c_out, 1, spectral=spectral)]
     else:
-        convs = [conv(c_in, c_out, kernel, spectral=spectral)]
+        convs = [conv(c_in, c_out, kernel, spectral=spectral, up=up)]
     return ConvBlock(*convs, nn.BatchNorm2d(c_out), nn.LeakyReLU(slope, inplace=True))

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fedgai.generator import MRFM
+from fedgai.layers import conv
 from fedgai.model import PRESETS, CheckpointError, FedGAI
 
 PRESET_NAMES = list(PRESETS)
@@ -187,3 +188,22 @@ def test_the_form_for_inference_is_a_copy(model: FedGAI) -> None:
     before = {k: v.clone() for k, v in model.state_dict().items()}
     model.for_inference()
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 5), (6, 4)])
+def test_upconv_is_upsampling_and_convolution_to_the_border(height: int, width: int) -> None:
+    torch.manual_seed(0)
+    layer = conv(6, 5, up=True).double()
+    x = torch.randn(2, 6, height, width, dtype=torch.float64, requires_grad=True)
+
+    def published(x: torch.Tensor) -> torch.Tensor:
+        wide = F.pad(F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False), (1, 1, 1, 1), mode="reflect")
+        return F.conv2d(wide, layer.weight, layer.bias)
+
+    grad = torch.randn(2, 5, 2 * height, 2 * width, dtype=torch.float64)
+    for memory in (torch.contiguous_format, torch.channels_last):
+        mine, theirs = layer(x.to(memory_format=memory)), published(x)
+        assert torch.allclose(mine, theirs, rtol=0, atol=1e-12)
+        leaves = [x, layer.weight, layer.bias]
+        for a, b in zip(torch.autograd.grad(mine, leaves, grad), torch.autograd.grad(theirs, leaves, grad), strict=True):
+            assert torch.allclose(a, b, rtol=0, atol=1e-12)
