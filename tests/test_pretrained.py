@@ -260,14 +260,14 @@ def test_a_checkpoint_keeps_the_encoder_in_a_file_that_no_round_changes(vgg16_mo
 
 
 def test_the_command_line_and_the_studio_draw_with_it(vgg16_model: Path, garment_photo: Path, tmp_path: Path) -> None:
-    command = ["sketch", str(garment_photo), "--style", "Ada", "--model", str(vgg16_model), "--size", "128"]
+    command = ["sketch", str(garment_photo), "--style", "Ada", "--model", str(vgg16_model), "--size", "256"]
     assert main([*command, "--out", str(tmp_path / "sketch.png")]) == 0
-    assert max(Image.open(tmp_path / "sketch.png").size) == 128
+    assert max(Image.open(tmp_path / "sketch.png").size) == 256
     studio = StudioServer({"FEDGAI_WEIGHTS": str(vgg16_model), "HF_HUB_OFFLINE": "1"})
     try:
         client = Client(studio.url, verbose=False, download_files=tmp_path)
-        drawn = client.predict(handle_file(garment_photo), {"Ada": 1}, size=128, api_name="/sketch")
-        assert max(Image.open(drawn).size) == 128
+        drawn = client.predict(handle_file(garment_photo), {"Ada": 1}, size=256, api_name="/sketch")
+        assert max(Image.open(drawn).size) == 256
     finally:
         studio.stop()
 
