@@ -81,7 +81,8 @@ def measure(folder: Path, pairs: int, rounds: int, photos: Path | None) -> dict:
     first_step = first_epoch = 0.0
     ended: list[float] = []
     begun: dict[int, float] = {}
-    demo = Demo(folder / "studio", free_port(), rounds=rounds, epochs=EPOCHS, names=[NAME], deadline=int(PATIENCE))
+    demo = Demo(folder / "studio", free_port(), rounds=rounds, epochs=EPOCHS, names=[NAME], deadline=int(PATIENCE),
+                patience=PATIENCE)  # fmt: skip
     make_key(home / "key")
     approve(demo.folder, str(home / "key.pub"), NAME)
     process = None

@@ -262,7 +262,7 @@ def watch(console: Console, companion: Companion) -> None:
                 console.print(f"Round {last.round} was sent. {summary(last)}. --receipt shows each of them.", highlight=False,
                               markup=False)
             if companion.finished:
-                console.print(f"{companion.settings.rounds} rounds are done.")
+                console.print("As many rounds are done as you asked for (--rounds). Run it again to go on.")
                 return
             time.sleep(1)
 

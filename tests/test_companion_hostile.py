@@ -143,7 +143,7 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
     home, said = tmp_path / "home", tmp_path / "said.txt"
     fill(tmp_path / "drawings" / "photos", 2)
     fill(tmp_path / "drawings" / "sketches", 2)
-    demo = Demo(tmp_path / "studio", free_port(), rounds=1, names=["Zoë"], house_steps=1, deadline=3600)
+    demo = Demo(tmp_path / "studio", free_port(), rounds=1, names=["Zoë"], house_steps=1, deadline=3600, patience=PATIENCE)
     meddler = Meddler(demo.tls, demo.port)
     Settings(meddler.url, str(tmp_path / "drawings"), "Zoë", certificate=str(demo.tls / "ca.pem"), size=64,
              rounds=1).checked().save(home)  # fmt: skip

@@ -73,7 +73,7 @@ def progress(home: Path) -> tuple[str, int]:
 def studio(tmp_path: Path) -> Iterator[Demo]:
     """Rounds without end; one that a killed designer does not answer is asked for again after a minute."""
     demo = Demo(tmp_path / "studio", free_port(), rounds=50, epochs=EPOCHS, names=["Zoë"], deadline=60, house_steps=1,
-                environment={"FEDGAI_REST_HOURS": "0"})  # fmt: skip
+                patience=PATIENCE, environment={"FEDGAI_REST_HOURS": "0"})  # fmt: skip
     try:
         demo.start_studio()
         yield demo

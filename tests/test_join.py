@@ -43,7 +43,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("studio")
     for kind in ("photos", "sketches"):
         fill(folder / "pairs" / kind, 4)
-    demo = Demo(folder, free_port(), rounds=1, names=["Chloé"], house_steps=2, deadline=3600)
+    demo = Demo(folder, free_port(), rounds=1, names=["Chloé"], house_steps=2, deadline=3600, patience=PATIENCE)
     try:
         demo.start_studio()
         yield demo
