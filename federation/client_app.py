@@ -12,6 +12,8 @@ from the server (``flower-supernode --node-config 'data="/my/pairs" out="/my/mod
 | `weights` | checkpoint to start from; the project's own by default |
 | `device` | that training runs on, as torch names it; "cpu" by default |
 | `size`, `cache-mb` | side of the training square, px; memory for the pairs' maps, MB |
+| `lr` | learning rate of both networks; the trainer's default without it |
+| `fusion` | weight of the distance to others' signatures, 1 by default; 0 for the paper's recipe alone (docs/fusion.md) |
 | `local-epsilon` | local differential privacy, through Flower's LocalDpMod, of a round's update; off without it |
 | `local-clip` | L2 norm that an update is cut to before noise is added; 1 by default |
 | `style-epsilon`, `style-clip` | the same for the signature; its distance from the bank's mean is cut to 10 by default |
@@ -192,12 +194,15 @@ def at_home(here: UserConfig, asked: ConfigRecord) -> LocalTrainer:
     check(asked, model)
     model.to(str(here.get("device") or "cpu"))
     # saved after each epoch: whoever closes the laptop loses no more than that
-    config = TrainConfig(epochs=10**6, beta=float(asked["beta"]), freeze_batchnorm=True, save_every=len(pairs),
-                         size=pairs.size, cache_mb=int(here.get("cache-mb", 1024)))
+    fusion = float(here.get("fusion", TrainConfig.fusion))
+    config = TrainConfig(epochs=10**6, lr=float(here.get("lr", TrainConfig.lr)), beta=float(asked["beta"]),
+                         freeze_batchnorm=True, save_every=len(pairs), size=pairs.size,
+                         cache_mb=int(here.get("cache-mb", 1024)), fusion=fusion)
     name = str(here.get("name") or "designer")
-    trainer = LocalTrainer(model, pairs, config, out, name=name, others=others(asked, model, name))
+    hands = others(asked, model, name)
+    trainer = LocalTrainer(model, pairs, config, out, name=name, others=hands if fusion else None)
     if begun:
-        trainer.resume(may_change=("pairs", "name"))  # drawings are added from month to month
+        trainer.resume(may_change=("pairs", "name", "lr"))  # drawings are added from month to month
     return trainer
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,14 +39,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def hands(count: int, seed: int) -> dict[str, Hand]:
     """Name -> hand: the eight ateliers, then random ones."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, len(ATELIERS)])  # not the house's own stream: it would draw hands that the weights know
     more = {f"Hand {i + 1}": random_hand(rng) for i in range(max(0, count - len(ATELIERS)))}
     return dict(list((ATELIERS | more).items())[:count])
 
 
-def make_pairs(photos: Path, folder: Path, hand: Hand, count: int, size: int, seed: int) -> None:
+def make_pairs(files: Sequence[Path], folder: Path, hand: Hand, count: int, size: int, seed: int) -> None:
     """Write ``folder/photos`` and ``sketches``: up to ``count`` garments of a seeded choice, in one hand."""
-    files = find_images(photos)
     order = np.random.default_rng(seed).permutation(len(files))
     for kind in ("photos", "sketches"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def simulate(designers: int, rounds: int, *, epochs: int = 11, pairs: int = 24, 
     drawn_by = hands(designers, seed)
     for i, (name, hand) in enumerate(drawn_by.items()):
         if not (home / "designers" / name / "pairs" / "whole").exists():
-            make_pairs(Path(photos), home / "designers" / name / "pairs", hand, pairs, size, seed + i)
+            make_pairs(find_images(photos), home / "designers" / name / "pairs", hand, pairs, size, seed + i)
             (home / "designers" / name / "pairs" / "whole").touch()
     if folder.latest() is None:
         folder.publish(0, FedGAI.load(weights), {"round": 0, "published": True})

@@ -8,7 +8,7 @@ FID (PAPER.md).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -170,6 +170,27 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
         return (k.sum() - np.trace(k)) / (len(x) * (len(x) - 1))
 
     return float(within(a) + within(b) - 2 * kernel(a, b).mean())
+
+
+def fusion_gain(alone: Sequence[float], federated: Sequence[float], own: int) -> float:
+    """How much nearer a designer's drawings are to the others' hands than they were without a federation (docs/fusion.md).
+
+    With a_j and f_j the distances to hand j: the mean over all j but ``own`` of 1 - f_j / a_j. So each of the others counts
+    alike, however far away their hand is.
+
+    Args:
+        alone, federated: (N,) > 0, mean ``style_distance`` of drawings to each of N hands: of the designer's Generator trained
+            alone, and of the same Generator trained for as many steps in a federation, on the same garments. Either all
+            asked for in the designer's own hand, or each in the hand that its distance is to.
+        own: which of the N is the designer.
+    Returns:
+        below 1; 0 where nothing changed, 0.1 where the others' hands are a tenth nearer, negative where they are farther.
+        ValueError for fewer than two hands, or distances that are not above 0.
+    """
+    a, f = np.asarray(alone, np.float64), np.asarray(federated, np.float64)
+    if a.ndim != 1 or a.shape != f.shape or len(a) < 2 or not (a > 0).all() or not (f > 0).all():
+        raise ValueError("fusion_gain compares the distances, all above 0, to the same two or more hands")
+    return float(np.delete(1 - f / a, own).mean())
 
 
 def pixel_frechet(sketch: np.ndarray, photo: np.ndarray) -> float:

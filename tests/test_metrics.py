@@ -22,6 +22,7 @@ from fedgai.metrics import (
     dominant_period,
     evaluate,
     frechet_distance,
+    fusion_gain,
     kernel_distance,
     luminance,
     mid_grey_share,
@@ -153,6 +154,17 @@ def test_kernel_distance_against_loops() -> None:
     within_b = np.mean([k(x, y) for i, x in enumerate(b) for j, y in enumerate(b) if i != j])
     across = np.mean([k(x, y) for x in a for y in b])
     assert kernel_distance(a, b) == pytest.approx(within_a + within_b - 2 * across)
+
+
+def test_fusion_gain_against_a_loop() -> None:
+    alone, federated = np.random.default_rng(0).uniform(0.1, 2, (2, 5))
+    gains = [(alone[j] - federated[j]) / alone[j] for j in range(5) if j != 2]
+    assert fusion_gain(alone, federated, 2) == pytest.approx(sum(gains) / 4)
+    assert fusion_gain(alone, alone, 0) == 0
+    assert fusion_gain([9, 1, 4], [1, 1.5, 2], own=0) == 0  # a half farther from one, a half nearer to the other
+    for wrong in ([1.0], [1.0, 0.0], [1.0, math.nan]):
+        with pytest.raises(ValueError, match="two or more"):
+            fusion_gain(wrong, wrong, 0)
 
 
 def test_pixel_frechet_is_of_the_red_channels_rows() -> None:

@@ -14,7 +14,7 @@ import fedgai
 
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {"fedgai": set(), "federation": {"fedgai"}, "studio": {"federation", "fedgai"},
-          "app.py": {"studio", "federation", "fedgai"}}
+          "app.py": {"studio", "federation", "fedgai"}, "experiments": {"federation", "fedgai"}}
 PROVIDED = {"fastapi", "uvicorn", "starlette", "httpx", "cryptography", "google"}  # by gradio and flwr; google is protobuf
 OPTIONAL = {"open_clip", "lpips", "torch_fidelity"}  # imported where it is wanted, with an error that says what to install
 DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image"}
@@ -72,7 +72,7 @@ def test_the_model_and_the_federation_know_no_gradio(top):
 
 def test_every_import_is_required():
     known = set(sys.stdlib_module_names) | set(LAYERS) | PROVIDED | OPTIONAL | {"cloth"}
-    for file in files("app.py", "fedgai", "studio", "federation", "examples"):
+    for file in files("app.py", "fedgai", "studio", "federation", "experiments", "examples"):
         for name in imports(file) - known:
             assert DISTRIBUTION.get(name, name) in REQUIREMENTS, f"{file.relative_to(ROOT)} imports {name}"
 
@@ -113,7 +113,7 @@ def test_the_readme_lists_every_environment_variable():
 
 
 def test_the_readme_maps_every_file():
-    for file in files("app.py", "fedgai", "studio", "federation", "benchmarks", "docs"):
+    for file in files("app.py", "fedgai", "studio", "federation", "benchmarks", "experiments", "docs"):
         if file.name != "__init__.py":
             assert f"`{file.name}`" in readme(), f"{file.relative_to(ROOT)} is not in the README's map"
 
