@@ -31,25 +31,22 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import cv2
-import gradio as gr
 import torch
 import uvicorn
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from fedgai.images import MAX_BYTES
 from fedgai.imagine import ImagineError, Imaginer
 from fedgai.model import WEIGHTS, CheckpointError
 from fedgai.pipeline import SketchPipeline
 from studio.drawing import Studio
 from studio.imagine import Darkroom
 from studio.page import build
+from studio.theme import mount
 
 if TYPE_CHECKING:
     from federation.folder import Folder
     from studio.federation import Federation
-
-STUDIO = Path(__file__).resolve().parent / "studio"
 
 
 def create_app(federation: bool = False) -> FastAPI:
@@ -74,14 +71,7 @@ def create_app(federation: bool = False) -> FastAPI:
     app = FastAPI(title="FedGAI Studio", docs_url=None, redoc_url=None, openapi_url=None)
     news = federate(app, folder, studio) if federation else None
     demo = build(studio, Darkroom(Imaginer()), keep=60 * int(os.environ.get("FEDGAI_KEEP_MINUTES", "60")), federation=news)
-    script = f"<script>{(STUDIO / 'studio.js').read_text()}</script>"
-    app = gr.mount_gradio_app(
-        app, demo, "/", theme=theme(), css_paths=STUDIO / "studio.css", head=script, footer_links=["api"],
-        run_history=False, ssr_mode=False, max_file_size=MAX_BYTES,
-    )  # fmt: skip
-    # launch() would say so. Gradio 6.31 does not, once mounted, and until then lets a caller name any file of the server
-    demo.has_launched = True
-    return app
+    return mount(app, demo, footer_links=["api"])
 
 
 def federate(app: FastAPI, folder: Folder, studio: Studio) -> Federation:
@@ -118,24 +108,6 @@ def federate(app: FastAPI, folder: Folder, studio: Studio) -> Federation:
 
     app.router.lifespan_context = life
     return federation
-
-
-def theme() -> gr.themes.Base:
-    """Paper, ink and sanguine. Typefaces are Gradio's or the visitor's: the page asks no other server."""
-    sanguine = gr.themes.Color("#fbf1ee", "#f5ddd6", "#ebbcb0", "#de9483", "#cc6a56", "#a8402d", "#933525", "#7a2c1f",
-                               "#5f231a", "#471b15", "#2d110d")  # fmt: skip
-    stone = gr.themes.Color("#faf8f4", "#f3f0ea", "#e6e1d8", "#d3ccc0", "#aaa194", "#7b7367", "#5b544b", "#433e37",
-                            "#2c2925", "#1d1b18", "#141311")  # fmt: skip
-    # one of the few faces in Gradio 6.31 with all Latin letters (its Lora and Source Sans 3 lack most)
-    sans = gr.themes.LocalFont("Source Sans Pro", weights=(400, 700))
-    return gr.themes.Base(
-        primary_hue=sanguine, secondary_hue=sanguine, neutral_hue=stone, radius_size=gr.themes.sizes.radius_none,
-        font=(sans, "system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace"),
-    ).set(
-        body_background_fill="*neutral_50", body_background_fill_dark="*neutral_950", body_text_color="*neutral_900",
-        block_background_fill="transparent", block_background_fill_dark="transparent", block_border_width="0px",
-        block_shadow="none", block_padding="0px",
-    )  # fmt: skip
 
 
 def cores() -> int:

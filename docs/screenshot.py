@@ -1,9 +1,11 @@
-"""The README's picture of the studio: ``python docs/screenshot.py [--query "style=..."] [--phone] [--dark]``."""
+"""The README's picture of the studio: ``python docs/screenshot.py [--query "style=..."] [--phone] [--dark]``; and those of
+docs/for-designers.md, from a round between a studio and a companion's window: ``python docs/screenshot.py --designers``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +36,68 @@ def screenshot(out: Path, query: str = "", *, phone: bool = False, dark: bool = 
         studio.stop()
 
 
+def for_designers(out: Path, work: Path, atelier: str = "Dara") -> None:
+    """Save designer-*.jpg: an atelier's drawings dropped in, a round trained and sent, the receipt, the studio at home.
+    ``work``: an empty folder, or one with the pairs of an earlier run."""
+    from test_window import WindowServer
+
+    from federation.companion import Settings
+    from federation.demo import Demo, make_pairs
+    from federation.operator import approve
+    from federation.supernode import free_port
+
+    make_pairs(work / "pairs", [atelier], 384)
+    demo, window = Demo(work, free_port(), rounds=1, names=[atelier], house_steps=2), None
+    home = work / "designer" / "home"
+    Settings("", "", "", size=128).save(home / "window")  # small, for the sake of whoever waits
+    try:
+        demo.start_studio()
+        window = WindowServer(home, "--certificate", str(demo.tls / "ca.pem"))
+        with chromium() as browser:
+            context = browser.new_context(viewport={"width": 1240, "height": 900}, device_scale_factor=1.25)
+            context.set_default_timeout(1000 * PATIENCE)
+            page = context.new_page()
+            page.goto(window.url)
+            page.wait_for_selector("#join")
+            page.set_input_files(".of.sketches input[webkitdirectory]", str(work / "pairs" / atelier))
+            page.wait_for_selector(".contact li")
+            for label, answer in (("Your name", "Zoë"), ("Its address", "https://studio.example")):
+                page.get_by_label(label).fill(answer)
+                page.get_by_label(label).blur()
+            page.wait_for_function("document.querySelectorAll('.todo .done').length === 3")
+            page.evaluate("scrollTo(0, 0)")
+            page.wait_for_timeout(500)
+            page.screenshot(path=out / "designer-drawings.jpg", quality=82)
+            page.get_by_label("Its address").fill(demo.url)
+            page.get_by_label("Its address").blur()
+            page.wait_for_timeout(1500)
+            page.click("#join")
+            page.get_by_text("Waiting to be let in").wait_for()
+            approve(demo.folder, str(home / "key.pub"), "Zoë")
+            page.wait_for_function("/epoch 1 of 1, loss/.test(document.querySelector('#side').innerText)")
+            page.wait_for_timeout(3000)
+            page.locator("#side").screenshot(path=out / "designer-training.jpg", quality=82)
+            page.locator("#receipt-0 summary").click()
+            page.locator("#sent").scroll_into_view_if_needed()
+            page.wait_for_timeout(1000)
+            page.locator("#sent").screenshot(path=out / "designer-receipt.jpg", quality=82)
+            page.click("#open-studio")
+            with page.expect_popup() as opened:
+                page.click("#to-studio")
+            studio = opened.value
+            studio.wait_for_function("document.querySelector('#comparison img.sketch')?.naturalWidth > 0")
+            studio.wait_for_function("document.querySelectorAll('#compared figure').length === 2")
+            studio.locator("#comparison input").fill("40")
+            studio.evaluate("document.activeElement.blur(), scrollTo(0, 0)")
+            studio.wait_for_timeout(1000)
+            studio.screenshot(path=out / "designer-home.jpg", quality=82)
+    finally:
+        if window:
+            window.process.terminate()
+            window.process.wait()
+        demo.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "studio.png")
@@ -41,7 +105,12 @@ def main() -> None:
     parser.add_argument("--compare", type=int, default=0, help="per cent of the photograph over the sketch")
     parser.add_argument("--phone", action="store_true")
     parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--designers", action="store_true", help="the pictures of docs/for-designers.md")
+    parser.add_argument("--work", type=Path, help="with --designers: a folder to work in, kept afterwards")
     arguments = parser.parse_args()
+    if arguments.designers:
+        with tempfile.TemporaryDirectory(prefix="fedgai-") as temporary:
+            return for_designers(ROOT / "docs", arguments.work or Path(temporary))
     screenshot(arguments.out, arguments.query, phone=arguments.phone, dark=arguments.dark, compare=arguments.compare)
 
 

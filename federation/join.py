@@ -6,6 +6,7 @@
     python -m federation.join --accept-scans       the drawings cut out of scanned sheets are right: go on with them
     python -m federation.join --dry-run            shows exactly what would be sent, and sends nothing
     python -m federation.join --receipt            shows what was sent, and writes a page of it
+    python -m federation.join --window             all of this as a page in your browser, on this machine alone
     python -m federation.join --studio             draws at home with your own Generator
     python -m federation.join --leave              leaves the federation
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
+import importlib.util
 import shlex
 import signal
 import subprocess
@@ -188,10 +189,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--style-epsilon", type=float, help="differential privacy of the signature")
     parser.add_argument("--home", type=lambda path: Path(path).expanduser().resolve(), default=home(),
                         help="where your private model and receipts are kept")
-    parser.add_argument("--port", type=int, default=7861, help="of the studio at home")
+    parser.add_argument("--port", type=int, help="of the window, or of the studio at home")
     parser.add_argument("--accept-scans", action="store_true", help="the previews of your scanned sheets are right")
     what = parser.add_mutually_exclusive_group()
-    for name in ("check", "dry-run", "receipt", "studio", "leave"):
+    for name in ("check", "dry-run", "receipt", "window", "studio", "leave"):
         what.add_argument(f"--{name}", action="store_true")
     return parser.parse_args(arguments)
 
@@ -282,13 +283,17 @@ def federation_line(status: dict) -> str:
     return f"federation, round {status.get('round', '?')}: {PHASES.get(phase, 'not known')}, {len(online)} designers online"
 
 
-def studio_at_home(console: Console, folder: Path, port: int) -> int:
-    """The studio on 127.0.0.1 with the designer's private Generator. Returns its exit status."""
-    if not (folder / "model" / CONFIG_FILE).exists():
+def open_page(name: str, args: argparse.Namespace) -> int:
+    """The "window", or the studio at "home": pages on 127.0.0.1, in a process of their own. Returns its exit status."""
+    if name == "home" and not (args.home / "model" / CONFIG_FILE).exists():
         raise CompanionError("there is no Generator of your own yet: it is made in the first round")
-    console.print(f"Your own studio: http://127.0.0.1:{port} - on this machine alone. Ctrl-C ends it.")
-    environment = {**os.environ, "FEDGAI_WEIGHTS": str(folder / "model"), "FEDGAI_FEDERATION": ""}
-    return subprocess.call([sys.executable, str(ROOT / "app.py"), "--host", "127.0.0.1", "--port", str(port)], env=environment)
+    if importlib.util.find_spec("gradio") is None:
+        raise CompanionError("this page needs Gradio: pip install -e .[studio,federation]")
+    command = [sys.executable, "-m", f"studio.{name}", "--home", str(args.home.resolve())]
+    command += ["--port", str(args.port)] if args.port else []
+    if name == "window" and args.certificate:
+        command += ["--certificate", str(Path(args.certificate).resolve())]
+    return subprocess.call(command, cwd=ROOT)
 
 
 def show_receipts(console: Console, folder: Path) -> None:
@@ -310,8 +315,8 @@ def main(arguments: list[str] | None = None) -> int:
         if args.receipt:
             show_receipts(console, args.home)
             return 0
-        if args.studio:
-            return studio_at_home(console, args.home, args.port)
+        if args.studio or args.window:
+            return open_page("home" if args.studio else "window", args)
         chosen = settings(console, args)
         if args.accept_scans:
             accept(args.home)

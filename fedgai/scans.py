@@ -219,7 +219,7 @@ def preview(image: Image.Image, layout: Layout, side: int = 1600) -> Image.Image
     for box in layout.boxes or ():
         left, top, right, bottom = (edge * scale for edge in box.box)
         (left, right), (top, bottom) = sorted((left, right)), sorted((top, bottom))
-        color = (20, 110, 220) if box.keep else (170, 170, 170)
+        color = (168, 64, 45) if box.keep else (170, 170, 170)
         pen.rectangle((left, top, right, bottom), outline=color, width=3)
         if not box.keep:
             pen.line((left, top, right, bottom), color, 3)
