@@ -78,9 +78,9 @@ def for_designers(out: Path, work: Path, atelier: str = "Dara") -> None:
             page.wait_for_timeout(3000)
             page.locator("#side").screenshot(path=out / "designer-training.jpg", quality=82)
             page.locator("#receipt-0 summary").click()
-            page.locator("#sent").scroll_into_view_if_needed()
+            page.evaluate("scrollTo(0, document.querySelector('#step-4').getBoundingClientRect().top + scrollY - 20)")
             page.wait_for_timeout(1000)
-            page.locator("#sent").screenshot(path=out / "designer-receipt.jpg", quality=82)
+            page.screenshot(path=out / "designer-receipt.jpg", quality=82)
             page.click("#open-studio")
             with page.expect_popup() as opened:
                 page.click("#to-studio")

@@ -27,6 +27,7 @@ import json
 import logging
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ from torch import Tensor
 from fedgai import __version__
 from fedgai.model import PRESETS, WEIGHTS, FedGAI
 from fedgai.pairs import PairFolder
-from fedgai.style import image_statistics, split, style_distance
+from fedgai.style import Signature, image_statistics, split, style_distance
 from fedgai.train import LOG_FILE, STATE_FILE, LocalTrainer, StepReport, TrainConfig
 
 log = logging.getLogger("fedgai.client")
@@ -192,6 +193,7 @@ def at_home(here: UserConfig, asked: ConfigRecord) -> LocalTrainer:
     begun = (out / STATE_FILE).exists()
     model = FedGAI.load(out if begun else str(here.get("weights") or WEIGHTS))
     check(asked, model)
+    model.styles = everybody(asked, model) or model.styles  # kept for the studio at home
     model.to(str(here.get("device") or "cpu"))
     # saved after each epoch: whoever closes the laptop loses no more than that
     fusion = float(here.get("fusion", TrainConfig.fusion))
@@ -261,8 +263,8 @@ def check(asked: ConfigRecord, model: FedGAI) -> None:
         raise RefusedError(f"the server asks for {asked['epochs']} epochs and beta {asked['beta']}: refused")
 
 
-def others(asked: ConfigRecord, model: FedGAI, name: str) -> Tensor | None:
-    """The signatures that other designers published, (K, D), from the server's message; None where there are none.
+def everybody(asked: ConfigRecord, model: FedGAI) -> dict[str, Signature]:
+    """The signatures that designers published, from the server's message; descriptions are those that the model knows.
 
     Raises RefusedError where they do not fit this encoder or are not finite.
     """
@@ -270,8 +272,16 @@ def others(asked: ConfigRecord, model: FedGAI, name: str) -> Tensor | None:
     bank = np.frombuffer(asked.get("bank", b""), "<f4")
     if bank.size != row * len(names) or not np.isfinite(bank).all():
         raise RefusedError("the server's style bank does not fit this encoder")
-    rows = [i for i, other in enumerate(names) if other != name]
-    return torch.from_numpy(bank.reshape(-1, row)[rows].copy()) if rows else None  # (K, D)
+    unknown = Signature(torch.empty(0), model.encoder_sha256)
+    styles = torch.from_numpy(bank.reshape(-1, row).copy())  # (K, D)
+    return {name: replace(model.styles.get(name, unknown), name=name, style=style)
+            for name, style in zip(names, styles, strict=True)}
+
+
+def others(asked: ConfigRecord, model: FedGAI, name: str) -> Tensor | None:
+    """Those of ``everybody`` but ``name``, (K, D); None where there are none. Raises as it does."""
+    hands = [signature.style for other, signature in everybody(asked, model).items() if other != name]
+    return torch.stack(hands) if hands else None
 
 
 @torch.inference_mode()

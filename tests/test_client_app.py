@@ -15,7 +15,18 @@ from flwr.app.message import make_message
 from flwr.supercore.task_identity import TaskIdentity
 from PIL import ImageOps
 
-from federation.client_app import ROUND_FILE, RefusedError, app, discreet, local_dp, pack, train_at_home, unpack, within_budget
+from federation.client_app import (
+    ROUND_FILE,
+    RefusedError,
+    app,
+    at_home,
+    discreet,
+    local_dp,
+    pack,
+    train_at_home,
+    unpack,
+    within_budget,
+)
 from fedgai import __version__
 from fedgai.discriminator import Discriminator
 from fedgai.model import PRESETS, FedGAI
@@ -59,6 +70,20 @@ def question(weights: Path, number: int = 7, **changes: object) -> Message:
             "release": __version__, "bank-names": list(model.styles), "bank": b"".join(bank)} | changes  # fmt: skip
     content = RecordDict({"arrays": pack(model.discriminator.shared()), "config": ConfigRecord(told)})
     return make_message(Metadata(1, "asked", 0, 1, "", "", 0.0, 60.0, MessageType.TRAIN), content)
+
+
+def test_the_studio_at_home_knows_everybody(asked: Message, context: Context) -> None:
+    told, here = asked.content["config"], context.node_config
+    row = len(told["bank"]) // 3
+    told["bank-names"], told["bank"] = ["Ada Line", "Zoë", "Mia"], told["bank"][row:] + told["bank"][:row]
+    trainer = at_home(here, told)
+    styles = trainer.model.styles
+    assert list(styles) == ["Ada Line", "Zoë", "Mia"] and styles["Ada Line"].description and not styles["Mia"].description
+    assert styles["Mia"].style.numpy().tobytes() == told["bank"][2 * row:]
+    assert torch.equal(styles["Zoë"].style, trainer.style[0]) and len(trainer.others) == 2  # the own one as measured here
+    told["bank"] = told["bank"][:-4]
+    with pytest.raises(RefusedError, match="style bank"):
+        at_home(here, told)
 
 
 def steps(context: Context) -> list[int]:

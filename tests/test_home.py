@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import http.client
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from studio_server import PATIENCE, ROOT
 
 pytest.importorskip("gradio")
 pytest.importorskip("flwr")
 
 from federation.companion import CompanionError, Settings
-from studio.home import HomeStudio
+from federation.supernode import free_port
+from studio.drawing import Garment
+from studio.home import HomePage, HomeStudio
 
 LINES = {"strength": 1.0, "detail": 1.0}
 
@@ -51,6 +59,61 @@ def test_another_encoder_is_not_compared(studio: HomeStudio) -> None:
         studio.compare(studio.first_garment, studio.first_look)
 
 
+def test_a_folder_is_drawn_beside_it(studio: HomeStudio, garment_photo: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "Spring"
+    photos.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copy(garment_photo, photos / name)
+    (photos / "c.jpg").write_text("no picture")
+    page, controls = HomePage(studio), (studio.everybody, LINES, 256, True, {"us": 0.0})
+    for out in ("Spring-sketches", "Spring-sketches-2"):  # what was drawn before stays
+        *_, (last, _) = page.batch(None, f" '{photos}' ", *controls)
+        assert "3 of 3 drawn" in last and "c.jpg" in last and out in last
+        assert sorted(f.name for f in (tmp_path / out).iterdir()) == ["a.png", "b.png"]
+    assert sorted(f.name for f in photos.iterdir()) == ["a.jpg", "b.jpg", "c.jpg"]
+
+
+def test_what_the_training_saves_is_drawn_with(folder: Path, tiny_model_dir: Path) -> None:
+    studio = HomeStudio(folder)
+    before = studio.edition
+    assert not studio.follow()
+    file = folder / "model" / "model.safetensors"
+    file.write_bytes(b"cut short")
+    assert not studio.follow() and studio.edition == before
+    shutil.copy(tiny_model_dir / "model.safetensors", file)
+    os.utime(file, (1, 1))
+    assert studio.follow() and studio.draw(studio.content(studio.first_garment, studio.first_look), studio.first_look)
+
+
+def test_a_photograph_that_is_gone_is_a_sentence(studio: HomeStudio, tmp_path: Path) -> None:
+    [(_, why)] = studio.draw_all([tmp_path / "gone.jpg"], tmp_path / "out", studio.first_look)
+    assert "no longer kept" in why
+    with pytest.raises(ValueError):
+        studio.content(Garment(str(tmp_path / "gone.jpg")), studio.first_look)
+
+
 def test_without_a_generator_it_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(CompanionError, match="no Generator of your own yet"):
         HomeStudio(tmp_path)
+
+
+def test_it_listens_on_loopback_alone_and_for_its_own_page(folder: Path) -> None:
+    from test_window import listening
+
+    port, log = free_port(), (folder / "said.txt").open("w+")
+    command = [sys.executable, "-m", "studio.home", "--home", str(folder), "--port", str(port), "--no-browser"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        until = time.monotonic() + PATIENCE
+        while f"http://127.0.0.1:{port}/" not in (folder / "said.txt").read_text():
+            assert process.poll() is None and time.monotonic() < until, (folder / "said.txt").read_text()
+            time.sleep(0.1)
+        assert listening(port) == {"0100007F"}
+        for headers, status in (({}, 200), ({"Host": "evil.example"}, 403), ({"Origin": "http://evil.example"}, 403)):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+            connection.request("GET", "/config", headers=headers)
+            assert connection.getresponse().status == status, headers
+            connection.close()
+    finally:
+        process.terminate()
+        assert process.wait(60) in (0, -15)

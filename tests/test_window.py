@@ -10,12 +10,15 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from studio_server import PATIENCE, ROOT
+from test_studio import decoded
 
 pytest.importorskip("gradio")
 pytest.importorskip("flwr")
@@ -24,13 +27,16 @@ from PIL import Image
 
 from federation.companion import Settings
 from federation.demo import Demo
+from federation.operator import approve
+from federation.receipt import read_all
 from federation.supernode import free_port
 from fedgai.atelier import ATELIERS, draw
 from fedgai.images import MAX_BYTES
-from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.pipeline import SketchPipeline, fit_and_cut, on_white
 from studio.desk import Desk, plain_name
 
 GARMENTS = ("hoodie", "trench_coat", "denim_jacket", "midi_dress")
+LEAVES = "You may close this page"
 
 
 class WindowServer:
@@ -96,7 +102,7 @@ def visit(window: WindowServer, browser: object) -> Iterator[Callable[..., objec
     contexts, strangers, errors = [], [], []
 
     def opened(**options: object) -> object:
-        context = browser.new_context(viewport={"width": 1280, "height": 960}, **options)
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 960}} | options)
         contexts.append(context)
         context.set_default_timeout(1000 * PATIENCE)
         page = context.new_page()
@@ -211,6 +217,98 @@ def test_scans_are_cut_corrected_and_accepted(visit: Callable[..., object], draw
     says(page, "Accepted: 3 drawings on 1 sheet", "#found")
 
 
+def test_a_round_from_the_first_drop_to_the_receipt(
+    visit: Callable[..., object], window: WindowServer, host: Demo, drawings: Path
+) -> None:
+    page = visit()
+    page.get_by_label("Drawings", exact=True).check()
+    page.set_input_files('.of.sketches input[webkitdirectory]', str(drawings))  # it holds pairs, and that is noticed
+    says(page, "4 pairs, 1 file that cannot be used", "#found")
+    says(page, "and at least 24 are asked for", "#found")
+    assert page.locator(".contact li").count() == 4 and "not a picture" in page.locator(".problems").inner_text()
+    page.get_by_role("button", name="Take note.png away").click()
+    page.wait_for_function("!document.querySelector('.problems')")
+    assert (drawings / "sketches" / "note.png").exists()  # the original
+    page.click("#join")
+    says(page, "Write the name that others shall see")
+    for label, answer in (("Your name", "Chloé"), ("Its address", host.url)):
+        page.get_by_label(label).fill(answer)
+        page.get_by_label(label).blur()
+    page.wait_for_function("document.querySelectorAll('.todo .done').length === 3")
+    assert page.locator("#key-line").inner_text() == (window.home / "key.pub").read_text().strip()
+    page.click("#dry")
+    says(page, "What would be sent now", "#sent")
+    assert "style signature" in page.locator("#sample").inner_text() and not (window.home / "receipts").exists()
+    page.wait_for_selector("#join:enabled")
+    page.click("#join")
+    says(page, "Waiting to be let in")
+    says(page, LEAVES)
+    said = subprocess.run([sys.executable, "-m", "federation.join", "--home", str(window.home)], cwd=ROOT, capture_output=True,
+                          text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)  # fmt: skip
+    assert said.returncode == 1 and "already running" in said.stdout
+    page.context.close()  # the page is closed; the companion goes on
+
+    approve(host.folder, str(window.home / "key.pub"), "Chloé")
+    other = visit(viewport={"width": 390, "height": 844})
+    assert other.get_by_label("Your name").input_value() == "Chloé" and other.locator("#stop").is_visible()
+    other.wait_for_function("document.querySelector('#sent .receipt:not(#sample)')")
+    [receipt] = read_all(window.home / "receipts")
+    other.locator("#receipt-0 summary").click()
+    shown = other.locator("#receipt-0").inner_text()
+    assert receipt.tensors[0].name in shown and receipt.tensors[0].sha256[:16] in shown
+    assert other.evaluate("document.documentElement.scrollWidth") <= 390
+    with other.expect_popup() as printed:
+        other.get_by_role("link", name="The receipt as a page").click()
+    assert receipt.tensors[0].sha256 in printed.value.content()
+    other.reload()
+    other.wait_for_selector("#stop")
+    other.click("#stop")
+    other.wait_for_selector("#join")
+    assert "Go on" in other.locator("#join").inner_text()
+
+
+def test_drawing_at_home(visit: Callable[..., object], window: WindowServer, drawings: Path) -> None:
+    page = visit()
+    page.click("#open-studio")
+    with page.expect_popup() as opened:
+        page.click("#to-studio")
+    home = opened.value
+    home.wait_for_selector("#comparison img.sketch[src^='data:image/png']")
+    assert listening(int(home.url.split(":")[2].strip("/"))) == {"0100007F"}
+    own = SketchPipeline.from_pretrained(window.home / "model")
+    mine = own.draw(own.prepare(ROOT / "examples" / "trench_coat.jpg"), {"Chloé": 1})
+    shown = home.locator("#comparison img.sketch").get_attribute("src")
+    assert np.abs(np.int16(decoded(shown)) - np.int16(mine)).mean() < 0.5  # the private Generator, in the own signature
+    home.locator("#way input").fill("1")
+    home.wait_for_function("old => document.querySelector('#comparison img.sketch').src !== old", arg=shown)
+    assert "Chloé 11%, Aiko 11%" in home.locator("#comparison .blend").inner_text()
+    home.wait_for_function("document.querySelectorAll('#compared figure').length === 2")
+    assert "After round 1: your own" in home.locator("#compared").inner_text()
+    pictures = home.eval_on_selector_all("#compared img", "all => all.map(i => i.src)")
+    assert (np.asarray(decoded(pictures[0])) != np.asarray(decoded(pictures[1]))).any()
+    home.get_by_role("tab", name="Many at once").click()
+    home.get_by_label("Or a folder on this machine").fill(str(drawings / "photos"))
+    home.get_by_label("Or a folder on this machine").blur()
+    home.click("#draw-all")
+    with home.expect_download() as download:
+        home.locator("#gallery a").click()
+    with zipfile.ZipFile(download.value.path()) as packed:
+        names = sorted(packed.namelist())
+    assert names == sorted(f.name for f in (drawings / "photos-sketches").iterdir())
+    assert {f"{name}.png" for name in GARMENTS} <= set(names)
+
+
+def test_leaving_says_what_stays(visit: Callable[..., object], host: Demo) -> None:
+    page = visit()
+    page.get_by_text("Leave the federation").click()
+    assert "checkpoints of earlier rounds stay" in page.locator("#leaving").inner_text()
+    page.click("#leave")
+    says(page, "Chloé has left")
+    assert all(member.revoked for member in host.folder.members())
+    page.click("#leave")
+    says(page, "you are no member there")
+
+
 async def pieces(content: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(content), 2**20):
         yield content[start : start + 2**20]
@@ -218,12 +316,16 @@ async def pieces(content: bytes) -> AsyncIterator[bytes]:
 
 def test_copies_keep_what_is_there(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "home")
-    put = lambda name, content: asyncio.run(desk.put("sketches", name, pieces(content)))  # noqa: E731
+
+    def put(name: str, content: bytes, shelf: str = "sketches") -> str:
+        with ThreadPoolExecutor(1) as thread:  # in this one Playwright has a loop of its own
+            return thread.submit(asyncio.run, desk.put(shelf, name, pieces(content))).result()
+
     folder = tmp_path / "home" / "drawings" / "sketches"
     assert put("a.png", b"one") == put("a.png", b"one") == put("a.png", b"two") == put("../../b.png", b"three") == ""
     assert sorted(f.name for f in folder.iterdir()) == ["a-2.png", "a.png", "b.png"]
     assert "32 MB" in put("big.png", bytes(MAX_BYTES + 1)) and len(list(folder.iterdir())) == 3
-    assert asyncio.run(desk.put("../key", "x", pieces(b""))) == "there is no such place"
+    assert put("x", b"", "../key") == "there is no such place"
     desk.close()
 
 
