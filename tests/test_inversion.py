@@ -1,0 +1,61 @@
+"""The attacker of experiments/inversion.py knows the training exactly: else its failures would say nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_garment
+from PIL import ImageOps
+
+from experiments import inversion
+from experiments.inversion import Attacker, auc, cosine, invert, record, shares, simulated, stacks_of, tensor, traced
+from fedgai.model import FedGAI
+from fedgai.train import LocalTrainer
+
+
+@pytest.fixture(scope="module")
+def pairs() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    photos = [draw_garment(size, inversion.SIZE) for size in (40, 48, 56)]
+    squares = [inversion.square(np.asarray(photo)) for photo in photos]
+    lines = [inversion.square(np.asarray(ImageOps.posterize(ImageOps.grayscale(p), 1).convert("RGB"))) for p in photos]
+    return squares, lines
+
+
+def test_an_update_is_predicted_to_the_last_step_by_whoever_knows_the_drawings(
+        pairs: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos, sketches = pairs
+    step = LocalTrainer.step
+
+    def frozen(trainer: LocalTrainer) -> dict[str, float]:
+        for group in trainer.optimisers["generator"].param_groups:
+            group["lr"] = 0.0
+        return step(trainer)
+
+    monkeypatch.setattr(LocalTrainer, "step", frozen)  # what the private Generator drew is known then, too
+    model = FedGAI.load()
+    attacker = Attacker(model, tensor(photos))
+    [seen] = record(model, photos, sketches, 2)
+    real, drawn = stacks_of(attacker, sketches), attacker.drawn(seen.style)
+    fit, wrong = (cosine(simulated(attacker, seen.sent, rows, drawn, 6), seen.update) for rows in (real, real.flip(0)))
+    assert fit > 0.99 and wrong < fit
+    [seen] = record(model, photos[:1], sketches[:1], 1)
+    assert cosine(attacker.direction(seen.sent, real[:1], attacker.drawn(seen.style)[:1]), seen.update) > 0.9
+
+
+def test_a_picture_is_found_that_fits_better_than_its_start(pairs: tuple) -> None:
+    attacker = Attacker(FedGAI.load(), tensor(pairs[0]))
+    goal = inversion.gram_goal(attacker, stacks_of(attacker, pairs[1][:1]))
+    _, before = invert(goal, 1, 1)
+    [found], after = invert(goal, 1, 25)
+    assert after < 0.5 * before and found.shape == (inversion.SIZE, inversion.SIZE, 3)
+
+
+def test_members_are_told_from_a_mean() -> None:
+    rows = torch.randn(100, 200, generator=torch.Generator().manual_seed(24))
+    members, others, references = rows.split([10, 20, 70])
+    score = shares(rows[:30] + 5, references + 5, members.mean(0) + 5)
+    assert auc(score[:10], score[10:]) == 1
+    score = traced(rows[:30], references, members.mean(0))
+    assert auc(score[:10], score[10:]) > 0.8
+    assert auc(others[:, 0], others[:, 0]) == 0.5
