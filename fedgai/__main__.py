@@ -176,6 +176,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--epochs", type=int)
     c.add_argument("--resume", action="store_true", help="go on where an earlier run in --out stopped")
     c.add_argument("--seed", type=int)
+    c.add_argument("--bf16", action="store_true", help="in bfloat16 where the machine has it: faster, not repeatable elsewhere")
     c.set_defaults(run=train)
 
     c = commands.add_parser("evaluate", parents=[model, printed], help="how close drawings come to a folder's own")

@@ -19,7 +19,8 @@ def gram_matrix(x: Tensor) -> Tensor:
     which others share its batch.
     """
     flat = x.permute(0, 2, 3, 1).flatten(1, 2).float()  # (B, HW, C)
-    return flat.transpose(1, 2) @ flat / (x.shape[1] * x.shape[2] * x.shape[3])
+    with torch.autocast(x.device.type, enabled=False):  # bfloat16 would leave three digits of a sum of squares
+        return flat.transpose(1, 2) @ flat / (x.shape[1] * x.shape[2] * x.shape[3])
 
 
 class Discriminator(nn.Module):

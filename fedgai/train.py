@@ -15,7 +15,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 from fedgai import losses, pretrained
 from fedgai.model import CONFIG_FILE, WEIGHTS, FedGAI
 from fedgai.pairs import PairFolder
-from fedgai.style import Signature, image_statistics, style_distance
+from fedgai.style import Signature, StreamingStatistics, image_statistics, style_distance
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,10 @@ class TrainConfig:
             running statistics of thousands of drawings with those of the last ten. Without earlier training there is
             nothing to keep, and BatchNorm learns as in the paper.
         save_every: steps between two savings; also saved after the last step.
-        cache_mb: memory for the encoder's maps of the pairs, which never change. Beyond it they are computed again.
+        cache_mb: memory for what never changes about the pairs: what the semantic loss aims at, and, as far as there is room,
+            the encoder's maps of the photographs. Beyond it they are computed again.
+        bf16: compute in bfloat16 where the processor or the GPU has it, in float32 where not. Off, because the weights then
+            depend on the machine.
         fusion: weight of the distance to another designer's signature, in a drawing asked for in that hand. Ours: the
             paper leaves fusion to the aggregated Discriminator alone. Only where the trainer is given ``others``.
     """
@@ -76,6 +79,7 @@ class TrainConfig:
     freeze_batchnorm: bool = False
     save_every: int = 200
     cache_mb: int = 1024
+    bf16: bool = False
     fusion: float = 1.0
 
 
@@ -101,19 +105,6 @@ class StepReport:
     remaining: float
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """What never changes about a pair, each with a batch dimension of 1."""
-
-    features: list[Tensor]  # the photograph's maps, (1, C_l, S / 2^l, S / 2^l)
-    pooled: Tensor  # (1, C_4), the real sketch's last map, pooled
-    semantic: tuple[Tensor, ...]  # the semantic loss's target
-
-    @property
-    def megabytes(self) -> float:
-        return sum(t.nbytes for t in (*self.features, self.pooled, *self.semantic)) / 2**20
-
-
 class LocalTrainer:
     """Trains a model's Generator and Discriminator on one designer's pairs; the encoder stays frozen.
 
@@ -127,27 +118,31 @@ class LocalTrainer:
         out: the folder to keep; made here.
         name: the designer's, in the style bank; the data folder's name by default.
         semantic: the semantic loss; by default the one that can be had (``losses.semantic_loss``).
+        progress: show a bar while the pairs are measured.
         others: (K, 2 * sum C_l), signatures of other designers. Each step then also draws its photograph in one of these
             hands, judged by the Discriminator (which, aggregated, has met that hand, as this machine never has) and by
             the distance to that signature. The own pairs with the own signature keep the own hand.
     """
 
     def __init__(self, model: FedGAI, pairs: PairFolder, config: TrainConfig, out: str | Path, *,
-                 name: str | None = None, semantic: nn.Module | None = None, others: Tensor | None = None) -> None:
+                 name: str | None = None, semantic: nn.Module | None = None, others: Tensor | None = None,
+                 progress: bool = False) -> None:
         self.model = model.to(memory_format=torch.channels_last)  # a sixth faster on a CPU
         self.pairs, self.config, self.out = pairs, config, Path(out)
         self.device = next(model.parameters()).device
         self.semantic = semantic or losses.semantic_loss(model)
         self.step_count = 0
         self.others = None if others is None or not len(others) else others.to(self.device)
-        self._signature(name or pairs.path.resolve().name)
-        with torch.no_grad():  # (N, C_l, C_l): 87 kB a sketch in the edge preset, 1.4 MB with VGG-16
-            grams = [model.grams(model.encoder(self._sketch(i))) for i in range(len(pairs))]
-        self.grams = [torch.cat(level) for level in zip(*grams, strict=True)]
+        self.name = name or pairs.path.resolve().name
+        self._measure(progress)
         self.optimisers = {part: torch.optim.SGD(getattr(model, part).parameters(), config.lr, config.momentum)
                            for part in ("generator", "discriminator")}
-        self._cache: dict[int, _Pair] = {}
-        self._cached_mb = 0.0
+        self._targets: dict[int, tuple[Tensor, ...]] = {}  # of the semantic loss, by pair
+        self._features: dict[int, list[Tensor]] = {}  # the photograph's maps, (1, C_l, S / 2^l, S / 2^l), by pair
+        self._room = config.cache_mb * 2**20  # bytes
+        self._bf16 = config.bf16 and _has_bf16(self.device)
+        if config.bf16 and not self._bf16:
+            log.info("no bfloat16 on this machine: float32")
         self._train_mode()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -206,15 +201,13 @@ class LocalTrainer:
         model, config = self.model, self.config
         rows = self._rows(self.step_count, max(config.batch, config.decorr_rows))
         batch = rows[: config.batch]
-        pairs = [self._pair(i) for i in batch]
-        features, pooled, semantic = (
-            [torch.cat(level) for level in zip(*column, strict=True)]
-            for column in ([p.features for p in pairs], [[p.pooled] for p in pairs], [p.semantic for p in pairs])
-        )
+        target = [torch.cat(part) for part in zip(*map(self._target, batch), strict=True)]
+        features = [torch.cat(level) for level in zip(*map(self._photo_maps, batch), strict=True)]
         real = [g[batch] for g in self.grams]
-        sketch = model.generator(features, self.style)
-        drawn = model.encoder(sketch)
-        fake = model.grams(drawn)
+        with self._autocast():
+            sketch = model.generator(features, self.style)
+            drawn = model.encoder(sketch)
+            fake = model.grams(drawn)
 
         judge = model.discriminator
         d = {"hinge": losses.hinge_discriminator(judge(real), judge([g.detach() for g in fake])),
@@ -222,15 +215,17 @@ class LocalTrainer:
         d_sum = self._descend("discriminator", d)
 
         judge.requires_grad_(False)  # the gradient passes through it, but its own would be thrown away
-        g = {"adversarial": losses.hinge_generator(judge(fake)),
-             "gram": losses.gram_loss(fake, real),
-             "cosine": losses.cosine_loss(drawn[-1], pooled[0]),
-             f"semantic_{self.semantic.name}": self.semantic(sketch, drawn, semantic)}
-        if self.others is not None:
-            other = self.others[self.step_count % len(self.others)][None]
-            drawn = model.encoder(model.generator(features, other))
-            g["adversarial_other"] = losses.hinge_generator(judge(model.grams(drawn)))
-            g["fusion"] = config.fusion * style_distance(image_statistics(drawn), other, model.preset.channels).mean()
+        with self._autocast():
+            g = {"adversarial": losses.hinge_generator(judge(fake)),
+                 "gram": losses.gram_loss(fake, real),
+                 "cosine": losses.cosine_loss(drawn[-1].float(), self.pooled[batch]),
+                 f"semantic_{self.semantic.name}": self.semantic(sketch, drawn, target)}
+            if self.others is not None:
+                other = self.others[self.step_count % len(self.others)][None]
+                drawn = model.encoder(model.generator(features, other))
+                distance = style_distance(image_statistics(drawn), other, model.preset.channels).mean()
+                g |= {"adversarial_other": losses.hinge_generator(judge(model.grams(drawn))),
+                      "fusion": config.fusion * distance}
         judge.requires_grad_(True)
         g_sum = self._descend("generator", g)
         self.step_count += 1
@@ -274,7 +269,7 @@ class LocalTrainer:
             TrainError: the state cannot be read, or belongs to other pairs, another preset, config or semantic loss.
         """
         tensors, meta = _read_state(self.out)
-        then = {**meta, **meta["config"]}
+        then = {**asdict(TrainConfig()), **meta, **meta["config"]}  # a setting that was not there yet had its default's effect
         now = self._identity() | {k: v for k, v in asdict(self.config).items() if k not in FREE}
         changed = [f"{k} ({then.get(k)!r} then, {v!r} now)" for k, v in now.items() if k not in may_change and then.get(k) != v]
         if changed:
@@ -316,12 +311,25 @@ class LocalTrainer:
         return {"preset": self.model.preset.name, "encoder": self.model.encoder_sha256, "pairs": self.pairs.sha256,
                 "name": self.name, "semantic": self.semantic.name}
 
-    def _signature(self, name: str) -> None:
-        # measured on the very squares that the Generator is trained on, so that it is asked for what it can reach
-        signature = self.model.signature(self._sketch(i) for i in range(len(self.pairs)))
-        style = signature.style.clone()  # made in inference mode, where autograd takes nothing from
-        self.name, self.style = name, style[None].to(self.device)
-        self.model.add_style(Signature(style, signature.encoder, name, "", len(self.pairs)))
+    @torch.no_grad()
+    def _measure(self, progress: bool) -> None:
+        """One pass of the encoder over the sketches, for all that training takes from them: they never change.
+
+        The signature is measured on the very squares that the Generator is trained on, so that it is asked for what it can
+        reach. Kept: Gram matrices (N, C_l, C_l), 87 kB a sketch in the edge preset, 1.4 MB with VGG-16; pooled last maps
+        (N, C_4).
+        """
+        model, statistics, grams, pooled = self.model, StreamingStatistics(), [], []
+        for i in tqdm(range(len(self.pairs)), "measuring", unit="pair", disable=not progress, leave=False):
+            maps = model.encoder(self._sketch(i))
+            statistics.update(maps)
+            grams.append(model.grams(maps))
+            pooled.append(maps[-1].mean((2, 3)))
+        self.grams = [torch.cat(level) for level in zip(*grams, strict=True)]
+        self.pooled = torch.cat(pooled)
+        style = statistics.style()
+        self.style = style[None].to(self.device)
+        model.add_style(Signature(style, model.encoder_sha256, self.name, "", len(self.pairs)))
 
     def _train_mode(self) -> None:
         self.model.train()
@@ -342,17 +350,32 @@ class LocalTrainer:
         return self.pairs[i][1][None].to(self.device)  # (1, 3, S, S)
 
     @torch.no_grad()  # not inference mode: the Generator's gradient is computed from these
-    def _pair(self, i: int) -> _Pair:
-        if i in self._cache:
-            return self._cache[i]
-        photo, sketch = (x[None].to(self.device) for x in self.pairs[i])
-        pooled = self.model.encoder(sketch)[-1].mean((2, 3))
-        guide = self.pairs.guide(i)[None].to(self.device)  # the sketch itself, but for drawings paired with others' garments
-        pair = _Pair(self.model.encoder(photo), pooled, self.semantic.target(photo, guide))
-        if self._cached_mb + pair.megabytes <= self.config.cache_mb:
-            self._cache[i] = pair
-            self._cached_mb += pair.megabytes
-        return pair
+    def _photo_maps(self, i: int) -> list[Tensor]:
+        if i in self._features:
+            return self._features[i]
+        maps = self.model.encoder(self.pairs[i][0][None].to(self.device))
+        # not into the room that the other pairs' targets will need: those are smaller and cost more to compute again
+        a_target = sum(map(_bytes, self._targets.values())) // max(len(self._targets), 1)
+        self._keep(self._features, i, maps, self._room - a_target * (len(self.pairs) - len(self._targets)))
+        return maps
+
+    @torch.no_grad()
+    def _target(self, i: int) -> tuple[Tensor, ...]:
+        if i in self._targets:
+            return self._targets[i]
+        photo = self.pairs[i][0]
+        guide = self.pairs.guide(i)  # the sketch itself, but for drawings paired with others' garments
+        target = self.semantic.target(photo[None].to(self.device), guide[None].to(self.device))
+        self._keep(self._targets, i, target, self._room)
+        return target
+
+    def _keep(self, shelf: dict[int, Sequence[Tensor]], i: int, tensors: Sequence[Tensor], room: float) -> None:
+        if _bytes(tensors) <= room:
+            shelf[i] = tensors
+            self._room -= _bytes(tensors)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
 
     def _descend(self, part: str, parts: dict[str, Tensor]) -> Tensor:
         loss = sum(parts.values())
@@ -370,7 +393,8 @@ class LocalTrainer:
 
 
 def train(data_dir: str | Path, out: str | Path, preset: str = "edge", *, epochs: int | None = None,
-          resume: bool = False, seed: int | None = None, name: str | None = None, config: TrainConfig | None = None,
+          resume: bool = False, seed: int | None = None, bf16: bool | None = None, name: str | None = None,
+          config: TrainConfig | None = None,
           start: str | Path | None = WEIGHTS, skip_bad: bool = False, cut_out: bool = False, device: str = "cpu",
           progress: bool = True, on_step: Callable[[StepReport], None] | None = None) -> FedGAI:
     """Train one designer's GAN on a folder of pairs, from the built-in weights where the preset has some.
@@ -382,6 +406,7 @@ def train(data_dir: str | Path, out: str | Path, preset: str = "edge", *, epochs
         epochs: passes over the pairs; without, the config's, which is by default the paper's 7,000 iterations.
         resume: go on in ``out``; starts anew where nothing was saved there yet.
         seed: the same seed gives the same weights on one machine; without, the config's 24.
+        bf16: compute in bfloat16 where the machine has it; without, the config's, which is not to.
         name: the designer's name in the style bank; the data folder's name by default.
         config: the other settings.
         start: checkpoint to start from, where it is of this preset; None or another preset: random weights, but for the
@@ -400,7 +425,7 @@ def train(data_dir: str | Path, out: str | Path, preset: str = "edge", *, epochs
     """
     out = Path(out)
     config = config or TrainConfig()
-    given = {"epochs": epochs, "seed": seed}
+    given = {"epochs": epochs, "seed": seed, "bf16": bf16}
     config = replace(config, **{key: value for key, value in given.items() if value is not None})
     resume = resume and (out / STATE_FILE).exists()
     if not resume and any((out / file).exists() for file in (STATE_FILE, CONFIG_FILE)):
@@ -416,7 +441,7 @@ def train(data_dir: str | Path, out: str | Path, preset: str = "edge", *, epochs
     config = replace(config, freeze_batchnorm=trained)
     kind = "pre-trained" if trained else "random"
     log.info("%s preset, %s weights, %d pairs, %d px", preset, kind, len(pairs), config.size)
-    trainer = LocalTrainer(model.to(device), pairs, config, out, name=name)
+    trainer = LocalTrainer(model.to(device), pairs, config, out, name=name, progress=progress)
     if resume:
         trainer.resume()
     trainer.run(on_step=on_step, progress=progress)
@@ -449,6 +474,16 @@ def _read_state(folder: Path) -> tuple[dict[str, Tensor], dict]:
             return {key: f.get_tensor(key) for key in f.keys()}, meta
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise TrainError(f"{folder / STATE_FILE} is not the state of a training ({error})") from error
+
+
+def _bytes(tensors: Sequence[Tensor]) -> int:
+    return sum(t.nbytes for t in tensors)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
 def _replace(aside: Path, path: Path) -> None:
