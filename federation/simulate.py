@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from flwr.app import Context, Message
+from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
@@ -104,11 +104,21 @@ def simulate(designers: int, rounds: int, *, epochs: int = 11, pairs: int = 24, 
 
     client, server = ClientApp(mods=[at_home, client_app.local_dp]), ServerApp()
     client.train()(client_app.train_at_home)
+
+    @client.query()
+    def who(message: Message, context: Context) -> Message:
+        name = ConfigRecord({"name": str(context.node_config["name"])})
+        return Message(RecordDict({"designer": name}), reply_to=message)
+
     config = FederationConfig(rounds=rounds, local_epochs=epochs, min_designers=designers, house_steps=house_steps)
 
     @server.main()
     def main(grid: Grid, context: Context) -> None:
         season = Season(grid, folder, config, replace(limits or Limits(), minimum=min(2, designers)))
+        season.wait()
+        asked = [Message(RecordDict(), dst_node_id=node, message_type=MessageType.QUERY) for node in grid.get_node_ids()]
+        known = {a.metadata.src_node_id: str(a.content["designer"]["name"]) for a in grid.send_and_receive(asked)}
+        season.names = lambda: known  # nobody was approved here; the numbers are Flower's, and others in each run
         while season.goes_on():
             season.round()
 
