@@ -152,7 +152,7 @@ def test_pairs(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
 def test_pairs_goes_on_after_ctrl_c(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
-    for i in range(4):
+    for i in range(30):
         draw_garment(90 + i, 120).save(photos / f"{i}.png")
     command = [sys.executable, "-m", "fedgai", "pairs", photos, "--style", "canny", "--out", out, "--size", "512"]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -162,7 +162,7 @@ def test_pairs_goes_on_after_ctrl_c(capsys: pytest.CaptureFixture, tmp_path: Pat
     error = running.communicate()[1]
     assert running.returncode == 130 and "fedgai pairs: stopped" in error and "Traceback" not in error
     assert main([*map(str, command[3:])]) == 0
-    assert "4 pairs, " in capsys.readouterr().out
+    assert "30 pairs, " in capsys.readouterr().out
 
 
 def test_evaluate_prints_a_table(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path,
