@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class RecordingProxy:
-    """Listens on a free loopback port; ``sent`` are (path, body) of all requests, in order.
+    """Listens on a free loopback port; ``sent`` are (path, body) of all requests, in order, ``wire`` every byte of them.
 
     Args:
         target: port of the studio, https on 127.0.0.1.
@@ -20,20 +20,27 @@ class RecordingProxy:
     def __init__(self, target: int, certificate: Path, key: Path, ca: Path) -> None:
         self.sent: list[tuple[str, bytes]] = []
         self.header_bytes = 0
+        self._pieces: list[bytes] = []
         trust = ssl.create_default_context(cafile=str(ca))
         record = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self) -> None:
+                self.forward(b"")
+
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.forward(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+            def forward(self, body: bytes) -> None:
                 record.sent.append((self.path, body))
                 record.header_bytes += len(bytes(self.headers))
+                record._pieces.append(self.raw_requestline + bytes(self.headers) + body)
                 headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
                 onward = http.client.HTTPSConnection("127.0.0.1", target, context=trust, timeout=60)
                 try:
-                    onward.request("POST", self.path, body, headers)
+                    onward.request(self.command, self.path, body, headers)
                     answer = onward.getresponse()
                     content = answer.read()
                     self.send_response(answer.status)
@@ -58,6 +65,10 @@ class RecordingProxy:
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def wire(self) -> bytes:
+        return b"".join(self._pieces)
 
     def stop(self) -> None:
         self.server.shutdown()
