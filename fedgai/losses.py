@@ -180,7 +180,7 @@ class ClipSemantic(nn.Module):
 
     def embed(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """image (B, 3, H, W) in [-1, 1] -> image embedding (B, E), token map after block five (B, T, D)."""
-        image = F.interpolate(image, self.visual.image_size, mode="bicubic", align_corners=False, antialias=True)
+        image = F.interpolate(image.float(), self.visual.image_size, mode="bicubic", align_corners=False, antialias=True)
         image = ((image.clamp(-1, 1) + 1) / 2 - self.mean) / self.std
         out = self.visual.forward_intermediates(image, indices=[CLIP_BLOCKS - 1], output_fmt="NLC")
         return out["image_features"], out["image_intermediates"][0]
