@@ -22,6 +22,7 @@ bench: $(VENV)/.installed-dev ## time, memory and arithmetic beside known networ
 	$(RUN) -m benchmarks.page --json
 	$(RUN) -m benchmarks.aggregation --json
 	$(RUN) -m benchmarks.companion --json
+	$(RUN) -m benchmarks.training --json
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
