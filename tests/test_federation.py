@@ -115,8 +115,9 @@ def wait(demo: Demo, condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.long
-def test_the_papers_preset_and_its_bytes(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_papers_preset_and_its_bytes(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two designers and a round with vgg16, untrained and small: what is looked at is the way, not the drawings."""
+    monkeypatch.setenv("FEDGAI_CLIP", "off")  # at the designers', too: its weights would have to be fetched
     torch.manual_seed(24)
     start = FedGAI("vgg16").eval()
     for name in ("First", "Second"):
