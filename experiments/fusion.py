@@ -45,6 +45,7 @@ from fedgai.model import WEIGHTS, FedGAI
 from fedgai.pairs import PairFolder
 from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.style import image_statistics, style_distance
+from fedgai.train import TrainConfig
 
 log = logging.getLogger("fedgai.fusion")
 
@@ -73,7 +74,7 @@ class Plan:
     size: int = 128
     unseen: int = 16
     lr: float = 2e-4
-    fusion: float = 1.0
+    fusion: float = TrainConfig.fusion
 
     @property
     def steps(self) -> int:

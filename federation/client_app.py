@@ -13,7 +13,7 @@ from the server (``flower-supernode --node-config 'data="/my/pairs" out="/my/mod
 | `device` | that training runs on, as torch names it; "cpu" by default |
 | `size`, `cache-mb` | side of the training square, px; memory for the pairs' maps, MB |
 | `lr` | learning rate of both networks; the trainer's default without it |
-| `fusion` | weight of the distance to others' signatures, 1 by default; 0 for the paper's recipe alone (docs/fusion.md) |
+| `fusion` | weight of the distance to others' signatures, 10 by default; 0 for the paper's recipe alone (docs/fusion.md) |
 | `local-epsilon` | local differential privacy, through Flower's LocalDpMod, of a round's update; off without it |
 | `local-clip` | L2 norm that an update is cut to before noise is added; 1 by default |
 | `style-epsilon`, `style-clip` | the same for the signature; its distance from the bank's mean is cut to 10 by default |

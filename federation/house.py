@@ -28,9 +28,9 @@ from torch.nn import functional as F
 
 from fedgai.cutout import NoGarment
 from fedgai.discriminator import Discriminator
-from fedgai.house import chroma_loss, crispness_loss, pair_loss
+from fedgai.house import crispness_loss, pair_loss
 from fedgai.images import ImageError, find_images, to_tensor
-from fedgai.losses import hinge_generator
+from fedgai.losses import chroma_loss, hinge_generator
 from fedgai.metrics import boundary_fscore, luminance, mid_grey_share
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.pipeline import Content, SketchPipeline

@@ -38,6 +38,7 @@ from fedgai.discriminator import gram_matrix
 from fedgai.images import read_image
 from fedgai.losses import (
     PairedSemantic,
+    chroma_loss,
     cosine_loss,
     feddecorr_loss,
     gram_loss,
@@ -371,11 +372,6 @@ def crispness_loss(drawn: Tensor, target: Tensor) -> Tensor:
     """
     grey = [(1 - x.square()).mean((1, 2, 3)) for x in (drawn, target)]  # 4 p (1 - p) = 1 - x^2 with p = (1 - x) / 2
     return (grey[0] - grey[1]).abs().mean()
-
-
-def chroma_loss(drawn: Tensor, target: Tensor) -> Tensor:
-    """L1 of the differences between neighbouring colour channels: ink that is black in the target has no coloured edge."""
-    return (drawn.diff(dim=1) - target.diff(dim=1)).abs().mean()
 
 
 def code_loss(read: Tensor, code: Tensor, known: Tensor) -> Tensor:

@@ -96,6 +96,18 @@ def feddecorr_loss(hidden: Tensor, eps: float = 1e-8) -> Tensor:
     return off_diagonal.square().sum() / (c * (c - 1)) / n
 
 
+def chroma_loss(drawn: Tensor, target: Tensor) -> Tensor:
+    """L1 of the differences between neighbouring colour channels: ink that is black in the target has no colour, nor
+    coloured edges.
+
+    Args:
+        drawn, target: (B, 3, H, W) in [-1, 1].
+    Returns:
+        scalar in [0, 4].
+    """
+    return (drawn.diff(dim=1) - target.diff(dim=1)).abs().mean()
+
+
 class PairedSemantic(nn.Module):
     """The semantic tie where CLIP cannot be had: the photograph's own real sketch, in the frozen encoder's features.
 

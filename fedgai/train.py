@@ -64,6 +64,10 @@ class TrainConfig:
             the encoder's maps of the photographs. Beyond it they are computed again.
         bf16: compute in bfloat16 where the processor or the GPU has it, in float32 where not. Off, because the weights then
             depend on the machine.
+        clip, chroma: only with ``freeze_batchnorm``. The L2 norm that the Generator's gradient is cut to, and the weight of
+            ``losses.chroma_loss`` to the pair's sketch. Ours: at batch 1 the adversarial gradient is large and random, and
+            nothing in the paper's losses minds ink that changes its colour; without both, an epoch turned black to brown,
+            and took a trained Generator farther from its own hand and from the others'.
         fusion: weight of the distance to another designer's signature, in a drawing asked for in that hand. Ours: the
             paper leaves fusion to the aggregated Discriminator alone. Only where the trainer is given ``others``.
     """
@@ -80,7 +84,9 @@ class TrainConfig:
     save_every: int = 200
     cache_mb: int = 1024
     bf16: bool = False
-    fusion: float = 1.0
+    clip: float = 1.0
+    chroma: float = 20.0
+    fusion: float = 10.0
 
 
 # settings that a resumed training may change without becoming another training
@@ -201,7 +207,7 @@ class LocalTrainer:
         model, config = self.model, self.config
         rows = self._rows(self.step_count, max(config.batch, config.decorr_rows))
         batch = rows[: config.batch]
-        target = [torch.cat(part) for part in zip(*map(self._target, batch), strict=True)]
+        *target, colour = [torch.cat(part) for part in zip(*map(self._target, batch), strict=True)]
         features = [torch.cat(level) for level in zip(*map(self._photo_maps, batch), strict=True)]
         real = [g[batch] for g in self.grams]
         with self._autocast():
@@ -220,6 +226,8 @@ class LocalTrainer:
                  "gram": losses.gram_loss(fake, real),
                  "cosine": losses.cosine_loss(drawn[-1].float(), self.pooled[batch]),
                  f"semantic_{self.semantic.name}": self.semantic(sketch, drawn, target)}
+            if config.freeze_batchnorm:
+                g["chroma"] = config.chroma * losses.chroma_loss(sketch, colour)
             if self.others is not None:
                 other = self.others[self.step_count % len(self.others)][None]
                 drawn = model.encoder(model.generator(features, other))
@@ -361,11 +369,12 @@ class LocalTrainer:
 
     @torch.no_grad()
     def _target(self, i: int) -> tuple[Tensor, ...]:
+        """The semantic loss's, then the picture whose colours count, (1, 3, S, S)."""
         if i in self._targets:
             return self._targets[i]
-        photo = self.pairs[i][0]
-        guide = self.pairs.guide(i)  # the sketch itself, but for drawings paired with others' garments
-        target = self.semantic.target(photo[None].to(self.device), guide[None].to(self.device))
+        photo = self.pairs[i][0][None].to(self.device)
+        guide = self.pairs.guide(i)[None].to(self.device)  # the sketch itself, but for drawings paired with others' garments
+        target = (*self.semantic.target(photo, guide), guide)
         self._keep(self._targets, i, target, self._room)
         return target
 
@@ -385,6 +394,8 @@ class LocalTrainer:
                              "is kept; train with a lower learning rate")
         self.optimisers[part].zero_grad()
         loss.backward()
+        if part == "generator" and self.config.freeze_batchnorm:
+            nn.utils.clip_grad_norm_(self.model.generator.parameters(), self.config.clip)
         self.optimisers[part].step()
         return loss
 
