@@ -264,7 +264,7 @@ class Season:
         finally:
             puller.shutdown(wait=False, cancel_futures=True)
         for message_id in uploads.keys() & pending.keys():
-            strategy.leave_out(pending[message_id], "its answer was not there, or not whole, at the deadline")
+            strategy.leave_out(pending[message_id], "its answer was not there, or not whole, in time")
         self.folder.set_status(phase="aggregating", progress=1 - len(pending) / asked)
 
     def show(self, node: int, signature: Signature) -> None:

@@ -54,7 +54,7 @@ DELTA = 1e-5  # of central differential privacy: the probability with which its 
 PIECE = 8192  # numbers in one step of arithmetic: stays in the cache, and on one core beside whoever draws sketches
 BATCHNORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 ERRORS = {1: "the app could not be loaded on its machine", 2: "training at home stopped with an error",
-          3: "it did not answer in time", 4: "it did not answer in time", 5: "it was not connected",
+          3: "its answer was not there, or not whole, in time", 4: "it did not answer in time", 5: "it was not connected",
           6: "one of its client mods refused", 7: "it refused the app's code",
           8: "the app on its machine ended unexpectedly"}  # fmt: skip
 

@@ -1,0 +1,124 @@
+"""Hostile updates over the wire: real SuperNodes, the studio with its gateway, a real SuperLink, and designers with good keys."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hostile_designer import HostileDesigner
+from studio_server import PATIENCE
+
+from federation import operator
+from federation.demo import Demo
+from federation.host import number
+from federation.supernode import free_port, make_key
+from fedgai.atelier import ATELIERS
+from fedgai.model import WEIGHTS, FedGAI
+
+DEADLINE = round(PATIENCE / 5)  # s: some ways keep a round open until then
+REASONS = {  # what the round's report says of each
+    "not_a_number": "not finite", "infinity": "not finite", "wrong_shape": "has shape",
+    "extra_tensor": "'backdoor', which is not shared", "batchnorm": "BatchNorm tensor 'body.1.running_mean'",
+    "too_long": "its update has norm", "garbage_numbers": "not in numpy's format", "garbage_objects": "cannot be read",
+    "garbage_request": "did not answer before the deadline", "replayed": "an update of an earlier round again",
+    "stale": "it belongs to round", "huge": "not whole, in time", "never_whole": "not whole, in time",
+    "as_somebody_else": "claims to be somebody else's", "gives_orders": "did not answer before the deadline",
+    "takes_back": "",  # for whichever of the two, depending on who is faster
+}
+REFUSED = {"garbage_request": {400}, "huge": {413, 429}, "gives_orders": {403}}  # by the gateway
+
+
+@contextmanager
+def federation(home: Path, honest: Sequence[str], hostile: dict[str, Sequence[str]],
+               rounds: int) -> Iterator[tuple[Demo, dict[str, HostileDesigner]]]:
+    """Real SuperNodes of ``honest`` designers, and beside them one for each of ``hostile``: name -> ways."""
+    demo = Demo(home, free_port(), rounds, names=honest, deadline=DEADLINE, house_steps=1, garments=1, patience=PATIENCE)
+    operator.pause(demo.folder)  # until everybody is there
+    strangers: dict[str, HostileDesigner] = {}
+    with demo:
+        model, victim = FedGAI.load(WEIGHTS), number(make_key(home / honest[0] / "key"))
+        try:
+            for name, ways in hostile.items():
+                operator.approve(demo.folder, make_key(home / name / "key"), name)
+                strangers[name] = HostileDesigner(f"127.0.0.1:{demo.port}", demo.tls / "ca.pem", home / name / "key", model, ways,
+                                                  victim)
+            everybody, until = sorted([*honest, *hostile]), time.monotonic() + PATIENCE
+            while demo.folder.status().online != everybody:
+                assert time.monotonic() < until, demo.folder.status()
+                time.sleep(0.5)
+            operator.resume(demo.folder)
+            yield demo, strangers
+        finally:
+            for stranger in strangers.values():
+                stranger.stop()
+
+
+def wait_for(demo: Demo, count: int) -> None:
+    until = time.monotonic() + 60 + count * (DEADLINE + PATIENCE)
+    while (demo.folder.rounds() or [0])[-1] < count:
+        assert time.monotonic() < until, (demo.home / "studio.log").read_text()[-3000:]
+        time.sleep(0.5)
+
+
+def check(demo: Demo, round_: int, honest: Sequence[str], way_of: dict[str, str]) -> None:
+    """A round's report and aggregate: the honest alone count, everybody else is named with the reason."""
+    report = demo.folder.report(round_)
+    found = {d["name"]: d for d in report["designers"]}
+    assert {name for name, d in found.items() if d["accepted"]} == set(honest), report["designers"]
+    for name, way in way_of.items():
+        assert REASONS.get(way, "") in found[name]["reason"], (way, found[name])
+    before, after = (FedGAI.load(demo.folder.checkpoint(n)).discriminator.shared() for n in (round_ - 1, round_))
+    moved = float(sum((after[key] - before[key]).square().sum() for key in after)) ** 0.5
+    assert 0 < moved <= 1.01 * max(found[name]["norm"] for name in honest)
+
+
+def check_spread(demo: Demo, round_: int, honest: Sequence[str]) -> None:
+    """Of the season's last round, after which each designer has at home what was sent: the honest ones' mean."""
+    aggregate = FedGAI.load(demo.folder.checkpoint(round_)).discriminator.shared()
+    sent = [FedGAI.load(demo.home / name / "model").discriminator.shared() for name in honest]
+    for key, value in aggregate.items():  # a checkpoint has weights with their spectral norm beside: to fp16 rounding
+        each, found = np.stack([s[key].half().double().numpy() for s in sent]), value.half().numpy()
+        rounding = np.spacing(np.abs(found)).astype(np.float64)
+        assert (found >= each.min(0) - rounding).all() and (found <= each.max(0) + rounding).all(), key
+        assert (np.abs(found - each.mean(0)) <= rounding).all(), key  # all have as many pairs
+
+
+def test_every_hostile_way(tmp_path: Path) -> None:
+    """Two rounds; those who keep a round open until its deadline all do so in the second."""
+    honest = list(ATELIERS)[:3]
+    pairs = [("not_a_number", "huge"), ("infinity", "never_whole"), ("wrong_shape", "gives_orders"),
+             ("extra_tensor", "garbage_request"), ("batchnorm", "garbage_objects"), ("too_long", "as_somebody_else"),
+             ("garbage_numbers", "garbage_numbers"), ("honest", "replayed"), ("honest", "stale"), ("takes_back",)]
+    assert {way for pair in pairs for way in pair} == {"honest", *REASONS}
+    ways = {f"Hostile {i}": pair for i, pair in enumerate(pairs, 1)}
+    with federation(tmp_path, honest, ways, 2) as (demo, strangers):
+        wait_for(demo, 2)
+        check(demo, 1, [*honest, "Hostile 8", "Hostile 9"], {name: pair[0] for name, pair in ways.items()})
+        check(demo, 2, honest, {name: pair[-1] for name, pair in ways.items()})
+        check_spread(demo, 2, honest)
+        for name, pair in ways.items():
+            refused = [(status, text) for status, text in strangers[name].refused if status < 500]
+            assert {status for status, _ in refused} == REFUSED.get(pair[-1], set()), (name, refused)
+        log = (demo.home / "studio.log").read_text()
+        for words in ("a request has at most 8 MB", "too many bytes from Hostile", "other than an answer of their own"):
+            assert words in log
+        assert demo.folder.latest() == 2
+
+
+@pytest.mark.long
+def test_one_designer_in_eight_is_hostile(tmp_path: Path) -> None:
+    """Seven who are honest; the eighth is hostile in another way in every round."""
+    honest, ways = list(ATELIERS)[:7], list(REASONS)
+    ways.remove("takes_back")  # which one does in every round or in none
+    with federation(tmp_path, honest, {"Hostile": ["honest", *ways]}, 1 + len(ways)) as (demo, _):
+        for round_, way in enumerate(ways, 2):
+            started = time.monotonic()
+            wait_for(demo, round_)
+            accepted = demo.folder.report(round_)["accepted"]
+            print(f"round {round_}: {way}, {accepted} of 8 count, {time.monotonic() - started:.0f} s", flush=True)
+            check(demo, round_, honest, {"Hostile": way})
+        check_spread(demo, 1 + len(ways), honest)
