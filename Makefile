@@ -14,7 +14,7 @@ federation-demo: $(VENV)/.installed ## studio, host and eight virtual designers;
 test: $(VENV)/.installed-dev ## all tests
 	$(RUN) -m pytest -q
 
-test-long: $(VENV)/.installed-dev ## twenty kills of a running federation, and of a companion
+test-long: $(VENV)/.installed-dev ## twenty kills of a running federation, and of a companion; one hostile designer in eight; the paper's preset
 	$(RUN) -m pytest -q -m long -s
 
 bench: $(VENV)/.installed-dev ## time, memory and arithmetic beside known networks
@@ -23,6 +23,7 @@ bench: $(VENV)/.installed-dev ## time, memory and arithmetic beside known networ
 	$(RUN) -m benchmarks.aggregation --json
 	$(RUN) -m benchmarks.companion --json
 	$(RUN) -m benchmarks.training --json
+	$(RUN) -m benchmarks.deployment --json
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
