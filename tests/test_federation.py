@@ -34,7 +34,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory):
     proxy = RecordingProxy(demo.port, demo.tls / "server.pem", demo.tls / "server.key", demo.tls / "ca.pem")
     demo.through = {"Dara": proxy.port}
     with demo:
-        until = time.monotonic() + 2.5 * PATIENCE
+        until = time.monotonic() + 4 * PATIENCE
         while (demo.folder.rounds() or [0])[-1] < ROUNDS and time.monotonic() < until:
             time.sleep(1)
         yield demo, proxy
