@@ -49,7 +49,7 @@ def for_designers(out: Path, work: Path, atelier: str = "Dara") -> None:
     make_pairs(work / "pairs", [atelier], 384)
     demo, window = Demo(work, free_port(), rounds=1, names=[atelier], house_steps=2), None
     home = work / "designer" / "home"
-    Settings("", "", "", size=128).save(home / "window")  # small, for the sake of whoever waits
+    Settings("", "", "").save(home / "window")
     try:
         demo.start_studio()
         window = WindowServer(home, "--certificate", str(demo.tls / "ca.pem"))
