@@ -154,6 +154,12 @@ def goes_on(folder: Folder, more: int = 1, seconds: float = 60) -> None:
     until(lambda: last(folder) >= now + more, seconds, f"round {now + more}: {folder.status()}")
 
 
+def admitted(host: Host) -> set[int]:
+    """Node ids that the SuperLink lets in."""
+    with contextlib.closing(sqlite3.connect(host.database)) as connection:
+        return {n % 2**64 for (n,) in connection.execute("SELECT node_id FROM node WHERE status != 'unregistered'")}
+
+
 def kill(folder: Folder, name: str) -> None:
     for pid in processes(str(folder.path)).get(name, []):
         os.kill(pid, signal.SIGKILL)
@@ -200,6 +206,7 @@ def test_goes_on_after_every_death(app: Path, folder: Folder, designers: list[De
         until(lambda: folder.status().waiting_for == 1, 30, folder.status())
 
         operator.approve(folder, designers[1].line, "Bruno")
+        until(lambda: admitted(host) == ids, 10)  # or this bare SuperNode would be refused, and not ask again
         designers[1].connect(host)
         goes_on(folder)
         operator.pause(folder)
