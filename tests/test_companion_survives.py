@@ -85,7 +85,8 @@ MOMENTS = [random.Random(24 + kill).randrange(1, 4 * PAIRS * EPOCHS // 3) for ki
 """Steps of the round; beyond its last, the upload."""
 
 
-@pytest.mark.parametrize("moments", [pytest.param([20, 1000], id="two"), pytest.param(MOMENTS, id="many", marks=pytest.mark.long)])
+@pytest.mark.parametrize("moments", [
+    pytest.param([20, 1000], id="two"), pytest.param(MOMENTS, id="many", marks=pytest.mark.long)])  # fmt: skip
 def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
     make_pairs(tmp_path / "made", ["Aiko"], SIZE)
