@@ -78,6 +78,14 @@ def draw_as_published(model: FedGAI, maps: Sequence[Tensor], style: Tensor) -> T
     return torch.tanh(g.image(y))
 
 
+def embed_as_published(clip: losses.ClipSemantic, image: Tensor) -> tuple[Tensor, Tensor]:
+    """As ``ClipSemantic.embed``, by open_clip's own pass through all of the tower."""
+    image = F.interpolate(image, clip.visual.image_size, mode="bicubic", align_corners=False, antialias=True)
+    image = ((image.clamp(-1, 1) + 1) / 2 - clip.mean) / clip.std
+    out = clip.visual.forward_intermediates(image, indices=[losses.CLIP_BLOCKS - 1], output_fmt="NLC")
+    return out["image_features"], out["image_intermediates"][0]
+
+
 class AuthorsOrder:
     """A step as the authors run it, on the same networks and with the same optimisers."""
 
@@ -93,7 +101,7 @@ class AuthorsOrder:
         drawing = draw_as_published(model, photo_maps, self.style)
         maps = model.encoder(drawing)
         loss = losses.cosine_loss(maps[-1], sketch_maps[-1])
-        (wanted, _), (got, tokens), (_, photo_tokens) = (self.clip.embed(x) for x in (sketch, drawing, photo))
+        (wanted, _), (got, tokens), (_, photo_tokens) = (embed_as_published(self.clip, x) for x in (sketch, drawing, photo))
         loss = loss + (1 - F.cosine_similarity(got, wanted, dim=1)).mean() + 100 * F.mse_loss(tokens, photo_tokens)
         loss = loss + losses.gram_loss(model.grams(maps), model.grams(sketch_maps))
 

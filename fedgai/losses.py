@@ -194,8 +194,19 @@ class ClipSemantic(nn.Module):
         """image (B, 3, H, W) in [-1, 1] -> image embedding (B, E), token map after block five (B, T, D)."""
         image = F.interpolate(image.float(), self.visual.image_size, mode="bicubic", align_corners=False, antialias=True)
         image = ((image.clamp(-1, 1) + 1) / 2 - self.mean) / self.std
-        out = self.visual.forward_intermediates(image, indices=[CLIP_BLOCKS - 1], output_fmt="NLC")
-        return out["image_features"], out["image_intermediates"][0]
+        visual = self.visual
+        *blocks, last = visual.transformer.resblocks
+        x = visual._embeds(image)  # (B, 1 + T, D), the class token first
+        for block in blocks[:CLIP_BLOCKS]:
+            x = block(x)
+        tokens = x[:, 1:]
+        for block in blocks[CLIP_BLOCKS:]:
+            x = block(x)
+        # of the last block only the class token is read, so only that one asks: its forward, for one query
+        x, normed = x[:, :1], last.ln_1(x)
+        x = x + last.attention(normed[:, :1], normed, normed)
+        x = x + last.mlp(last.ln_2(x))
+        return visual._pool(x)[0] @ visual.proj, tokens
 
     @torch.no_grad()
     def target(self, photo: Tensor, sketch: Tensor) -> tuple[Tensor, ...]:

@@ -61,10 +61,11 @@ def last_step(home: Path) -> int:
 
 
 def progress(home: Path) -> tuple[str, int]:
-    """(phase, step of the round)."""
+    """(phase, step of the round); ("sent", ...) once the round has its receipt."""
     try:
         told = json.loads((home / "model" / PROGRESS_FILE).read_text())
-        return told.get("phase", ""), told.get("step", 0)
+        sent = told.get("phase") == "sending" and any((home / "receipts").glob(f"round-{told['round']:04d}*.json"))
+        return "sent" if sent else told.get("phase", ""), told.get("step", 0)
     except (OSError, ValueError):
         return "", 0
 
@@ -124,8 +125,8 @@ def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_p
                 return phase == "sending" or (phase == "training" and step >= moment)
 
             wait(reached)
-            time.sleep(rng.uniform(0, 0.5))
             found = progress(home)[0]
+            time.sleep(rng.uniform(0, 0.5 if found == "training" else 0.1))
             for pid in [process.pid, *descendants(process.pid)]:  # as if the battery had run out
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -164,6 +164,18 @@ def test_clip_semantic(visual: torch.nn.Module) -> None:
     assert gradient_is_finite(loss, generated)
 
 
+def test_clip_embedding_is_the_towers_own_with_its_gradient(visual: torch.nn.Module) -> None:
+    """Of the last block one token is computed where the tower computes all."""
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(24)).requires_grad_()
+    mean, std = torch.tensor(losses.CLIP_MEAN)[:, None, None], torch.tensor(losses.CLIP_STD)[:, None, None]
+    weights = torch.linspace(-1, 1, visual.output_dim)
+    found = []
+    for embedding in (losses.ClipSemantic(visual).embed(image)[0], visual(((image + 1) / 2 - mean) / std)):
+        found.append((embedding, torch.autograd.grad((embedding @ weights).sum(), image)[0]))
+    for ours, theirs in zip(*found, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 def test_clip_semantic_takes_any_size_and_does_not_train(visual: torch.nn.Module) -> None:
     semantic = losses.ClipSemantic(visual).train()
     assert not semantic.visual.training
