@@ -36,6 +36,22 @@ def screenshot(out: Path, query: str = "", *, phone: bool = False, dark: bool = 
         studio.stop()
 
 
+def federation(out: Path, url: str) -> None:
+    """Save the federation tab of a studio that is running, as ``make federation-demo`` starts one."""
+    with chromium() as browser:
+        context = browser.new_context(viewport={"width": 1440, "height": 1000}, device_scale_factor=1.5, ignore_https_errors=True)
+        context.set_default_timeout(1000 * PATIENCE)
+        page = context.new_page()
+        page.goto(url)
+        page.get_by_role("tab", name="Federation").click()
+        page.wait_for_selector(".federation .curves svg, .federation svg")
+        page.wait_for_function("[...document.querySelectorAll('.federation img')].every(i => i.naturalWidth > 0)")
+        page.evaluate("scrollTo(0, document.querySelector('#more').getBoundingClientRect().top + scrollY - 10)")
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(1500)
+        page.screenshot(path=out, quality=80)
+
+
 def for_designers(out: Path, work: Path, atelier: str = "Dara") -> None:
     """Save designer-*.jpg: an atelier's drawings dropped in, a round trained and sent, the receipt, the studio at home.
     ``work``: an empty folder, or one with the pairs of an earlier run."""
@@ -106,11 +122,14 @@ def main() -> None:
     parser.add_argument("--phone", action="store_true")
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--designers", action="store_true", help="the pictures of docs/for-designers.md")
+    parser.add_argument("--federation", metavar="URL", help="the federation tab of a running studio, to docs/federation.jpg")
     parser.add_argument("--work", type=Path, help="with --designers: a folder to work in, kept afterwards")
     arguments = parser.parse_args()
     if arguments.designers:
         with tempfile.TemporaryDirectory(prefix="fedgai-") as temporary:
             return for_designers(ROOT / "docs", arguments.work or Path(temporary))
+    if arguments.federation:
+        return federation(ROOT / "docs" / "federation.jpg", arguments.federation)
     screenshot(arguments.out, arguments.query, phone=arguments.phone, dark=arguments.dark, compare=arguments.compare)
 
 

@@ -7,7 +7,7 @@ from the server (``flower-supernode --node-config 'data="/my/pairs" out="/my/mod
 |---|---|
 | `data` | the folder of pairs: `photos/` and `sketches/` |
 | `out` | where the private Generator, BatchNorm tensors and optimisers live between rounds |
-| `name` | what others see; sent only with `share-style` |
+| `name` | sent with `share-style` only; what others see is the name that the operator approved with the key |
 | `share-style` | true to send the style signature |
 | `weights` | checkpoint to start from; the project's own by default |
 | `device` | that training runs on, as torch names it; "cpu" by default |

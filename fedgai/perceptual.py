@@ -18,11 +18,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from fedgai import torchvision_ops
+from fedgai.pretrained import INCEPTION, VGG16, Source, WeightsError, locate
 
-# What to get, and from where on the Hub. The first holds pytorch-fid's pt_inception-2015-12-05 tensor for tensor; by its
-# card the file's SHA-256 is b7a528bf4051f62c057bc14657865abf180a23eb1748d00ff0933d84698202ed
-INCEPTION = "FID's Inception-v3 weights", "fid_inception.safetensors of nikhilr01/sen-bridge-weights on the Hub (96 MB)"
-VGG16 = "VGG-16's ImageNet weights", "model.safetensors of timm/vgg16.tv_in1k on the Hub (553 MB)"
 LPIPS_LEVELS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # VGG-16's convolutions, as torchvision counts
 
 
@@ -39,7 +36,7 @@ class Inception(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        path = _file(os.environ.get("FEDGAI_INCEPTION"), "FEDGAI_INCEPTION", *INCEPTION)
+        path = _file(INCEPTION)
         library = _library("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity")
         file = io.BytesIO()  # the library reads none but torch's own format; these bytes are ours
         torch.save(_read(path), file)
@@ -64,7 +61,7 @@ class Lpips(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        path = _file(os.environ.get("FEDGAI_VGG16"), "FEDGAI_VGG16", *VGG16)
+        path = _file(VGG16)
         library = _library("lpips", "lpips")
         names = {f"features.{n}.{kind}": f"net.slice{level + 1}.{n}.{kind}"
                  for level, convs in enumerate(LPIPS_LEVELS) for n in convs for kind in ("weight", "bias")}
@@ -87,14 +84,16 @@ class Lpips(nn.Module):
         return self.network(a, b).flatten()
 
 
-def _file(named: str | None, setting: str, what: str, source: str) -> Path:
+def _file(source: Source) -> Path:
+    """What the setting names, in any form that ``pretrained.locate`` takes. Nothing is fetched for a figure unasked."""
+    named = os.environ.get(source.setting)
     if not named:
-        raise PerceptualError(f"{what} are needed: fetch {source}, name it in {setting}, and pip install -e .[metrics]")
-    path = Path(named).expanduser()
-    path = path / "model.safetensors" if path.is_dir() else path
-    if not path.is_file():
-        raise PerceptualError(f"{setting} names {path}, which is not there: it should be {source}")
-    return path
+        raise PerceptualError(f"{source.what} are needed: set {source.setting} to {source.repo}, on the Hub "
+                              f"({source.megabytes} MB), or to a file, and pip install -e .[metrics]")
+    try:
+        return locate(source, None if named == source.repo else named)  # the pinned one, then
+    except WeightsError as error:
+        raise PerceptualError(str(error)) from error
 
 
 def _read(path: Path, names: dict[str, str] | None = None) -> dict[str, Tensor]:

@@ -69,6 +69,9 @@ VGG16 = Source("VGG-16's ImageNet weights", "timm/vgg16.tv_in1k", "3394518cba29a
 # timm/vit_base_patch16_clip_224.openai, holds the same numbers, but no page was at hand that tells its SHA-256.
 CLIP = Source("CLIP ViT-B/16's weights", "openai/clip-vit-base-patch16", "refs/pr/10",
               "model.safetensors", "846bf12e84b91c2a65b44833a915241443b39356f1000ac1345c61d7bf8a209e", 599, "FEDGAI_CLIP")
+# pytorch-fid's pt_inception-2015-12-05, tensor for tensor, and by its card with this SHA-256; fetched only where somebody asks
+INCEPTION = Source("FID's Inception-v3 weights", "nikhilr01/sen-bridge-weights", "main", "fid_inception.safetensors",
+                   "b7a528bf4051f62c057bc14657865abf180a23eb1748d00ff0933d84698202ed", 96, "FEDGAI_INCEPTION")
 
 
 def locate(source: Source, named: str | None = None) -> Path:

@@ -128,7 +128,9 @@ class Scans(Report):
     previews: list[Path] = field(default_factory=list)
 
     def __str__(self) -> str:
-        head = f"{len(self.drawings)} drawings on {len(self.sheets)} sheets, {len(self.bad)} bad files"
+        counts = {"drawing": self.drawings, "sheet": self.sheets, "bad file": self.bad}
+        drawings, sheets_, bad = (f"{len(found)} {what}{'' if len(found) == 1 else 's'}" for what, found in counts.items())
+        head = f"{drawings} on {sheets_}, {bad}"
         return shown("\n".join([head, *listed(self.bad + self.notes)]))
 
 

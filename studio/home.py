@@ -38,7 +38,7 @@ from studio import pieces
 from studio.drawing import DETAILS, SIZES, STRENGTHS, Garment, Look, Studio, number
 from studio.endpoints import DRAWING
 from studio.local import Door, OpenAlready, show
-from studio.page import LINES, Page, _examples, _notice, _portrait
+from studio.page import LINES, Page, _notice, garment_column
 from studio.pieces import PLAIN
 from studio.theme import mount
 
@@ -239,15 +239,7 @@ def build(page: HomePage) -> gr.Blocks:
         gr.HTML(HEADER, elem_id="header", **PLAIN)
         with gr.Row(elem_id="bench", equal_height=False):
             with gr.Column(elem_id="garment", min_width=0):
-                gr.HTML("<h2>Garment</h2>", **PLAIN)
-                portrait = gr.HTML(_portrait(garment, studio.content(garment, look).photo), elem_id="portrait", **PLAIN)
-                photo = pieces.photograph(
-                    sources=["upload", "webcam", "clipboard"], label="Your photograph", show_label=False, buttons=[],
-                    placeholder="Drop a photograph here\nor click to choose one", elem_id="photo", height=190,
-                )
-                cutout = gr.Checkbox(look.cutout, label="Cut it out of its background", elem_id="cutout")
-                gr.HTML("<h2>Or one of these</h2>", **PLAIN)
-                examples = pieces.picker(_examples(studio), "examples")
+                portrait, photo, cutout, examples = garment_column(studio)
             with gr.Column(elem_id="easel", min_width=0):
                 comparison = pieces.comparison(page.drawn(garment, look))
                 notice = gr.HTML("", html_template=pieces.NOTICE, elem_id="notice", **PLAIN)

@@ -177,6 +177,20 @@ class Page:
         return self.studio.content(garment, replace(look, size=min(look.size, SHEET_SIZE)))
 
 
+def garment_column(studio: Studio) -> tuple[gr.HTML, gr.Image, gr.Checkbox, gr.HTML]:
+    """What is drawn, within a gr.Column: its picture, a place for the visitor's own, whether it is cut out, and examples."""
+    look, garment = studio.first_look, studio.first_garment
+    gr.HTML("<h2>Garment</h2>", **PLAIN)
+    portrait = gr.HTML(_portrait(garment, studio.content(garment, look).photo), elem_id="portrait", **PLAIN)
+    photo = pieces.photograph(
+        sources=["upload", "webcam", "clipboard"], label="Your photograph", show_label=False, buttons=[],
+        placeholder="Drop a photograph here\nor click to choose one", elem_id="photo", height=190,
+    )
+    cutout = gr.Checkbox(look.cutout, label="Cut it out of its background", elem_id="cutout")
+    gr.HTML("<h2>Or one of these</h2>", **PLAIN)
+    return portrait, photo, cutout, pieces.picker(_examples(studio), "examples")
+
+
 def build(studio: Studio, darkroom: Darkroom, keep: int = 3600, federation: Federation | None = None) -> gr.Blocks:
     """The page. One listener draws, whatever changed; while it draws, only the last of further changes waits.
 
@@ -192,15 +206,7 @@ def build(studio: Studio, darkroom: Darkroom, keep: int = 3600, federation: Fede
         gr.HTML(HEADER, elem_id="header", **PLAIN)
         with gr.Row(elem_id="bench", equal_height=False):
             with gr.Column(elem_id="garment", min_width=0):
-                gr.HTML("<h2>Garment</h2>", **PLAIN)
-                portrait = gr.HTML(_portrait(garment, studio.content(garment, look).photo), elem_id="portrait", **PLAIN)
-                photo = pieces.photograph(
-                    sources=["upload", "webcam", "clipboard"], label="Your photograph", show_label=False, buttons=[],
-                    placeholder="Drop a photograph here\nor click to choose one", elem_id="photo", height=190,
-                )
-                cutout = gr.Checkbox(look.cutout, label="Cut it out of its background", elem_id="cutout")
-                gr.HTML("<h2>Or one of these</h2>", **PLAIN)
-                examples = pieces.picker(_examples(studio), "examples")
+                portrait, photo, cutout, examples = garment_column(studio)
                 describe = gr.Button("Or describe one", elem_classes="act", elem_id="describe")
             with gr.Column(elem_id="easel", min_width=0):
                 comparison = pieces.comparison(page.drawn(garment, look))

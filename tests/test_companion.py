@@ -76,7 +76,7 @@ def test_sheets_are_looked_at_before_they_count(scans: Path, tmp_path: Path, mon
         with pytest.raises(LookFirst, match="4 drawings") as found:
             prepare(home, chosen)
         assert [file.suffix for file in found.value.previews.iterdir()] == [".jpg"] and len(found.value.drawings) == 4
-        assert "4 drawings on 1 sheets" in found.value.report and not (home / "pairs").exists()
+        assert "4 drawings on 1 sheet" in found.value.report and not (home / "pairs").exists()
         monkeypatch.setattr(companion, "prepare_scans", None)  # the second time there is nothing to cut
     accept(home)
     assert len(PairFolder(prepare(home, chosen), 64)) == 4

@@ -204,8 +204,8 @@ def test_the_conversation_asks_again_and_shows_the_sheets_before_they_count(
     said = capsys.readouterr().out
     assert len(heard) == len(answers) and "Nothing is sent" in said and "style signature" in said
     assert "there is no folder /no/such" in heard[1] and "printable" in heard[3] and "not 'ftp://x'" in heard[6]
-    assert "2 drawings on 1 sheets" in heard[7] and str(tmp_path / "home" / "scans" / "previews") in heard[7]
-    assert "1 drawings on 1 sheets" in heard[9]
+    assert "2 drawings on 1 sheet" in heard[7] and str(tmp_path / "home" / "scans" / "previews") in heard[7]
+    assert "1 drawing on 1 sheet" in heard[9]
     chosen = Settings.load(tmp_path / "home")
     assert (chosen.data, chosen.name, chosen.server) == (str(tmp_path / "my sheets"), "Zoë", "https://studio.example")
 

@@ -190,7 +190,7 @@ def test_evaluate(tiny_model_dir: Path, tmp_path: Path, no_networks: None) -> No
     assert metrics["pairs"] == 3 and metrics["preset"] == "edge" and metrics["size"] == 64
     assert metrics.keys() - FIGURES.keys() == {"pairs", "size", "preset", "encoder_sha256", "missing"}
     assert list(metrics["missing"]) == ["fid", "kid", "lpips"]
-    assert all("not there" in reason for reason in metrics["missing"].values())
+    assert all("neither a file" in reason for reason in metrics["missing"].values())
     assert all(metrics[name] is None if name in metrics["missing"] else math.isfinite(metrics[name]) for name in FIGURES)
     assert metrics["style_distance_real"] < metrics["style_distance"]  # untrained, so not in the hand
     assert metrics == evaluate(data, tiny_model_dir, size=64)

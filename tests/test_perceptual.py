@@ -137,7 +137,7 @@ def test_what_is_missing_is_said_in_one_sentence(network: type, inception_net: t
     setting, other = ("FEDGAI_INCEPTION", vgg16[1]) if network is Inception else ("FEDGAI_VGG16", inception_net[1])
     pickled = tmp_path / "weights.pth"
     torch.save({"fc.bias": torch.zeros(3)}, pickled)
-    for named, said in ((tmp_path / "none.safetensors", "is not there"), (pickled, "not a safetensors file"),
+    for named, said in ((tmp_path / "none.safetensors", "neither a file"), (pickled, "not a safetensors file"),
                         (other, "does not hold")):
         monkeypatch.setenv(setting, str(named))
         with pytest.raises(PerceptualError, match=said) as error:
@@ -149,7 +149,7 @@ def test_what_is_missing_is_said_in_one_sentence(network: type, inception_net: t
     with pytest.raises(PerceptualError, match=r"not installed: pip install -e .\[metrics\]"):
         network()
     monkeypatch.delenv(setting)
-    with pytest.raises(PerceptualError, match=f"fetch .* on the Hub .*, name it in {setting}, and pip install"):
+    with pytest.raises(PerceptualError, match=f"set {setting} to [a-z0-9]+/[a-z0-9._-]+, on the Hub .*, and pip install"):
         network()
 
 

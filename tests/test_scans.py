@@ -163,7 +163,7 @@ def test_corrections_are_honoured(folder: Path, tmp_path: Path) -> None:
     assert heard == [(0, 1, folder / "Größe 38, été.png")] and not report.bad
     assert files(out) == [f"Größe 38, été-{i:02d}.png" for i in range(1, 7)]
     assert report.drawings == [out / "sketches" / name for name in files(out)]
-    assert (out / "previews" / "Größe 38, été.jpg").stat().st_size > 1000 and "6 drawings on 1 sheets" in str(report)
+    assert (out / "previews" / "Größe 38, été.jpg").stat().st_size > 1000 and "6 drawings on 1 sheet" in str(report)
 
     beside = folder / "Größe 38, été.json"
     layout = json.loads(beside.read_text(encoding="utf-8"))
