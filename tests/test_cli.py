@@ -155,7 +155,9 @@ def test_pairs_goes_on_after_ctrl_c(capsys: pytest.CaptureFixture, tmp_path: Pat
     for i in range(30):
         draw_garment(90 + i, 120).save(photos / f"{i}.png")
     command = [sys.executable, "-m", "fedgai", "pairs", photos, "--style", "canny", "--out", out, "--size", "512"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # what runs in a shell's background, and all that it starts, is deaf to Ctrl-C
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
     while running.poll() is None and not list(out.glob("photos/*.jpg")):
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
