@@ -36,7 +36,7 @@ class Inception(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        path = _file(INCEPTION)
+        path = _file(INCEPTION, os.environ.get("FEDGAI_INCEPTION"))
         library = _library("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity")
         file = io.BytesIO()  # the library reads none but torch's own format; these bytes are ours
         torch.save(_read(path), file)
@@ -61,7 +61,7 @@ class Lpips(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        path = _file(VGG16)
+        path = _file(VGG16, os.environ.get("FEDGAI_VGG16"))
         library = _library("lpips", "lpips")
         names = {f"features.{n}.{kind}": f"net.slice{level + 1}.{n}.{kind}"
                  for level, convs in enumerate(LPIPS_LEVELS) for n in convs for kind in ("weight", "bias")}
@@ -84,9 +84,8 @@ class Lpips(nn.Module):
         return self.network(a, b).flatten()
 
 
-def _file(source: Source) -> Path:
+def _file(source: Source, named: str | None) -> Path:
     """What the setting names, in any form that ``pretrained.locate`` takes. Nothing is fetched for a figure unasked."""
-    named = os.environ.get(source.setting)
     if not named:
         raise PerceptualError(f"{source.what} are needed: set {source.setting} to {source.repo}, on the Hub "
                               f"({source.megabytes} MB), or to a file, and pip install -e .[metrics]")
