@@ -226,7 +226,9 @@ def test_host_killed_leaves_nothing_and_the_next_goes_on(app: Path, folder: Fold
               f" rest_hours=24)\nh.start(); h.ready.wait(); print(h.superlink_address, flush=True); time.sleep(600)")  # fmt: skip
 
     def start() -> subprocess.Popen:
-        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        # what runs in a shell's background, and all that it starts, is deaf to Ctrl-C
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
         address = process.stdout.readline().strip()
         known = Host(folder, app=app)
         known.superlink_address = address
