@@ -21,7 +21,8 @@ from torch import Tensor
 from fedgai.losses import gram_loss
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.pairs import PairFolder
-from fedgai.perceptual import Inception, Lpips, PerceptualError
+from fedgai.perceptual import Inception, Lpips
+from fedgai.pretrained import WeightsError
 from fedgai.style import image_statistics, style_distance
 
 INK = 128  # luminance below which a pixel is ink
@@ -306,7 +307,7 @@ def _network(network: Callable[[], torch.nn.Module], missing: dict[str, str], *n
         return None
     try:
         return network()
-    except PerceptualError as error:
+    except WeightsError as error:
         missing.update(dict.fromkeys(names, str(error)))
         return None
 

@@ -14,24 +14,19 @@ import warnings
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from fedgai import torchvision_ops
-from fedgai.pretrained import INCEPTION, VGG16, Source, WeightsError, locate
+from fedgai.pretrained import INCEPTION, VGG16, Source, WeightsError, locate, read
 
 LPIPS_LEVELS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # VGG-16's convolutions, as torchvision counts
-
-
-class PerceptualError(ValueError):
-    """A network that cannot be had. One sentence: which, and how to get it."""
 
 
 class Inception(nn.Module):
     """Inception-v3 as FID's authors use it (Heusel et al. 2017): TensorFlow's weights of 2015-12-05, pooled to 2,048.
 
     Raises:
-        PerceptualError: torch-fidelity or the weights are missing, or are not what they should be.
+        WeightsError: torch-fidelity or the weights are missing, or are not what they should be.
     """
 
     def __init__(self) -> None:
@@ -39,12 +34,12 @@ class Inception(nn.Module):
         path = _file(INCEPTION, os.environ.get("FEDGAI_INCEPTION"))
         library = _library("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity")
         file = io.BytesIO()  # the library reads none but torch's own format; these bytes are ours
-        torch.save(_read(path), file)
+        torch.save(read(path, list), file)
         file.seek(0)
         try:
             self.network = library.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], file)
         except RuntimeError as error:
-            raise PerceptualError(f"{path} does not hold FID's Inception-v3: {textwrap.shorten(str(error), 160)}") from error
+            raise WeightsError(f"{path} does not hold FID's Inception-v3: {textwrap.shorten(str(error), 160)}") from error
 
     @torch.inference_mode()
     def forward(self, pictures: Tensor) -> Tensor:
@@ -56,7 +51,7 @@ class Lpips(nn.Module):
     """LPIPS 0.1 (Zhang et al. 2018): VGG-16's features, compared in the weights that people's judgements gave.
 
     Raises:
-        PerceptualError: lpips or VGG-16's weights are missing, or are not what they should be.
+        WeightsError: lpips or VGG-16's weights are missing, or are not what they should be.
     """
 
     def __init__(self) -> None:
@@ -65,7 +60,7 @@ class Lpips(nn.Module):
         library = _library("lpips", "lpips")
         names = {f"features.{n}.{kind}": f"net.slice{level + 1}.{n}.{kind}"
                  for level, convs in enumerate(LPIPS_LEVELS) for n in convs for kind in ("weight", "bias")}
-        tensors = {names[name]: tensor for name, tensor in _read(path, names).items()}
+        tensors = {names[name]: tensor for name, tensor in read(path, names.keys().__and__).items()}
         with torch.device("meta"), warnings.catch_warnings():  # else it fills a classifier of half a gigabyte at random
             warnings.simplefilter("ignore", UserWarning)  # it calls torchvision as one did in 2021
             network = library.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False)
@@ -75,7 +70,7 @@ class Lpips(nn.Module):
         try:
             network.load_state_dict(tensors, assign=True)
         except RuntimeError as error:
-            raise PerceptualError(f"{path} does not hold VGG-16's features: {textwrap.shorten(str(error), 160)}") from error
+            raise WeightsError(f"{path} does not hold VGG-16's features: {textwrap.shorten(str(error), 160)}") from error
         self.network = network.requires_grad_(False).eval()
 
     @torch.inference_mode()
@@ -87,20 +82,9 @@ class Lpips(nn.Module):
 def _file(source: Source, named: str | None) -> Path:
     """What the setting names, in any form that ``pretrained.locate`` takes. Nothing is fetched for a figure unasked."""
     if not named:
-        raise PerceptualError(f"{source.what} are needed: set {source.setting} to {source.repo}, on the Hub "
-                              f"({source.megabytes} MB), or to a file, and pip install -e .[metrics]")
-    try:
-        return locate(source, None if named == source.repo else named)  # the pinned one, then
-    except WeightsError as error:
-        raise PerceptualError(str(error)) from error
-
-
-def _read(path: Path, names: dict[str, str] | None = None) -> dict[str, Tensor]:
-    try:
-        with safe_open(str(path), "pt") as f:
-            return {name: f.get_tensor(name).float() for name in f.keys() if names is None or name in names}
-    except (OSError, SafetensorError) as error:
-        raise PerceptualError(f"{path} is not a safetensors file ({' '.join(str(error).split())})") from error
+        raise WeightsError(f"{source.what} are needed: set {source.setting} to {source.repo}, on the Hub "
+                           f"({source.megabytes} MB), or to a file, and pip install -e .[metrics]")
+    return locate(source, named)
 
 
 def _library(module: str, distribution: str) -> object:
@@ -108,4 +92,4 @@ def _library(module: str, distribution: str) -> object:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise PerceptualError(f"{distribution} is not installed: pip install -e .[metrics]") from error
+        raise WeightsError(f"{distribution} is not installed: pip install -e .[metrics]") from error

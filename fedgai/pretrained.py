@@ -80,11 +80,11 @@ def locate(source: Source, named: str | None = None) -> Path:
     Args:
         source: what is wanted.
         named: a file, a folder with ``source.file`` in it, or a repository "owner/name" or "owner/name@revision", as the
-            user gave it in ``source.setting``; nothing: the pinned file.
+            user gave it in ``source.setting``; nothing, or the source's own repository: the pinned file.
     Raises:
         WeightsError: it cannot be had. Nothing is left half-written: the next try begins anew.
     """
-    if not named:
+    if not named or named == source.repo:
         return _fetch(source)
     path = Path(named).expanduser()
     path = path / source.file if path.is_dir() else path
@@ -115,7 +115,7 @@ def load_vgg16(encoder: VGG16Encoder, named: str | None = None, source: Source =
             place += 2
         place += 1
     try:
-        tensors = _read(path, lambda present: names.keys() & present)
+        tensors = read(path, lambda present: names.keys() & present)
         encoder.load_state_dict({names[name]: tensor for name, tensor in tensors.items()})
     except RuntimeError as error:
         reason = " ".join(str(error).split(":", 1)[-1].split())[:200]
@@ -127,7 +127,7 @@ def clip_tensors(path: Path) -> dict[str, Tensor]:
 
     Raises WeightsError where the file cannot be read; whether the tensors fit, ``load_state_dict`` says.
     """
-    tensors = _read(path, lambda names: [name for name in names if name.startswith(("visual", "vision_model."))] or names)
+    tensors = read(path, lambda names: [name for name in names if name.startswith(("visual", "vision_model."))] or names)
     if not any(name.startswith("vision_model.") for name in tensors):
         return {name.removeprefix("visual."): tensor for name, tensor in tensors.items()}
     plain = {"embeddings.class_embedding": "class_embedding", "embeddings.patch_embedding.weight": "conv1.weight",
@@ -149,7 +149,8 @@ def clip_tensors(path: Path) -> dict[str, Tensor]:
     return renamed
 
 
-def _read(path: Path, choose: Callable[[list[str]], Collection[str]]) -> dict[str, Tensor]:
+def read(path: Path, choose: Callable[[list[str]], Collection[str]]) -> dict[str, Tensor]:
+    """The tensors that ``choose`` takes of a file's names, float32. Raises WeightsError where it is no safetensors file."""
     try:
         with safe_open(str(path), "pt") as f:
             return {name: f.get_tensor(name).float() for name in choose(list(f.keys()))}

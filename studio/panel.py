@@ -150,7 +150,8 @@ class Panel:
         latest = self.folder.latest()
         rounds = "".join(
             f'<tr><th scope="row">{escape(r["round"])}</th><td>{escape(r["finished"][:16].replace("T", " "))}</td>'
-            f"<td>{escape(r['designers'])}</td><td>{escape(r['state'])}</td><td>{escape(r['epsilon'])}</td><td>"
+            f"<td>{escape(r['designers'])}</td><td>{escape(r['state'])}"
+            + (f", epsilon {escape(r['epsilon'])} so far" if r["epsilon"] else "") + "</td><td>"
             + ("" if str(latest) == r["round"] else f'<form method="post">{token}<input type="hidden" name="round" '
                f'value="{escape(r["round"])}"><button name="do" value="rollback">Draw with it</button></form>')
             + "</td></tr>"
@@ -170,7 +171,7 @@ class Panel:
             <button class="main" name="do" value="approve">Approve</button></form></section>
             <section><h2>Members</h2>{_table(members, "Name", "State", "Key", "Since")
                                       or "<p>Nobody is approved yet.</p>"}</section>
-            <section><h2>Rounds</h2>{_table(rounds, "Round", "Finished", "Designers", "State", "Epsilon so far")
+            <section><h2>Rounds</h2>{_table(rounds, "Round", "Finished", "Designers", "State")
                                      or "<p>There is no checkpoint yet.</p>"}</section>
             <form method="post" class="bye">{token}<button name="do" value="logout">Log out</button></form>"""
         )

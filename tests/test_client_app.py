@@ -18,6 +18,7 @@ from PIL import ImageOps
 from federation.client_app import (
     ROUND_FILE,
     RefusedError,
+    _noised,
     app,
     at_home,
     discreet,
@@ -29,8 +30,8 @@ from federation.client_app import (
 )
 from fedgai import __version__
 from fedgai.discriminator import Discriminator
-from fedgai.model import PRESETS, FedGAI
-from fedgai.style import split
+from fedgai.model import PRESETS, WEIGHTS, FedGAI
+from fedgai.style import split, style_distance
 from fedgai.train import STATE_FILE, LocalTrainer
 
 SIZE, EPOCHS = 64, 3
@@ -224,6 +225,19 @@ def test_local_differential_privacy_clips_and_noises_both(asked: Message, contex
     assert other.shape == style.shape and not np.allclose(other, style)
     deviations = [deviation for _, deviation in split(torch.tensor(other)[None], PRESETS["edge"].channels)]
     assert all((d >= 0).all() for d in deviations) and any((d == 0).any() for d in deviations)  # the server takes no others
+
+
+def test_what_the_signatures_clip_and_noise_cost(asked: Message, context: Context) -> None:
+    """Of the shipped hands, as docs/privacy.md says it."""
+    model = FedGAI.load(WEIGHTS)
+    hands, channels = torch.stack([s.style for s in model.styles.values()]), model.preset.channels
+    centre = hands.mean(0)
+    for epsilon, expected in ((1e9, 0.13), (1000, 0.21)):
+        records = [[ArrayRecord({"style": Array(v.double().numpy())}) for v in (centre, hand)] for hand in hands]
+        sent = [torch.tensor(_noised(asked, context, *both, epsilon, 10.0)["style"].numpy()).float() for both in records]
+        off = torch.stack([style_distance(style[None], hands, channels) for style in sent])  # (K, K)
+        assert off.diagonal().mean().item() == pytest.approx(expected, abs=0.02)
+        assert (off.argmin(1) == torch.arange(len(hands))).sum() == len(hands) - 1
 
 
 def test_the_app_wraps_everything_in_discretion() -> None:

