@@ -5,7 +5,7 @@
 | environment variable | meaning | default |
 |---|---|---|
 | `FEDGAI_WEIGHTS` | checkpoint to draw with: a folder, or a repository on the Hugging Face Hub | `weights/` |
-| `FEDGAI_CACHE_MB` | memory for photographs made ready to draw; one takes 31 MB at 512 px, 4 x that at 1,024 | 1024 |
+| `FEDGAI_CACHE_MB` | memory for photographs made ready to draw; one takes 31 MB at 512 px, 4 x that at 1,024 | 512 |
 | `FEDGAI_KEEP_MINUTES` | how long uploaded photographs stay on the server's disk | 60 |
 | `FEDGAI_IMAGINE` | makes garments from words: a folder with a diffusers pipeline, or OWNER/NAME[@REVISION] on the Hub | SDXS |
 | `FEDGAI_IMAGINE_STEPS` | its denoising steps | what it was distilled for |
@@ -67,7 +67,7 @@ def create_app(federation: bool = False) -> FastAPI:
     pipeline = (newest(folder) if federation else None) or SketchPipeline.from_pretrained(
         os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS
     )
-    studio = Studio(pipeline, cache=int(os.environ.get("FEDGAI_CACHE_MB", "1024")) * 2**20)
+    studio = Studio(pipeline, cache=int(os.environ.get("FEDGAI_CACHE_MB", "512")) * 2**20)
     app = FastAPI(title="FedGAI Studio", docs_url=None, redoc_url=None, openapi_url=None)
     news = federate(app, folder, studio) if federation else None
     demo = build(studio, Darkroom(Imaginer()), keep=60 * int(os.environ.get("FEDGAI_KEEP_MINUTES", "60")), federation=news)

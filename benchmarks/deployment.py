@@ -2,9 +2,10 @@
 
     python -m benchmarks.deployment [--designers 8] [--rounds 3] [--size 512] [--json]
 
-Starts the studio with its host and real SuperNodes, and asks the running studio for sketches, one after the other, while
-rounds alternate with rest. The floors: under 4 GB, and under 2 x an idle studio's time during aggregation and house step. The
-designers train on machines of their own, so neither their memory nor the time in which they train is counted.
+Starts the studio with its host and real SuperNodes, and asks the running studio for sketches, one after the other and each of
+another photograph, so that its memory for photographs fills, while rounds alternate with rest. The floors: under 4 GB, and
+under 2 x an idle studio's time during aggregation and house step. The designers train on machines of their own, so neither
+their memory nor the time in which they train is counted.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from gradio_client import Client, handle_file
+from PIL import Image, ImageEnhance
 
 from federation.demo import ROOT, Demo
 from federation.keeper import descendants
@@ -29,7 +31,7 @@ from federation.supernode import free_port
 from fedgai.atelier import ATELIERS
 
 REST = 30  # s between two rounds, in which nobody trains
-PHOTO = ROOT / "examples" / "denim_jacket.jpg"
+PHOTOS = 40  # more than the studio keeps ready
 NAMES = {"app.py": "studio", "flower-superlink": "SuperLink", "flower-superexec": "SuperExec", "flwr-serverapp": "ServerApp"}
 
 
@@ -39,6 +41,15 @@ def resident(pid: int) -> tuple[str, float]:
     name = next((NAMES[Path(word).name] for word in command[:4] if Path(word).name in NAMES), "keeper and others")
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return name, next(int(line.split()[1]) for line in rollup if line.startswith("Pss:")) / 1024
+
+
+def make_photos(folder: Path) -> list[Path]:
+    """The same garment in many lights, one file each."""
+    garment = ImageEnhance.Brightness(Image.open(ROOT / "examples" / "denim_jacket.jpg"))
+    files = [folder / f"{i}.jpg" for i in range(PHOTOS)]
+    for i, file in enumerate(files):
+        garment.enhance(0.9 + 0.2 * i / PHOTOS).save(file, quality=92)
+    return files
 
 
 class Memory(threading.Thread):
@@ -72,13 +83,14 @@ def measure(designers: int, rounds: int, size: int) -> dict:
             memory.start()
             client = Client(demo.url, ssl_verify=False, verbose=False, download_files=Path(home) / "sketches")
             names = [style["name"] for style in client.predict(api_name="/styles")]
-            photo, turn = handle_file(PHOTO), 0
+            photos, turn = [handle_file(file) for file in make_photos(Path(home))], 0
             times: dict[tuple[int, str], list[float]] = defaultdict(list)  # by round and by what the federation did
             while len(times[rounds, "idle"]) < 10:
                 before = demo.folder.status()
                 turn += 1
                 started = time.perf_counter()
-                client.predict(photo, {names[turn % 8]: 1, names[turn % 7]: 0.1 + turn % 9 / 10}, size=size, api_name="/sketch")
+                blend = {names[turn % 8]: 1, names[turn % 7]: 0.1 + turn % 9 / 10}
+                client.predict(photos[turn % PHOTOS], blend, size=size, api_name="/sketch")
                 took = time.perf_counter() - started
                 after = demo.folder.status()
                 if before.phase == after.phase and before.round == after.round and turn > 3:

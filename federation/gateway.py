@@ -263,6 +263,11 @@ class SuperLink:
         self._for: tuple[Any, ...] = ()
         self._probed = self.answered = 0.0  # monotonic seconds, 0 for never
 
+    @property
+    def known(self) -> bool:
+        """Whether the host says where it is: then it is up, and everything before it is done."""
+        return self._target() is not None
+
     async def client(self) -> tuple[httpx.AsyncClient, str]:
         """One that trusts this SuperLink's certificate only, and its URL. Raises RefusedError where it is not up."""
         target = self._target()
@@ -419,6 +424,8 @@ class Gate:
         except RefusedError as refusal:
             if refusal.status == 401:
                 take(self.strangers, address, 1, f"too many requests without a registered key from {address}")
+                if not self.superlink.known:  # the members may not be restored yet, and a SuperNode told 401 stops for good
+                    raise RefusedError(503, f"the federation is starting ({refusal.reason})", 5) from None
             raise
         # before the signature: checking it costs half a millisecond
         take(self.address_requests, address, 1, f"too many requests from {address}")

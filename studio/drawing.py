@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlencode
@@ -50,14 +51,21 @@ class Garment:
 
     @property
     def key(self) -> str:
-        """Names the photograph's bytes as they are now. Raises ImageError where they are gone."""
+        """SHA-256 of the photograph as it is now: added again, it is the same one. Raises ImageError where it is gone."""
         if isinstance(self.photo, bytes):
             return hashlib.sha256(self.photo).hexdigest()
         try:
             stat = os.stat(self.photo)
+            return _digest(self.photo, stat.st_mtime_ns, stat.st_size)
         except OSError as error:
             raise ImageError("The photograph is no longer kept here: please add it again.") from error
-        return f"{self.photo} {stat.st_mtime_ns} {stat.st_size}"
+
+
+@lru_cache(maxsize=256)
+def _digest(path: str, *version: int) -> str:
+    """SHA-256 of a file, read once for each of its versions."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,7 @@ class Studio:
         cache: bytes of memory for photographs made ready to draw.
     """
 
-    def __init__(self, pipeline: SketchPipeline, examples: Path = EXAMPLES, cache: int = 2**30) -> None:
+    def __init__(self, pipeline: SketchPipeline, examples: Path = EXAMPLES, cache: int = 2**29) -> None:
         self._cache, self._easel = cache, None
         self.serve(pipeline)
         entries = [(Path(e["file"]).stem, e) for e in json.loads((examples / "examples.json").read_text())]

@@ -15,6 +15,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from studio_server import ROOT, StudioServer
 
+from fedgai.images import ImageError
+from studio.drawing import Garment
+
 EXAMPLE = ROOT / "examples" / "denim_jacket.jpg"
 
 
@@ -124,6 +127,20 @@ def test_the_page_s_own_listeners_are_no_api(studio: StudioServer) -> None:
     with urllib.request.urlopen(f"{studio.url}gradio_api/info") as answer:
         info = json.load(answer)
     assert len(info["named_endpoints"]) == 5 and info["unnamed_endpoints"] == {}
+
+
+def test_a_photograph_added_again_is_the_same_one(tmp_path: Path) -> None:
+    """The network's reading of it is kept by its bytes, wherever they lie; what was written over is another photograph."""
+    first, again = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    first.write_bytes(b"one")
+    again.write_bytes(b"one")
+    key = Garment(str(first)).key
+    assert Garment(str(again)).key == Garment(b"one").key == key
+    again.write_bytes(b"two!")
+    assert Garment(str(again)).key == Garment(b"two!").key != key
+    again.unlink()
+    with pytest.raises(ImageError, match="add it again"):
+        _ = Garment(str(again)).key
 
 
 def test_ten_visitors_at_once_are_all_served(studio: StudioServer, names: list[str], tmp_path: Path) -> None:

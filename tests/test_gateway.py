@@ -326,6 +326,16 @@ def test_strangers_stay_outside(way: Way, ada: Designer, upstream: Upstream, cap
     assert way.post(ada).status_code == 200  # others are unaffected
 
 
+def test_nobody_is_sent_away_before_the_host_is_up(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an emptied disk the members come back from the Hub after the gateway is open; a SuperNode told 401 stops for good."""
+    eve = Designer("Eve")
+    monkeypatch.setattr(way.gate.superlink, "_target", lambda: None)
+    answer = way.post(eve, "send-node-heartbeat")
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "5"
+    monkeypatch.undo()
+    assert way.post(eve, "send-node-heartbeat").status_code == 401
+
+
 def test_the_fingerprint_is_that_of_ssh_keygen(ada: Designer, tmp_path: Path) -> None:
     if not shutil.which("ssh-keygen"):
         pytest.skip("no ssh-keygen")
