@@ -40,13 +40,13 @@ from fedgai.imagine import ImagineError, Imaginer
 from fedgai.model import WEIGHTS, CheckpointError
 from fedgai.pipeline import SketchPipeline
 from studio.drawing import Studio
-from studio.imagine import Darkroom
+from studio.imagine_tab import Darkroom
 from studio.page import build
 from studio.theme import mount
 
 if TYPE_CHECKING:
-    from federation.folder import Folder
-    from studio.federation import Federation
+    from federation.server.folder import Folder
+    from studio.federation.follow import Federation
 
 
 def create_app(federation: bool = False) -> FastAPI:
@@ -60,8 +60,8 @@ def create_app(federation: bool = False) -> FastAPI:
         ImagineError: FEDGAI_IMAGINE or FEDGAI_IMAGINE_STEPS cannot be meant.
     """
     if federation:
-        from federation.folder import Folder, home  # nothing of it is imported where it is not wanted
-        from studio.federation import newest
+        from federation.server.folder import Folder, home  # nothing of it is imported where it is not wanted
+        from studio.federation.follow import newest
 
         folder = Folder(home())
     pipeline = (newest(folder) if federation else None) or SketchPipeline.from_pretrained(
@@ -77,11 +77,11 @@ def create_app(federation: bool = False) -> FastAPI:
 def federate(app: FastAPI, folder: Folder, studio: Studio) -> Federation:
     """Put the federation behind the studio: its way in, the operator's panel, the page's news; and its processes, from the
     application's start to its end."""
-    from federation.gateway import BodyLimit, address_of, gateway
-    from federation.host import Host, HostError
-    from federation.hub import HubQueue
-    from studio.federation import Federation
-    from studio.panel import PATH, Panel
+    from federation.server.gateway import BodyLimit, address_of, gateway
+    from federation.server.host import Host, HostError
+    from federation.server.hub import HubQueue
+    from studio.federation.follow import Federation
+    from studio.federation.panel import PATH, Panel
 
     repo, password = os.environ.get("FEDGAI_HUB_REPO"), os.environ.get("FEDGAI_OPERATOR_PASSWORD")
     hub = HubQueue(folder, repo, os.environ.get("HF_TOKEN")) if repo else None

@@ -22,9 +22,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, Metadata, Metric
 from flwr.app.message import make_message
 from flwr.serverapp.strategy import FedAvg
 
-from federation.strategy import DiscriminatorAvg, UpdateSpec
-from fedgai.discriminator import Discriminator
+from federation.server.strategy import DiscriminatorAvg, UpdateSpec
 from fedgai.model import PRESETS
+from fedgai.networks.discriminator import Discriminator
 
 ROUND, ENCODER, RELEASE = 1, "0" * 64, "0"
 DESIGNERS = {"edge": 200, "vgg16": 60}

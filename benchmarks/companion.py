@@ -22,14 +22,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from federation.client_app import PROGRESS_FILE
 from federation.demo import ROOT, SIZE, Demo, make_pairs
+from federation.designer.client_app import PROGRESS_FILE
+from federation.identity import make_key
 from federation.keeper import descendants
 from federation.operator import approve
-from federation.supernode import free_port, make_key
-from fedgai.atelier import ATELIERS, draw
-from fedgai.images import find_images
+from federation.processes import free_port
+from fedgai.ateliers.hands import ATELIERS, draw
 from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.vision.images import find_images
 
 NAME, EPOCHS = "Zoë", 11
 PATIENCE = 3600.0  # s for a round, on a machine that is busy

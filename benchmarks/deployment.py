@@ -27,8 +27,8 @@ from PIL import Image, ImageEnhance
 
 from federation.demo import ROOT, Demo
 from federation.keeper import descendants
-from federation.supernode import free_port
-from fedgai.atelier import ATELIERS
+from federation.processes import free_port
+from fedgai.ateliers.hands import ATELIERS
 
 REST = 30  # s between two rounds, in which nobody trains
 PHOTOS = 40  # more than the studio keeps ready

@@ -20,13 +20,13 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from fedgai import atelier
-from fedgai.cutout import NoGarment
-from fedgai.images import to_tensor
-from fedgai.metrics import boundary_fscore, dominant_period, mid_grey_share
+from fedgai.ateliers import hands as atelier
+from fedgai.evaluation.metrics import boundary_fscore, dominant_period, mid_grey_share
 from fedgai.model import WEIGHTS
+from fedgai.networks.style import blend, image_statistics, style_distance
 from fedgai.pipeline import Content, SketchPipeline
-from fedgai.style import blend, image_statistics, style_distance
+from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import to_tensor
 
 SIZE, PATCH = 256, 48
 UNSEEN_HANDS, UNSEEN_SEED, UNSEEN_SKETCHES = 12, 987654, 24

@@ -28,11 +28,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.inference import machine
-from fedgai import losses, torchvision_ops
+from fedgai import torchvision_ops
+from fedgai.data.pairs import PairFolder
 from fedgai.model import FedGAI
-from fedgai.pairs import PairFolder
-from fedgai.style import split
-from fedgai.train import LocalTrainer, TrainConfig
+from fedgai.networks.style import split
+from fedgai.training import losses
+from fedgai.training.local import LocalTrainer, TrainConfig
 
 STEPS = 20  # of the run whose memory is measured
 

@@ -32,20 +32,21 @@ from flwr.supercore.task_identity import TaskIdentity
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from federation.client_app import at_home, pack, train_at_home, unpack
-from federation.folder import Folder, write_atomically
+from federation.designer.client_app import at_home, train_at_home
+from federation.server.folder import Folder, write_atomically
+from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec
 from federation.simulate import ROOT, hands, make_pairs
-from federation.strategy import DiscriminatorAvg, Limits, UpdateSpec
+from federation.wire import pack, unpack
 from fedgai import __version__
-from fedgai.atelier import ATELIERS, Hand, render, study
-from fedgai.cutout import NoGarment
-from fedgai.images import find_images, to_image, to_tensor
-from fedgai.metrics import fusion_gain
+from fedgai.ateliers.hands import ATELIERS, Hand, render, study
+from fedgai.data.pairs import PairFolder
+from fedgai.evaluation.metrics import fusion_gain
 from fedgai.model import WEIGHTS, FedGAI
-from fedgai.pairs import PairFolder
+from fedgai.networks.style import image_statistics, style_distance
 from fedgai.pipeline import fit_and_cut, on_white
-from fedgai.style import image_statistics, style_distance
-from fedgai.train import TrainConfig
+from fedgai.training.local import TrainConfig
+from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import find_images, to_image, to_tensor
 
 log = logging.getLogger("fedgai.fusion")
 

@@ -45,17 +45,20 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import remove_parametrizations
 from tqdm import tqdm
 
-from federation.client_app import answer, at_home, local_dp, pack, unpack
-from federation.strategy import Limits
-from fedgai import __version__, atelier, losses
-from fedgai.cutout import NoGarment
-from fedgai.discriminator import Discriminator
-from fedgai.images import ImageError, find_images
-from fedgai.metrics import boundary_fscore, luminance
+from federation.designer.client_app import answer, at_home, local_dp
+from federation.server.strategy import Limits
+from federation.wire import pack, unpack
+from fedgai import __version__
+from fedgai.ateliers import hands as atelier
+from fedgai.evaluation.metrics import boundary_fscore, luminance
 from fedgai.model import FedGAI
+from fedgai.networks.discriminator import Discriminator
+from fedgai.networks.style import EPS, image_statistics, split, style_distance
 from fedgai.pipeline import fit_and_cut, on_white
-from fedgai.style import EPS, image_statistics, split, style_distance
-from fedgai.train import TrainConfig
+from fedgai.training import losses
+from fedgai.training.local import TrainConfig
+from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import ImageError, find_images
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 64  # px, where a drawing has 4,096 pixels and the Discriminator sees 3,360 numbers of it: in the attacker's favour

@@ -25,14 +25,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from federation.folder import Folder
-from federation.host import make_certificate
+from federation.designer.supernode import SuperNode
+from federation.identity import make_certificate, make_key
 from federation.operator import approve
-from federation.supernode import QUIET, SuperNode, make_key
-from fedgai.atelier import ATELIERS, draw
-from fedgai.images import find_images
+from federation.processes import QUIET
+from federation.server.folder import Folder
+from fedgai.ateliers.hands import ATELIERS, draw
 from fedgai.model import WEIGHTS
 from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.vision.images import find_images
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 256  # px

@@ -33,7 +33,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.prompt import Confirm, Prompt
 from rich.text import Text
 
-from federation.companion import (
+from federation.designer.companion import (
     EXPLAINED,
     ROOT,
     AwayError,
@@ -50,14 +50,13 @@ from federation.companion import (
     look,
     prepare,
 )
-from federation.operator import display_name
-from federation.receipt import page, read_all, summary, table
-from federation.supernode import make_key
-from fedgai.drawings import Drawings, contact_sheet
+from federation.designer.receipt import page, read_all, summary, table
+from federation.identity import display_name, make_key
+from fedgai.data.folder import Drawings, contact_sheet
+from fedgai.data.pairs import PairsError, writing
+from fedgai.data.scans import shown
 from fedgai.model import CONFIG_FILE
-from fedgai.pairs import PairsError, writing
-from fedgai.scans import shown
-from fedgai.train import TrainError
+from fedgai.training.local import TrainError
 
 PHASES = {"training": "designers are training", "aggregating": "putting the updates together", "house": "the house is learning",
           "waiting": "waiting for designers", "resting": "resting between seasons", "paused": "paused by the operator",

@@ -12,25 +12,18 @@ when it starts. The studio's panel calls the same functions.
 from __future__ import annotations
 
 import argparse
-import base64
-import hashlib
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_ssh_public_key
-
-from federation.folder import Folder, Member, home
+from federation.identity import display_name, fingerprint, public_key
+from federation.server.folder import Folder, Member, home
+from fedgai.errors import FedGAIError
 from fedgai.model import CheckpointError
 
-NAME_LENGTH = 40
-KEYGEN = "ssh-keygen -t ecdsa -b 384"
 
-
-class OperatorError(ValueError):
+class OperatorError(FedGAIError):
     """What was asked cannot be done; the message is one line for people."""
 
 
@@ -131,40 +124,6 @@ def members(folder: Folder) -> list[dict[str, str]]:
     ]
 
 
-def public_key(text: str) -> str:
-    """An OpenSSH public key without its comment, from a file's path or the line itself. Raises OperatorError."""
-    text = text.strip()
-    if not text.startswith(("ssh-", "ecdsa-", "sk-", "-----")):
-        try:
-            text = Path(text).expanduser().read_text(errors="replace").strip()
-        except (OSError, ValueError) as error:
-            raise OperatorError(f"{text[:80]!r} is neither a key nor a file that can be read") from error
-    if "PRIVATE KEY" in text:
-        raise OperatorError("this is a private key, which must stay with its designer: give the file that ends in .pub")
-    line = " ".join(text.splitlines()[0].split()[:2]) if text else ""
-    try:
-        key = load_ssh_public_key(line.encode())
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise OperatorError(f"this is not an OpenSSH public key: make one with {KEYGEN}") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
-        raise OperatorError(f"an ecdsa-sha2-nistp384 key is needed, and this is {line.split()[0]}: make one with {KEYGEN}")
-    return line
-
-
-def display_name(name: str) -> str:
-    """The name as it will be shown. Raises OperatorError where it is not 1 to 40 printable characters."""
-    name = name.strip()
-    if not 1 <= len(name) <= NAME_LENGTH or not name.isprintable():
-        raise OperatorError(f"a name has 1 to {NAME_LENGTH} printable characters")
-    return name
-
-
-def fingerprint(key: str) -> str:
-    """As ``ssh-keygen -l`` shows it: SHA256:..."""
-    digest = hashlib.sha256(base64.b64decode(key.split()[1])).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
-
-
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m federation.operator", description="Operate the federation.")
     parser.add_argument("--home", type=Path, help="the federation's folder (default: FEDGAI_HOME)")
@@ -202,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
             case "rollback":
                 rollback(folder, asked.round)
                 print(f"the studio draws with round {asked.round}, and the next round starts from it")
-    except (OperatorError, CheckpointError, OSError) as error:
+    except (FedGAIError, CheckpointError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 

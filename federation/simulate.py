@@ -24,15 +24,15 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
 from PIL import Image
 
-from federation import client_app
-from federation.folder import Folder
-from federation.server_app import FederationConfig, Season
-from federation.strategy import Limits
-from fedgai.atelier import ATELIERS, Hand, draw, random_hand
-from fedgai.cutout import NoGarment
-from fedgai.images import find_images
+from federation.designer import client_app
+from federation.server.folder import Folder
+from federation.server.server_app import FederationConfig, Season
+from federation.server.strategy import Limits
+from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import find_images
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,11 +13,11 @@ from typing import NoReturn
 from huggingface_hub import logging
 from tqdm import tqdm
 
-from fedgai.atelier import ATELIERS
-from fedgai.edges import EDGES
-from fedgai.images import find_images
+from fedgai.ateliers.hands import ATELIERS
 from fedgai.model import PRESETS, WEIGHTS, FedGAI
 from fedgai.pipeline import SketchPipeline
+from fedgai.vision.edges import EDGES
+from fedgai.vision.images import find_images
 
 
 def sketch(photo: str, style: Sequence[str], out: Path, size: int, cutout: bool, model: str | Path) -> None:
@@ -87,7 +87,7 @@ def info(preset: str, as_json: bool) -> None:
 
 def pairs(photos: Path, style: str, out: Path, **options: object) -> None:
     """Make a designer's folder from a folder of photographs."""
-    from fedgai.datasets import make_pairs  # no other command needs it
+    from fedgai.data.datasets import make_pairs  # no other command needs it
 
     with _bar("drawing") as progress:
         made = make_pairs(photos, style, out, progress=progress, **options)
@@ -99,14 +99,14 @@ def pairs(photos: Path, style: str, out: Path, **options: object) -> None:
 
 def train(**options: object) -> None:
     """One designer's GAN, at home."""
-    from fedgai.train import train  # no other command needs the trainer and what it imports
+    from fedgai.training.local import train  # no other command needs the trainer and what it imports
 
     train(**options)
 
 
 def evaluate(data: Path, model: str | Path, size: int, as_json: bool) -> None:
     """Metrics of a model on a designer's folder."""
-    from fedgai.metrics import evaluate, table  # as above
+    from fedgai.evaluation.metrics import evaluate, table  # as above
 
     with _bar("drawing") as progress:
         result = evaluate(data, model, size=size, progress=progress)

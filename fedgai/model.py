@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fedgai.discriminator import Discriminator, gram_matrix
-from fedgai.encoder import Encoder, VGG16Encoder, sha256
-from fedgai.generator import Generator
-from fedgai.style import Signature, StreamingStatistics
+from fedgai.networks.discriminator import Discriminator, gram_matrix
+from fedgai.networks.encoder import Encoder, VGG16Encoder, sha256
+from fedgai.networks.generator import Generator
+from fedgai.networks.style import Signature, StreamingStatistics
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 MODEL_FILE, STYLES_FILE, CONFIG_FILE = "model.safetensors", "styles.safetensors", "config.json"

@@ -24,11 +24,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fedgai.cutout import NoGarment, cut_out
-from fedgai.encoder import sha256
-from fedgai.images import read_image, simplify, to_image, to_tensor
 from fedgai.model import WEIGHTS, CheckpointError, FedGAI
-from fedgai.style import EPS, Signature, blend
+from fedgai.networks.encoder import sha256
+from fedgai.networks.style import EPS, Signature, blend
+from fedgai.vision.cutout import NoGarment, cut_out
+from fedgai.vision.images import read_image, simplify, to_image, to_tensor
 
 Photo = str | Path | bytes | Image.Image | np.ndarray
 Styles = Mapping[str | Path | Signature, float] | Sequence[tuple[str | Path | Signature, float]]

@@ -19,9 +19,9 @@ from urllib.parse import urlencode
 
 from PIL import Image
 
-from fedgai.cutout import NoGarment
-from fedgai.images import ImageError
 from fedgai.pipeline import Content, SketchPipeline
+from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import ImageError
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SIZES = (256, 512, 768, 1024)  # px, long side, as the page offers them

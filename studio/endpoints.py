@@ -11,7 +11,7 @@ from PIL import Image
 from fedgai.imagine import SEEDS
 from fedgai.pipeline import Content
 from studio.drawing import SIZES, Garment, Look, Studio
-from studio.imagine import IMAGINING, MOST, Darkroom, Tab, wish
+from studio.imagine_tab import IMAGINING, MOST, Darkroom, Tab, wish
 from studio.pieces import photograph
 
 # one draws while the others cut out; the page's own listeners share this

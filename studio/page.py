@@ -12,14 +12,15 @@ import gradio as gr
 from PIL import Image
 
 from fedgai.pipeline import Content
-from studio import imagine, pieces
+from studio import imagine_tab as imagine
+from studio import pieces
 from studio.drawing import DETAILS, SIZES, STRENGTHS, Garment, Look, Studio
 from studio.endpoints import DRAWING, endpoints
-from studio.imagine import Darkroom
+from studio.imagine_tab import Darkroom
 from studio.pieces import PLAIN
 
 if TYPE_CHECKING:  # without a federation, none of it is imported
-    from studio.federation import Federation
+    from studio.federation.follow import Federation
 
 SHEET_SIZE = 512  # px, the most for one of many sketches
 LINES = [

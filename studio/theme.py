@@ -7,7 +7,7 @@ from pathlib import Path
 import gradio as gr
 from fastapi import FastAPI
 
-from fedgai.images import MAX_BYTES
+from fedgai.vision.images import MAX_BYTES
 
 HERE = Path(__file__).resolve().parent
 
@@ -17,8 +17,8 @@ def mount(app: FastAPI, demo: gr.Blocks, *more: str, footer_links: list[str] | N
 
     Args:
         app, demo: the application and its page.
-        more: names of files here that this page has beside the studio's: "window" for window.css and, where there is one,
-            window.js.
+        more: files that this page has beside the studio's: "companion/window" for window.css in that folder and, where
+            there is one, window.js.
         footer_links: as Gradio takes them.
     """
     names = "studio", *more

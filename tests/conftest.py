@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from studio_server import CHROMIUM, ROOT, StudioServer, chromium, untrained
 
 from fedgai.model import FedGAI
-from fedgai.style import Signature
+from fedgai.networks.style import Signature
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from studio_server import ROOT, StudioServer
 
-from fedgai.images import ImageError
+from fedgai.vision.images import ImageError
 from studio.drawing import Garment
 
 EXAMPLE = ROOT / "examples" / "denim_jacket.jpg"

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedgai import atelier, strokes
-from fedgai.atelier import ATELIERS, Hand, draw, random_hand, render, study
-from fedgai.metrics import dominant_period
+from fedgai.ateliers import hands as atelier
+from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand, render, study
+from fedgai.evaluation.metrics import dominant_period
+from fedgai.networks import hatching as strokes
 
 H, W = 160, 128
 

@@ -16,7 +16,7 @@ from PIL import Image
 from test_train import draw_pairs
 
 from fedgai.__main__ import main
-from fedgai.style import Signature
+from fedgai.networks.style import Signature
 
 
 def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
@@ -192,13 +192,13 @@ def test_evaluate_prints_a_table(capsys: pytest.CaptureFixture, tiny_model_dir: 
 def test_train_and_evaluate_pass_on_what_was_given(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
                                                    tmp_path: Path) -> None:
     calls: list[tuple] = []
-    monkeypatch.setattr("fedgai.train.train", lambda **options: calls.append(options))
+    monkeypatch.setattr("fedgai.training.local.train", lambda **options: calls.append(options))
 
     def evaluate(*given: object, progress: object, **options: object) -> dict[str, int]:
         calls.append((given, options))
         return {"pairs": 3}
 
-    monkeypatch.setattr("fedgai.metrics.evaluate", evaluate)
+    monkeypatch.setattr("fedgai.evaluation.metrics.evaluate", evaluate)
     assert main(["train", "pairs", "--out", "run"]) == 0
     options = ["--preset", "vgg16", "--epochs", "2", "--seed", "5", "--resume"]
     assert main(["train", "pairs", "--out", "run", *options]) == 0

@@ -15,7 +15,7 @@ from flwr.app.message import make_message
 from flwr.supercore.task_identity import TaskIdentity
 from PIL import ImageOps
 
-from federation.client_app import (
+from federation.designer.client_app import (
     ROUND_FILE,
     RefusedError,
     _noised,
@@ -23,16 +23,15 @@ from federation.client_app import (
     at_home,
     discreet,
     local_dp,
-    pack,
     train_at_home,
-    unpack,
     within_budget,
 )
+from federation.wire import pack, unpack
 from fedgai import __version__
-from fedgai.discriminator import Discriminator
 from fedgai.model import PRESETS, WEIGHTS, FedGAI
-from fedgai.style import split, style_distance
-from fedgai.train import STATE_FILE, LocalTrainer
+from fedgai.networks.discriminator import Discriminator
+from fedgai.networks.style import split, style_distance
+from fedgai.training.local import STATE_FILE, LocalTrainer
 
 SIZE, EPOCHS = 64, 3
 

@@ -12,10 +12,10 @@ from conftest import draw_garment
 from PIL import Image, ImageOps
 from test_drawings import fill, sketch
 
-from federation import companion
-from federation.companion import CompanionError, LookFirst, Settings, accept, look, prepare
-from fedgai.pairs import PairFolder
-from fedgai.scans import prepare_scans
+from federation.designer import companion
+from federation.designer.companion import CompanionError, LookFirst, Settings, accept, look, prepare
+from fedgai.data.pairs import PairFolder
+from fedgai.data.scans import prepare_scans
 
 
 def settings(data: Path) -> Settings:

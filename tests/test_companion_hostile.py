@@ -17,12 +17,12 @@ import pytest
 from flwr.proto.fab_pb2 import GetFabResponse
 from test_drawings import fill
 
-from federation.companion import AwayError, Settings, Studio
 from federation.demo import Demo
-from federation.host import make_certificate
+from federation.designer.companion import AwayError, Settings, Studio
+from federation.designer.receipt import read_all
+from federation.identity import make_certificate, make_key
 from federation.operator import approve
-from federation.receipt import read_all
-from federation.supernode import free_port, make_key
+from federation.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 2 * float(os.environ.get("FEDGAI_PATIENCE", "180"))
@@ -120,7 +120,7 @@ def meddled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meddler]:
 
 @pytest.mark.parametrize("line", TROUBLE)
 def test_trouble_is_one_line(line: str, meddled: Meddler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.companion.PATIENCE", 1.0)
+    monkeypatch.setattr("federation.designer.companion.PATIENCE", 1.0)
     meddled.how = TROUBLE[line]
     studio = Studio(Settings(meddled.url, str(tmp_path), "Zoë", certificate=str(meddled.certificate)))
     make_key(tmp_path / "key")

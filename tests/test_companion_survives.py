@@ -17,15 +17,16 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from federation.client_app import PROGRESS_FILE, ROUND_FILE
-from federation.companion import Settings
 from federation.demo import Demo, make_pairs
+from federation.designer.client_app import PROGRESS_FILE, ROUND_FILE
+from federation.designer.companion import Settings
+from federation.designer.receipt import read_all
+from federation.identity import make_key
 from federation.keeper import descendants
 from federation.operator import approve
-from federation.receipt import read_all
-from federation.supernode import free_port, make_key
+from federation.processes import free_port
 from fedgai.model import FedGAI
-from fedgai.train import LOG_FILE, STATE_FILE
+from fedgai.training.local import LOG_FILE, STATE_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 KILLS = int(os.environ.get("FEDGAI_KILLS", "20"))

@@ -5,7 +5,7 @@ import pytest
 from conftest import draw_garment
 from PIL import Image
 
-from fedgai.cutout import NoGarment, cut_out
+from fedgai.vision.cutout import NoGarment, cut_out
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from fedgai.atelier import ATELIERS, draw
-from fedgai.datasets import LOG, make_pairs, spread
-from fedgai.edges import xdog
-from fedgai.pairs import PairFolder, PairsError, check
+from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.data.datasets import LOG, make_pairs, spread
+from fedgai.data.pairs import PairFolder, PairsError, check
 from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.vision.edges import xdog
 
 
 def shirt(width: int = 96, height: int = 120) -> Image.Image:

@@ -13,10 +13,11 @@ from bad_pictures import bad_pictures
 from conftest import draw_garment
 from PIL import Image, ImageDraw
 
-from fedgai import drawings, pairs
-from fedgai.drawings import contact_sheet, look, pair_up
-from fedgai.pairs import PairFolder, PairsError, check
-from fedgai.scans import MADE
+from fedgai.data import folder as drawings
+from fedgai.data import pairs
+from fedgai.data.folder import contact_sheet, look, pair_up
+from fedgai.data.pairs import PairFolder, PairsError, check
+from fedgai.data.scans import MADE
 
 
 def sketch(seed: int, side: int = 96) -> Image.Image:

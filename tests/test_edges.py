@@ -10,10 +10,10 @@ import pytest
 from conftest import draw_garment
 from PIL import Image
 
-from fedgai.cutout import cut_out
-from fedgai.edges import EDGES, canny, xdog
-from fedgai.metrics import boundary_fscore, mid_grey_share
+from fedgai.evaluation.metrics import boundary_fscore, mid_grey_share
 from fedgai.pipeline import on_white
+from fedgai.vision.cutout import cut_out
+from fedgai.vision.edges import EDGES, canny, xdog
 
 Detector = Callable[..., np.ndarray]
 both = pytest.mark.parametrize("draw", EDGES.values(), ids=EDGES)

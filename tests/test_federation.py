@@ -19,8 +19,8 @@ from recording_proxy import RecordingProxy
 from studio_server import PATIENCE, ROOT
 
 from federation.demo import Demo
-from federation.supernode import free_port
-from fedgai.atelier import ATELIERS
+from federation.processes import free_port
+from fedgai.ateliers.hands import ATELIERS
 from fedgai.model import FedGAI
 
 ROUNDS = 3

@@ -14,9 +14,10 @@ from studio_server import PATIENCE
 
 from federation import operator
 from federation.demo import Demo
-from federation.host import number
-from federation.supernode import free_port, make_key
-from fedgai.atelier import ATELIERS
+from federation.identity import make_key
+from federation.processes import free_port
+from federation.server.host import number
+from fedgai.ateliers.hands import ATELIERS
 from fedgai.model import WEIGHTS, FedGAI
 
 DEADLINE = round(PATIENCE / 5)  # s: some ways keep a round open until then

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from federation.house import (
+from federation.server.refine import (
     EXAMPLES,
     Bounds,
     HouseStep,
@@ -32,10 +32,10 @@ from federation.house import (
     style_distances,
     verdict,
 )
-from fedgai import atelier
-from fedgai.discriminator import Discriminator
-from fedgai.encoder import sha256
+from fedgai.ateliers import hands as atelier
 from fedgai.model import FedGAI
+from fedgai.networks.discriminator import Discriminator
+from fedgai.networks.encoder import sha256
 from fedgai.pipeline import SketchPipeline
 
 SHORT = HouseStepConfig(steps=2, batch=2, size=64, seconds=math.inf)

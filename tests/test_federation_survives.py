@@ -15,9 +15,9 @@ from hub_server import HubServer
 from studio_server import PATIENCE
 
 from federation.demo import Demo
-from federation.host import processes
 from federation.keeper import descendants
-from federation.supernode import free_port
+from federation.processes import free_port
+from federation.server.host import processes
 from fedgai.model import FedGAI
 
 KILLS = int(os.environ.get("FEDGAI_KILLS", "20"))

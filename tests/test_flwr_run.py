@@ -14,9 +14,9 @@ import pytest
 from studio_server import PATIENCE, ROOT
 
 from federation.demo import make_pairs
-from federation.folder import Folder
 from federation.keeper import descendants
-from federation.supernode import KEEPER, QUIET, free_port
+from federation.processes import KEEPER, QUIET, free_port
+from federation.server.folder import Folder
 from fedgai.model import WEIGHTS, FedGAI
 
 BIN = Path(sys.executable).parent

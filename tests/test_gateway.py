@@ -49,9 +49,10 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.fleet_http_connection import http_request_response
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from federation import gateway as module
-from federation.folder import Folder, Member
-from federation.gateway import FLEET, BodyLimit, Buckets, GatewayLimits, Rate, gateway
+from federation.server import gateway as module
+from federation.server.folder import Folder, Member
+from federation.server.gateway import BodyLimit, Buckets, GatewayLimits, Rate, gateway
+from federation.wire import FLEET
 
 Target = tuple[str, Path] | None
 P384 = int("ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973", 16)  # its order

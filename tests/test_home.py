@@ -16,10 +16,10 @@ from studio_server import PATIENCE, ROOT
 pytest.importorskip("gradio")
 pytest.importorskip("flwr")
 
-from federation.companion import CompanionError, Settings
-from federation.supernode import free_port
+from federation.designer.companion import CompanionError, Settings
+from federation.processes import free_port
+from studio.companion.home import HomePage, HomeStudio
 from studio.drawing import Garment
-from studio.home import HomePage, HomeStudio
 
 LINES = {"strength": 1.0, "detail": 1.0}
 
@@ -101,7 +101,7 @@ def test_it_listens_on_loopback_alone_and_for_its_own_page(folder: Path) -> None
     from test_window import listening
 
     port, log = free_port(), (folder / "said.txt").open("w+")
-    command = [sys.executable, "-m", "studio.home", "--home", str(folder), "--port", str(port), "--no-browser"]
+    command = [sys.executable, "-m", "studio.companion.home", "--home", str(folder), "--port", str(port), "--no-browser"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     try:
         until = time.monotonic() + PATIENCE

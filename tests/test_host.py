@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 pytest.importorskip("flwr")
 
-from federation import host as host_module
 from federation import operator
-from federation.folder import Folder
-from federation.host import ROOT, Host, HostError, admit, number, processes
 from federation.keeper import descendants
-from federation.operator import OperatorError
+from federation.server import host as host_module
+from federation.server.folder import Folder
+from federation.server.host import ROOT, Host, HostError, admit, number, processes
+from fedgai.errors import FedGAIError
 
 BIN = Path(sys.executable).parent
 
@@ -221,7 +221,8 @@ def test_goes_on_after_every_death(app: Path, folder: Folder, designers: list[De
 def test_host_killed_leaves_nothing_and_the_next_goes_on(app: Path, folder: Folder, designers: list[Designer]) -> None:
     ada = designers[0]
     operator.approve(folder, ada.line, "Ada")
-    script = (f"import time; from pathlib import Path; from federation.folder import Folder; from federation.host import Host\n"
+    script = (f"import time; from pathlib import Path; from federation.server.folder import Folder\n"
+              "from federation.server.host import Host\n"
               f"h = Host(Folder({str(folder.path)!r}), app=Path({str(app)!r}), run_config={{'rounds': 3, 'min-designers': 1}},"
               f" rest_hours=24)\nh.start(); h.ready.wait(); print(h.superlink_address, flush=True); time.sleep(600)")  # fmt: skip
 
@@ -320,13 +321,13 @@ def test_operator_approves_revokes_and_approves_again(folder: Folder, designers:
     ada = operator.approve(folder, str(key), " Ada ")
     assert (ada.name, ada.key) == ("Ada", designers[0].line)
     assert operator.approve(folder, designers[0].line, "Ada") == ada  # again: nothing new
-    with pytest.raises(OperatorError, match="taken"):
+    with pytest.raises(FedGAIError, match="taken"):
         operator.approve(folder, designers[1].line, "ada")
-    with pytest.raises(OperatorError, match="already approved"):
+    with pytest.raises(FedGAIError, match="already approved"):
         operator.approve(folder, designers[0].line, "Other")
     assert operator.members(folder)[0]["state"] == "approved"
     assert operator.revoke(folder, operator.fingerprint(ada.key)).revoked
-    with pytest.raises(OperatorError, match="no member"):
+    with pytest.raises(FedGAIError, match="no member"):
         operator.revoke(folder, "Ada")
     assert operator.approve(folder, designers[0].line, "Ada L.").revoked == ""
     assert [m.name for m in folder.members()] == ["Ada L."]
@@ -335,16 +336,16 @@ def test_operator_approves_revokes_and_approves_again(folder: Folder, designers:
 def test_operator_refuses_other_keys(folder: Folder, designers: list[Designer]) -> None:
     other = ed25519.Ed25519PrivateKey.generate().public_key()
     line = other.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
-    with pytest.raises(OperatorError, match=r"ssh-ed25519.*ssh-keygen -t ecdsa -b 384"):
+    with pytest.raises(FedGAIError, match=r"ssh-ed25519.*ssh-keygen -t ecdsa -b 384"):
         operator.approve(folder, line, "Ada")
-    with pytest.raises(OperatorError, match="private key"):
+    with pytest.raises(FedGAIError, match="private key"):
         operator.approve(folder, str(designers[0].home / "key"), "Ada")
-    with pytest.raises(OperatorError, match="neither a key nor a file"):
+    with pytest.raises(FedGAIError, match="neither a key nor a file"):
         operator.approve(folder, "nowhere.pub", "Ada")
-    with pytest.raises(OperatorError, match="not an OpenSSH public key"):
+    with pytest.raises(FedGAIError, match="not an OpenSSH public key"):
         operator.approve(folder, "ecdsa-sha2-nistp384 AAAA", "Ada")
     for name in ("", "x" * 41, "a\nb"):
-        with pytest.raises(OperatorError, match="1 to 40"):
+        with pytest.raises(FedGAIError, match="1 to 40"):
             operator.approve(folder, designers[0].line, name)
     assert folder.members() == []
 

@@ -17,9 +17,9 @@ from hub_server import HubServer
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-import federation.hub
-from federation.folder import Folder, Member
-from federation.hub import HubError, HubQueue, merge_members, metrics_table, read_members, restore
+import federation.server.hub
+from federation.server.folder import Folder, Member
+from federation.server.hub import HubError, HubQueue, merge_members, metrics_table, read_members, restore
 from fedgai.model import CheckpointError, FedGAI
 from fedgai.pipeline import SketchPipeline
 
@@ -212,7 +212,7 @@ FAULTS = {
 def test_a_fault_costs_a_retry_and_nothing_else(hub, folder, model, monkeypatch, name):
     pattern, what, sentence = FAULTS[name]
     if "delay" in what:
-        monkeypatch.setattr(federation.hub, "TIMEOUT", dict.fromkeys(federation.hub.TIMEOUT, 0.2))
+        monkeypatch.setattr(federation.server.hub, "TIMEOUT", dict.fromkeys(federation.server.hub.TIMEOUT, 0.2))
     hub.create(REPO)
     play(folder, model, 1)
     queue = queue_to(hub, folder)

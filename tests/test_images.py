@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fedgai import images
-from fedgai.images import ImageError, find_images, read_image, simplify, to_image, to_tensor
+from fedgai.vision import images
+from fedgai.vision.images import ImageError, find_images, read_image, simplify, to_image, to_tensor
 
 GREYS = np.tile(np.linspace(0, 255, 32).round().astype(np.uint8), (24, 1))  # (24, 32), dark to light
 

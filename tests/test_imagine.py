@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from studio_server import PATIENCE, ROOT, untrained
 
 from fedgai.imagine import CHIPS, PROMPT_LIMIT, TEXT_LIMIT, Cancelled, ImagineError, Imaginer, Step, prompt
-from studio.imagine import MOST, WAITING, Darkroom, Request, Tab
+from studio.imagine_tab import MOST, WAITING, Darkroom, Request, Tab
 
 WORDS = prompt({"category": "coat"})
 

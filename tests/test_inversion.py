@@ -11,7 +11,7 @@ from PIL import ImageOps
 from experiments import inversion
 from experiments.inversion import Attacker, auc, cosine, invert, record, shares, simulated, stacks_of, tensor, traced
 from fedgai.model import FedGAI
-from fedgai.train import LocalTrainer
+from fedgai.training.local import LocalTrainer
 
 
 @pytest.fixture(scope="module")

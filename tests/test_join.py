@@ -18,13 +18,13 @@ import pytest
 from PIL import Image
 from test_drawings import fill, sketch
 
-from federation.client_app import pack
-from federation.companion import CompanionError, Settings, Studio, home, release_hash
 from federation.demo import Demo
+from federation.designer.companion import CompanionError, Settings, Studio, home, release_hash
+from federation.designer.receipt import read_all
 from federation.join import main
 from federation.operator import approve
-from federation.receipt import read_all
-from federation.supernode import free_port
+from federation.processes import free_port
+from federation.wire import pack
 from fedgai.model import FedGAI
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fedgai import losses, torchvision_ops
+from fedgai import torchvision_ops
 from fedgai.model import FedGAI
+from fedgai.training import losses
 
 CLOSE = {"rel": 2e-5, "abs": 1e-6}
 
@@ -186,7 +187,7 @@ def test_clip_semantic_takes_any_size_and_does_not_train(visual: torch.nn.Module
 
 def test_without_clip_the_paired_loss_is_chosen(model: FedGAI, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     monkeypatch.delenv("FEDGAI_CLIP", raising=False)
-    with caplog.at_level("INFO", "fedgai.losses"):
+    with caplog.at_level("INFO", "fedgai.training.losses"):
         assert losses.semantic_loss(model).name == "paired"
     assert "paired" in caplog.text
 

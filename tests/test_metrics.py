@@ -16,7 +16,7 @@ from skimage.metrics import structural_similarity
 from test_train import draw_pairs
 
 from fedgai import torchvision_ops
-from fedgai.metrics import (
+from fedgai.evaluation.metrics import (
     FIGURES,
     boundary_fscore,
     dominant_period,
@@ -29,7 +29,7 @@ from fedgai.metrics import (
     pixel_frechet,
     table,
 )
-from fedgai.strokes import stroke_code, stroke_field
+from fedgai.networks.hatching import stroke_code, stroke_field
 
 
 def page(*boxes: tuple[int, int, int, int], side: int = 64) -> np.ndarray:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fedgai.generator import MRFM
-from fedgai.layers import conv
 from fedgai.model import PRESETS, CheckpointError, FedGAI
+from fedgai.networks.generator import MRFM
+from fedgai.networks.layers import conv
 
 PRESET_NAMES = list(PRESETS)
 

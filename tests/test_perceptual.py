@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedgai import torchvision_ops
-from fedgai.metrics import evaluate
-from fedgai.perceptual import LPIPS_LEVELS, Inception, Lpips
-from fedgai.pretrained import WeightsError
+from fedgai.evaluation.metrics import evaluate
+from fedgai.evaluation.perceptual import LPIPS_LEVELS, Inception, Lpips
+from fedgai.hub_files import WeightsError
 
 torchvision_ops.declare_missing()
 pytest.importorskip("lpips")

@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fedgai.cutout import NoGarment
-from fedgai.images import ImageError
 from fedgai.model import CheckpointError, FedGAI
+from fedgai.networks.style import Signature
 from fedgai.pipeline import Content, SketchPipeline
-from fedgai.style import Signature
+from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import ImageError
 
 BLEND = {"ada line": 0.3, "Bruno Hatch": 0.7}
 

@@ -22,12 +22,14 @@ from safetensors.torch import load_file, save, save_file
 from studio_server import ROOT, StudioServer
 from test_train import SMALL, draw_pairs
 
-from fedgai import losses, pretrained, torchvision_ops
+from fedgai import hub_files as pretrained
+from fedgai import torchvision_ops
 from fedgai.__main__ import main
-from fedgai.encoder import VGG16Encoder
+from fedgai.hub_files import CLIP, VGG16, Source, WeightsError, load_vgg16, locate
 from fedgai.model import ENCODER_FILE, MODEL_FILE, FedGAI
-from fedgai.pretrained import CLIP, VGG16, Source, WeightsError, load_vgg16, locate
-from fedgai.train import STATE_FILE, TrainError, train
+from fedgai.networks.encoder import VGG16Encoder
+from fedgai.training import losses
+from fedgai.training.local import STATE_FILE, TrainError, train
 
 torchvision_ops.declare_missing()
 

@@ -33,13 +33,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from test_host import PROJECT, SERVER, until
 
-from federation.folder import Folder
-from federation.gateway import gateway
-from federation.host import Host, make_certificate
+from federation.designer.proxy import MOST, Notice, Proxy
+from federation.designer.receipt import Receipt, page, read_all, table
+from federation.designer.supernode import SuperNode
+from federation.identity import make_certificate, make_key
 from federation.operator import approve
-from federation.proxy import MOST, Notice, Proxy
-from federation.receipt import Receipt, page, read_all, table
-from federation.supernode import SuperNode, make_key
+from federation.server.folder import Folder
+from federation.server.gateway import gateway
+from federation.server.host import Host
 
 PROGRAM = b"the program of the release"
 HASH = hashlib.sha256(PROGRAM).hexdigest()

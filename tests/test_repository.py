@@ -102,20 +102,24 @@ def test_the_space_starts_what_requirements_name():
     assert len(front["short_description"]) <= 60  # the Hub's limit
 
 
-def test_the_readme_lists_every_environment_variable():
+def test_the_docs_list_every_environment_variable():
     read = r"(?:environ(?:\.get\(|\[)|getenv\()\s*[\"'](\w+)"  # setdefault writes: not for the reader to set
     sources = files("app.py", "fedgai", "studio", "federation", "tests/conftest.py", "tests/studio_server.py",
                     "tests/test_federation_survives.py")
     used = {name for file in sources for name in re.findall(read, file.read_text(encoding="utf-8"))}
-    rows = re.findall(r"^\| (`[A-Z].*?) \|", readme(), re.M)
+    configuration = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[A-Z].*?) \|", configuration, re.M)
     listed = {name for row in rows for name in re.findall(r"`([A-Z0-9_]+)`", row)}
     assert used - {"PATH", "PYTHONPATH", "NO_PROXY"} == listed  # handed on, none of ours
 
 
-def test_the_readme_maps_every_file():
-    for file in files("app.py", "fedgai", "studio", "federation", "benchmarks", "experiments", "docs"):
+def test_the_architecture_page_names_every_file():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {part.split("\n", 1)[0].strip("/ "): part for part in page.split("\n## ")[1:]}
+    for file in files("fedgai", "studio", "federation", "benchmarks", "experiments", "docs"):
         if file.name != "__init__.py":
-            assert f"`{file.name}`" in readme(), f"{file.relative_to(ROOT)} is not in the README's map"
+            room = str(file.relative_to(ROOT).parent)
+            assert f"| `{file.name}` |" in rooms.get(room, ""), f"{file.relative_to(ROOT)} is not in docs/architecture.md"
 
 
 def test_what_the_readme_links_to_is_there():

@@ -15,10 +15,10 @@ from flwr.app.message import make_message
 from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.task_identity import TaskIdentity
 
-from federation import server_app
-from federation.folder import Folder
-from federation.server_app import FederationConfig, Season
-from federation.strategy import DiscriminatorAvg, Limits, UpdateSpec
+from federation.server import server_app
+from federation.server.folder import Folder
+from federation.server.server_app import FederationConfig, Season
+from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec
 from fedgai import __version__
 from fedgai.model import FedGAI
 

@@ -20,9 +20,9 @@ from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, 
 from flwr.supercore.task_identity import TaskIdentity
 
 from benchmarks import aggregation
-from federation.server_app import private_sentence
-from federation.strategy import DiscriminatorAvg, Limits, UpdateSpec, epsilon, inner_strategy, privacy, shares
-from fedgai.discriminator import Discriminator
+from federation.server.server_app import private_sentence
+from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec, epsilon, inner_strategy, privacy, shares
+from fedgai.networks.discriminator import Discriminator
 
 ROUND, CHANNELS, ENCODER = 7, (16, 32, 64, 128), "e" * 64
 NAMES = {node: f"Designer {node}" for node in range(1, 9)}

@@ -25,16 +25,16 @@ from test_studio import Visit
 pytest.importorskip("gradio")
 pytest.importorskip("flwr")
 
-from federation.folder import Folder, Member
 from federation.operator import approve, members
+from federation.server.folder import Folder, Member
 from fedgai.model import FedGAI
 from fedgai.pipeline import SketchPipeline
 from studio.drawing import Look, Studio
-from studio.federation import Federation, newest, sentence
+from studio.federation.follow import Federation, newest, sentence
 
 PASSWORD = "a word for the operator"
 HOSTILE = "<img src=x onerror=window.hacked=1>${window.hacked=1}{{x}}"
-ALONE = "import federation.host as host\nhost.Host.start = host.Host.stop = lambda self: None"  # the folder is the tests'
+ALONE = "import federation.server.host as host\nhost.Host.start = host.Host.stop = lambda self: None"  # the folder is the tests'
 
 
 class Rounds:
@@ -428,7 +428,7 @@ def test_sentences(followed: tuple[Rounds, Studio, Federation]) -> None:
 
 
 def test_without_the_federation_none_of_it_is_imported(weights: str) -> None:
-    names = "[m for m in sys.modules if m.split('.')[0] in ('flwr', 'federation') or m == 'studio.federation']"
+    names = "[m for m in sys.modules if m.split('.')[0] in ('flwr', 'federation') or m == 'studio.federation.follow']"
     command = [sys.executable, "-c", f"import app, sys; app.create_app(); print({names})"]
     environment = {**os.environ, "FEDGAI_WEIGHTS": weights}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
@@ -440,7 +440,7 @@ def test_newest_is_none_before_the_first(tmp_path: Path) -> None:
 
 
 def test_members_are_approved_by_their_line_only(tmp_path: Path, key: str) -> None:
-    from studio.panel import Panel
+    from studio.federation.panel import Panel
 
     folder = Folder(tmp_path)
     panel = Panel(folder, PASSWORD, lambda scope: "")

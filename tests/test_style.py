@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fedgai.style import (
+from fedgai.networks.style import (
     EPS,
     AdaIN_SD,
     Signature,

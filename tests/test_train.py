@@ -19,12 +19,13 @@ from PIL import Image, ImageDraw, ImageOps
 from safetensors.torch import load_file
 from torch import nn
 
-from fedgai import losses, torchvision_ops
-from fedgai import train as train_module
+from fedgai import torchvision_ops
+from fedgai.data.pairs import PairFolder, PairsError, check
+from fedgai.hub_files import load_vgg16
 from fedgai.model import FedGAI
-from fedgai.pairs import PairFolder, PairsError, check
-from fedgai.pretrained import load_vgg16
-from fedgai.train import LOG_FILE, STATE_FILE, LocalTrainer, StepReport, TrainConfig, TrainError, train
+from fedgai.training import local as train_module
+from fedgai.training import losses
+from fedgai.training.local import LOG_FILE, STATE_FILE, LocalTrainer, StepReport, TrainConfig, TrainError, train
 
 SMALL = TrainConfig(size=64, decorr_rows=4, save_every=1000)
 
@@ -263,7 +264,7 @@ def test_a_finished_training_can_be_given_more_epochs(data: Path, tmp_path: Path
 
 
 def test_a_killed_training_can_be_resumed(data: Path, tmp_path: Path) -> None:
-    program = (f"from fedgai.train import *; train({str(data)!r}, {str(tmp_path)!r}, epochs=100, start=None, "
+    program = (f"from fedgai.training.local import *; train({str(data)!r}, {str(tmp_path)!r}, epochs=100, start=None, "
                "config=TrainConfig(size=32, decorr_rows=4, save_every=1), on_step=lambda r: print(r.step, flush=True))")
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                text=True, cwd=Path(__file__).parent.parent)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from fedgai.atelier import ATELIERS
-from fedgai.metrics import mid_grey_share
+from fedgai.ateliers.hands import ATELIERS
+from fedgai.evaluation.metrics import mid_grey_share
 from fedgai.model import WEIGHTS
+from fedgai.networks.style import style_distance
 from fedgai.pipeline import SketchPipeline
-from fedgai.style import style_distance
 
 GOLDEN = Path(__file__).with_name("golden.json")
 GARMENTS = ("denim_jacket", "trench_coat")

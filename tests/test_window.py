@@ -25,22 +25,22 @@ pytest.importorskip("flwr")
 
 from PIL import Image
 
-from federation.companion import Settings
 from federation.demo import Demo
+from federation.designer.companion import Settings
+from federation.designer.receipt import read_all
 from federation.operator import approve
-from federation.receipt import read_all
-from federation.supernode import free_port
-from fedgai.atelier import ATELIERS, draw
-from fedgai.images import MAX_BYTES
+from federation.processes import free_port
+from fedgai.ateliers.hands import ATELIERS, draw
 from fedgai.pipeline import SketchPipeline, fit_and_cut, on_white
-from studio.desk import Desk, plain_name
+from fedgai.vision.images import MAX_BYTES
+from studio.companion.desk import Desk, plain_name
 
 GARMENTS = ("hoodie", "trench_coat", "denim_jacket", "midi_dress")
 LEAVES = "You may close this page"
 
 
 class WindowServer:
-    """A running ``python -m studio.window``."""
+    """A running ``python -m studio.companion.window``."""
 
     def __init__(self, home: Path, *arguments: str) -> None:
         self.home, self.port = home, free_port()
@@ -67,7 +67,7 @@ class WindowServer:
             connection.close()
 
 
-WINDOW = [sys.executable, "-m", "studio.window", "--no-browser"]
+WINDOW = [sys.executable, "-m", "studio.companion.window", "--no-browser"]
 
 
 @pytest.fixture(scope="module")

@@ -30,14 +30,14 @@ import torch
 from PIL import Image
 from recording_proxy import RecordingProxy
 
-from federation.client_app import pack
-from federation.companion import Companion, Settings
 from federation.demo import Demo, make_pairs
+from federation.designer.companion import Companion, Settings
+from federation.designer.receipt import read_all
 from federation.operator import approve
-from federation.receipt import read_all
-from federation.supernode import free_port
+from federation.processes import free_port
+from federation.wire import pack
+from fedgai.data.pairs import PairFolder
 from fedgai.model import FedGAI
-from fedgai.pairs import PairFolder
 
 PATIENCE = float(os.environ.get("FEDGAI_PATIENCE", 300))  # s
 SIZE, PAIRS = 128, 4

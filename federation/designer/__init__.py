@@ -1,0 +1,1 @@
+"""What runs on the designer's machine. Never imports federation.server."""

@@ -1,0 +1,287 @@
+"""The designer's side of a round: load the aggregate, train at home, send the Discriminator back.
+
+What this machine trains on, and what it is willing to tell, comes from the designer's own node configuration and never
+from the server (``flower-supernode --node-config 'data="/my/pairs" out="/my/model"'``):
+
+| key | meaning |
+|---|---|
+| `data` | the folder of pairs: `photos/` and `sketches/` |
+| `out` | where the private Generator, BatchNorm tensors and optimisers live between rounds |
+| `name` | sent with `share-style` only; what others see is the name that the operator approved with the key |
+| `share-style` | true to send the style signature |
+| `weights` | checkpoint to start from; the project's own by default |
+| `device` | that training runs on, as torch names it; "cpu" by default |
+| `size`, `cache-mb` | side of the training square, px; memory for the pairs' maps, MB |
+| `lr` | learning rate of both networks; the trainer's default without it |
+| `fusion` | weight of the distance to others' signatures, 10 by default; 0 for the paper's recipe alone (docs/fusion.md) |
+| `local-epsilon` | local differential privacy, through Flower's LocalDpMod, of a round's update; off without it |
+| `local-clip` | L2 norm that an update is cut to before noise is added; 1 by default |
+| `style-epsilon`, `style-clip` | the same for the signature; its distance from the bank's mean is cut to 10 by default |
+| `budget` | bytes that a round may send; an update that is larger is not handed over |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict, UserConfig
+from flwr.app.message import make_message
+from flwr.clientapp import ClientApp
+from flwr.clientapp.mod import LocalDpMod
+from flwr.clientapp.typing import ClientAppCallable
+from torch import Tensor
+
+from federation.wire import pack, unpack
+from fedgai import __version__
+from fedgai.data.pairs import PairFolder
+from fedgai.model import PRESETS, WEIGHTS, FedGAI
+from fedgai.networks.style import Signature, image_statistics, split, style_distance
+from fedgai.training.local import LOG_FILE, STATE_FILE, LocalTrainer, StepReport, TrainConfig
+
+log = logging.getLogger("fedgai.client")
+
+DELTA = 1e-5  # of local differential privacy: the probability with which its epsilon may not hold
+ROUND_FILE = "round.json"  # which round the private model is in, so that a training that was killed goes on in it
+PROGRESS_FILE = "progress.json"
+
+
+class RefusedError(ValueError):
+    """This machine does not do what the server asks. The server is told the text, so it says nothing of this machine."""
+
+
+def discreet(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """The outermost mod: what goes wrong is told in full here, and to the server in a word.
+
+    Flower answers the server with an exception's text, and that may name folders, files or drawings.
+    """
+    try:
+        return call_next(message, context)
+    except Exception as error:
+        log.exception("the round was not trained")
+        tell(context, phase="failed", trouble=str(error) or type(error).__name__)
+        if isinstance(error, RefusedError):
+            raise
+        raise RuntimeError("the designer's machine could not train; its own log says why") from None
+
+
+def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Flower's LocalDpMod where the designer's own configuration asks for it: clipped and noised before it leaves."""
+    here = context.node_config
+    epsilon, style_epsilon = (float(here.get(key, 0)) for key in ("local-epsilon", "style-epsilon"))
+    reply = call_next(message, context)
+    if reply.has_error():
+        return reply
+    told = reply.content["designer"]
+    if epsilon > 0:
+        clip = float(here.get("local-clip", 1.0))
+        noised = _noised(message, context, message.content["arrays"], reply.content["arrays"], epsilon, clip)
+        reply.content["arrays"] = pack({k: torch.from_numpy(v.numpy()) for k, v in noised.items()})
+    if style_epsilon > 0 and "style" in told:
+        style = np.frombuffer(told["style"], "<f4")
+        bank = np.frombuffer(message.content["config"].get("bank", b""), "<f4").reshape(-1, style.size)
+        centre = bank.mean(0) if len(bank) else np.zeros_like(style)
+        sent, own = (ArrayRecord({"style": Array(v.astype(np.float64))}) for v in (centre, style))
+        noised = _noised(message, context, sent, own, style_epsilon, float(here.get("style-clip", 10.0)))
+        levels = split(torch.from_numpy(noised["style"].numpy())[None], PRESETS[str(told["preset"])].channels)
+        # the server refuses a deviation below 0, which only the noise can make; cut off afterwards, it promises no less
+        noised_style = torch.cat([part for mean, deviation in levels for part in (mean, deviation.clamp_min(0))], 1)
+        told["style"] = noised_style.numpy().astype("<f4").tobytes()
+    spent = max(0.0, epsilon) + (max(0.0, style_epsilon) if "style" in told else 0.0)
+    if spent:
+        reply.content["metrics"]["epsilon"] = spent  # of one round; rounds add up
+    return reply
+
+
+def _noised(message: Message, context: Context, sent: ArrayRecord, own: ArrayRecord, epsilon: float, clip: float) -> ArrayRecord:
+    """``own`` as Flower's mod gives it away: its difference from ``sent`` clipped, and noise added, float64."""
+    asked = make_message(message.metadata, RecordDict({"arrays": sent}))
+    own = ArrayRecord({name: Array(value.numpy().astype(np.float64)) for name, value in own.items()})
+    # two updates, each clipped to ``clip``, differ by at most twice that
+    reply = LocalDpMod(clip, 2 * clip, epsilon, DELTA)(
+        asked, context, lambda *_: make_message(message.metadata, RecordDict({"arrays": own})))
+    if reply.has_error():
+        raise RefusedError("the aggregate has other tensors than this release shares")
+    return reply.content["arrays"]
+
+
+def within_budget(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+    """Hand over nothing that is larger than the designer allows in a round; the companion's proxy counts again."""
+    reply = call_next(message, context)
+    budget = int(context.node_config.get("budget", 0))
+    if not budget or reply.has_error():
+        return reply
+    size = reply.content["arrays"].count_bytes() + len(reply.content["designer"].get("style", b""))  # the rest is some words
+    if size > budget:
+        raise RefusedError(f"this update has {size:,} bytes, the designer's budget for a round is {budget:,}")
+    return reply
+
+
+app = ClientApp(mods=[discreet, within_budget, local_dp])
+
+
+def tell(context: Context, **state: object) -> None:
+    """Write ``progress.json`` into ``out``, whole at any moment: what the companion shows."""
+    file = Path(str(context.node_config["out"])) / PROGRESS_FILE
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_suffix(".new")
+    aside.write_text(json.dumps(state))
+    os.replace(aside, file)
+
+
+@app.train()
+def train_at_home(message: Message, context: Context) -> Message:
+    """One round at home.
+
+    Raises:
+        RefusedError: the server asks for another preset, encoder or release, or sends what cannot be an aggregate. Flower
+            answers the server with the error, and nothing else has left this machine.
+    """
+    here, asked = context.node_config, message.content["config"]
+    out = Path(str(here["out"]))
+    tell(context, phase="preparing", round=int(asked["round"]))
+    trainer = at_home(here, asked)
+    first = _begin(trainer, out, int(asked["round"]), message.content["arrays"])
+    until = first + int(asked["epochs"]) * trainer.steps_per_epoch
+    sums: dict[str, float] = {}
+    started, begun, clock = trainer.step_count, max(1, until - trainer.step_count), time.monotonic()
+
+    def watch(report: StepReport) -> None:
+        for name, value in report.losses.items():
+            sums[name] = sums.get(name, 0.0) + value / begun
+        tell(context, phase="training", round=int(asked["round"]), step=report.step - first, steps=until - first,
+             epoch=(report.step - first - 1) // trainer.steps_per_epoch + 1, epochs=int(asked["epochs"]),
+             losses=report.losses,
+             remaining=(time.monotonic() - clock) / (report.step - started) * (until - report.step))
+
+    trainer.run(until, on_step=watch)
+    if trainer.step_count == started:  # killed between the last step and the answer
+        sums = last_losses(out)
+    reply = Message(answer(trainer, here, asked, sums), reply_to=message)
+    tell(context, phase="sending", round=int(asked["round"]), step=until - first, steps=until - first)
+    return reply
+
+
+def at_home(here: UserConfig, asked: ConfigRecord) -> LocalTrainer:
+    """The private model with its optimisers, where the last saving left them, on the drawings of today.
+
+    Args:
+        here: the designer's own configuration, see above.
+        asked: by the server: round, epochs, beta, preset, encoder, release, bank-names, bank.
+    Raises:
+        RefusedError: see ``check``.
+        PairsError, TrainError, CheckpointError: of this machine's own folders.
+    """
+    out = Path(str(here["out"]))
+    pairs = PairFolder(str(here["data"]), int(here.get("size", 256)), skip_bad=True)
+    begun = (out / STATE_FILE).exists()
+    model = FedGAI.load(out if begun else str(here.get("weights") or WEIGHTS))
+    check(asked, model)
+    model.styles = everybody(asked, model) or model.styles  # kept for the studio at home
+    model.to(str(here.get("device") or "cpu"))
+    # saved after each epoch: whoever closes the laptop loses no more than that
+    fusion = float(here.get("fusion", TrainConfig.fusion))
+    config = TrainConfig(epochs=10**6, lr=float(here.get("lr", TrainConfig.lr)), beta=float(asked["beta"]),
+                         freeze_batchnorm=True, save_every=len(pairs), size=pairs.size,
+                         cache_mb=int(here.get("cache-mb", 1024)), fusion=fusion)
+    name = str(here.get("name") or "designer")
+    hands = others(asked, model, name)
+    trainer = LocalTrainer(model, pairs, config, out, name=name, others=hands if fusion else None)
+    if begun:
+        trainer.resume(may_change=("pairs", "name", "lr"))  # drawings are added from month to month
+    return trainer
+
+
+def _begin(trainer: LocalTrainer, out: Path, number: int, arrays: ArrayRecord) -> int:
+    """Load the aggregate, unless a training that was killed is in this very round. Returns the round's first step."""
+    digest = hashlib.sha256(b"".join(array.data for array in arrays.values())).hexdigest()
+    now, file = {"round": number, "aggregate": digest}, out / ROUND_FILE
+    try:
+        then = json.loads(file.read_text())
+    except (OSError, ValueError):  # the first round, or a journal that was cut short: the round begins anew
+        then = {}
+    if {k: then.get(k) for k in now} == now and trainer.step_count > int(then["first"]):
+        return int(then["first"])
+    trainer.model.discriminator.load_shared(unpack(arrays))
+    out.mkdir(parents=True, exist_ok=True)
+    aside = file.with_suffix(".new")
+    aside.write_text(json.dumps(now | {"first": trainer.step_count}))
+    os.replace(aside, file)
+    return trainer.step_count
+
+
+def answer(trainer: LocalTrainer, here: UserConfig, asked: ConfigRecord, sums: dict[str, float]) -> RecordDict:
+    """All that leaves this machine after a round, and nothing else does.
+
+    Returns:
+        arrays: ``Discriminator.shared``, float16. metrics: number of pairs, mean losses, own style distance. designer:
+        which round, preset, encoder and release it belongs to; and, if the designer agreed, signature and name.
+    """
+    model, pairs = trainer.model, trainer.pairs
+    metrics = {"num-examples": len(pairs), **{f"loss-{k.replace('_', '-')}": v for k, v in sums.items()},
+               "own-distance": own_distance(trainer)}
+    told: dict[str, object] = {"round": asked["round"], "encoder": model.encoder_sha256, "preset": model.preset.name,
+                               "release": __version__}
+    if here.get("share-style"):
+        style = trainer.style[0].cpu().numpy().astype("<f4")
+        told |= {"style": style.tobytes(), "sketches": len(pairs), "name": str(here.get("name", ""))[:40],
+                 "description": str(here.get("description", ""))[:300]}
+    return RecordDict({"arrays": pack(model.discriminator.shared()), "metrics": MetricRecord(metrics),
+                       "designer": ConfigRecord(told)})
+
+
+def last_losses(out: Path) -> dict[str, float]:
+    """Of the last step in the trainer's log."""
+    line = json.loads((out / LOG_FILE).read_text().splitlines()[-1])
+    return {name: value for name, value in line.items() if name not in ("step", "epoch")}
+
+
+def check(asked: ConfigRecord, model: FedGAI) -> None:
+    """Raises RefusedError, naming both, where the server's federation is not one that this installation can take part in."""
+    mine = {"preset": model.preset.name, "encoder": model.encoder_sha256, "release": __version__}
+    for what, value in mine.items():
+        if asked[what] != value:
+            advice = f"install release {asked['release']}" if what == "release" else "start from the federation's weights"
+            raise RefusedError(f"the federation has {what} {str(asked[what])[:12]}, this machine {value[:12]}: {advice}")
+    if not 1 <= int(asked["epochs"]) <= 100 or not 0 <= float(asked["beta"]) <= 10:
+        raise RefusedError(f"the server asks for {asked['epochs']} epochs and beta {asked['beta']}: refused")
+
+
+def everybody(asked: ConfigRecord, model: FedGAI) -> dict[str, Signature]:
+    """The signatures that designers published, from the server's message; descriptions are those that the model knows.
+
+    Raises RefusedError where they do not fit this encoder or are not finite.
+    """
+    row, names = 2 * sum(model.preset.channels), list(asked.get("bank-names", []))
+    bank = np.frombuffer(asked.get("bank", b""), "<f4")
+    if bank.size != row * len(names) or not np.isfinite(bank).all():
+        raise RefusedError("the server's style bank does not fit this encoder")
+    unknown = Signature(torch.empty(0), model.encoder_sha256)
+    styles = torch.from_numpy(bank.reshape(-1, row).copy())  # (K, D)
+    return {name: replace(model.styles.get(name, unknown), name=name, style=style)
+            for name, style in zip(names, styles, strict=True)}
+
+
+def others(asked: ConfigRecord, model: FedGAI, name: str) -> Tensor | None:
+    """Those of ``everybody`` but ``name``, (K, D); None where there are none. Raises as it does."""
+    hands = [signature.style for other, signature in everybody(asked, model).items() if other != name]
+    return torch.stack(hands) if hands else None
+
+
+@torch.inference_mode()
+def own_distance(trainer: LocalTrainer, count: int = 4) -> float:
+    """How far the private Generator's drawings are from the designer's own signature: mean over the first photographs."""
+    model, found = trainer.model.eval(), []
+    for i in range(min(count, len(trainer.pairs))):
+        photo = trainer.pairs[i][0][None].to(trainer.device)
+        statistics = image_statistics(model.encoder(model.generator(model.encoder(photo), trainer.style)))
+        found.append(style_distance(statistics, trainer.style, model.preset.channels).item())
+    model.train()
+    return float(np.mean(found))

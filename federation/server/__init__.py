@@ -1,0 +1,1 @@
+"""What runs beside the studio. Never imports federation.designer."""

@@ -1,0 +1,1 @@
+"""Virtual designers, who draw from photographs alone."""

@@ -1,0 +1,1 @@
+"""A designer's folder, and what becomes of it: pairs, scans, public collections."""

@@ -1,0 +1,299 @@
+"""Public photographs in: from a folder of any layout to a designer's folder of pairs, drawn by an atelier or an edge detector.
+
+What newcomers and experiments start from. Made for collections such as DeepFashion (Liu et al., 2016): thousands of
+files in nested folders, masks and partition files beside them. Nothing is drawn twice: each photograph that was looked
+at is a line of ``pairs.jsonl``, so that a second run goes on where the first stopped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import groupby
+from pathlib import Path, PurePath
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.data.pairs import LITTER, SMALLEST, PairsError, writing
+from fedgai.data.scans import shown
+from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.vision.edges import EDGES
+from fedgai.vision.images import find_images, read_image
+
+LOG = "pairs.jsonl"  # first line: how the folder is made; then one line for each photograph that was looked at
+PARTITION = "list_eval_partition.txt"  # DeepFashion's: picture, ..., train | val | test | query | gallery
+MASK = re.compile(r"(?:^|[\W\d_])(?:masks?|segm?|segments?|segmentations?|parsing|anno|annotations?|densepose|keypoints?"
+                  r"|landmarks?)(?:$|[\W\d_])", re.IGNORECASE)
+SMALL = 64  # px, the shorter side; a smaller photograph has no seams to draw
+CELL, PAIRS = 192, 24  # px of a thumbnail, and pairs on a contact sheet
+
+
+@dataclass
+class Made:
+    """What ``make_pairs`` did.
+
+    Attributes:
+        pairs: how many there are now.
+        drawn: how many of them this run drew.
+        left: photographs not looked at, because there are enough pairs.
+        masks: files left out because of their names.
+        categories: category -> pairs, the largest first.
+        skipped: reason -> the photographs left out for it, of all runs.
+    """
+
+    pairs: int = 0
+    drawn: int = 0
+    left: int = 0
+    masks: list[str] = field(default_factory=list)
+    categories: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        before = self.pairs - self.drawn
+        lines = [f"{self.pairs:,} pairs" + (f", {before:,} of them from an earlier run" if before else "")]
+        if len(self.categories) > 1:
+            largest = [f"{name} {count:,}" for name, count in self.categories.items()]
+            lines.append("  " + ", ".join(largest[:12]) + (f", and {len(largest) - 12} more" if len(largest) > 12 else ""))
+        for reason, files in sorted(self.skipped.items(), key=lambda item: -len(item[1])):
+            lines.append(f"{len(files):,} left out, {files[0]}{' and others' * (len(files) > 1)}: {reason}")
+        if self.masks:
+            lines.append(f"{len(self.masks):,} not looked at, masks by their names: {self.masks[0]}"
+                         + " and others" * (len(self.masks) > 1))
+        return shown("\n".join(lines))
+
+
+def make_pairs(photos: str | Path, style: str, out: str | Path, *, size: int = 512, limit: int | None = None, seed: int = 24,
+               only: str | None = None, split: str | None = None,
+               progress: Callable[[int, int], None] | None = None) -> Made:
+    """Draw public photographs: every garment that can be cut out, on white, and a drawing of it.
+
+    Args:
+        photos: a folder; its pictures may lie any number of folders deep. Files whose names say that they are masks or
+            annotations are left out.
+        style: an atelier's name, in upper or lower case, or ``canny`` or ``xdog``.
+        out: gets ``photos/``, ``sketches/`` with equal stems, ``contact.jpg``, and ``pairs.jsonl``, which says where each
+            pair comes from.
+        size: long side, 64 to 1024 px.
+        limit: stop at so many pairs. They are chosen by ``seed`` and evenly: at each level, from all folders in turn.
+        only: pattern of paths below ``photos``, as ``"*_front.jpg"``.
+        split: one part of the collection, as "train": by DeepFashion's ``list_eval_partition.txt``, or else by a folder
+            of this name.
+        progress: called after each photograph with how many of how many are done: of pairs, if there is a limit.
+    Raises:
+        PairsError: ``out`` holds something else, or cannot be written.
+        ValueError: no such style, no such pictures, no garment in any, or a size out of range.
+    """
+    photos, out = Path(photos), Path(out)
+    pen = _pen(style)
+    if limit is not None and limit < 1:
+        raise ValueError(f"a limit is a number of pairs, at least 1, not {limit}")
+    settings = {"photos": shown(photos.resolve().name), "style": style.casefold(), "size": size, "seed": seed, "only": only,
+                "split": split}
+    done = _log(out, settings)
+    files, made = _chosen(photos, out, seed, only, split)
+    there = sum((out / "photos" / f"{line['stem']}.jpg").exists() for line in done.values() if "stem" in line)
+    made.pairs = there
+    todo = [file for file in files if shown(file.as_posix()) not in done]
+    total = limit if limit is not None else there + len(todo)
+    with writing(out / LOG):
+        for folder in (out / "photos", out / "sketches"):
+            folder.mkdir(parents=True, exist_ok=True)
+        log = (out / LOG).open("a", encoding="utf-8")
+    with log:
+        if not log.tell():
+            _append(log, out, settings)
+        for number, file in enumerate(todo):
+            if made.pairs == limit:
+                made.left = len(todo) - number
+                break
+            line = {"file": shown(file.as_posix()), "category": _category(file)}
+            try:
+                photo, sketch = _pair(photos / file, size, pen)
+            except (ValueError, cv2.error) as error:  # ImageError or NoGarment, or what OpenCV cannot do
+                line["skipped"] = " ".join(str(error).split())
+            else:
+                line["stem"] = _stem(file)
+                with writing(out / "sketches" / f"{line['stem']}.png") as aside:
+                    sketch.save(aside, "PNG")
+                with writing(out / "photos" / f"{line['stem']}.jpg") as aside:
+                    photo.save(aside, "JPEG", quality=95)
+                made.pairs += 1
+                made.drawn += 1
+            _append(log, out, line)
+            done[line["file"]] = line
+            if progress:
+                progress(made.pairs if limit is not None else there + number + 1, total)
+    lines = [line for line in done.values() if "stem" in line]
+    made.categories = dict(Counter(line["category"] for line in lines).most_common())
+    alike: dict[str, str] = {}  # a reason may have numbers in it: it counts as the first of its kind
+    for line in done.values():
+        if "skipped" in line:
+            reason = alike.setdefault(re.sub(r"[\d.,]+", "", line["skipped"]), line["skipped"])
+            made.skipped.setdefault(reason, []).append(line["file"])
+    if made.pairs:
+        with writing(out / "contact.jpg") as aside:
+            contact_sheet(out, lines).save(aside, "JPEG", quality=90)
+    return made
+
+
+def contact_sheet(out: Path, lines: Sequence[dict[str, str]]) -> Image.Image:
+    """Photograph and drawing side by side with their category, of ``PAIRS`` pairs evenly taken from all."""
+    lines = [line for line in lines if (out / "photos" / f"{line['stem']}.jpg").exists()]
+    lines = [lines[i] for i in sorted(set(np.linspace(0, len(lines) - 1, PAIRS).round().astype(int)))] if lines else []
+    wide, high, font = 2 * CELL + 24, CELL + 32, cv2.FontFace("sans")
+    columns = min(4, max(1, len(lines)))
+    page = Image.new("RGB", (columns * wide, max(1, -(-len(lines) // columns)) * high), "white")
+    captions = []
+    for i, line in enumerate(lines):
+        x, y = i % columns * wide + 8, i // columns * high + 4
+        for j, file in enumerate((out / "photos" / f"{line['stem']}.jpg", out / "sketches" / f"{line['stem']}.png")):
+            if file.exists():
+                picture = read_image(file)
+                picture.thumbnail((CELL, CELL))
+                page.paste(picture, (x + j * CELL + (CELL - picture.width) // 2, y + (CELL - picture.height) // 2))
+        captions.append((line["category"][-48:], (x, y + CELL + 18)))
+    written = np.array(page)
+    for caption, place in captions:
+        cv2.putText(written, caption, place, (90, 90, 90), font, 12, 400)
+    return Image.fromarray(written)
+
+
+def spread(files: Sequence[PurePath], seed: int) -> list[PurePath]:
+    """Relative paths in a seeded order of which every beginning is spread evenly: at each level, over all folders."""
+
+    def order(depth: int, inside: list[PurePath], name: str) -> Iterator[PurePath]:
+        own = [file for file in inside if len(file.parts) == depth + 1]
+        below = groupby((file for file in inside if len(file.parts) > depth + 1), key=lambda file: file.parts[depth])
+        rng = random.Random(f"{seed} {name}")
+        rng.shuffle(own)
+        turns = [iter(own), *(order(depth + 1, list(group), f"{name}/{part}") for part, group in below)]
+        rng.shuffle(turns)
+        while turns:
+            waiting = []
+            for turn in turns:
+                if (file := next(turn, None)) is not None:
+                    yield file
+                    waiting.append(turn)
+            turns = waiting
+
+    return list(order(0, sorted(files), ""))
+
+
+def _pen(style: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    if style.casefold() in EDGES:
+        return EDGES[style.casefold()]
+    hands = {name.casefold(): hand for name, hand in ATELIERS.items()}
+    if style.casefold() not in hands:
+        raise ValueError(f"no atelier {style!r}: there are {', '.join([*ATELIERS, *EDGES])}")
+    return lambda photo, mask: draw(photo, hands[style.casefold()], mask=mask)
+
+
+def _pair(file: Path, size: int, pen: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> tuple[Image.Image, Image.Image]:
+    if not file.is_file():  # a pipe would be waited for
+        raise ValueError("It is no file.")
+    image = read_image(file)
+    if min(image.size) < SMALL or min(image.size) * size < SMALLEST * max(image.size):
+        raise ValueError(f"The picture is {image.width} x {image.height} px: too small or too narrow to draw from.")
+    image, mask = fit_and_cut(image, size)
+    photo = on_white(np.asarray(image), mask)
+    return Image.fromarray(photo), Image.fromarray(pen(photo, mask))
+
+
+def _chosen(photos: Path, out: Path, seed: int, only: str | None, split: str | None) -> tuple[list[PurePath], Made]:
+    """Paths below ``photos`` in the order in which they are drawn."""
+    made, kept = Made(), []
+    top, result, part = photos.resolve(), out.resolve(), _part(photos, split) if split else None
+    for file in find_images(photos):
+        inside = PurePath(file.relative_to(photos))
+        if (top / inside).is_relative_to(result) or (part and not part(inside)):
+            continue
+        if only and not fnmatchcase(inside.as_posix(), only):
+            continue
+        if any(MASK.search(name) for name in (*inside.parts[:-1], inside.stem)):
+            made.masks.append(shown(inside.as_posix()))
+            continue
+        kept.append(inside)
+    if not kept:
+        wished = " ".join([f"--only {only!r}"] * bool(only) + [f"--split {split}"] * bool(split))
+        raise ValueError(f"{photos} holds no photographs" + (f" for {wished}" if wished else " besides masks"))
+    return spread(kept, seed), made
+
+
+def _part(photos: Path, split: str) -> Callable[[PurePath], bool]:
+    """Whether a path belongs to a part of the collection."""
+    places = [top / name / PARTITION for top in (photos, photos.resolve().parent) for name in ("", "Eval", "Anno")]
+    file = next((place for place in places if place.is_file()), None)
+    if file is None:
+        if not any(split in folder.parts for folder in (d.relative_to(photos) for d in photos.rglob("*") if d.is_dir())):
+            raise ValueError(f"there is no {PARTITION} and no folder {split!r} in {photos}: leave out --split")
+        return lambda inside: split in inside.parts[:-1]
+    named: set[str] = set()
+    parts: Counter[str] = Counter()
+    for words in (line.split() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[2:]):
+        if len(words) > 1:
+            parts[words[-1]] += 1
+            if words[-1] == split:
+                named.update(words[:-1])
+    if split not in parts:
+        raise ValueError(f"{file} has no part {split!r}: there are {', '.join(list(parts)[:9])}")
+    top = photos.resolve().parts
+
+    def belongs(inside: PurePath) -> bool:  # its paths begin anywhere above the pictures
+        whole = (*top, *inside.parts)
+        return any("/".join(whole[i:]) in named for i in range(len(whole) - 1, max(-1, len(whole) - 8), -1))
+
+    return belongs
+
+
+def _category(file: PurePath) -> str:
+    """The folders of a path without those of single garments, which have numbers for names: WOMEN/Dresses."""
+    return shown("/".join(part for part in file.parts[:-1] if not re.search(r"\d{3}", part)) or ".")
+
+
+def _stem(file: PurePath) -> str:
+    """A name that no other file of the collection has, and that reads like its path."""
+    readable = re.sub(r"\W+", "-", shown(file.with_suffix("").as_posix()))[-60:].strip("-")
+    return f"{readable}-{hashlib.sha256(shown(file.as_posix()).encode()).hexdigest()[:8]}"
+
+
+def _append(log: object, out: Path, line: dict[str, object]) -> None:
+    with writing(out / LOG):
+        log.write(json.dumps(line, ensure_ascii=False) + "\n")
+        log.flush()
+
+
+def _log(out: Path, settings: dict[str, object]) -> dict[str, dict[str, str]]:
+    """What an earlier run with the same settings looked at: file -> its line."""
+    try:
+        entries = [f.name for f in out.iterdir()] if out.exists() else []
+    except OSError as error:
+        raise PairsError(f"{shown(str(out))} is no folder that can be opened ({error.strerror}): name another") from error
+    if LOG not in entries:
+        if [name for name in entries if name not in LITTER and not name.startswith(".")]:
+            raise PairsError(f"{shown(str(out))} holds something else: name an empty folder, or one that does not exist")
+        return {}
+    try:
+        text = (out / LOG).read_bytes()
+        whole = text.rfind(b"\n") + 1
+        if whole < len(text):  # a kill left the last line cut short
+            with (out / LOG).open("r+b") as file:
+                file.truncate(whole)
+        lines = [json.loads(line) for line in text[:whole].decode().split("\n")[:-1]]
+        begun = lines.pop(0) if lines else settings
+        other = [f"{name} {begun[name]}" for name in settings if begun[name] != settings[name]]
+        done = {line["file"]: line for line in lines}
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise PairsError(f"{shown(str(out / LOG))} cannot be understood ({error}): name another folder") from error
+    if other:
+        raise PairsError(f"{shown(str(out))} was begun with {', '.join(other)}: go on with that, or name another folder")
+    return done
+

@@ -1,0 +1,505 @@
+"""One designer's GAN, trained at home on their own pairs (FedGAI, arXiv 2503.12389, sec. 3).
+
+    photograph -> encoder -> Generator, in the designer's signature -> sketch -> encoder -> Gram matrices
+                                                                                                 |
+    real sketch -> encoder -> Gram matrices ----------------------------------------------> Discriminator
+
+Nothing here leaves the machine. The output folder holds a FedGAI checkpoint, ``training.safetensors`` (all that a
+resumed training needs, in one file, so there is never half of it) and ``log.jsonl``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from fedgai import hub_files as pretrained
+from fedgai.data.pairs import PairFolder
+from fedgai.model import CONFIG_FILE, WEIGHTS, FedGAI
+from fedgai.networks.style import Signature, StreamingStatistics, image_statistics, style_distance
+from fedgai.training import losses
+
+log = logging.getLogger(__name__)
+
+STATE_FILE, LOG_FILE = "training.safetensors", "log.jsonl"
+PAPER_ITERATIONS = 7000
+
+
+class TrainError(ValueError):
+    """A training that cannot start, go on or be resumed. The message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. The paper leaves learning rate, batch size and beta unstated; they are from the authors' code.
+
+    Attributes:
+        epochs: passes over the pairs; None for as many as make the 7,000 iterations of local pre-training (paper).
+        size: side of the training square, px (paper: 256).
+        batch: pairs a step (authors' code: 1).
+        lr, momentum: of SGD, the same for both networks (authors' code: 2e-4, 0.9).
+        beta: weight of FedDecorr (authors' code: 0.1).
+        decorr_rows: sketches that FedDecorr looks at in a step. Ours: on the GAN's batch of one it would be 0 by
+            construction, as it is in the authors' code. The real sketches' Gram matrices never change and are at hand,
+            so that many go through the Discriminator's current weights: a true batch, no queue of stale rows.
+        seed: of the initial weights and the order of the pairs (authors' code: 24).
+        freeze_batchnorm: keep the Generator's BatchNorm statistics as they are (its weights and biases still train).
+            For a Generator that was trained before: at batch 1 the statistics are those of one drawing, so training
+            mode would normalise every photograph by itself, which these weights never met, and would overwrite the
+            running statistics of thousands of drawings with those of the last ten. Without earlier training there is
+            nothing to keep, and BatchNorm learns as in the paper.
+        save_every: steps between two savings; also saved after the last step.
+        cache_mb: memory for what never changes about the pairs: what the semantic loss aims at, and, as far as there is room,
+            the encoder's maps of the photographs. Beyond it they are computed again.
+        bf16: compute in bfloat16 where the processor or the GPU has it, in float32 where not. Off, because the weights then
+            depend on the machine.
+        clip, chroma: only with ``freeze_batchnorm``. The L2 norm that the Generator's gradient is cut to, and the weight of
+            ``losses.chroma_loss`` to the pair's sketch. Ours: at batch 1 the adversarial gradient is large and random, and
+            nothing in the paper's losses minds ink that changes its colour; without both, an epoch turned black to brown,
+            and took a trained Generator farther from its own hand and from the others'.
+        fusion: weight of the distance to another designer's signature, in a drawing asked for in that hand. Ours: the
+            paper leaves fusion to the aggregated Discriminator alone. Only where the trainer is given ``others``.
+    """
+
+    epochs: int | None = None
+    size: int = 256
+    batch: int = 1
+    lr: float = 2e-4
+    momentum: float = 0.9
+    beta: float = 0.1
+    decorr_rows: int = 16
+    seed: int = 24
+    freeze_batchnorm: bool = False
+    save_every: int = 200
+    cache_mb: int = 1024
+    bf16: bool = False
+    clip: float = 1.0
+    chroma: float = 20.0
+    fusion: float = 10.0
+
+
+# settings that a resumed training may change without becoming another training
+FREE = ("epochs", "save_every", "cache_mb", "fusion")
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What ``on_step`` hears after each step.
+
+    Attributes:
+        step, steps: steps done, and to do in all.
+        epoch: of this step, from 0.
+        losses: name -> value; "discriminator" and "generator" are the sums that were minimised.
+        remaining: estimate of the seconds left.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    losses: dict[str, float]
+    remaining: float
+
+
+class LocalTrainer:
+    """Trains a model's Generator and Discriminator on one designer's pairs; the encoder stays frozen.
+
+    The same seed gives the same weights on one machine, and a training that was killed and resumed gives the weights of
+    one that was not.
+
+    Args:
+        model: trained in place. Its bank gets the designer's signature.
+        pairs: the designer's pairs.
+        config: how to train.
+        out: the folder to keep; made here.
+        name: the designer's, in the style bank; the data folder's name by default.
+        semantic: the semantic loss; by default the one that can be had (``losses.semantic_loss``).
+        progress: show a bar while the pairs are measured.
+        others: (K, 2 * sum C_l), signatures of other designers. Each step then also draws its photograph in one of these
+            hands, judged by the Discriminator (which, aggregated, has met that hand, as this machine never has) and by
+            the distance to that signature. The own pairs with the own signature keep the own hand.
+    """
+
+    def __init__(self, model: FedGAI, pairs: PairFolder, config: TrainConfig, out: str | Path, *,
+                 name: str | None = None, semantic: nn.Module | None = None, others: Tensor | None = None,
+                 progress: bool = False) -> None:
+        self.model = model.to(memory_format=torch.channels_last)  # a sixth faster on a CPU
+        self.pairs, self.config, self.out = pairs, config, Path(out)
+        self.device = next(model.parameters()).device
+        self.semantic = semantic or losses.semantic_loss(model)
+        self.step_count = 0
+        self.others = None if others is None or not len(others) else others.to(self.device)
+        self.name = name or pairs.path.resolve().name
+        self._measure(progress)
+        self.optimisers = {part: torch.optim.SGD(getattr(model, part).parameters(), config.lr, config.momentum)
+                           for part in ("generator", "discriminator")}
+        self._targets: dict[int, tuple[Tensor, ...]] = {}  # of the semantic loss, by pair
+        self._features: dict[int, list[Tensor]] = {}  # the photograph's maps, (1, C_l, S / 2^l, S / 2^l), by pair
+        self._room = config.cache_mb * 2**20  # bytes
+        self._bf16 = config.bf16 and _has_bf16(self.device)
+        if config.bf16 and not self._bf16:
+            log.info("no bfloat16 on this machine: float32")
+        self._train_mode()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self._rng = torch.get_rng_state()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.pairs) // self.config.batch)
+
+    @property
+    def steps(self) -> int:
+        """In all."""
+        if self.config.epochs is None:
+            return PAPER_ITERATIONS
+        return self.config.epochs * self.steps_per_epoch
+
+    def run(self, until: int | None = None, *, on_step: Callable[[StepReport], None] | None = None,
+            progress: bool = False) -> None:
+        """Train to step ``until`` (all steps by default), saving on the way.
+
+        Args:
+            until: the step to stop after.
+            on_step: called after each step.
+            progress: show a bar with the time that remains.
+        Raises:
+            TrainError: a loss is no longer finite; the last saving stays.
+        """
+        until = self.steps if until is None else min(until, self.steps)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._train_mode()
+        if self.step_count == 0:
+            self._forget_lines_after(0)
+        first, started = self.step_count, time.monotonic()
+        bar = tqdm(total=self.steps, initial=first, unit="step", disable=not progress)
+        # our own random numbers, so that the caller's are left alone and ours can be resumed
+        with bar, torch.random.fork_rng(devices=[]), (self.out / LOG_FILE).open("a") as lines:
+            torch.set_rng_state(self._rng)
+            while self.step_count < until:
+                epoch = self.step_count // self.steps_per_epoch
+                values = self.step()
+                pace = (time.monotonic() - started) / (self.step_count - first)
+                report = StepReport(self.step_count, self.steps, epoch, values, pace * (self.steps - self.step_count))
+                lines.write(json.dumps({"step": report.step, "epoch": epoch, **values}) + "\n")
+                lines.flush()
+                self._rng = torch.get_rng_state()
+                if self.step_count % self.config.save_every == 0:
+                    self.save()
+                bar.update()
+                bar.set_postfix(generator=values["generator"], discriminator=values["discriminator"], refresh=False)
+                if on_step:
+                    on_step(report)
+        self.save()
+
+    def step(self) -> dict[str, float]:
+        """One step of both optimisers. Returns the losses by name. Raises TrainError where one is not finite."""
+        model, config = self.model, self.config
+        rows = self._rows(self.step_count, max(config.batch, config.decorr_rows))
+        batch = rows[: config.batch]
+        *target, colour = [torch.cat(part) for part in zip(*map(self._target, batch), strict=True)]
+        features = [torch.cat(level) for level in zip(*map(self._photo_maps, batch), strict=True)]
+        real = [g[batch] for g in self.grams]
+        with self._autocast():
+            sketch = model.generator(features, self.style)
+            drawn = model.encoder(sketch)
+            fake = model.grams(drawn)
+
+        judge = model.discriminator
+        d = {"hinge": losses.hinge_discriminator(judge(real), judge([g.detach() for g in fake])),
+             "feddecorr": config.beta * losses.feddecorr_loss(judge.hidden([g[rows] for g in self.grams]))}
+        d_sum = self._descend("discriminator", d)
+
+        judge.requires_grad_(False)  # the gradient passes through it, but its own would be thrown away
+        with self._autocast():
+            g = {"adversarial": losses.hinge_generator(judge(fake)),
+                 "gram": losses.gram_loss(fake, real),
+                 "cosine": losses.cosine_loss(drawn[-1].float(), self.pooled[batch]),
+                 f"semantic_{self.semantic.name}": self.semantic(sketch, drawn, target)}
+            if config.freeze_batchnorm:
+                g["chroma"] = config.chroma * losses.chroma_loss(sketch, colour)
+            if self.others is not None:
+                other = self.others[self.step_count % len(self.others)][None]
+                drawn = model.encoder(model.generator(features, other))
+                distance = style_distance(image_statistics(drawn), other, model.preset.channels).mean()
+                g |= {"adversarial_other": losses.hinge_generator(judge(model.grams(drawn))),
+                      "fusion": config.fusion * distance}
+        judge.requires_grad_(True)
+        g_sum = self._descend("generator", g)
+        self.step_count += 1
+        return {name: loss.item() for name, loss in (d | g | {"discriminator": d_sum, "generator": g_sum}).items()}
+
+    # -- on disk -------------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write the resume state, then the checkpoint, each file aside and renamed: a kill never leaves half of one."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        # all but the encoder, which never changes, and whose SHA-256 is in the identity
+        tensors = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items() if not k.startswith("encoder.")}
+        for part, name, parameter in self._parameters():
+            buffer = self.optimisers[part].state[parameter].get("momentum_buffer")
+            if buffer is not None:
+                tensors[f"momentum.{part}.{name}"] = buffer.contiguous()
+        tensors["rng"] = self._rng
+        meta = {"step": self.step_count, "config": asdict(self.config), **self._identity()}
+        aside = self.out / (STATE_FILE + ".new")
+        save_file(tensors, str(aside), {"training": json.dumps(meta)})
+        _replace(aside, self.out / STATE_FILE)
+
+        self.model.info |= {"training": {
+            "steps": self.step_count, "pairs": len(self.pairs), "seed": self.config.seed, "size": self.config.size,
+            "semantic_loss": self.semantic.name, "losses": ["hinge", "feddecorr", "gram", "cosine", "semantic"]}}
+        folder = self.out / ".new"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.model.save_pretrained(folder)
+        # whichever of them a kill lets through, the folder loads: only the step differs, and the state has it right
+        for file in sorted(folder.iterdir(), key=lambda f: f.name == CONFIG_FILE):
+            _replace(file, self.out / file.name)
+        folder.rmdir()
+
+    def resume(self, *, may_change: Collection[str] = ()) -> None:
+        """Go on exactly where the last saving in ``out`` left off.
+
+        Args:
+            may_change: "pairs" to go on with drawings that were added or taken away, "name" with another name; no longer
+                exactly then, but from the same weights and optimisers.
+        Raises:
+            TrainError: the state cannot be read, or belongs to other pairs, another preset, config or semantic loss.
+        """
+        tensors, meta = _read_state(self.out)
+        then = {**asdict(TrainConfig()), **meta, **meta["config"]}  # a setting that was not there yet had its default's effect
+        now = self._identity() | {k: v for k, v in asdict(self.config).items() if k not in FREE}
+        changed = [f"{k} ({then.get(k)!r} then, {v!r} now)" for k, v in now.items() if k not in may_change and then.get(k) != v]
+        if changed:
+            raise TrainError(f"{self.out} was trained otherwise: {', '.join(changed)}. Train into another folder, or "
+                             "give what was given then")
+        try:
+            weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+            encoder = {k: v for k, v in self.model.state_dict().items() if k.startswith("encoder.")}
+            self.model.load_state_dict(encoder | weights)
+            for part, name, parameter in self._parameters():
+                if f"momentum.{part}.{name}" in tensors:
+                    buffer = tensors[f"momentum.{part}.{name}"].to(self.device)
+                    self.optimisers[part].state[parameter] = {"momentum_buffer": buffer.view_as(parameter)}
+            self._rng = tensors["rng"]
+        except (KeyError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise TrainError(f"{self.out / STATE_FILE} does not fit this model: {reason}") from error
+        self.step_count = meta["step"]
+        self._forget_lines_after(self.step_count)
+
+    def _forget_lines_after(self, step: int) -> None:
+        """Steps after the last saving are about to be done again; a kill may have cut the last line short."""
+        path = self.out / LOG_FILE
+        kept = []
+        for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line)
+            except ValueError:
+                continue
+        aside = path.with_suffix(".new")
+        aside.write_text("".join(kept))
+        _replace(aside, path)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _identity(self) -> dict[str, str]:
+        """What makes a training this one, beside its config."""
+        return {"preset": self.model.preset.name, "encoder": self.model.encoder_sha256, "pairs": self.pairs.sha256,
+                "name": self.name, "semantic": self.semantic.name}
+
+    @torch.no_grad()
+    def _measure(self, progress: bool) -> None:
+        """One pass of the encoder over the sketches, for all that training takes from them: they never change.
+
+        The signature is measured on the very squares that the Generator is trained on, so that it is asked for what it can
+        reach. Kept: Gram matrices (N, C_l, C_l), 87 kB a sketch in the edge preset, 1.4 MB with VGG-16; pooled last maps
+        (N, C_4).
+        """
+        model, statistics, grams, pooled = self.model, StreamingStatistics(), [], []
+        for i in tqdm(range(len(self.pairs)), "measuring", unit="pair", disable=not progress, leave=False):
+            maps = model.encoder(self._sketch(i))
+            statistics.update(maps)
+            grams.append(model.grams(maps))
+            pooled.append(maps[-1].mean((2, 3)))
+        self.grams = [torch.cat(level) for level in zip(*grams, strict=True)]
+        self.pooled = torch.cat(pooled)
+        style = statistics.style()
+        self.style = style[None].to(self.device)
+        model.add_style(Signature(style, model.encoder_sha256, self.name, "", len(self.pairs)))
+
+    def _train_mode(self) -> None:
+        self.model.train()
+        if self.config.freeze_batchnorm:
+            for module in self.model.generator.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
+    def _rows(self, step: int, count: int) -> list[int]:
+        """Pairs of a step, shuffled anew each epoch; a function of seed and step, so there is nothing to resume."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        shuffle = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(self.pairs), generator=shuffle).tolist()
+        start = position * self.config.batch
+        return (order[start:] + order[:start])[:count]
+
+    def _sketch(self, i: int) -> Tensor:
+        return self.pairs[i][1][None].to(self.device)  # (1, 3, S, S)
+
+    @torch.no_grad()  # not inference mode: the Generator's gradient is computed from these
+    def _photo_maps(self, i: int) -> list[Tensor]:
+        if i in self._features:
+            return self._features[i]
+        maps = self.model.encoder(self.pairs[i][0][None].to(self.device))
+        # not into the room that the other pairs' targets will need: those are smaller and cost more to compute again
+        a_target = sum(map(_bytes, self._targets.values())) // max(len(self._targets), 1)
+        self._keep(self._features, i, maps, self._room - a_target * (len(self.pairs) - len(self._targets)))
+        return maps
+
+    @torch.no_grad()
+    def _target(self, i: int) -> tuple[Tensor, ...]:
+        """The semantic loss's, then the picture whose colours count, (1, 3, S, S)."""
+        if i in self._targets:
+            return self._targets[i]
+        photo = self.pairs[i][0][None].to(self.device)
+        guide = self.pairs.guide(i)[None].to(self.device)  # the sketch itself, but for drawings paired with others' garments
+        target = (*self.semantic.target(photo, guide), guide)
+        self._keep(self._targets, i, target, self._room)
+        return target
+
+    def _keep(self, shelf: dict[int, Sequence[Tensor]], i: int, tensors: Sequence[Tensor], room: float) -> None:
+        if _bytes(tensors) <= room:
+            shelf[i] = tensors
+            self._room -= _bytes(tensors)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
+
+    def _descend(self, part: str, parts: dict[str, Tensor]) -> Tensor:
+        loss = sum(parts.values())
+        if not torch.isfinite(loss):
+            values = ", ".join(f"{name} {value.item():.3g}" for name, value in parts.items())
+            raise TrainError(f"step {self.step_count + 1}: the {part}'s loss is not finite ({values}). The last saving "
+                             "is kept; train with a lower learning rate")
+        self.optimisers[part].zero_grad()
+        loss.backward()
+        if part == "generator" and self.config.freeze_batchnorm:
+            nn.utils.clip_grad_norm_(self.model.generator.parameters(), self.config.clip)
+        self.optimisers[part].step()
+        return loss
+
+    def _parameters(self) -> list[tuple[str, str, nn.Parameter]]:
+        return [(part, name, p) for part in self.optimisers for name, p in getattr(self.model, part).named_parameters()]
+
+
+def train(data_dir: str | Path, out: str | Path, preset: str = "edge", *, epochs: int | None = None,
+          resume: bool = False, seed: int | None = None, bf16: bool | None = None, name: str | None = None,
+          config: TrainConfig | None = None,
+          start: str | Path | None = WEIGHTS, skip_bad: bool = False, cut_out: bool = False, device: str = "cpu",
+          progress: bool = True, on_step: Callable[[StepReport], None] | None = None) -> FedGAI:
+    """Train one designer's GAN on a folder of pairs, from the built-in weights where the preset has some.
+
+    Args:
+        data_dir: ``photos/`` and ``sketches/`` with equal stems.
+        out: folder for the checkpoint, the resume state and the log.
+        preset: "edge" or "vgg16".
+        epochs: passes over the pairs; without, the config's, which is by default the paper's 7,000 iterations.
+        resume: go on in ``out``; starts anew where nothing was saved there yet.
+        seed: the same seed gives the same weights on one machine; without, the config's 24.
+        bf16: compute in bfloat16 where the machine has it; without, the config's, which is not to.
+        name: the designer's name in the style bank; the data folder's name by default.
+        config: the other settings.
+        start: checkpoint to start from, where it is of this preset; None or another preset: random weights, but for the
+            encoder of ``vgg16``, which is VGG-16's, from the Hub (``pretrained``).
+        skip_bad, cut_out: as in ``PairFolder``.
+        device: where to train. Bit for bit repeatable on "cpu".
+        progress: show a bar with the time that remains.
+        on_step: called after each step.
+    Returns:
+        the trained model, in eval mode.
+    Raises:
+        PairsError: the pairs cannot be trained on; names every bad file.
+        CheckpointError: ``start`` is damaged, or there is no such preset.
+        TrainError: ``out`` holds something else, cannot be resumed, or a loss is not finite.
+        WeightsError: VGG-16's or CLIP's weights cannot be had; says how to put them in place.
+    """
+    out = Path(out)
+    config = config or TrainConfig()
+    given = {"epochs": epochs, "seed": seed, "bf16": bf16}
+    config = replace(config, **{key: value for key, value in given.items() if value is not None})
+    resume = resume and (out / STATE_FILE).exists()
+    if not resume and any((out / file).exists() for file in (STATE_FILE, CONFIG_FILE)):
+        raise TrainError(f"{out} already holds a model: resume its training (--resume), or train into another folder")
+    pairs = PairFolder(data_dir, config.size, skip_bad=skip_bad, cut_out=cut_out)
+    then = _read_state(out)[1] if resume else {}
+    if then.get("preset", preset) != preset:  # before the other preset's weights are looked for
+        raise TrainError(f"{out} was trained otherwise: preset ({then['preset']!r} then, {preset!r} now). Train into another "
+                         "folder, or give what was given then")
+    model, trained = _start(preset, config.seed, out if resume and (out / CONFIG_FILE).exists() else start)
+    if resume:
+        trained = then["config"]["freeze_batchnorm"]
+    config = replace(config, freeze_batchnorm=trained)
+    kind = "pre-trained" if trained else "random"
+    log.info("%s preset, %s weights, %d pairs, %d px", preset, kind, len(pairs), config.size)
+    trainer = LocalTrainer(model.to(device), pairs, config, out, name=name, progress=progress)
+    if resume:
+        trainer.resume()
+    trainer.run(on_step=on_step, progress=progress)
+    return model.eval()
+
+
+def _start(preset: str, seed: int, folder: str | Path | None) -> tuple[FedGAI, bool]:
+    """The model to train, and whether it comes from a checkpoint (of this preset) or is random."""
+    if folder is not None and _preset_of(Path(folder)) == preset:
+        return FedGAI.load(folder), True
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = FedGAI(preset)
+    if preset == "vgg16":
+        pretrained.load_vgg16(model.encoder, os.environ.get("FEDGAI_VGG16"))
+    return model, False
+
+
+def _preset_of(folder: Path) -> str | None:
+    try:
+        return json.loads((folder / CONFIG_FILE).read_text())["preset"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_state(folder: Path) -> tuple[dict[str, Tensor], dict]:
+    try:
+        with safe_open(str(folder / STATE_FILE), "pt") as f:
+            meta = json.loads((f.metadata() or {})["training"])
+            return {key: f.get_tensor(key) for key in f.keys()}, meta
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise TrainError(f"{folder / STATE_FILE} is not the state of a training ({error})") from error
+
+
+def _bytes(tensors: Sequence[Tensor]) -> int:
+    return sum(t.nbytes for t in tensors)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def _replace(aside: Path, path: Path) -> None:
+    """Onto the disk first, then into place: a reader sees the old file or the new one."""
+    with aside.open("rb") as f:
+        os.fsync(f.fileno())
+    os.replace(aside, path)

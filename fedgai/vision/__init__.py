@@ -1,0 +1,1 @@
+"""Pictures in: decoding, cutting out, edges, scanned sheets."""

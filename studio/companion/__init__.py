@@ -1,0 +1,1 @@
+"""The companion's pages, on the designer's own machine."""

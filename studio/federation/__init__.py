@@ -1,0 +1,1 @@
+"""The federation's tab and the operator's panel."""

@@ -1,0 +1,38 @@
+"""Which room may import which: the server's and the designer's machines share nothing but what crosses the wire."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FORBIDDEN = {
+    "fedgai": ("federation", "studio", "app"),
+    "federation": ("studio", "app"),
+    "federation/designer": ("federation.server", "federation.operator"),
+    "federation/server": ("federation.designer",),
+    "studio": ("app",),
+    "studio/companion": ("federation.server", "federation.operator"),
+    "studio/federation": ("federation.designer",),
+}
+
+
+def imports(file: Path) -> set[str]:
+    """Modules that a file imports, at its top or within a function."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_a_room_does_not_import_what_it_must_not(room: str) -> None:
+    for file in (ROOT / room).rglob("*.py"):
+        for name in imports(file):
+            for forbidden in FORBIDDEN[room]:
+                assert name != forbidden and not name.startswith(f"{forbidden}."), f"{file.relative_to(ROOT)} imports {name}"
