@@ -1,0 +1,15 @@
+"""Procedural garments: pictures of clothes with exact ground truth, made from numbers alone.
+
+    from fedgai.garments import dye, make
+
+    garment = make(seed=1)                                # geometry and light
+    picture = dye(garment, np.random.default_rng(2))      # fabric, background, camera
+
+A garment can be dyed again and again: every time it gets another fabric and another background, while its lines stay.
+"""
+
+from fedgai.garments.garment import LINE_TYPES, Garment, Vector, make
+from fedgai.garments.kinds import KINDS
+from fedgai.garments.picture import Picture, dye
+
+__all__ = ["KINDS", "LINE_TYPES", "Garment", "Picture", "Vector", "dye", "make"]
