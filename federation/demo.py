@@ -33,6 +33,7 @@ from federation.server.folder import Folder
 from fedgai.ateliers.hands import ATELIERS, draw
 from fedgai.model import WEIGHTS
 from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.shipped import EXAMPLES
 from fedgai.vision.images import find_images
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +42,7 @@ SIZE = 256  # px
 
 def make_pairs(folder: Path, names: Sequence[str], size: int = SIZE, garments: int | None = None) -> None:
     """Write ``folder/NAME/photos`` and ``sketches``: the example garments and their mirror images, in each atelier's hand."""
-    cut = [fit_and_cut(file, size) for file in find_images(ROOT / "examples")[:garments]]
+    cut = [fit_and_cut(file, size) for file in find_images(EXAMPLES)[:garments]]
     for name in names:
         if (folder / name / "whole").exists():
             continue

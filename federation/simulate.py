@@ -31,10 +31,9 @@ from federation.server.strategy import Limits
 from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.shipped import EXAMPLES
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.images import find_images
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def hands(count: int, seed: int) -> dict[str, Hand]:
@@ -64,7 +63,7 @@ def make_pairs(files: Sequence[Path], folder: Path, hand: Hand, count: int, size
 
 
 def simulate(designers: int, rounds: int, *, epochs: int = 11, pairs: int = 24, size: int = 256, seed: int = 24,
-             photos: str | Path = ROOT / "examples", home: str | Path, weights: str | Path = WEIGHTS, house_steps: int = 0,
+             photos: str | Path = EXAMPLES, home: str | Path, weights: str | Path = WEIGHTS, house_steps: int = 0,
              share_style: bool = True, limits: Limits | None = None) -> Folder:
     """Run a federation and return its folder.
 
@@ -135,7 +134,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--seed", type=int, default=24)
     parser.add_argument("--house-steps", type=int, default=0)
-    parser.add_argument("--photos", type=Path, default=ROOT / "examples")
+    parser.add_argument("--photos", type=Path, default=EXAMPLES)
     parser.add_argument("--keep-signatures", action="store_true", help="no designer sends one; the style bank stays as it is")
     parser.add_argument("--home", type=Path, help="keep everything here; without, a temporary folder")
     parser.add_argument("--json", action="store_true")

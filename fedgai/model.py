@@ -18,8 +18,8 @@ from fedgai.networks.discriminator import Discriminator, gram_matrix
 from fedgai.networks.encoder import Encoder, VGG16Encoder, sha256
 from fedgai.networks.generator import Generator
 from fedgai.networks.style import Signature, StreamingStatistics
+from fedgai.shipped import WEIGHTS
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 MODEL_FILE, STYLES_FILE, CONFIG_FILE = "model.safetensors", "styles.safetensors", "config.json"
 ENCODER_FILE = "encoder.safetensors"  # of vgg16 alone
 

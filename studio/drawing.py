@@ -20,10 +20,10 @@ from urllib.parse import urlencode
 from PIL import Image
 
 from fedgai.pipeline import Content, SketchPipeline
+from fedgai.shipped import EXAMPLES
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.images import ImageError
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SIZES = (256, 512, 768, 1024)  # px, long side, as the page offers them
 STRENGTHS, DETAILS = (0.0, 1.5), (0.05, 1.0)
 STEPS = 5  # of a blend row

@@ -34,10 +34,10 @@ import torch
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.app import ConfigRecord, Context, MessageType, Metadata, RecordDict
 from flwr.app.message import make_message
-from flwr.cli.build import build_fab_from_disk
 from flwr.supercore.date import now
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
 
+from federation.bundle import build_app
 from federation.designer.client_app import PROGRESS_FILE, answer, at_home, local_dp
 from federation.designer.proxy import Proxy
 from federation.designer.receipt import Receipt
@@ -214,11 +214,8 @@ class State:
 
 @cache
 def release_hash() -> str:
-    """SHA-256 of the Flower app that this installation makes: no other runs here. Raises CompanionError."""
-    if not (ROOT / "pyproject.toml").exists():
-        raise CompanionError("the companion runs from a copy of the project (git clone, then pip install -e .), because that "
-                             "is what it compares a server's program with")
-    return hashlib.sha256(build_fab_from_disk(ROOT)).hexdigest()
+    """SHA-256 of the Flower app that this installation makes: no other runs here."""
+    return hashlib.sha256(build_app()).hexdigest()
 
 
 class Studio:

@@ -42,11 +42,13 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
+from federation.bundle import build_app
 from federation.identity import make_certificate
 from federation.processes import KEEPER, free_port
 from federation.server.folder import Folder, Member
 from fedgai import __version__
 from fedgai.model import WEIGHTS, FedGAI
+from fedgai.shipped import EXAMPLES
 
 if TYPE_CHECKING:
     from federation.server.hub import HubQueue
@@ -86,7 +88,7 @@ class Host:
         ready: set while the SuperLink answers.
     """
 
-    def __init__(self, folder: Folder, weights: str | Path | None = None, *, hub: HubQueue | None = None, app: Path = ROOT,
+    def __init__(self, folder: Folder, weights: str | Path | None = None, *, hub: HubQueue | None = None, app: Path | None = None,
                  run_config: Mapping[str, Any] | None = None, rest_hours: float | None = None) -> None:
         self.folder = Folder(folder.path.resolve())
         self.weights = str(weights or os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS)
@@ -191,7 +193,7 @@ class Host:
             if self.database.exists():
                 all_offline(self.database)
         make_certificate(self.folder.secrets)
-        self._fab = build_fab_from_disk(self.app)
+        self._fab = build_fab_from_disk(self.app) if self.app else build_app()
         self.folder.write("app.json", {"fab_hash": hashlib.sha256(self._fab).hexdigest(), "release": __version__})
 
     def _restore(self) -> None:
@@ -272,7 +274,7 @@ class Host:
             "FEDGAI_HOME": str(self.folder.path), "FEDGAI_WEIGHTS": self.weights,
             "FLWR_HOME": str(self.folder.path / "flwr"), "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1",
             "PATH": os.pathsep.join([str(bin_), os.environ.get("PATH", os.defpath)]),
-            "FEDGAI_EXAMPLES": os.environ.get("FEDGAI_EXAMPLES", str(ROOT / "examples")),
+            "FEDGAI_EXAMPLES": os.environ.get("FEDGAI_EXAMPLES", str(EXAMPLES)),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
             "PYTHONUNBUFFERED": "1",
         }  # fmt: skip

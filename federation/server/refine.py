@@ -26,8 +26,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fedgai import shipped
 from fedgai.evaluation.metrics import boundary_fscore, luminance, mid_grey_share
-from fedgai.model import WEIGHTS, FedGAI
+from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.style import Signature, blend, image_statistics, style_distance
 from fedgai.pipeline import Content, SketchPipeline
@@ -37,7 +38,7 @@ from fedgai.vision.cutout import NoGarment
 from fedgai.vision.images import ImageError, find_images, to_tensor
 
 # a Flower app runs from a folder of its own, where only code is: the host says where the project's garments are
-EXAMPLES = Path(os.environ.get("FEDGAI_EXAMPLES") or WEIGHTS.parent / "examples")
+EXAMPLES = Path(os.environ.get("FEDGAI_EXAMPLES") or shipped.EXAMPLES)
 PROBE_SIZE = 256  # px, long side; boundary_fscore's tolerance is meant for it
 PROBE_GARMENTS, PROBE_HANDS = 8, 8  # at most
 PROBE_BLENDS, BLEND_STEPS = 4, 4  # garments on which blends are drawn, steps from one hand to the next

@@ -14,11 +14,10 @@ from PIL import Image, ImageDraw
 
 from fedgai.data.pairs import FEW, MOST, PairsError, Report, _inspect, listed, pictures, read_picture, thin, writing
 from fedgai.data.scans import own_folders, shown
-from fedgai.model import WEIGHTS
 from fedgai.pipeline import SketchPipeline, on_white
+from fedgai.shipped import EXAMPLES, WEIGHTS
 from fedgai.vision.images import find_images
 
-EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"  # public garments
 SIDE = 512  # px, long side of what pair_up writes
 
 CELL, CELLS = 160, 60  # px of a thumbnail, and how many a contact sheet shows

@@ -1,0 +1,71 @@
+"""The wheel: built, installed into an environment of its own, and used from a folder that is not a checkout."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from federation.bundle import build_app
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*command: object, cwd: Path) -> str:
+    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from what git would commit, without the network."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines()
+    for name in listed:
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source, cwd=out)
+    return next(out.glob("fedgai-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an environment's programs, in which the wheel is installed. What it needs is this environment's."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    packages = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    (packages / "shared.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    run(python, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet", wheel, cwd=folder)
+    return folder / "bin"
+
+
+def test_the_wheel_holds_what_it_draws_with_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"fedgai/weights/model.safetensors", "fedgai/weights/styles.safetensors", "fedgai/examples/hoodie.jpg",
+            "fedgai/py.typed", "studio/studio.css", "federation/pyproject.toml"} <= set(names)
+    assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"fedgai", "federation", "studio"}
+
+
+def test_draws_outside_the_checkout(programs: Path, tmp_path: Path) -> None:
+    photo = ROOT / "examples" / "hoodie.jpg"
+    run(programs / "fedgai", "sketch", photo, "--style", "Aiko", "--size", "256", "--out", "x.png", cwd=tmp_path)
+    assert (tmp_path / "x.png").stat().st_size > 1000
+    assert "fedgai" in run(programs / "python", "-c", "import fedgai; print(fedgai.__file__)", cwd=tmp_path)
+
+
+def test_the_companion_is_there(programs: Path, tmp_path: Path) -> None:
+    assert "--receipt" in run(programs / "fedgai-join", "--help", cwd=tmp_path)
+
+
+def test_a_wheel_and_a_checkout_make_the_same_app(programs: Path, tmp_path: Path) -> None:
+    program = "import hashlib; from federation.bundle import build_app; print(hashlib.sha256(build_app()).hexdigest())"
+    assert run(programs / "python", "-c", program, cwd=tmp_path).strip() == sha256(build_app()).hexdigest()
