@@ -1,0 +1,48 @@
+"""Files that are whole or absent: written to a temporary file beside them, onto the disk, then renamed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file. A reader, and a machine that loses power, has the old content or the new one, never a part of either.
+
+    Args:
+        path: of the file. Its folder must exist.
+        content: all of it.
+        mode: permissions of the new file (POSIX).
+
+    Raises:
+        OSError: the file cannot be written. The old one is still there, and nothing is left beside it.
+    """
+    temp_path = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.tmp")
+    try:
+        with open(os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temp_path, path)
+    except BaseException:
+        temp_path.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Have a file's content on the disk before this returns."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Have a folder's list of files on the disk before this returns, where the system can (Windows cannot)."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

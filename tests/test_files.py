@@ -1,0 +1,56 @@
+"""A file is the old one or the new one, whatever happens in between."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from fedgai.files import write_atomically
+
+
+def test_writes_and_replaces(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    write_atomically(file, b"old")
+    write_atomically(file, b"new")
+    assert file.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_only_the_owner_can_read_it_unless_asked_for(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "private", b"x")
+    write_atomically(tmp_path / "public", b"x", mode=0o644)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("private", "public")]
+    assert modes == [0o600, 0o644 & ~_umask()]
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "state.json"
+    write_atomically(file, b"old")
+    monkeypatch.setattr(os, broken, full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(file, b"new")
+    monkeypatch.undo()
+    assert file.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"somebody else's")
+    (tmp_path / "link").symlink_to(target)
+    write_atomically(tmp_path / "link", b"mine")
+    assert target.read_bytes() == b"somebody else's"
+    assert not (tmp_path / "link").is_symlink()
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
