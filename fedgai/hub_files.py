@@ -23,6 +23,8 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabl
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from fedgai.errors import FedGAIError
+
 if TYPE_CHECKING:
     from fedgai.networks.encoder import VGG16Encoder
 
@@ -32,7 +34,7 @@ CHECKED = ".fedgai-checked.json"  # beside the Hub's own folders for a repositor
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
 
 
-class WeightsError(ValueError):
+class WeightsError(FedGAIError):
     """Public weights that cannot be had. One line: which file, from where, why not, and how to put it in place."""
 
 

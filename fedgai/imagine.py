@@ -36,6 +36,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from fedgai.errors import FedGAIError
+
 log = logging.getLogger(__name__)
 
 # The default, chosen for two cores and 16 GB: SDXS (arXiv 2403.16627), a U-Net distilled for one step beside a tiny VAE. U-Net
@@ -73,7 +75,7 @@ PREVIEW_CELLS = 32  # latents a side, of what is decoded for a preview
 LATENT_RGB = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473))
 
 
-class ImagineError(ValueError):
+class ImagineError(FedGAIError):
     """Words or weights that cannot be used. One sentence that says what to do."""
 
 

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from fedgai.errors import FedGAIError
 from fedgai.networks.discriminator import Discriminator, gram_matrix
 from fedgai.networks.encoder import Encoder, VGG16Encoder, sha256
 from fedgai.networks.generator import Generator
@@ -51,7 +52,7 @@ PRESETS = {
 }
 
 
-class CheckpointError(ValueError):
+class CheckpointError(FedGAIError):
     """A checkpoint that cannot be used; the message says which file, what is wrong and what to do."""
 
 

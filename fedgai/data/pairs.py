@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fedgai.errors import FedGAIError
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.cutout import cut_out as garment_alpha
 from fedgai.vision.images import ImageError, read_image
@@ -34,7 +35,7 @@ LITTER = ("Thumbs.db", "desktop.ini")  # Windows puts them there
 SKEW = 0.03  # share by which the proportions of a photograph and its sketch may differ before it is noted
 
 
-class PairsError(ValueError):
+class PairsError(FedGAIError):
     """A folder that cannot be trained on. The message names every bad file with the reason."""
 
 

@@ -27,6 +27,7 @@ from tqdm.auto import tqdm
 
 from fedgai import hub_files as pretrained
 from fedgai.data.pairs import PairFolder
+from fedgai.errors import FedGAIError
 from fedgai.model import CONFIG_FILE, WEIGHTS, FedGAI
 from fedgai.networks.style import Signature, StreamingStatistics, image_statistics, style_distance
 from fedgai.training import losses
@@ -37,7 +38,7 @@ STATE_FILE, LOG_FILE = "training.safetensors", "log.jsonl"
 PAPER_ITERATIONS = 7000
 
 
-class TrainError(ValueError):
+class TrainError(FedGAIError):
     """A training that cannot start, go on or be resumed. The message says why and what to do."""
 
 

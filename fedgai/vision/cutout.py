@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from fedgai.errors import FedGAIError
+
 EDGE_SIZE = 1024  # px, long side at which the edge is fitted
 WORDS, DEPTHS = 32, 10  # sizes of the two vocabularies
 SMALLEST, LARGEST = 0.03, 0.92  # shares of the picture between which a garment may lie
@@ -25,7 +27,7 @@ WORST_SCORE = 0.4  # outlines below this are of nothing: 240 real garments score
 SEED = 0  # of OpenCV's k-means, also the one inside GrabCut
 
 
-class NoGarment(ValueError):  # noqa: N818 - it is a finding, and the name says it
+class NoGarment(FedGAIError):  # noqa: N818 - it is a finding, and the name says it
     """No garment could be told from its background. The message says what to do next."""
 
 

@@ -14,6 +14,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from fedgai.errors import FedGAIError
+
 MAX_BYTES = 32 * 2**20
 MAX_PIXELS = 50_000_000
 MAX_SIDE, MIN_SIDE = 20_000, 16
@@ -26,7 +28,7 @@ Image.init()  # else only the five commonest formats are known
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-class ImageError(ValueError):
+class ImageError(FedGAIError):
     """A picture that cannot be used. The message is one sentence that says why, and what to do."""
 
 
