@@ -22,6 +22,8 @@ def path(*strokes: Sequence[Point], step: float = 2.0) -> Array:
     for stroke in strokes:
         knots = np.array(([start] if start is not None else []) + [tuple(p) for p in stroke], float)
         knots = knots[np.r_[True, np.abs(np.diff(knots, axis=0)).sum(1) > 0]]
+        if len(knots) < 2:
+            continue
         chord = np.r_[0, np.cumsum(np.hypot(*np.diff(knots, axis=0).T) ** 0.5)]
         length = np.hypot(*np.diff(knots, axis=0).T).sum()
         along = np.linspace(0, chord[-1], max(2, int(length / step)))

@@ -143,10 +143,10 @@ def pocket(rng: Rng, x: float, y: float, width: float, height: float, point: flo
            hem: float = 12.0, stitch: tuple[float, ...] = (3.5,)) -> Piece:
     """A patch pocket whose upper edge is centred on (x, y); ``point`` units longer in the middle; turned by degrees."""
     w = width / 2
-    corner = height * rng.uniform(0, 0.2) if point == 0 else 0
-    lower = [(w - corner, height)] if corner else [(w, height)]
-    shape = path([(-w, 0), (w, 0)], [(w, height - corner)], lower, [(0, height + point)], [(-w + corner, height)],
-                 [(-w, height - corner)], [(-w, 0)])
+    cut = height * rng.uniform(0.04, 0.2)  # how high the lower corners are cut off
+    foot = [(0.0, height + point)] if point else [(w - cut, height), (-w + cut, height)]
+    corners = [(w, 0.0), (w, height - cut), *foot, (-w, height - cut), (-w, 0.0)]
+    shape = path([(-w, 0.0), corners[0]], *([c] for c in corners[1:]))
     line = path([(-w, hem), (w, hem)])
     cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
     place = np.array([[cos, sin], [-sin, cos]])
