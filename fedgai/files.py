@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -29,6 +31,32 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
         temp_path.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name to write a file to, for libraries that want a name. It becomes ``path`` when the block ends well.
+
+    Where nothing was written, nothing happens. The name is hidden, and has no ending that a library could go by.
+
+    Raises:
+        OSError: the file cannot be written. An old one is still there, and nothing is left beside it.
+
+    Example:
+        >>> with replacing(Path("coat.png")) as temp_path:  # doctest: +SKIP
+        ...     image.save(temp_path, "PNG")
+    """
+    temp_path = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.tmp")
+    try:
+        yield temp_path
+        if temp_path.exists():
+            sync_file(temp_path)
+            os.replace(temp_path, path)
+            sync_folder(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):  # on a read-only disk there is nothing to take away
+            temp_path.unlink(missing_ok=True)
+        raise
 
 
 def sync_file(path: Path) -> None:

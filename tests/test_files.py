@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fedgai.files import write_atomically
+from fedgai.files import replacing, write_atomically
+from fedgai.text import printable
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:
@@ -54,3 +55,26 @@ def _umask() -> int:
     value = os.umask(0)
     os.umask(value)
     return value
+
+
+def test_what_a_library_writes_by_name_is_whole_or_absent(tmp_path: Path) -> None:
+    file = tmp_path / "coat.png"
+    with replacing(file) as temp_path:
+        temp_path.write_bytes(b"first")
+        assert not file.exists()
+    assert file.read_bytes() == b"first" and [f.name for f in tmp_path.iterdir()] == ["coat.png"]
+    with pytest.raises(ZeroDivisionError), replacing(file) as temp_path:
+        temp_path.write_bytes(b"half")
+        raise ZeroDivisionError
+    assert file.read_bytes() == b"first" and [f.name for f in tmp_path.iterdir()] == ["coat.png"]
+    with replacing(tmp_path / "nothing"):
+        pass
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_text_from_outside_is_one_printable_line() -> None:
+    assert printable("été №1 裙子") == "été №1 裙子"
+    assert printable("a\x1b[2J\nb\udce9") == "a?[2J?b?"
+    assert printable("a\nb\x07", keep="\n") == "a\nb?"
+    assert printable("x" * 9, longest=4) == "xxx…" and printable("xxxx", longest=4) == "xxxx"
+    printable("caf\udce9.png").encode()
