@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo federation-demo test test-long bench lint
+.PHONY: demo federation-demo test test-fast test-long bench lint
 
 demo: $(VENV)/.installed ## the studio, on http://127.0.0.1:7860
 	$(RUN) app.py --port 7860
@@ -13,6 +13,9 @@ federation-demo: $(VENV)/.installed ## studio, host and eight virtual designers;
 
 test: $(VENV)/.installed-dev ## all tests
 	$(RUN) -m pytest -q
+
+test-fast: $(VENV)/.installed-dev ## the unit tests alone
+	$(RUN) -m pytest -q -m "not slow and not long"
 
 test-long: $(VENV)/.installed-dev ## twenty kills of a running federation, and of a companion; one hostile designer in eight; the paper's preset
 	$(RUN) -m pytest -q -m long -s

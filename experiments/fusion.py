@@ -35,7 +35,7 @@ from torch import Tensor
 from federation.designer.client_app import at_home, train_at_home
 from federation.server.folder import Folder, write_atomically
 from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec
-from federation.simulate import ROOT, hands, make_pairs
+from federation.simulate import hands, make_pairs
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.ateliers.hands import ATELIERS, Hand, render, study
@@ -44,6 +44,7 @@ from fedgai.evaluation.metrics import fusion_gain
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.style import image_statistics, style_distance
 from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.shipped import EXAMPLES
 from fedgai.training.local import TrainConfig
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.images import find_images, to_image, to_tensor
@@ -386,7 +387,7 @@ def sheet(seed: Seed, garments: list[Path], cell: int = 150) -> Image.Image:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m experiments.fusion", description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, default=ROOT / "examples", help="garments; train/ and val/ are kept apart")
+    parser.add_argument("--photos", type=Path, default=EXAMPLES, help="garments; train/ and val/ are kept apart")
     parser.add_argument("--seeds", type=int, nargs="+", default=[24, 25, 26])
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS), help="none: only prepare")
     for field in fields(Plan):
@@ -404,7 +405,7 @@ def main(arguments: list[str] | None = None) -> None:
         runs = [Seed(plan, seed, args.photos, home) for seed in args.seeds]
         found = report(runs, tuple(args.arms))
         if args.figure:
-            page = sheet(runs[0], [ROOT / "examples" / f"{name}.jpg" for name in SHEET_GARMENTS])
+            page = sheet(runs[0], [EXAMPLES / f"{name}.jpg" for name in SHEET_GARMENTS])
             page.save(args.figure, quality=88)
     print(json.dumps(found) if args.json else table(found))
 

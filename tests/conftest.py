@@ -119,3 +119,16 @@ def browser() -> Iterator[object]:
         (pytest.fail if required else pytest.skip)(missing)
     with chromium() as running:
         yield running
+
+
+SERVERS = ("test_api", "test_companion_hostile", "test_companion_survives", "test_federation", "test_federation_hostile",
+           "test_federation_survives", "test_flwr_run", "test_gateway", "test_home", "test_host", "test_house", "test_hub",
+           "test_join", "test_package", "test_proxy", "test_studio", "test_studio_federation", "test_studio_imagine",
+           "test_window", "test_wire", "test_fusion", "test_inversion", "test_benchmarks")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts servers, browsers or long training; `make test-fast` leaves it out."""
+    for item in items:
+        if item.path.stem in SERVERS:
+            item.add_marker(pytest.mark.slow)

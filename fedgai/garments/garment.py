@@ -16,7 +16,17 @@ from fedgai.garments.drape import Grid, blur, noise
 from fedgai.garments.kinds import BUILDERS, KINDS
 from fedgai.garments.light import cast, occlusion, shade, unit
 from fedgai.garments.lines import (
-    LINE_TYPES, Vector, borders, closed_up, dense, draw, fold_lines, runs, sample, silhouette, valleys,
+    LINE_TYPES,
+    Vector,
+    borders,
+    closed_up,
+    dense,
+    draw,
+    fold_lines,
+    runs,
+    sample,
+    silhouette,
+    valleys,
 )
 from fedgai.garments.outline import Array, fill
 from fedgai.garments.parts import Piece

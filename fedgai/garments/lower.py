@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedgai.garments import upper
-from fedgai.garments.drape import crease, crumple, drape, pleats, press
-from fedgai.garments.outline import Array, mirror, offset, path, strip, symmetric
+from fedgai.garments.drape import crumple, drape, pleats, press
+from fedgai.garments.outline import mirror, offset, path, strip, symmetric
 from fedgai.garments.parts import Fold, Piece, Rng, Seam, button, buttons, cord, flap, pocket, side_fan, turned, wrinkles, zipper
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fedgai.garments.garment import Garment
 from fedgai.garments.lines import borders
 from fedgai.garments.prints import FONTS, PATTERNS, SIDE, WORDS, Rng, colour
-from fedgai.garments.scene import clouds, linear, scene
+from fedgai.garments.scene import clouds, scene
 
 Plane = NDArray[np.uint8]
 

@@ -9,7 +9,21 @@ import numpy as np
 from fedgai.garments.drape import bunch, crumple, drape
 from fedgai.garments.outline import Array, Point, mirror, offset, path, strip, symmetric
 from fedgai.garments.parts import (
-    Fold, Piece, Rng, Seam, button, buttons, cord, flap, pocket, ribbing, side_fan, turned, welt, wrinkles, zipper,
+    Fold,
+    Piece,
+    Rng,
+    Seam,
+    button,
+    buttons,
+    cord,
+    flap,
+    pocket,
+    ribbing,
+    side_fan,
+    turned,
+    welt,
+    wrinkles,
+    zipper,
 )
 
 
