@@ -77,7 +77,8 @@ def create_app(federation: bool = False) -> FastAPI:
 def federate(app: FastAPI, folder: Folder, studio: Studio) -> Federation:
     """Put the federation behind the studio: its way in, the operator's panel, the page's news; and its processes, from the
     application's start to its end."""
-    from federation.server.gateway import BodyLimit, address_of, gateway
+    from federation.address import address_of
+    from federation.server.gateway import BodyLimit, gateway
     from federation.server.host import Host, HostError
     from federation.server.hub import HubQueue
     from studio.federation.follow import Federation

@@ -49,6 +49,7 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.fleet_http_connection import http_request_response
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from federation.address import address_of
 from federation.server import gateway as module
 from federation.server.folder import Folder, Member
 from federation.server.gateway import BodyLimit, Buckets, GatewayLimits, Rate, gateway
@@ -631,7 +632,7 @@ def test_too_many_at_the_same_time(open_way: Callable[..., Way], ada: Designer, 
 
 def test_the_address_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     def address(client: str, *forwarded: str) -> str:
-        return module.address_of({"client": (client, 1), "headers": [(b"x-forwarded-for", f.encode()) for f in forwarded]})
+        return address_of({"client": (client, 1), "headers": [(b"x-forwarded-for", f.encode()) for f in forwarded]})
 
     assert address("10.0.0.1", "6.6.6.6") == "10.0.0.1"  # anybody can write that header
     monkeypatch.setenv("SPACE_ID", "a/b")
@@ -641,6 +642,11 @@ def test_the_address_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert address("10.0.0.1", "x\n1") == "unknown"
     assert address("10.0.0.1", "2001:db8::1") == address("10.0.0.1", "2001:db8::2") == "2001:db8::/64"
     assert address("10.0.0.1", "::ffff:9.9.9.9") == "9.9.9.9"
+    monkeypatch.setenv("FEDGAI_PROXIES", "2")  # a proxy of one's own, and a network that delivers for it
+    assert address("10.0.0.1", "6.6.6.6, 7.7.7.7, 8.8.8.8") == "7.7.7.7"
+    assert address("10.0.0.1", "8.8.8.8") == "8.8.8.8"
+    monkeypatch.setenv("FEDGAI_PROXIES", "0")
+    assert address("10.0.0.1", "6.6.6.6") == "10.0.0.1"
 
 
 # -- the SuperLink away --------------------------------------------------------------------------------------------------

@@ -34,10 +34,8 @@ import binascii
 import datetime
 import hashlib
 import importlib.metadata
-import ipaddress
 import json
 import logging
-import os
 import ssl
 import time
 from collections import Counter, OrderedDict
@@ -60,6 +58,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 import fedgai
+from federation.address import address_of
 from federation.operator import revoke
 from federation.server.folder import Folder, Member
 from federation.wire import (
@@ -633,22 +632,6 @@ async def announced(body: Body, member: Member) -> bytes:
     if len(messages) != 1 or not messages[0].metadata.reply_to_message_id or messages[0].metadata.src_node_id != member.node_id:
         raise RefusedError(403, f"{member.name} announces something other than an answer of their own")
     return bytes(content)
-
-
-def address_of(scope: Scope) -> str:
-    """Who is at the other end: an IPv4 address, or a /64 of IPv6, which one household has. On a Space that end is the
-    Space's proxy, which says for whom it calls; only the last address it names is its own word."""
-    address = scope["client"][0] if scope.get("client") else ""
-    if os.environ.get("SPACE_ID"):
-        hops = [value for name, value in scope["headers"] if name.lower() == b"x-forwarded-for"]
-        address = hops[-1].decode("latin-1").split(",")[-1].strip() if hops else address
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return "unknown"
-    if ip.version == 6:
-        return str(ip.ipv4_mapped or ipaddress.ip_network((ip, 64), strict=False))
-    return str(ip)
 
 
 def fingerprint(key: bytes) -> str:
