@@ -8,8 +8,9 @@
 A garment can be dyed again and again: every time it gets another fabric and another background, while its lines stay.
 """
 
-from fedgai.garments.garment import LINE_TYPES, Garment, Vector, make
+from fedgai.garments.garment import Garment, make
 from fedgai.garments.kinds import KINDS
+from fedgai.garments.lines import LINE_TYPES, Vector
 from fedgai.garments.picture import Picture, dye
 
 __all__ = ["KINDS", "LINE_TYPES", "Garment", "Picture", "Vector", "dye", "make"]

@@ -69,8 +69,7 @@ def _past_the_hem(low: Array, high: Array) -> tuple[Array, Array]:
         return low, high
     beyond = np.arange(len(low)) - hem
     return tuple(
-        np.where(beyond > 0, edge[hem] + (edge[hem] - edge[before]) / (hem - before) * beyond, edge)
-        for edge in (low, high)
+        np.where(beyond > 0, edge[hem] + (edge[hem] - edge[before]) / (hem - before) * beyond, edge) for edge in (low, high)
     )
 
 
@@ -183,5 +182,28 @@ def press(at: float, height: float, width: float = 0.16, top: float = 0.0) -> Ca
     def folds(grid: Grid) -> Array:
         start = np.clip((grid.v - top) / 0.06, 0, 1)
         return (height * start * np.exp(-np.abs(grid.u - at) / width)).astype(np.float32)
+
+    return folds
+
+
+def twist(centre: float, spread: float, count: float, height: float) -> Callable[[Grid], Array]:
+    """Cloth turned about its length: slanted folds around v = ``centre``, as in a twisted sleeve."""
+
+    def folds(grid: Grid) -> Array:
+        lean = 0.5 if grid.rng.random() < 0.5 else -0.5
+        ridges = np.sin(2 * np.pi * (grid.v * count + lean * count * 0.25 * grid.u) + noise(grid.rng, grid.u * 2, grid.v * 4))
+        return height * np.exp(-(((grid.v - centre) / spread) ** 2)) * ridges
+
+    return folds
+
+
+def puffs(rows: Array, height: float) -> Callable[[Grid], Array]:
+    """Padding between quilting seams at the heights ``rows`` (n,) of the garment."""
+
+    def folds(grid: Grid) -> Array:
+        at = np.interp(grid.y, rows, np.arange(len(rows)))
+        full = np.abs(np.sin(np.pi * at)) ** 0.6
+        pinch = noise(grid.rng, grid.x / 14, grid.y / 40)
+        return (height * full * (1 + 0.18 * pinch)).astype(np.float32)
 
     return folds

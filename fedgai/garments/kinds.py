@@ -1,30 +1,29 @@
-"""Kinds of garments, each a function from a random generator to pieces from the back to the front."""
+"""Kinds of garments, each a function from a draft to pieces from the back to the front."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
+from fedgai.garments import legs, outerwear, skirts, tops
+from fedgai.garments.parts import Draft, Piece
 
-from fedgai.garments import lower, upper
-from fedgai.garments.parts import Piece
-
-BUILDERS: dict[str, Callable[[np.random.Generator], list[Piece]]] = {
-    "t-shirt": upper.t_shirt,
-    "polo": upper.polo,
-    "shirt": upper.shirt,
-    "blouse": upper.blouse,
-    "pullover": upper.pullover,
-    "cardigan": upper.cardigan,
-    "hoodie": upper.hoodie,
-    "jacket": upper.jacket,
-    "coat": upper.coat,
-    "vest": upper.vest,
-    "dress": lower.dress,
-    "skirt": lower.skirt,
-    "trousers": lower.trousers,
-    "jeans": lower.jeans,
-    "shorts": lower.shorts,
-    "jumpsuit": lower.jumpsuit,
+BUILDERS: dict[str, Callable[[Draft], list[Piece]]] = {
+    "t-shirt": tops.t_shirt,
+    "tank": tops.tank,
+    "polo": tops.polo,
+    "shirt": tops.shirt,
+    "blouse": tops.blouse,
+    "pullover": tops.pullover,
+    "cardigan": outerwear.cardigan,
+    "hoodie": outerwear.hoodie,
+    "jacket": outerwear.jacket,
+    "coat": outerwear.coat,
+    "vest": outerwear.vest,
+    "dress": skirts.dress,
+    "skirt": skirts.skirt,
+    "trousers": legs.trousers,
+    "jeans": legs.jeans,
+    "shorts": legs.shorts,
+    "jumpsuit": skirts.jumpsuit,
 }
 KINDS: tuple[str, ...] = tuple(BUILDERS)

@@ -40,8 +40,14 @@ def occlusion(height: Array, mask: Array, key: Array = KEY, scale: float = 1.0, 
     return open_sky * (1 - soft * np.clip(blur(blocked, 1.5 * scale) / 3, 0, 1))
 
 
-def shade(height: Array, openness: Array, scale: float, key: Array = KEY, fill: Array = FILL,
-          weights: tuple[float, float, float] = (0.30, 0.22, 0.60)) -> tuple[Array, Array]:
+def shade(
+    height: Array,
+    openness: Array,
+    scale: float,
+    key: Array = KEY,
+    fill: Array = FILL,
+    weights: tuple[float, float, float] = (0.30, 0.22, 0.60),
+) -> tuple[Array, Array]:
     """Diffuse light and gloss, each (h, w).
 
     Args:

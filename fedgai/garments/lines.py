@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
+from scipy.spatial import cKDTree
 from skimage.measure import find_contours
 from skimage.morphology import skeletonize
 
-from fedgai.garments.drape import blur
 from fedgai.garments.outline import Array
 
-Labels = NDArray[np.uint8]
 LINE_TYPES = ("silhouette", "seam", "edge", "topstitch", "fold", "fastening")
 Vector = tuple[str, Array, bool]
 
@@ -117,7 +116,9 @@ def trace(thin: NDArray[np.bool_]) -> list[Array]:
             back = way[max(0, len(way) - 6)]
             dx, dy = way[-1][0] - back[0], way[-1][1] - back[1]
             here = way[-1]
-            best = max(options, key=lambda p: ((p[0] - here[0]) * dx + (p[1] - here[1]) * dy) / np.hypot(p[0] - here[0], p[1] - here[1]))
+            best = max(
+                options, key=lambda p: ((p[0] - here[0]) * dx + (p[1] - here[1]) * dy) / np.hypot(p[0] - here[0], p[1] - here[1])
+            )
             for p in options:  # a corner pixel beside the way is no branch
                 if abs(p[0] - best[0]) + abs(p[1] - best[1]) == 1:
                     left.discard(p)
@@ -147,10 +148,13 @@ def draw(vectors: list[Vector], shape: tuple[int, int], width: float) -> NDArray
     return planes
 
 
-def borders(labels: Labels, reach: int = 1) -> NDArray[np.bool_]:
+def borders(labels: NDArray[np.integer], reach: int = 1) -> NDArray[np.bool_]:
     """Pixels (h, w) within ``reach`` of another label."""
-    kernel = np.ones((2 * reach + 1,) * 2, np.uint8)
-    return cv2.dilate(labels, kernel) != cv2.erode(labels, kernel)
+    kernel, plane = np.ones((2 * reach + 1,) * 2, np.uint8), labels.astype(np.int16)
+    return cv2.dilate(plane, kernel) != cv2.erode(plane, kernel)
 
 
-__all__ = ["LINE_TYPES", "Vector", "blur", "borders", "draw", "fold_lines", "runs", "silhouette", "valleys"]
+def near_line(points: Array, line: Array, gap: float) -> NDArray[np.bool_]:
+    """Which points (n, 2) are within ``gap`` of a point of ``line`` (m, 2)."""
+    reach, _ = cKDTree(line).query(points, distance_upper_bound=gap)
+    return np.isfinite(reach)

@@ -1,13 +1,13 @@
-"""What garments are sewn from: pieces of cloth, seams, collars, pockets, plackets, buttons.
+"""What garments are sewn from: pieces of cloth, seams, blocks of another cloth, and small parts.
 
-Lengths are garment units: a shirt is about 560 of them long. x is 0 on the garment's middle, y is 0 at the neck.
-Functions that make one side of a garment draw the left of the picture; ``mirrored`` turns a piece over.
+Lengths are garment units: a shirt is about 560 of them long. x is 0 on the garment's middle, y is 0 at the neck or at the
+top of a waistband. What exists on both sides is drawn for the picture's left; ``turned`` mirrors it for the right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,15 +16,63 @@ from fedgai.garments.outline import Array, Point, band, disc, mirror, offset, pa
 
 Fold = Callable[[Grid], Array]
 Rng = np.random.Generator
+POSES = ("lying", "hanging", "worn")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a builder needs to know of the garment to come.
+
+    Attributes:
+        rng: of all its measures.
+        pose: one of ``POSES``; "worn" is worn by nobody.
+        crush: how wrinkled the cloth is, about 0.3 (ironed) to 1.9.
+    """
+
+    rng: Rng
+    pose: str
+    crush: float
+
+    @classmethod
+    def random(cls, rng: Rng) -> Draft:
+        pose = str(rng.choice(POSES, p=[0.66, 0.22, 0.12]))
+        crush = float(np.clip(rng.lognormal(-0.2 if pose == "lying" else -0.55, 0.5), 0.2, 1.9))
+        return cls(rng, pose, crush)
+
+    def between(self, low: float, high: float) -> float:
+        return float(self.rng.uniform(low, high))
+
+    def count(self, low: int, high: int) -> int:
+        """A whole number, both ends included."""
+        return int(self.rng.integers(low, high + 1))
+
+    def chance(self, share: float) -> bool:
+        return bool(self.rng.random() < share)
+
+    def pick(self, *names: str) -> str:
+        return str(self.rng.choice(names))
 
 
 @dataclass(frozen=True)
 class Seam:
-    """A line (n, 2) on a piece: ``kind`` is a line type, ``groove`` the depth it is sewn in with, in units."""
+    """A line (n, 2) on a piece: ``kind`` is a line type, or "" for one that nobody draws; ``groove`` its depth in units."""
 
     line: Array
     kind: str = "seam"
     groove: float = 1.2
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a piece that is cut from another cloth, or from another place of the same one.
+
+    Attributes:
+        outline: closed line (n, 2), which may reach beyond the piece.
+        role: whose cloth it is of.
+    """
+
+    outline: Array
+    role: str
 
 
 @dataclass(frozen=True)
@@ -33,33 +81,37 @@ class Piece:
 
     Attributes:
         outline: closed line (n, 2).
-        role: whose cloth it is of: main, second, rib, lining, trim, button, metal, cord.
+        role: whose cloth it is of: main, second, rib, collar, lining, trim, label, button, metal, cord; or one of ``PROPS``.
         border: line type of its outline where it lies on the garment; "" for none.
-        sewn: parts of the outline, each (n, 2), that are seams whatever ``border`` says.
-        open_edges: parts of the outline that are free edges whatever ``border`` says.
+        sewn: parts of the outline, each (n, 2), that are seams whatever ``border`` is.
         axis: the cloth's length runs along this line (n, 2); None for straight down.
         depth: the body's height over ``roundness`` units from the edge, or only from the sides of a ``tube``.
         lift: how far the piece stands off what lies under it.
         tone: what share of the light reaches it.
         topstitch: distances from the outline that carry a row of stitches.
+        wobble: how far the cut strays from the outline.
+        group: what is folded over together, as a sleeve and its cuff.
     """
 
     outline: Array
     role: str = "main"
     border: str = "edge"
     sewn: tuple[Array, ...] = ()
-    open_edges: tuple[Array, ...] = ()
     axis: Array | None = None
     depth: float = 8.0
     roundness: float = 22.0
     folds: tuple[Fold, ...] = ()
     seams: tuple[Seam, ...] = ()
+    blocks: tuple[Block, ...] = ()
     tube: bool = False
     lift: float = 3.0
     tone: float = 1.0
     topstitch: tuple[float, ...] = ()
     wobble: float = 0.8
-    flat: bool = field(default=False)
+    group: str = ""
+
+
+PROPS = ("hanger", "clip", "tag", "skin", "hair", "other")  # in the picture, not of the garment
 
 
 def turned(line: Array, right: bool) -> Array:
@@ -67,40 +119,36 @@ def turned(line: Array, right: bool) -> Array:
     return mirror(line) if right else line
 
 
-def mirrored(piece: Piece, folds: tuple[Fold, ...] | None = None) -> Piece:
-    """A piece for the other side. Folds do not turn over by themselves."""
+def reshaped(piece: Piece, change: Callable[[Array], Array]) -> Piece:
+    """A piece with every line changed by a function of points (n, 2). Its folds stay where they were."""
     return replace(
         piece,
-        outline=mirror(piece.outline),
-        sewn=tuple(mirror(line) for line in piece.sewn),
-        open_edges=tuple(mirror(line) for line in piece.open_edges),
-        axis=None if piece.axis is None else mirror(piece.axis),
-        seams=tuple(replace(seam, line=mirror(seam.line)) for seam in piece.seams),
-        folds=piece.folds if folds is None else folds,
+        outline=change(piece.outline),
+        sewn=tuple(change(line) for line in piece.sewn),
+        axis=None if piece.axis is None else change(piece.axis),
+        seams=tuple(replace(seam, line=change(seam.line)) for seam in piece.seams),
+        blocks=tuple(replace(block, outline=change(block.outline)) for block in piece.blocks),
     )
 
 
-def wrinkles(rng: Rng, box: tuple[float, float, float, float], count: int, size: float, height: float) -> list[Fold]:
+def wrinkles(d: Draft, box: tuple[float, float, float, float], count: int, size: float, height: float) -> list[Fold]:
     """``count`` single creases anywhere in ``box`` (left, top, right, bottom)."""
     made = []
     for _ in range(count):
-        x, y = rng.uniform(box[0], box[2]), rng.uniform(box[1], box[3])
-        angle, length = rng.uniform(0, 2 * np.pi), size * rng.uniform(0.6, 2.0)
+        x, y = d.between(box[0], box[2]), d.between(box[1], box[3])
+        angle, length = d.between(0, 2 * np.pi), size * d.between(0.6, 2.0)
         end = (x + length * np.cos(angle), y + length * np.sin(angle))
-        made.append(crease((x, y), end, rng.uniform(7, 15), height * rng.uniform(0.5, 1.3), rng.uniform(-0.2, 0.2)))
+        made.append(crease((x, y), end, d.between(6, 15), height * d.between(0.5, 1.3), d.between(-0.2, 0.2)))
     return made
 
 
-def angles(first: float, last: float, right: bool) -> tuple[float, float]:
-    """A range of directions in degrees, 0 right and 90 down, for one side."""
-    return (180 - first, 180 - last) if right else (first, last)
-
-
-def side_fan(at: Point, towards: tuple[float, float], right: bool, *measures: float) -> Fold:
-    """Wrinkles from a point of the left side, or from its mirror image."""
-    length, count, width, height = measures
+def side_fan(
+    at: Point, towards: tuple[float, float], right: bool, length: float, count: int, width: float, height: float
+) -> Fold:
+    """Wrinkles from a point of the left side (directions in degrees, 0 right and 90 down), or their mirror image."""
     place = (-at[0], at[1]) if right else at
-    return fan(place, angles(*towards, right), length, int(count), width, height)
+    first, last = (180 - towards[0], 180 - towards[1]) if right else towards
+    return fan(place, (first, last), length, count, width, height)
 
 
 # Small parts ---------------------------------------------------------------------------------------------------------
@@ -124,62 +172,121 @@ def buttons(line: Array, count: int, radius: float, metal: bool = False) -> list
     return [button(np.interp(a, along, line[:, 0]), np.interp(a, along, line[:, 1]), radius, metal) for a in at]
 
 
-def zipper(line: Array, width: float, hidden: bool = False) -> list[Piece]:
-    """A zip along ``line`` (n, 2) from the top: tape, teeth and a puller; only its fold where it is hidden."""
-    tape = Piece(
-        band(line, width), "trim", "edge", axis=line, depth=1.5, roundness=3, lift=0.8, wobble=0,
-        seams=(Seam(offset(line, -width * 0.36), "topstitch", 0.5), Seam(offset(line, width * 0.36), "topstitch", 0.5)),
+def zipper(line: Array, width: float) -> list[Piece]:
+    """A zip along ``line`` (n, 2) from the top: tape, teeth and a puller."""
+    rows = tuple(Seam(offset(line, side * width * 0.36), "topstitch", 0.5) for side in (-1, 1))
+    tape = Piece(band(line, width), "trim", "edge", axis=line, depth=1.5, roundness=3, lift=0.8, wobble=0, seams=rows)
+    teeth = Piece(
+        band(line, width * 0.3),
+        "metal",
+        "fastening",
+        axis=line,
+        depth=1.2,
+        roundness=1.5,
+        lift=0.6,
+        wobble=0,
+        seams=(Seam(line, "", 0.9),),
     )
-    teeth = Piece(band(line, width * 0.3), "metal", "fastening", axis=line, depth=1.2, roundness=1.5, lift=0.6, wobble=0,
-                  seams=(Seam(line, "", 0.9),))
-    if hidden:
-        return []
-    top = line[min(6, len(line) - 1)]
-    pull = path([(top[0] - 2.5, top[1]), (top[0] + 2.5, top[1])], [(top[0] + 3, top[1] + 17)], [(top[0] - 3, top[1] + 17)])
-    return [tape, teeth, Piece(pull, "metal", "fastening", depth=2, roundness=2, lift=2, wobble=0)]
+    x, y = line[min(6, len(line) - 1)]
+    shape = path([(x - 2.5, y), (x + 2.5, y)], [(x + 3, y + 17)], [(x - 3, y + 17)], [(x - 2.5, y)])
+    return [tape, teeth, Piece(shape, "metal", "fastening", depth=2, roundness=2, lift=2, wobble=0)]
 
 
-def pocket(rng: Rng, x: float, y: float, width: float, height: float, point: float = 0.0, turn: float = 0.0,
-           hem: float = 12.0, stitch: tuple[float, ...] = (3.5,)) -> Piece:
-    """A patch pocket whose upper edge is centred on (x, y); ``point`` units longer in the middle; turned by degrees."""
-    w = width / 2
-    cut = height * rng.uniform(0.04, 0.2)  # how high the lower corners are cut off
-    foot = [(0.0, height + point)] if point else [(w - cut, height), (-w + cut, height)]
-    corners = [(w, 0.0), (w, height - cut), *foot, (-w, height - cut), (-w, 0.0)]
-    shape = path([(-w, 0.0), corners[0]], *([c] for c in corners[1:]))
-    line = path([(-w, hem), (w, hem)])
-    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-    place = np.array([[cos, sin], [-sin, cos]])
-    axis = np.array([(x, y), (x - sin * 10, y + cos * 10)])
-    folds = (crumple(34, rng.uniform(0.8, 2.4)),)
-    return Piece(shape @ place + (x, y), "main", "edge", axis=axis, depth=1.8, roundness=3.5, folds=folds, lift=2.2,
-                 seams=(Seam(line @ place + (x, y), "topstitch", 0.5),), topstitch=stitch, wobble=0.6)
+def half_zip(line: Array, width: float) -> list[Piece]:
+    """One side of an open zip: teeth along the edge of a front."""
+    return [Piece(band(line, width * 0.35), "metal", "fastening", axis=line, depth=1.2, roundness=1.5, lift=0.8, wobble=0)]
 
 
-def flap(rng: Rng, x: float, y: float, width: float, height: float, point: float = 0.0,
-         stitch: tuple[float, ...] = (3,)) -> Piece:
-    """A pocket's flap that hangs from (x, y)."""
-    w = width / 2
-    shape = path([(-w, 0), (w, 0)], [(w - 1, height)], [(0, height + point)], [(-w + 1, height)], [(-w, 0)]) + (x, y)
-    return Piece(shape, "main", "edge", depth=3, roundness=4, folds=(crumple(26, rng.uniform(0.6, 1.6)),), lift=2.6,
-                 topstitch=stitch)
+def cord(line: Array, width: float = 5.0, tip: bool = True) -> list[Piece]:
+    """A drawstring along ``line`` (n, 2) with a tip at its end."""
+    string = Piece(band(line, width), "cord", "fastening", axis=line, depth=2.4, roundness=2.2, lift=2.4, wobble=0.2)
+    if not tip:
+        return [string]
+    heading = line[-1] - line[max(-5, -len(line))]
+    heading = heading / max(float(np.hypot(*heading)), 1e-6)
+    end = band(np.stack([line[-1], line[-1] + heading * 14]), width + 1)
+    return [string, Piece(end, "metal", "fastening", depth=2, roundness=2, lift=2, wobble=0)]
 
 
-def welt(start: Point, end: Point, width: float) -> Piece:
-    """A narrow band over a pocket's slit."""
-    line = path([start, end])
-    return Piece(strip(line, width), "main", "edge", axis=line, depth=2.6, roundness=4, lift=2.2, topstitch=(2.5,))
+def drawstrings(d: Draft, y: float, length: float, width: float = 4.5) -> list[Piece]:
+    """Two strings that hang from the middle at height ``y``, knotted now and then."""
+    made = []
+    tip = d.chance(0.6)
+    for side in (-1, 1):
+        x, reach = side * d.between(3, 16), length * d.between(0.75, 1.1)
+        line = path([(x, y), (x + side * d.between(0, 14), y + reach * 0.5), (x + side * d.between(-4, 16), y + reach)])
+        made += cord(line, width, tip)
+    return made
 
 
-def ribbing(outline: Array, sewn: Array, axis: Array | None = None, depth: float = 8) -> Piece:
+def bow(d: Draft, x: float, y: float, size: float, role: str = "main") -> list[Piece]:
+    """A tied bow: two loops, two tails and the knot."""
+    made = []
+    for side in (-1, 1):
+        tail = path(
+            [
+                (x, y),
+                (x + side * size * 0.5, y + size * d.between(0.8, 1.2)),
+                (x + side * size * d.between(0.3, 0.7), y + size * 1.9),
+            ]
+        )
+        loop = path(
+            [
+                (x, y),
+                (x + side * size * 0.6, y - size * 0.34),
+                (x + side * size, y + size * 0.06),
+                (x + side * size * 0.6, y + size * 0.34),
+                (x, y),
+            ]
+        )
+        made += [
+            Piece(band(tail, size * 0.22), role, "edge", axis=tail, depth=3, roundness=4, lift=2, folds=(crumple(20, 1.2),)),
+            Piece(
+                loop,
+                role,
+                "edge",
+                axis=np.array([(x, y), (x + side * size, y)]),
+                depth=5,
+                roundness=6,
+                lift=3,
+                folds=(crumple(16, 1.6),),
+            ),
+        ]
+    return [*made, Piece(disc(x, y, size * 0.17), role, "edge", depth=4, roundness=4, lift=2)]
+
+
+def belt(d: Draft, half_width: float, y: float, deep: float, buckle: bool) -> list[Piece]:
+    """A belt of the garment's own cloth around its waist, with a buckle or tied."""
+    w = half_width + 2
+    line = path([(-w, y - deep / 2 - 4), (0, y - deep / 2 + 3), (w, y - deep / 2 - 4)])
+    made = [
+        Piece(
+            strip(line, deep),
+            "second" if d.chance(0.25) else "main",
+            "edge",
+            axis=line,
+            depth=5,
+            roundness=7,
+            folds=(crumple(24, 1.4),),
+            topstitch=(3,) if d.chance(0.6) else (),
+            lift=3.4,
+        )
+    ]
+    x = d.between(-0.2, 0.2) * w
+    if buckle:
+        frame = [(x - deep * 0.6, y + 2), (x + deep * 0.6, y + 2)]
+        ring = path(
+            [(frame[0][0], y - deep * 0.62), (frame[1][0], y - deep * 0.62)],
+            [(frame[1][0], y + deep * 0.7)],
+            [(frame[0][0], y + deep * 0.7)],
+            [(frame[0][0], y - deep * 0.62)],
+        )
+        made.append(Piece(band(ring, 4.5), "metal", "fastening", depth=2.5, roundness=2.5, lift=2, wobble=0))
+    else:
+        made += bow(d, x, y + 2, d.between(40, 64), made[0].role)
+    return made
+
+
+def ribbing(outline: Array, sewn: Array, axis: Array | None = None, depth: float = 8, group: str = "") -> Piece:
     """A knitted rib: a cuff, a waistband or a neck."""
-    return Piece(outline, "rib", "edge", sewn=(sewn,), axis=axis, depth=depth, roundness=11, lift=2.5)
-
-
-def cord(line: Array, width: float = 5.0) -> list[Piece]:
-    """A drawstring with a tip."""
-    (x, y), (px, py) = line[-1], line[max(-5, -len(line))]
-    dx, dy = np.array([x - px, y - py]) / max(np.hypot(x - px, y - py), 1e-6)
-    tip = band(np.array([(x, y), (x + dx * 14, y + dy * 14)]), width + 1)
-    return [Piece(band(line, width), "cord", "fastening", axis=line, depth=2.4, roundness=2.2, lift=2.4, wobble=0.2),
-            Piece(tip, "metal", "fastening", depth=2, roundness=2, lift=2, wobble=0)]
+    return Piece(outline, "rib", "edge", sewn=(sewn,), axis=axis, depth=depth, roundness=11, lift=2.5, group=group)

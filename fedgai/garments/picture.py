@@ -14,6 +14,9 @@ from fedgai.garments.prints import FONTS, PATTERNS, SIDE, WORDS, Rng, colour
 from fedgai.garments.scene import clouds, scene
 
 Plane = NDArray[np.uint8]
+HANGERS = ((24, 24, 26), (240, 240, 238), (190, 140, 84), (150, 152, 158), (120, 70, 40), (60, 90, 160))
+SKINS = ((232, 190, 160), (224, 172, 136), (198, 140, 104), (150, 98, 68), (98, 62, 44), (240, 206, 184))
+HAIRS = ((28, 22, 20), (70, 46, 30), (150, 110, 64), (190, 160, 110), (120, 120, 120))
 
 
 @dataclass
@@ -51,7 +54,9 @@ def dye(garment: Garment, rng: Rng, background: NDArray[np.uint8] | None = None,
     weights = np.array([PATTERNS[name][2] for name in names])
     kind = rng.random()
     if pattern is None:
-        pattern = "plain" if kind < 0.34 else "badge" if kind < 0.46 else names[int(rng.choice(len(names), p=weights / weights.sum()))]
+        pattern = (
+            "plain" if kind < 0.34 else "badge" if kind < 0.46 else names[int(rng.choice(len(names), p=weights / weights.sum()))]
+        )
     albedo, printed = _albedo(garment, rng, pattern)
     light = garment.light.astype(np.float32)
     contrast = rng.uniform(0.75, 1.15)  # of folds: the sky's share differs from day to day
@@ -60,8 +65,8 @@ def dye(garment: Garment, rng: Rng, background: NDArray[np.uint8] | None = None,
     cloth = albedo * (lit * _weave(garment, rng))[..., None] + shine[..., None]
     ground = scene(rng, shape) if background is None else _covering(background, shape)
     ground = ground * (1 - _shadow(garment, rng))[..., None]
-    alpha = garment.alpha.astype(np.float32)[..., None] / 255
-    photo = _camera(rng, ground + alpha * (cloth - ground))
+    alpha, cover = (plane.astype(np.float32)[..., None] / 255 for plane in (garment.alpha, garment.cover))
+    photo = _camera(rng, ground + cover * (cloth - ground))
     tone = 255 * np.clip(light / 1.12, 0, 1) ** (1 / 2.2)
     tone = np.round(255 + alpha[..., 0] * (tone - 255)).astype(np.uint8)
     return Picture(photo, garment.alpha, garment.lines, _print_edges(garment, printed), tone, pattern)
@@ -73,17 +78,33 @@ def _albedo(garment: Garment, rng: Rng, pattern: str) -> tuple[NDArray[np.float3
     labels = garment.parts
     second = colour(rng) if rng.random() < 0.6 else base
     other = {
-        "second": second if rng.random() < 0.8 else base, "rib": base if rng.random() < 0.7 else second, "collar": base if rng.random() < 0.85 else second,
-        "lining": tuple(int(c * 0.8) for c in base) if rng.random() < 0.5 else colour(rng), "trim": tuple(int(c * 0.7) for c in base), "label": (230, 228, 222),
-        "button": colour(rng) if rng.random() < 0.6 else base, "metal": (int(rng.integers(120, 210)),) * 3 if rng.random() < 0.6 else (176, 138, 80),
+        "second": second if rng.random() < 0.8 else base,
+        "rib": base if rng.random() < 0.7 else second,
+        "collar": base if rng.random() < 0.85 else second,
+        "lining": tuple(int(c * 0.8) for c in base) if rng.random() < 0.5 else colour(rng),
+        "trim": tuple(int(c * 0.7) for c in base),
+        "label": (230, 228, 222),
+        "button": colour(rng) if rng.random() < 0.6 else base,
+        "metal": (int(rng.integers(120, 210)),) * 3 if rng.random() < 0.6 else (176, 138, 80),
         "cord": colour(rng) if rng.random() < 0.5 else base,
+        "hanger": HANGERS[int(rng.integers(0, len(HANGERS)))],
+        "clip": (150, 150, 154),
+        "tag": (236, 234, 228) if rng.random() < 0.7 else colour(rng),
+        "skin": SKINS[int(rng.integers(0, len(SKINS)))],
+        "hair": HAIRS[int(rng.integers(0, len(HAIRS)))],
+        "other": colour(rng),
     }
     table = np.float32([(0, 0, 0), *(other.get(role, base) for role in garment.roles[1:])])
     tinted = table[labels]
     tint = 1 + rng.uniform(0, 0.05) * rng.standard_normal(len(table)).astype(np.float32)
     printed = np.zeros((*labels.shape, 3), np.float32)
     if pattern != "plain":
-        wears = {"main"} | ({"collar"} if rng.random() < 0.8 else set()) | ({"second"} if rng.random() < 0.3 else set()) | ({"lining"} if rng.random() < 0.5 else set())
+        wears = (
+            {"main"}
+            | ({"collar"} if rng.random() < 0.8 else set())
+            | ({"second"} if rng.random() < 0.3 else set())
+            | ({"lining"} if rng.random() < 0.5 else set())
+        )
         mask = np.array([role in wears for role in garment.roles])[labels]
         if pattern == "badge":
             tinted = _badge(garment, rng, base, tinted, printed)
@@ -118,7 +139,9 @@ def _pixels_wide(garment: Garment) -> float:
     return float(np.ptp(columns)) if len(columns) else 1.0
 
 
-def _badge(garment: Garment, rng: Rng, base: tuple[int, int, int], tinted: NDArray[np.float32], printed: NDArray[np.float32]) -> NDArray[np.float32]:
+def _badge(
+    garment: Garment, rng: Rng, base: tuple[int, int, int], tinted: NDArray[np.float32], printed: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """One print on the largest piece: a word, a drawing or a block of colour."""
     sizes = np.bincount(garment.parts.ravel(), minlength=len(garment.roles))
     sizes[[i for i, role in enumerate(garment.roles) if role != "main"]] = 0
@@ -143,14 +166,26 @@ def _badge(garment: Garment, rng: Rng, base: tuple[int, int, int], tinted: NDArr
     if choice == 2:
         line = np.zeros((SIDE, SIDE), np.uint8)
         for _ in range(int(rng.integers(2, 6))):
-            cv2.ellipse(line, tuple(int(v) for v in rng.integers(60, 200, 2)), tuple(int(v) for v in rng.integers(10, 60, 2)), rng.uniform(0, 180), 0, 360, 255,
-                        int(rng.choice([-1, 4])), cv2.LINE_AA)
+            cv2.ellipse(
+                line,
+                tuple(int(v) for v in rng.integers(60, 200, 2)),
+                tuple(int(v) for v in rng.integers(10, 60, 2)),
+                rng.uniform(0, 180),
+                0,
+                360,
+                255,
+                int(rng.choice([-1, 4])),
+                cv2.LINE_AA,
+            )
         art[line > 0, :3] = colour(rng)
         art[..., 3] = np.maximum(art[..., 3], line)
     size = rng.uniform(0.14, 0.5)
     at = rng.uniform(-0.12, 0.12), rng.uniform(-0.35, 0.05)
     uv = garment.uv.astype(np.float32)
-    u, v = ((uv[..., 0] - np.float32(at[0])) / np.float32(size) + 0.5) * SIDE, ((uv[..., 1] - np.float32(at[1])) / np.float32(size) + 0.5) * SIDE
+    u, v = (
+        ((uv[..., 0] - np.float32(at[0])) / np.float32(size) + 0.5) * SIDE,
+        ((uv[..., 1] - np.float32(at[1])) / np.float32(size) + 0.5) * SIDE,
+    )
     image = cv2.remap(art, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT).astype(np.float32)
     cover = (image[..., 3:] / 255) * (garment.parts == part)[..., None]
     printed += np.where((garment.parts == part)[..., None], np.float32(base) + cover * (image[..., :3] - np.float32(base)), 0)
@@ -189,7 +224,7 @@ def _weave(garment: Garment, rng: Rng) -> NDArray[np.float32]:
 
 def _shadow(garment: Garment, rng: Rng) -> NDArray[np.float32]:
     """The garment's shadow on the ground (H, W), 0 to 1: close and dark, far and soft."""
-    alpha = garment.alpha.astype(np.float32) / 255
+    alpha = garment.cover.astype(np.float32) / 255
     dx, dy = -garment.sun[:2] / max(np.hypot(*garment.sun[:2]), 0.05)
     unit = max(alpha.shape) / 768
     shadow = np.zeros_like(alpha)

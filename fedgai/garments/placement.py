@@ -24,14 +24,14 @@ class Placement:
     waves: Array
 
     @classmethod
-    def random(cls, rng: np.random.Generator, box: Array, width: int, height: int) -> Placement:
+    def random(cls, rng: np.random.Generator, box: Array, width: int, height: int, lying: bool) -> Placement:
         """A placement that shows the box ((left, top), (right, bottom)) of a garment on most of the picture."""
-        angle = np.radians(rng.normal(0, 5) if rng.random() < 0.9 else rng.uniform(-40, 40))
+        angle = np.radians(rng.normal(0, 2) if not lying else rng.normal(0, 5) if rng.random() < 0.9 else rng.uniform(-40, 40))
         centre, size = box.mean(0), np.ptp(box, axis=0)
         cos, sin = np.cos(angle), np.sin(angle)
         reach = np.array([abs(cos) * size[0] + abs(sin) * size[1], abs(sin) * size[0] + abs(cos) * size[1]])
-        scale = float((np.array([width, height]) / reach).min() * rng.uniform(0.76, 0.98))
-        room = np.maximum(np.array([width, height]) - reach * scale, 0) / 2
+        scale = float((np.array([width, height]) / reach).min() * rng.triangular(0.7, 0.97, 1.02))
+        room = np.maximum(np.array([width, height]) - reach * scale, 0) / 2  # the rest of the picture
         middle = np.array([width, height]) / 2 + rng.uniform(-0.75, 0.75, 2) * room
         turn = np.array([[cos, -sin], [sin, cos]]) * scale
         similarity = np.eye(3)
@@ -40,8 +40,12 @@ class Placement:
         tilt[2, :2] = rng.normal(0, 0.07, 2) / max(width, height)
         to, back = np.eye(3), np.eye(3)
         to[:2, 2], back[:2, 2] = -middle, middle
-        waves = np.stack([np.append(rng.normal(0, 1, 2) * 2 * np.pi / rng.uniform(350, 900), [rng.uniform(0, 6.3), *rng.normal(0, 2.6, 2)])
-                          for _ in range(4)])
+        waves = np.stack(
+            [
+                np.append(rng.normal(0, 1, 2) * 2 * np.pi / rng.uniform(350, 900), [rng.uniform(0, 6.3), *rng.normal(0, 2.6, 2)])
+                for _ in range(4)
+            ]
+        )
         return cls(scale, back @ tilt @ to @ similarity, waves)
 
     def _pull(self, points: Array) -> Array:
@@ -95,7 +99,7 @@ def along(axis: Array, x: Array, y: Array) -> tuple[Array, Array]:
         away = over**2 + aside**2
         nearer = away < best
         best = np.where(nearer, away, best)
-        s, t = np.where(nearer, -aside * -1, s), np.where(nearer, ahead + np.float32(start[i]), t)
+        s, t = np.where(nearer, aside, s), np.where(nearer, ahead + np.float32(start[i]), t)
     return s.astype(np.float32), t.astype(np.float32)
 
 
@@ -103,5 +107,3 @@ def straight_down(outline: Array, x: Array, y: Array) -> tuple[Array, Array]:
     """Coordinates of a cloth that hangs straight down, from the middle of its outline."""
     cx, cy = ((outline.min(0) + outline.max(0)) / 2).astype(np.float32)
     return x - cx, y - cy
-
-

@@ -12,9 +12,30 @@ Tile = NDArray[np.uint8]
 Rng = np.random.Generator
 SIDE = 256
 
-FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_TRIPLEX,
-         cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
-WORDS = ("ATLAS", "NORTH", "1987", "sport", "ORIGINAL", "Brooklyn", "summer", "RACING", "Athletic", "love", "STUDIO", "82", "wild", "ocean", "TEAM")
+FONTS = (
+    cv2.FONT_HERSHEY_SIMPLEX,
+    cv2.FONT_HERSHEY_DUPLEX,
+    cv2.FONT_HERSHEY_COMPLEX,
+    cv2.FONT_HERSHEY_TRIPLEX,
+    cv2.FONT_HERSHEY_SCRIPT_COMPLEX,
+)
+WORDS = (
+    "ATLAS",
+    "NORTH",
+    "1987",
+    "sport",
+    "ORIGINAL",
+    "Brooklyn",
+    "summer",
+    "RACING",
+    "Athletic",
+    "love",
+    "STUDIO",
+    "82",
+    "wild",
+    "ocean",
+    "TEAM",
+)
 
 
 def colours(rng: Rng, base: tuple[int, int, int], count: int) -> list[tuple[int, int, int]]:
@@ -80,7 +101,11 @@ def stripes(rng: Rng, base: tuple[int, int, int]) -> Tile:
 def waves(rng: Rng, base: tuple[int, int, int]) -> Tile:
     inks = colours(rng, base, 2)
     yy, xx = np.mgrid[0:SIDE, 0:SIDE] / SIDE
-    zig = np.abs((xx * rng.integers(2, 5)) % 1 - 0.5) * 2 if rng.random() < 0.5 else 0.5 + 0.5 * np.sin(2 * np.pi * xx * rng.integers(1, 4))
+    zig = (
+        np.abs((xx * rng.integers(2, 5)) % 1 - 0.5) * 2
+        if rng.random() < 0.5
+        else 0.5 + 0.5 * np.sin(2 * np.pi * xx * rng.integers(1, 4))
+    )
     on = (yy * rng.integers(3, 8) + zig * rng.uniform(0.3, 1.0)) % 1 < rng.uniform(0.2, 0.6)
     return np.where(on[..., None], np.uint8(inks[1]), np.uint8(inks[0]))
 
@@ -122,7 +147,13 @@ def dots(rng: Rng, base: tuple[int, int, int]) -> Tile:
             x = (column + 0.5 * (row % 2) + (rng.uniform(-0.3, 0.3) if loose else 0)) * gap
             y = (row + (rng.uniform(-0.3, 0.3) if loose else 0)) * gap
             ink = inks[1 + int(rng.integers(0, len(inks) - 1))]
-            wrapped(lambda t, a, b, ink=ink: cv2.circle(t, (a, b), round(radius), ink, -1, cv2.LINE_AA), tile, int(x) % SIDE, int(y) % SIDE, SIDE // 2)
+            wrapped(
+                lambda t, a, b, ink=ink: cv2.circle(t, (a, b), round(radius), ink, -1, cv2.LINE_AA),
+                tile,
+                int(x) % SIDE,
+                int(y) % SIDE,
+                SIDE // 2,
+            )
     return tile
 
 
@@ -136,15 +167,44 @@ def flowers(rng: Rng, base: tuple[int, int, int]) -> Tile:
         petals, turn, ink = int(rng.integers(4, 9)), rng.uniform(0, 6.3), inks[int(rng.integers(1, 4))]
         leaf = inks[4]
 
-        def bloom(t: Tile, x: int, y: int, radius: float = radius, petals: int = petals, turn: float = turn, ink: tuple[int, int, int] = ink, leaf: tuple[int, int, int] = leaf) -> None:
+        def bloom(
+            t: Tile,
+            x: int,
+            y: int,
+            radius: float = radius,
+            petals: int = petals,
+            turn: float = turn,
+            ink: tuple[int, int, int] = ink,
+            leaf: tuple[int, int, int] = leaf,
+        ) -> None:
             for k in range(2):
                 a = turn + 2.6 * k
-                cv2.ellipse(t, (round(x + 1.3 * radius * np.cos(a)), round(y + 1.3 * radius * np.sin(a))), (round(radius * 0.6), round(radius * 0.22)), np.degrees(a), 0, 360, leaf, -1, cv2.LINE_AA)
+                cv2.ellipse(
+                    t,
+                    (round(x + 1.3 * radius * np.cos(a)), round(y + 1.3 * radius * np.sin(a))),
+                    (round(radius * 0.6), round(radius * 0.22)),
+                    np.degrees(a),
+                    0,
+                    360,
+                    leaf,
+                    -1,
+                    cv2.LINE_AA,
+                )
             dark = tuple(int(c * 0.75) for c in ink)
             for k in range(petals):
                 a = turn + 2 * np.pi * k / petals
                 at = (round(x + 0.6 * radius * np.cos(a)), round(y + 0.6 * radius * np.sin(a)))
-                cv2.ellipse(t, at, (round(radius * 0.5), round(radius * 0.3)), np.degrees(a), 0, 360, ink if k % 2 else dark, -1, cv2.LINE_AA)
+                cv2.ellipse(
+                    t,
+                    at,
+                    (round(radius * 0.5), round(radius * 0.3)),
+                    np.degrees(a),
+                    0,
+                    360,
+                    ink if k % 2 else dark,
+                    -1,
+                    cv2.LINE_AA,
+                )
             cv2.circle(t, (x, y), max(1, round(radius * 0.25)), inks[3], -1, cv2.LINE_AA)
 
         wrapped(bloom, tile, int(rng.integers(0, SIDE)), int(rng.integers(0, SIDE)), 120)
@@ -157,8 +217,15 @@ def leaves(rng: Rng, base: tuple[int, int, int]) -> Tile:
     for _ in range(int(rng.integers(8, 40))):
         long, turn, ink = rng.uniform(14, 44), rng.uniform(0, 360), inks[int(rng.integers(1, 4))]
         thin = rng.uniform(0.15, 0.45)
-        wrapped(lambda t, x, y, long=long, turn=turn, ink=ink, thin=thin: cv2.ellipse(t, (x, y), (round(long), max(1, round(long * thin))), turn, 0, 360, ink, -1, cv2.LINE_AA),
-                tile, int(rng.integers(0, SIDE)), int(rng.integers(0, SIDE)), 60)
+        wrapped(
+            lambda t, x, y, long=long, turn=turn, ink=ink, thin=thin: cv2.ellipse(
+                t, (x, y), (round(long), max(1, round(long * thin))), turn, 0, 360, ink, -1, cv2.LINE_AA
+            ),
+            tile,
+            int(rng.integers(0, SIDE)),
+            int(rng.integers(0, SIDE)),
+            60,
+        )
     return tile
 
 
@@ -202,7 +269,12 @@ def letters(rng: Rng, base: tuple[int, int, int]) -> Tile:
         size = rng.uniform(0.7, 1.8)
         ink, thick = inks[int(rng.integers(1, 3))], int(rng.integers(1, 5))
         at = int(rng.integers(0, SIDE)), int((row * 52 + 40) % SIDE)
-        wrapped(lambda t, x, y, w=word, f=font, s=size, i=ink, h=thick: cv2.putText(t, w, (x, y), f, s, i, h, cv2.LINE_AA), tile, *at, SIDE)
+        wrapped(
+            lambda t, x, y, w=word, f=font, s=size, i=ink, h=thick: cv2.putText(t, w, (x, y), f, s, i, h, cv2.LINE_AA),
+            tile,
+            *at,
+            SIDE,
+        )
     return tile
 
 
@@ -219,7 +291,9 @@ def shapes(rng: Rng, base: tuple[int, int, int]) -> Tile:
         ring = np.stack([r * np.cos(a), r * np.sin(a)], 1)
         solid = rng.random() < 0.7
 
-        def stamp(t: Tile, x: int, y: int, ring: NDArray[np.float64] = ring, ink: tuple[int, int, int] = ink, solid: bool = solid) -> None:
+        def stamp(
+            t: Tile, x: int, y: int, ring: NDArray[np.float64] = ring, ink: tuple[int, int, int] = ink, solid: bool = solid
+        ) -> None:
             points = [np.round(ring + (x, y)).astype(np.int32)]
             cv2.fillPoly(t, points, ink, cv2.LINE_AA) if solid else cv2.polylines(t, points, True, ink, 3, cv2.LINE_AA)
 
@@ -241,7 +315,13 @@ def lace(rng: Rng, base: tuple[int, int, int]) -> Tile:
             for k in range(6):
                 a = k * np.pi / 3
                 end = (int(gap * 0.46 * np.cos(a)), int(gap * 0.46 * np.sin(a)))
-                wrapped(lambda t, p, q, end=end: cv2.line(t, (p, q), (p + end[0], q + end[1]), base, 2, cv2.LINE_AA), tile, x, y, SIDE // 2)
+                wrapped(
+                    lambda t, p, q, end=end: cv2.line(t, (p, q), (p + end[0], q + end[1]), base, 2, cv2.LINE_AA),
+                    tile,
+                    x,
+                    y,
+                    SIDE // 2,
+                )
     return tile
 
 

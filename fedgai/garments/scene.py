@@ -45,7 +45,9 @@ def boards(rng: Rng, shape: tuple[int, int]) -> Picture:
     row = np.floor(y / long + shift)
     tone = rng.normal(0, 1, (64, 64)).astype(np.float32)[column.astype(int) % 64, row.astype(int) % 64]
     # grain: noise that is long along the boards, moved from board to board
-    grain_map = cv2.GaussianBlur(rng.standard_normal((256, 256)).astype(np.float32), (0, 0), sigmaX=rng.uniform(0.8, 2.5), sigmaY=26)
+    grain_map = cv2.GaussianBlur(
+        rng.standard_normal((256, 256)).astype(np.float32), (0, 0), sigmaX=rng.uniform(0.8, 2.5), sigmaY=26
+    )
     grain_map /= grain_map.std()
     gx, gy = (x / wide * 60 + 37 * column + 11 * row) % 256, (y * 260 + 53 * column) % 256
     grain = cv2.remap(grain_map, gx, gy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
@@ -112,7 +114,10 @@ def wall(rng: Rng, shape: tuple[int, int]) -> Picture:
     """Plaster, paint or a cupboard's door."""
     value = int(rng.integers(150, 245))
     base = colour(rng) if rng.random() < 0.4 else (value, value - int(rng.integers(0, 14)), value - int(rng.integers(0, 34)))
-    picture = np.broadcast_to(linear(base), (*shape, 3)) * (1 + 0.012 * clouds(rng, shape, 4) + 0.03 * clouds(rng, shape, 90))[..., None]
+    picture = (
+        np.broadcast_to(linear(base), (*shape, 3))
+        * (1 + 0.012 * clouds(rng, shape, 4) + 0.03 * clouds(rng, shape, 90))[..., None]
+    )
     if rng.random() < 0.35:  # panels, a door's frame
         x, y = plane(rng, shape)
         for value_, where in ((x, rng.uniform(-0.4, 0.4)), (y, rng.uniform(-0.5, 0.5))):
@@ -135,11 +140,20 @@ def grass(rng: Rng, shape: tuple[int, int]) -> Picture:
 
 def studio(rng: Rng, shape: tuple[int, int]) -> Picture:
     value = int(rng.integers(160, 256))
-    return np.broadcast_to(linear((value, value, value)), (*shape, 3)) * (1 + 0.004 * rng.standard_normal((*shape, 1)).astype(np.float32))
+    return np.broadcast_to(linear((value, value, value)), (*shape, 3)) * (
+        1 + 0.004 * rng.standard_normal((*shape, 1)).astype(np.float32)
+    )
 
 
-SCENES = {"boards": (boards, 3.0), "tiles": (tiles, 1.5), "carpet": (carpet, 2.0), "sheet": (sheet, 3.0), "wall": (wall, 2.0), "grass": (grass, 0.4),
-          "studio": (studio, 1.2)}
+SCENES = {
+    "boards": (boards, 3.0),
+    "tiles": (tiles, 1.5),
+    "carpet": (carpet, 2.0),
+    "sheet": (sheet, 3.0),
+    "wall": (wall, 2.0),
+    "grass": (grass, 0.4),
+    "studio": (studio, 1.2),
+}
 
 
 def clutter(rng: Rng, picture: Picture) -> None:
@@ -154,7 +168,11 @@ def clutter(rng: Rng, picture: Picture) -> None:
         soft = cv2.GaussianBlur(mask, (0, 0), 3).astype(np.float32)[..., None] / 255
         picture *= 1 - 0.35 * np.roll(soft, (2, 2), (0, 1))
         cover = mask.astype(np.float32)[..., None] / 255
-        thing = linear(colour(rng)) if rng.random() < 0.6 else tiled(rng, (h, w), PATTERNS[str(rng.choice(list(PATTERNS)))][0](rng, colour(rng)), 0.2)
+        thing = (
+            linear(colour(rng))
+            if rng.random() < 0.6
+            else tiled(rng, (h, w), PATTERNS[str(rng.choice(list(PATTERNS)))][0](rng, colour(rng)), 0.2)
+        )
         picture += cover * (thing - picture)
 
 
