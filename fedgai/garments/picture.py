@@ -156,7 +156,7 @@ def _badge(
         art[..., :3] = PATTERNS[name][0](rng, colour(rng))
     for row in range(0 if choice == 3 else int(rng.integers(1, 4))):
         word, font = str(rng.choice(WORDS)), int(rng.choice(FONTS))
-        (w, h), _ = cv2.getTextSize(word, font, 1, 3)
+        (w, _), _ = cv2.getTextSize(word, font, 1, 3)
         size = 240 / w
         y = min(int(70 + 70 * row), 246)
         line = np.zeros((SIDE, SIDE), np.uint8)

@@ -239,7 +239,7 @@ def dressed(d: Draft, kind: str, pieces: list[Piece]) -> list[Piece]:
             *legs,
             *([] if over else [top]),
             *pieces,
-            *([replace(top, outline=shirt + (0, d.between(0, 20)))] if over else []),
+            *([replace(top, outline=shirt + np.array([0, d.between(0, 20)]))] if over else []),
         ]
     behind: list[Piece] = []
     hair = d.between(60, 78)

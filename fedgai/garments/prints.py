@@ -294,7 +294,7 @@ def shapes(rng: Rng, base: tuple[int, int, int]) -> Tile:
         def stamp(
             t: Tile, x: int, y: int, ring: NDArray[np.float64] = ring, ink: tuple[int, int, int] = ink, solid: bool = solid
         ) -> None:
-            points = [np.round(ring + (x, y)).astype(np.int32)]
+            points = [np.round(ring + np.array([x, y])).astype(np.int32)]
             cv2.fillPoly(t, points, ink, cv2.LINE_AA) if solid else cv2.polylines(t, points, True, ink, 3, cv2.LINE_AA)
 
         wrapped(stamp, tile, int(rng.integers(0, SIDE)), int(rng.integers(0, SIDE)), 40)

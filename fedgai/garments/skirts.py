@@ -252,7 +252,7 @@ def moved(piece: Piece, dy: float) -> Piece:
 
         return folds
 
-    return replace(reshaped(piece, lambda line: line + (0, dy)), folds=tuple(lower(f) for f in piece.folds))
+    return replace(reshaped(piece, lambda line: line + np.array([0, dy])), folds=tuple(lower(f) for f in piece.folds))
 
 
 def jumpsuit(d: Draft) -> list[Piece]:
