@@ -20,10 +20,11 @@ from fedgai.vision.edges import EDGES
 from fedgai.vision.images import find_images
 
 
-def sketch(photo: str, style: Sequence[str], out: Path, size: int, cutout: bool, model: str | Path) -> None:
+def sketch(photo: str, style: Sequence[str], out: Path, size: int, cutout: bool, print_amount: float,
+           model: str | Path) -> None:
     """Draw one photograph and write the sketch."""
     pipe = SketchPipeline.from_pretrained(model)
-    drawn = pipe(photo, [_weighted(text) for text in style], size=size, cutout=cutout).images[0]
+    drawn = pipe(photo, [_weighted(text) for text in style], size=size, cutout=cutout, print_amount=print_amount).images[0]
     out.parent.mkdir(parents=True, exist_ok=True)
     drawn.save(out)
 
@@ -146,6 +147,8 @@ def parser() -> argparse.ArgumentParser:
                    help="a name of `fedgai styles` or a signature file; again for each style of the blend")
     c.add_argument("--size", type=int, default=512, help="long side, 64 to 1024 px")
     c.add_argument("--no-cutout", action="store_false", dest="cutout", help="draw the background too")
+    c.add_argument("--print", type=float, default=0.0, dest="print_amount", metavar="0..1",
+                   help="how much of the cloth's print is drawn: 0 none, 1 as the photograph shows it")
     c.add_argument("--out", type=Path, required=True, metavar="FILE.png")
     c.set_defaults(run=sketch)
 

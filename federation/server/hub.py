@@ -47,7 +47,7 @@ from huggingface_hub.utils._http import default_client_factory
 
 import fedgai
 from federation.server.folder import REPORT_FILE, Folder, Member
-from fedgai.model import CONFIG_FILE, ENCODER_FILE, MODEL_FILE, STYLES_FILE, CheckpointError, FedGAI
+from fedgai.model import CONFIG_FILE, DRAUGHTSMAN_FILE, ENCODER_FILE, MODEL_FILE, STYLES_FILE, CheckpointError, FedGAI
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +55,10 @@ CARD_FILE, SHEET_FILE, METRICS_FILE, HELD_BACK = "README.md", "sheet.jpg", "metr
 MEMBERS, CONTROL = "federation/members.json", "federation/control.json"
 STATUS, LATEST = "federation/status.json", "federation/latest.json"
 LIMITS = {  # bytes, of what is taken from the Hub; also the list of what a checkpoint may consist of
-    MODEL_FILE: 2**29, ENCODER_FILE: 2**28, STYLES_FILE: 2**24, CONFIG_FILE: 2**18, CARD_FILE: 2**18, SHEET_FILE: 2**23,
+    MODEL_FILE: 2**29, ENCODER_FILE: 2**28, DRAUGHTSMAN_FILE: 2**23, STYLES_FILE: 2**24, CONFIG_FILE: 2**18, CARD_FILE: 2**18, SHEET_FILE: 2**23,
     REPORT_FILE: 2**20, METRICS_FILE: 2**23, MEMBERS: 2**21, CONTROL: 2**16, LATEST: 2**10,
 }
-CHECKPOINT_FILES = (MODEL_FILE, ENCODER_FILE, STYLES_FILE, CONFIG_FILE, CARD_FILE, SHEET_FILE, REPORT_FILE)
+CHECKPOINT_FILES = (MODEL_FILE, ENCODER_FILE, DRAUGHTSMAN_FILE, STYLES_FILE, CONFIG_FILE, CARD_FILE, SHEET_FILE, REPORT_FILE)
 NEEDED = (MODEL_FILE, STYLES_FILE, CONFIG_FILE)
 REPORTS = 120  # restored, the newest; metrics.csv keeps a row of every round
 TIMEOUT = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 10.0}  # seconds
@@ -588,7 +588,7 @@ def load_checkpoint(files: Mapping[str, bytes], where: str) -> FedGAI:
         raise CheckpointError(f"{where} is not a FedGAI checkpoint: {', '.join(missing)} is not there")
     _read_json(files[CONFIG_FILE], f"{where}: {CONFIG_FILE}", dict)
     with tempfile.TemporaryDirectory() as aside:
-        for name in {*NEEDED, ENCODER_FILE} & files.keys():
+        for name in {*NEEDED, ENCODER_FILE, DRAUGHTSMAN_FILE} & files.keys():
             (Path(aside) / name).write_bytes(files[name])
         try:
             model = FedGAI.load(aside)

@@ -1,0 +1,164 @@
+"""What the draughtsman is shown: pages made anew from rendered garments and from real photographs, with what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fedgai.draughtsman import LINE_TYPES
+from fedgai.garments import Garment, dye
+from fedgai.training.photographs import Photograph, background
+from fedgai.training.prints import dye_photograph
+
+HEIGHT, WIDTH = 416, 320  # px, of a page
+TOPSTITCH = LINE_TYPES.index("topstitch")
+SILHOUETTE = LINE_TYPES.index("silhouette")
+
+
+@dataclass
+class Page:
+    """A picture and what is known about it, all (H, W); zero in a weight: not known.
+
+    Attributes:
+        photo: (H, W, 3) uint8 RGB.
+        mask, lines, tone: uint8, 255 for 1; lines (H, W, 6).
+        mask_weight, line_weight, tone_weight: float32; line_weight (H, W, 6).
+    """
+
+    photo: np.ndarray
+    mask: np.ndarray
+    lines: np.ndarray
+    tone: np.ndarray
+    mask_weight: np.ndarray
+    line_weight: np.ndarray
+    tone_weight: np.ndarray
+
+    def placed(self, rng: np.random.Generator) -> Page:
+        """Turned, scaled and moved a little, on a page of ``HEIGHT`` x ``WIDTH``; what lies beyond is not known."""
+        rows, columns = (np.flatnonzero((self.mask > 127).any(axis)) for axis in (1, 0))
+        top, bottom, left, right = (int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])) if len(rows) else (
+            0, self.mask.shape[0], 0, self.mask.shape[1])
+        height, width = bottom - top + 1, right - left + 1
+        scale = min(HEIGHT / height, WIDTH / width) * float(np.exp(rng.uniform(np.log(0.55), np.log(1.08))))
+        angle = np.radians(float(rng.normal(0, 5) + rng.choice([0, 90, -90, 180], p=[0.9, 0.04, 0.04, 0.02])))
+        cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+        flip = -1.0 if rng.random() < 0.5 else 1.0
+        turn = np.float64([[flip * cos, -sin], [flip * sin, cos]])
+        slack = [max(6.0, 0.5 * (page - scale * side)) for page, side in ((WIDTH, width), (HEIGHT, height))]
+        centre = np.float64([WIDTH / 2, HEIGHT / 2]) + [rng.uniform(-s, s) for s in slack]
+        matrix = np.column_stack([turn, centre - turn @ [left + width / 2, top + height / 2]])
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+
+        def move(plane: np.ndarray, border: int = cv2.BORDER_CONSTANT) -> np.ndarray:
+            if plane.ndim == 3 and plane.shape[2] > 4:
+                return np.concatenate([move(plane[..., :3], border), move(plane[..., 3:], border)], 2)
+            return cv2.warpAffine(plane, matrix, (WIDTH, HEIGHT), flags=method, borderMode=border)
+
+        return Page(move(self.photo, cv2.BORDER_REPLICATE), *(
+            move(np.ascontiguousarray(plane)) for plane in (self.mask, self.lines, self.tone, self.mask_weight,
+                                                            self.line_weight, self.tone_weight)))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """photo (3, H, W), mask (1, H, W), lines (6, H, W), tone (1, H, W), all in [0, 1], and weights of their shapes."""
+        def planes(array: np.ndarray) -> Tensor:
+            array = array[..., None] if array.ndim == 2 else array
+            tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+            return tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor.float()
+
+        return {name: planes(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def rendered(garment: Garment, rng: np.random.Generator, behind: np.ndarray | None = None) -> Page:
+    """A garment of the family, dyed: everything is known.
+
+    Edges of the print count double. Beside topstitching, where a seam may or may not be, other lines count nothing.
+    """
+    picture = dye(garment, rng, behind)
+    lines = np.ascontiguousarray(picture.lines.transpose(1, 2, 0))
+    edges = cv2.dilate(picture.print_edges, np.ones((3, 3), np.uint8)).astype(np.float32) / 255
+    weight = np.repeat((1 + edges)[..., None], len(LINE_TYPES), 2)
+    others = np.delete(lines, TOPSTITCH, 2)
+    beside = (cv2.dilate(lines[..., TOPSTITCH], np.ones((7, 7), np.uint8)) > 64)[..., None] & (others < 64)
+    weight[..., [i for i in range(len(LINE_TYPES)) if i != TOPSTITCH]] *= ~beside
+    known = np.ones(picture.alpha.shape, np.float32)
+    return Page(picture.photo, picture.alpha, lines, picture.tone, known, weight, np.float32(picture.alpha > 200))
+
+
+def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | None = None) -> Page:
+    """A photograph: its mask is known, but not its rim; outside is no line, and the outline is where the mask says.
+
+    A plain garment is dyed every other time; what was seen in it before (``Photograph.label_path``) is then still right.
+    """
+    photo, mask = photograph.photo(), photograph.mask()
+    if photograph.plain and rng.random() < 0.6:
+        photo, _ = dye_photograph(photo, mask, rng)
+    if behind is not None:
+        behind = cv2.resize(behind, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
+        photo = np.uint8(0.5 + behind + mask[..., None] * (np.float32(photo) - behind))
+    solid = np.uint8(mask > 0.5)
+    depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
+    away = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5)
+    lines = np.zeros((*mask.shape, len(LINE_TYPES)), np.uint8)
+    weight = np.repeat(np.float32(away > 6)[..., None], len(LINE_TYPES), 2)
+    rim = np.clip(1.5 - np.abs(depth - away), 0, 1)
+    inner = np.float32(cv2.copyMakeBorder(np.ones((mask.shape[0] - 8, mask.shape[1] - 8), np.uint8), 4, 4, 4, 4,
+                                          cv2.BORDER_CONSTANT))  # a garment cut off by the picture has no outline there
+    lines[..., SILHOUETTE] = np.uint8(255 * rim)
+    weight[..., SILHOUETTE] = np.float32((away > 6) | (depth > 8) | (rim > 0.2)) * inner
+    mask_weight = np.float32((depth > 2.5) | (away > 2.5))
+    if photograph.label_path.exists():
+        with np.load(photograph.label_path) as kept:
+            seen, doubt, agrees = kept["lines"], kept["doubt"], kept["agrees"]
+        inside = depth > 0
+        for i in range(len(LINE_TYPES)):
+            if i != SILHOUETTE:
+                lines[..., i] = np.where(inside, seen[..., i], 0)
+                weight[..., i] = np.where(inside, 0.5 * ~doubt, weight[..., i])
+        mask_weight *= agrees
+        weight *= agrees[..., None] | (weight == 0)
+    return Page(photo, np.uint8(255 * mask), lines, np.zeros_like(solid), mask_weight, weight,
+                np.zeros(mask.shape, np.float32))
+
+
+class Pages(Dataset[dict[str, Tensor]]):
+    """Pages by number. The number alone, with the seed, decides what is on a page; the order of asking does not.
+
+    Args:
+        garments: files of ``Garment.save``.
+        photographs: from ``photographs.gather``.
+        batch: pages a step; ``shares`` of each are rendered, the rest photographs.
+        share: of rendered pages, in [0, 1].
+        seed: of everything.
+    """
+
+    def __init__(self, garments: Sequence[Path], photographs: Sequence[Photograph], batch: int, share: float,
+                 seed: int) -> None:
+        self.garments, self.photographs, self.seed = list(garments), list(photographs), seed
+        self.batch, self.rendered = batch, round(batch * share)
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def __getitem__(self, number: int) -> dict[str, Tensor]:
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng([self.seed, number])
+        behind = None
+        if self.photographs and rng.random() < 0.5:
+            other = self.photographs[rng.integers(len(self.photographs))]
+            behind = background(other, 512, 512, rng)
+        if number % self.batch < self.rendered and self.garments:
+            garment = Garment.load(self.garments[rng.integers(len(self.garments))])
+            if behind is not None:
+                behind = np.ascontiguousarray(behind[: garment.alpha.shape[0], : garment.alpha.shape[1]])
+            page = rendered(garment, rng, behind)
+        else:
+            photograph = self.photographs[rng.integers(len(self.photographs))]
+            page = real(photograph, rng, behind if rng.random() < 0.4 else None)
+        return page.placed(rng).tensors()

@@ -1,0 +1,159 @@
+"""Real photographs as lessons: masks where several cut-outs agree, plain garments to dye, backgrounds to lay others on.
+
+Everything is found once and kept in a work folder, so that a second run starts at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fedgai.vision import cutout
+from fedgai.vision.images import ImageError, find_images, read_image
+
+LONGEST = 448  # px, long side at which photographs are kept
+AGREED = 0.95  # overlap of all starts' cut-outs above which a mask is believed
+GOOD_SCORE = 0.6  # of the cut-out's own measure of an outline
+PLAIN = 0.045  # share of a garment's inside with strong edges, below which it counts as plain
+LIGHTEST_EDGE = 26  # grey levels of 255, a strong edge
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One photograph of the lesson.
+
+    Attributes:
+        path: the picture, at most ``LONGEST`` px on its long side; ``mask_path``, ``label_path``: beside it.
+        busy: share of the garment's inside with strong edges; small for plain garments.
+        dark: the garment's brightness in [0, 1] at its 80th percentile.
+        margins: px of pure background above, below, left and right of the garment.
+    """
+
+    path: Path
+    busy: float
+    dark: float
+    margins: tuple[int, int, int, int]
+
+    @property
+    def mask_path(self) -> Path:
+        return self.path.with_suffix(".mask.png")
+
+    @property
+    def label_path(self) -> Path:
+        return self.path.with_suffix(".lines.npz")
+
+    @property
+    def plain(self) -> bool:
+        """Whether dyeing it looks real: no print of its own, and light enough to show its shading."""
+        return self.busy < PLAIN and self.dark > 0.16
+
+    def photo(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB."""
+        return cv2.cvtColor(cv2.imread(str(self.path)), cv2.COLOR_BGR2RGB)
+
+    def mask(self) -> np.ndarray:
+        """(H, W) float32 in [0, 1]."""
+        return cv2.imread(str(self.mask_path), cv2.IMREAD_GRAYSCALE) / np.float32(255)
+
+
+def agreed_mask(photo: np.ndarray) -> np.ndarray | None:
+    """(H, W, 3) uint8 -> (H, W) float32 mask in [0, 1] where every start of the cut-out ends at one outline; else None."""
+    lab = cutout._lab(cutout._shrink(photo, 320))
+    mask = cutout._on_plain(lab)
+    if mask is None:
+        view = cutout._view(cutout._lab(cutout._shrink(photo, 160)))
+        masks = [cutout._tidy(cutout._grab(view.lab, belief)) for belief in cutout._beliefs(view)]
+        scores = [cutout._score(one, view) for one in masks]
+        best = int(np.argmax(scores))
+        others = [one for one, score in zip(masks, scores, strict=True) if score > -1]
+        if scores[best] < GOOD_SCORE or min(cutout._overlap(masks[best], one) for one in others) < AGREED:
+            return None
+        mask = cutout._sharpen(masks[best], lab)
+    if not cutout.SMALLEST <= mask.mean() <= cutout.LARGEST:
+        return None
+    return cutout._fit_edge(mask, photo)
+
+
+def gather(folders: Sequence[Path], work: Path, seed: int, limit: int | None = None,
+           progress: Callable[[int, int], None] | None = None) -> list[Photograph]:
+    """Find the photographs whose garment's mask is sure.
+
+    Args:
+        folders: of photographs, any number of folders deep.
+        work: where masks are kept; a photograph that is there already is not looked at again.
+        seed: of the order.
+        limit: look at so many photographs only.
+        progress: called with how many of how many were looked at.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    files = [(folder, file) for folder in folders for file in find_images(folder)]
+    np.random.default_rng(seed).shuffle(files)
+    found = []
+    for i, (folder, file) in enumerate(files[:limit]):
+        name = hashlib.sha256(f"{folder.name}/{file.relative_to(folder)}".encode()).hexdigest()[:16]
+        facts = _look(file, work / name)
+        if facts is not None:
+            found.append(Photograph(work / f"{name}.png", facts["busy"], facts["dark"], tuple(facts["margins"])))
+        if progress:
+            progress(i + 1, len(files[:limit]))
+    return found
+
+
+def _look(file: Path, stem: Path) -> dict | None:
+    """Facts about one photograph, from the work folder or found now; None where its mask is not sure."""
+    kept = stem.with_suffix(".json")
+    if kept.exists():
+        return json.loads(kept.read_text())
+    facts = None
+    try:
+        photo = np.asarray(read_image(file))
+        scale = LONGEST / max(photo.shape[:2])
+        if scale < 1:
+            photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        mask = agreed_mask(photo)
+    except (ImageError, ValueError):
+        mask = None
+    if mask is not None:
+        solid = mask > 0.5
+        rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+        margins = [rows[0], len(solid) - 1 - rows[-1], columns[0], solid.shape[1] - 1 - columns[-1]]
+        inner = cv2.erode(np.uint8(solid), np.ones((17, 17), np.uint8)) > 0
+        inner = inner if inner.any() else solid
+        smooth = cv2.GaussianBlur(photo, (0, 0), 1.0).astype(np.float32)
+        steps = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)]) / 4
+        busy = float((np.abs(steps).max(0).max(-1)[inner] > LIGHTEST_EDGE / 2).mean())
+        dark = float(np.quantile(photo.max(-1)[solid], 0.8) / 255)
+        facts = {"busy": busy, "dark": dark, "margins": [int(m) for m in margins]}
+        cv2.imwrite(str(stem.with_suffix(".png")), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(stem.with_suffix(".mask.png")), np.uint8(255 * mask + 0.5))
+    kept.write_text(json.dumps(facts))
+    return facts
+
+
+def background(photograph: Photograph, height: int, width: int, rng: np.random.Generator) -> np.ndarray | None:
+    """A page of what lies around a photograph's garment: its widest margin, mirrored until the page is full.
+
+    Returns:
+        (height, width, 3) uint8, or None where no margin is wide enough.
+    """
+    widest = int(np.argmax(photograph.margins))
+    wide = photograph.margins[widest] - 4
+    if wide < 24:
+        return None
+    photo = photograph.photo()
+    strip = (photo[:wide], photo[-wide:], photo[:, :wide], photo[:, -wide:])[widest]
+    scale = rng.uniform(1.0, 2.2)
+    strip = cv2.resize(strip, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+    page = strip
+    while page.shape[0] < height or page.shape[1] < width:
+        below, right = (min(max(0, want - have), have - 1) for want, have in zip((height, width), page.shape[:2], strict=True))
+        page = cv2.copyMakeBorder(page, 0, below, 0, right, cv2.BORDER_REFLECT_101)
+    top, left = (int(rng.integers(0, have - want + 1)) for want, have in zip((height, width), page.shape[:2], strict=True))
+    page = page[top : top + height, left : left + width]
+    return np.ascontiguousarray(page[:, ::-1] if rng.random() < 0.5 else page)

@@ -1,0 +1,99 @@
+"""Prints taken out of a photograph, so that a hand draws the garment and leaves the print to the fabric.
+
+The draughtsman says how likely a line is at every pixel. Likely ones are thinned to whole lines and laid on the garment's
+colour, smoothed until no print is left: that is the picture which the network then draws from.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from skimage.morphology import skeletonize
+
+FAINT, SURE = 0.25, 0.45  # likelihood that a line must keep along its length, and reach somewhere
+SHORTEST = 14  # px of 512, length below which a line is a speck
+RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a line of its own
+FOLDS, PRINT = 4.0, 40.0  # px of 512, sigma of the blur that leaves folds, and of the one that leaves no print
+LEAST_PRINT, MOST_PRINT = 17.0, 26.0  # grey levels of contrast at which a garment starts to count, and counts, as printed
+HALF_WIDTH = 1.6  # px of 512, at least one of the drawing: where a line's darkness ends
+DARKNESS = 0.8  # share of the light that a sure line takes
+REFERENCE = 512  # px, long side to which lengths above refer
+
+
+def without_print(photo: np.ndarray, mask: np.ndarray, lines: np.ndarray, amount: float = 0.0) -> np.ndarray:
+    """Take the print out of a photograph and leave the garment's lines.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB.
+        mask: (H, W) float32 in [0, 1], the garment.
+        lines: (N, h, w) float32 in [0, 1], the likelihoods of all types of lines (``draughtsman.Seen.lines``), in the
+            photograph's proportions.
+        amount: 0 no print to 1 the photograph as it is.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    if amount == 1:
+        return photo
+    values = np.float32(photo)
+    clean = _plain(values, mask) * (1 - DARKNESS * line_cover(lines, mask)[..., None])
+    return np.uint8(np.clip(clean + amount * (values - clean), 0, 255) + 0.5)
+
+
+def _plain(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 -> the same without lines: a plain garment keeps its folds' shading, a printed one only its light."""
+    height, width = mask.shape
+    scale = REFERENCE / 2 / max(height, width)  # so wide a blur loses nothing at half the size
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    weight = cv2.resize(mask, small, interpolation=cv2.INTER_AREA) + np.float32(1e-4)
+    seen = cv2.resize(photo, small, interpolation=cv2.INTER_AREA)
+
+    def blurred(sigma: float) -> np.ndarray:
+        values, share = (cv2.GaussianBlur(x, (0, 0), sigma / 2) for x in (seen * weight[..., None], weight))
+        return values / share[..., None]
+
+    folds, light = blurred(FOLDS), blurred(PRINT)
+    inside = np.uint8(weight > 0.5)
+    inner = cv2.erode(inside, np.ones((7, 7), np.uint8))
+    contrast = 0.0
+    for difference, where in ((folds - light, inside), (seen - folds, inner)):
+        if where.any():
+            contrast += float(np.linalg.norm(difference, axis=2)[where > 0].mean()) / np.sqrt(3)
+    printed = float(np.clip((contrast - LEAST_PRINT) / (MOST_PRINT - LEAST_PRINT), 0, 1))
+    return cv2.resize(folds + printed * (light - folds), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def line_cover(lines: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Whole, thin lines where likely ones are.
+
+    Args:
+        lines, mask: as ``without_print`` takes them.
+
+    Returns:
+        (H, W) float32 in [0, 1], the mask's size: 1 in the middle of a sure line, 0 away from lines.
+    """
+    height, width = lines.shape[1:]
+    unit = max(height, width) / REFERENCE
+    solid = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
+    depth = cv2.distanceTransform(np.uint8(np.pad(solid, 1)), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    likely = cv2.GaussianBlur(lines.max(0), (0, 0), 0.8) * (depth > RIM * unit)
+    # hysteresis: a faint line is drawn only where it continues a sure one
+    count, labels = cv2.connectedComponents(np.uint8(likely > FAINT), connectivity=8)
+    peak = np.zeros(count, np.float32)
+    np.maximum.at(peak, labels.ravel(), likely.ravel())
+    kept = peak > SURE
+    kept[0] = False
+    thin = np.uint8(skeletonize(kept[labels]))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(thin, connectivity=8)
+    long = stats[:, cv2.CC_STAT_AREA] >= SHORTEST * unit
+    long[0] = False
+    thin = long[labels]
+    if not thin.any():
+        return np.zeros(mask.shape, np.float32)
+    away, nearest = cv2.distanceTransformWithLabels(np.uint8(~thin), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    sure = np.zeros(nearest.max() + 1, np.float32)
+    sure[nearest[thin]] = np.clip(1.4 * cv2.dilate(likely, np.ones((5, 5), np.uint8))[thin], 0.3, 1)
+    size, scale = mask.shape[::-1], max(mask.shape) / max(height, width)
+    away = cv2.resize(away, size, interpolation=cv2.INTER_LINEAR) * scale
+    half = HALF_WIDTH * max(1.0, max(mask.shape) / REFERENCE)
+    return np.clip(half - away, 0, 1) * cv2.resize(sure[nearest], size, interpolation=cv2.INTER_LINEAR)

