@@ -1,0 +1,184 @@
+"""How well the draughtsman sees, and what that does to the drawings.
+
+    python -m benchmarks.draughtsman --json                                     rendered garments of kinds never trained on
+    python -m benchmarks.draughtsman --photos VAL_DIR --json --sheet masks.jpg  and real photographs
+
+``benchmarks/draughtsman.json`` has, for 24 photographs by name, boxes of pure print and lines along seams, in shares of width
+and height, marked by hand. Every figure of today's drawings is taken in the same run, without the draughtsman.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from skimage.morphology import skeletonize
+from tqdm import tqdm
+
+from fedgai.draughtsman import LINE_TYPES, Draughtsman
+from fedgai.garments import dye, make
+from fedgai.pipeline import Content, SketchPipeline
+from fedgai.training.draughtsman import HELD_OUT
+from fedgai.vision.images import find_images
+
+MARKS = Path(__file__).with_suffix(".json")
+CONSTRUCTION = [LINE_TYPES.index(name) for name in ("silhouette", "seam", "edge", "fastening")]
+LIKELY = 0.4  # likelihood above which a line is taken as seen
+NEAR = 3.0  # px of 512
+OUTLINE_HANDS = ("Aiko", "Bruno")  # the two whose drawings are lines alone
+FINELINER = "Aiko"
+SIZE = 512  # px, long side of drawings
+INK = 128  # grey below which a pixel is ink
+SEAM_REACH = 0.025  # of the long side, how far from a marked seam its ink may lie
+LARGE_PIECE = 4  # px, pieces of ink below are dust of the scaling and are not counted
+
+
+def lines_seen(draughtsman: Draughtsman, count: int, seed: int = 9_000) -> dict[str, float]:
+    """Construction lines of rendered garments of the kinds that were held out.
+
+    Returns:
+        precision, recall and their harmonic mean at ``NEAR``, of lines one pixel wide, means over pictures; the share of the
+        prints' edges (away from lines) that was drawn; the overlap of the masks.
+    """
+    rows = []
+    for i in tqdm(range(count), desc="rendered garments"):
+        garment = make(seed + i, long_side=SIZE, kind=HELD_OUT[i % len(HELD_OUT)])
+        picture = dye(garment, np.random.default_rng([seed, i]))
+        seen = draughtsman.look(picture.photo)
+        drawn = skeletonize(seen.lines[CONSTRUCTION].max(0) > LIKELY)
+        there = skeletonize(picture.lines[CONSTRUCTION].max(0) > 127)
+        any_line = picture.lines.max(0) > 127
+        precision = _share_near(drawn, there)
+        recall = _share_near(there, drawn)
+        edges = (picture.print_edges > 127) & (_distance(any_line) > 4)
+        solid, alpha = seen.mask > 0.5, picture.alpha > 127
+        rows.append((precision, recall, 2 * precision * recall / max(precision + recall, 1e-9),
+                     (_distance(drawn)[edges] <= 1.5).mean() if edges.sum() > 100 else np.nan,
+                     (solid & alpha).sum() / (solid | alpha).sum()))
+    names = ("precision", "recall", "f_at_3px", "print_edges_drawn", "mask_iou")
+    return dict(zip(names, np.nanmean(rows, 0).tolist(), strict=True))
+
+
+def _distance(lines: np.ndarray) -> np.ndarray:
+    """(H, W) bool -> (H, W) float32, px to the nearest true pixel."""
+    return cv2.distanceTransform(np.uint8(~lines), cv2.DIST_L2, 5)
+
+
+def _share_near(lines: np.ndarray, others: np.ndarray) -> float:
+    """Share of the true pixels of one (H, W) bool that lie within ``NEAR`` of the other's."""
+    return float((_distance(others)[lines] <= NEAR).mean()) if lines.any() and others.any() else float(not lines.any())
+
+
+def drawings(pipes: dict[str, SketchPipeline], folder: Path) -> dict[str, dict[str, float]]:
+    """Ink in pure print, seams kept, and pieces of ink of the fineliner, on the marked photographs.
+
+    Args:
+        pipes: what to compare, by name.
+        folder: of the photographs that ``MARKS`` names.
+    """
+    marks = json.loads(MARKS.read_text())
+    result = {}
+    for name, pipe in pipes.items():
+        print_ink, seams, pieces = [], [], []
+        for file, mark in tqdm(marks.items(), desc=f"drawings, {name}"):
+            content = pipe.prepare(folder / file, SIZE, on_missing="keep")
+            for hand in OUTLINE_HANDS:
+                ink = np.asarray(pipe.draw(content, {hand: 1}).convert("L")) < INK
+                height, width = ink.shape
+                boxes = [ink[int(y0 * height) : int(y1 * height), int(x0 * width) : int(x1 * width)]
+                         for x0, y0, x1, y1 in mark["print"]]
+                print_ink.append(sum(box.sum() for box in boxes) / sum(box.size for box in boxes))
+                seams.append(_seams_kept(ink, mark["seams"]))
+                if hand == FINELINER:
+                    count, _, stats, _ = cv2.connectedComponentsWithStats(np.uint8(ink), connectivity=8)
+                    pieces.append(int((stats[1:count, cv2.CC_STAT_AREA] >= LARGE_PIECE).sum()))
+        result[name] = {"ink_in_print": float(np.mean(print_ink)), "seams_kept": float(np.nanmean(seams)),
+                        "pieces_of_ink": float(np.median(pieces))}
+    return result
+
+
+def _seams_kept(ink: np.ndarray, seams: Sequence[Sequence[Sequence[float]]]) -> float:
+    """Share of marked lines with ink within ``SEAM_REACH``; nan where none is marked."""
+    height, width = ink.shape
+    page = np.zeros(ink.shape, np.uint8)
+    for seam in seams:
+        cv2.polylines(page, [np.int32(np.round(np.array(seam) * (width, height)))], False, 1)
+    along = page > 0
+    return float((_distance(ink)[along] <= SEAM_REACH * max(ink.shape)).mean()) if along.any() else float("nan")
+
+
+def masks(pipes: dict[str, SketchPipeline], folder: Path, sheet: Path | None) -> dict[str, float]:
+    """Overlap of two pipelines' masks over all photographs; a sheet shows both outlines, the first red, the second green."""
+    overlaps, cells = [], []
+    for number, file in enumerate(tqdm(find_images(folder), desc="masks")):
+        contents = [pipe.prepare(file, 256, on_missing="keep") for pipe in pipes.values()]
+        solid = [np.ones(content.size[::-1], bool) if content.mask is None else content.mask > 0.5 for content in contents]
+        overlaps.append((solid[0] & solid[1]).sum() / (solid[0] | solid[1]).sum())
+        cells.append(_outlined(contents[0], solid, f"{number} {overlaps[-1]:.2f}"))
+    if sheet is not None:
+        cells += [np.full_like(cells[0], 255)] * (-len(cells) % 12)
+        rows = [np.hstack(cells[i : i + 12]) for i in range(0, len(cells), 12)]
+        cv2.imwrite(str(sheet), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return {"photographs": len(overlaps), "overlap_median": float(np.median(overlaps)),
+            "overlap_below_0.9": int((np.array(overlaps) < 0.9).sum())}
+
+
+def _outlined(content: Content, solid: Sequence[np.ndarray], text: str) -> np.ndarray:
+    """A (272, 256, 3) uint8 BGR cell."""
+    picture = cv2.cvtColor(np.asarray(content.photo), cv2.COLOR_RGB2BGR)
+    for mask, colour in zip(solid, ((0, 0, 255), (0, 255, 0)), strict=True):
+        rings, _ = cv2.findContours(np.uint8(mask), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, rings, -1, colour, 1)
+    cell = np.full((272, 256, 3), 255, np.uint8)
+    cell[: picture.shape[0], : picture.shape[1]] = picture
+    cv2.putText(cell, text, (2, 269), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
+    return cell
+
+
+def times(pipes: dict[str, SketchPipeline], folder: Path, count: int = 24) -> dict[str, float]:
+    """Median milliseconds from photograph to content at ``SIZE``, the pipelines in turn on every photograph."""
+    files = find_images(folder)
+    taken: dict[str, list[float]] = {name: [] for name in pipes}
+    for file in files[:: max(1, len(files) // count)]:
+        for name, pipe in pipes.items():
+            best = min(_seconds(lambda pipe=pipe, file=file: pipe.prepare(file, SIZE, on_missing="keep")) for _ in range(3))
+            taken[name].append(1000 * best)
+    return {name: float(np.median(values)) for name, values in taken.items()}
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, help="the validation photographs")
+    parser.add_argument("--draughtsman", type=Path, help="weights to measure; the checkpoint's own if left out")
+    parser.add_argument("--count", type=int, default=48, help="of rendered garments")
+    parser.add_argument("--sheet", type=Path, help="write a sheet of all masks here")
+    parser.add_argument("--json", action="store_true", dest="as_json")
+    options = parser.parse_args(argv)
+    now, before = SketchPipeline.from_pretrained(), SketchPipeline.from_pretrained()
+    before.model.draughtsman = None
+    if options.draughtsman:
+        now.model.draughtsman = Draughtsman.load(options.draughtsman)
+    if now.model.draughtsman is None:
+        parser.error("this checkpoint has no draughtsman: name its weights with --draughtsman")
+    pipes = {"before": before, "now": now}
+    result: dict[str, object] = {"rendered": lines_seen(now.model.draughtsman, options.count)}
+    if options.photos:
+        result |= {"drawings": drawings(pipes, options.photos), "masks": masks(pipes, options.photos, options.sheet),
+                   "milliseconds": times(pipes, options.photos)}
+    print(json.dumps(result) if options.as_json else json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
