@@ -67,10 +67,9 @@ def shade(
     return diffuse, openness * np.clip(normal @ half, 0, None) ** 22
 
 
-def cast(mask: Array, reach: float, direction: Array = KEY) -> Array:
-    """The shadow (h, w), 0 to 1, that a piece ``reach`` pixels high throws on what lies under it."""
-    dx, dy = -direction[:2] / np.linalg.norm(direction[:2]) * 0.89 * reach
-    move = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
+def cast(mask: Array, reach: float, dx: float, dy: float) -> Array:
+    """The shadow (h, w), 0 to 1, that a piece ``reach`` pixels high throws (dx, dy) times its height to the side."""
+    move = np.array([[1, 0, dx * reach], [0, 1, dy * reach]], np.float32)
     thrown = blur(cv2.warpAffine(mask, move, mask.shape[::-1]), 0.25 + 0.7 * reach)
     touch = blur(mask, 0.3 + 0.3 * reach)
     return np.maximum(0.5 * thrown, 0.4 * touch)

@@ -49,6 +49,7 @@ class Sewing:
         self.width = float(np.ptp(own[:, 0]))
         share = rng.uniform(0.24, 0.44)
         self.weights = (share, 0.22, 0.9 - share)
+        self.thrown = -0.89 * sun[:2] / np.linalg.norm(sun[:2])
         self.from_side = unit(-sun[0], -sun[1] * 0.2, 0.7)
         for number, piece in enumerate(pieces, 1):
             self._lay(number, piece)
@@ -138,7 +139,7 @@ class Sewing:
             slice(window[1].start - columns.start, window[1].stop - columns.start),
         )
         wide[inner] = cover
-        self.light[rows, columns] *= 1 - self.cover[rows, columns] * cast(wide, reach, self.sun)
+        self.light[rows, columns] *= 1 - self.cover[rows, columns] * cast(wide, reach, *self.thrown)
 
     def _blocks(self, piece: Piece, window: Window, corner: Array, solid: NDArray[np.bool_]) -> None:
         """Give blocks of a piece labels of their own."""
