@@ -17,9 +17,9 @@ from scipy.ndimage import gaussian_filter1d
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fedgai.garments import light, outline  # noqa: E402
-from fedgai.garments.drape import Grid, drape, blur, bunch, crease, crumple, fan, noise, pleats, press  # noqa: E402
-from fedgai.garments.outline import Array, Point, disc, fill, path, quad  # noqa: E402
+from fedgai.garments import light, outline
+from fedgai.garments.drape import Grid, blur, bunch, crease, crumple, drape, fan, noise, pleats, press
+from fedgai.garments.outline import Array, Point, disc, fill, path, quad
 
 __all__ = [
     "Array",

@@ -1,4 +1,4 @@
-"""The command line: ``python -m fedgai sketch | imagine | styles | signature | train | evaluate | info | pairs``."""
+"""The command line: ``python -m fedgai sketch | imagine | styles | signature | train | evaluate | info | pairs | garments``."""
 
 from __future__ import annotations
 
@@ -98,6 +98,15 @@ def pairs(photos: Path, style: str, out: Path, **options: object) -> None:
     print(f"Look at {out / 'contact.jpg'}. A pair that you do not want: delete its two files, they are not drawn again.")
 
 
+def garments(count: int, seed: int, out: Path, **options: object) -> None:
+    """Pictures of procedural garments with their ground truth."""
+    from fedgai.garments.writing import write_garments  # no other command needs it
+
+    with _bar("sewing") as progress:
+        made = write_garments(count, seed, out, progress=progress, **options)
+    print(f"{out}: {made} garments made, {count - made} were there")
+
+
 def train(**options: object) -> None:
     """One designer's GAN, at home."""
     from fedgai.training.local import train  # no other command needs the trainer and what it imports
@@ -171,6 +180,15 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--name", help="to show; the folder's name if left out")
     c.add_argument("--description", default="", help="one line about the hand")
     c.set_defaults(run=signature)
+
+    c = commands.add_parser("garments", help="pictures of procedural garments with their ground truth")
+    c.add_argument("--count", type=int, required=True, help="how many")
+    c.add_argument("--seed", type=int, default=0)
+    c.add_argument("--out", type=Path, required=True, metavar="DIR", help="goes on where an earlier run in it stopped")
+    c.add_argument("--size", type=int, default=512, help="long side, px")
+    c.add_argument("--kind", help="one kind only, as coat; see fedgai/garments/kinds.py")
+    c.add_argument("--workers", type=int, default=1, help="processes that work at the same time")
+    c.set_defaults(run=garments)
 
     c = commands.add_parser("train", argument_default=argparse.SUPPRESS, help="one designer's GAN, at home")
     c.add_argument("data_dir", type=Path, metavar="DATA_DIR", help="photos/ and sketches/ with equal stems")

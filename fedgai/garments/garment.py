@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fedgai.errors import FedGAIError
 from fedgai.garments.kinds import BUILDERS, KINDS
 from fedgai.garments.light import unit
 from fedgai.garments.lines import Vector, draw
@@ -17,6 +18,8 @@ from fedgai.garments.parts import PROPS, Draft
 from fedgai.garments.placement import Placement
 from fedgai.garments.pose import presented
 from fedgai.garments.sewing import Sewing
+
+SIDES = (128, 2048)  # pixels that a picture's long side can have
 
 
 @dataclass
@@ -80,7 +83,7 @@ class Garment:
         """Read what ``save`` wrote.
 
         Raises:
-            ValueError: the file is something else.
+            FedGAIError: the file is something else.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -93,7 +96,7 @@ class Garment:
             facts["roles"] = tuple(facts["roles"])
             return cls(**facts, **arrays, vectors=vectors)
         except (KeyError, TypeError, ValueError, EOFError) as error:
-            raise ValueError(f"{path} is not a garment that Garment.save wrote: {error}") from error
+            raise FedGAIError(f"{path} is not a garment that Garment.save wrote: {error}") from error
 
 
 def make(seed: int, long_side: int = 512, kind: str | None = None) -> Garment:
@@ -105,15 +108,15 @@ def make(seed: int, long_side: int = 512, kind: str | None = None) -> Garment:
         kind: one of ``KINDS``; a random one if None.
 
     Raises:
-        ValueError: there is no such kind, or the picture is too small or too large.
+        FedGAIError: there is no such kind, or the picture is too small or too large.
     """
     rng = np.random.default_rng([seed, 12])
     chosen = str(rng.choice(KINDS))
     kind = kind or chosen
     if kind not in BUILDERS:
-        raise ValueError(f"there is no garment {kind!r}; choose one of {', '.join(KINDS)}")
-    if not 128 <= long_side <= 2048:
-        raise ValueError(f"a picture's long side has 128 to 2048 pixels, not {long_side}")
+        raise FedGAIError(f"there is no garment {kind!r}; choose one of {', '.join(KINDS)}")
+    if not SIDES[0] <= long_side <= SIDES[1]:
+        raise FedGAIError(f"a picture's long side has {SIDES[0]} to {SIDES[1]} pixels, not {long_side}")
     draft = Draft.random(rng)
     pieces = presented(draft, kind, BUILDERS[kind](draft))
     points = np.vstack([p.outline for p in pieces if p.role not in PROPS])

@@ -95,7 +95,7 @@ def sleeve(d: Draft, b: Body, m: Sleeve, right: bool) -> list[Piece]:
         seam = path([tuple(a), tuple((a + neck) / 2 + (-4, 10)), tuple(neck)])
         shape, sewn = np.vstack([[neck], outer, inner[::-1], seam]), (end, seam)
     else:
-        root = np.array([s, (s + a) / 2, a]) + [(22, 10), (40, 0), (22, -8)]
+        root = np.array([s, (s + a) / 2, a]) + np.array([(22, 10), (40, 0), (22, -8)])
         shape, sewn = np.vstack([root[:1], outer, inner[::-1], root[2:], root[1:2]]), (end,)
     seams: list[Seam] = []
     if m.edge in ("hem", "roll"):
