@@ -22,11 +22,11 @@ from tqdm import tqdm
 
 from fedgai.ateliers import hands as atelier
 from fedgai.evaluation.metrics import boundary_fscore, dominant_period, mid_grey_share
+from fedgai.measure import measure
 from fedgai.model import WEIGHTS
-from fedgai.networks.style import blend, image_statistics, style_distance
+from fedgai.networks.style import blend, style_distance
 from fedgai.pipeline import Content, SketchPipeline
 from fedgai.vision.cutout import NoGarment
-from fedgai.vision.images import to_tensor
 
 SIZE, PATCH = 256, 48
 UNSEEN_HANDS, UNSEEN_SEED, UNSEEN_SKETCHES = 12, 987654, 24
@@ -54,13 +54,9 @@ class Bench:
             self.contents.append(content)
             self.studies.append(atelier.study(np.asarray(content.photo), content.mask))
 
-    @torch.inference_mode()
     def statistics(self, sketch: Image.Image | np.ndarray) -> torch.Tensor:
-        """(D,) of one drawing, padded with paper to a multiple of 8."""
-        pixels = np.asarray(sketch)
-        pad = [(0, -s % 8) for s in pixels.shape[:2]]
-        x = to_tensor(np.pad(pixels, [*pad, (0, 0)], constant_values=255))[None]
-        return image_statistics(self.encoder(x.contiguous(memory_format=torch.channels_last)))[0]
+        """(D,) of one drawing, measured as hands are."""
+        return measure(self.encoder, [sketch])[0]
 
     def nearest(self, sketch: Image.Image | np.ndarray, bank: torch.Tensor) -> int:
         return int(style_distance(self.statistics(sketch)[None], bank, self.channels).argmin())
@@ -165,9 +161,9 @@ def main() -> None:
     args = parser.parse_args()
     bench = Bench(args.model, args.photos, args.limit)
     figures = {"photographs": len(bench.contents)}
-    for measure in (right_hand, unseen_hand, seams, texture, paper, blends):
-        if not args.only or measure.__name__ in args.only:
-            found = measure(bench)
+    for figure in (right_hand, unseen_hand, seams, texture, paper, blends):
+        if not args.only or figure.__name__ in args.only:
+            found = figure(bench)
             tqdm.write(json.dumps(found, default=float), file=sys.stderr)  # so that a run cut short has not been for nothing
             figures |= found
     if args.json:

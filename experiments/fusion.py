@@ -42,7 +42,7 @@ from fedgai.ateliers.hands import ATELIERS, Hand, render, study
 from fedgai.data.pairs import PairFolder
 from fedgai.evaluation.metrics import fusion_gain
 from fedgai.model import WEIGHTS, FedGAI
-from fedgai.networks.style import image_statistics, style_distance
+from fedgai.networks.style import style_distance
 from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.shipped import EXAMPLES
 from fedgai.training.local import TrainConfig
@@ -200,7 +200,7 @@ class Seed:
     def signatures(self, model: FedGAI) -> Tensor:
         """(N, D): each designer's, of the sketches they train on; what the others are shown."""
         folders = [PairFolder(self.path / name / "pairs", self.plan.size) for name in self.names]
-        return torch.stack([model.signature(f.sketch(k) for k in range(len(f))).style for f in folders])
+        return torch.stack([model.signature(sketch for _, sketch in f.report.pairs).style for f in folders])
 
     @torch.no_grad()
     def measure(self, arm: str) -> dict[str, list]:
@@ -216,14 +216,17 @@ class Seed:
         styles, channels = self.signatures(base), base.preset.channels
         garments = [square for _, square in zip(range(self.plan.unseen), self.garments(self.unseen), strict=False)]
         maps = base.encoder(torch.stack([photo for photo, _ in garments]))
-        real = [base.encoder(torch.stack([sketches[name] for _, sketches in garments])) for name in self.names]
+        drawings = [torch.stack([sketches[name] for _, sketches in garments]) for name in self.names]
+        real = [base.encoder(drawn) for drawn in drawings]
         found: dict[str, list] = {"distance": [], "nearest": [], "gram": []}
         for name in self.names:
             model = FedGAI.load(self.model_folder(name, arm)) if arm in ARMS else base
             rows: dict[str, list] = {"distance": [], "nearest": [], "gram": []}
             for j, style in enumerate(styles):
-                drawn = real[j] if arm == "hand" else base.encoder(model.generator(maps, style[None]))
-                distances = style_distance(image_statistics(drawn)[:, None], styles[None], channels)  # (G, N)
+                squares = drawings[j] if arm == "hand" else model.generator(maps, style[None])
+                drawn = base.encoder(squares)
+                measured = torch.stack([base.signature([drawing]).style for drawing in squares])
+                distances = style_distance(measured[:, None], styles[None], channels)  # (G, N)
                 rows["distance"].append(distances.mean(0).tolist())
                 rows["nearest"].append((distances.argmin(1) == j).float().mean().item())
                 pairs = zip(base.grams(drawn), base.grams(real[j]), strict=True)

@@ -51,6 +51,7 @@ from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.ateliers import hands as atelier
 from fedgai.evaluation.metrics import boundary_fscore, luminance
+from fedgai.measure import measure
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.style import EPS, image_statistics, split, style_distance
@@ -382,6 +383,11 @@ def moments(attacker: Attacker, pictures: Tensor) -> Tensor:
     return to_moments(found, attacker.channels)
 
 
+def measured_moments(attacker: Attacker, drawings: Pictures) -> Tensor:
+    """The same of drawings as a signature measures them: (N, D)."""
+    return to_moments(torch.stack([measure(attacker.encoder, [drawing])[0] for drawing in drawings]), attacker.channels)
+
+
 def to_moments(style: Tensor, channels: Sequence[int]) -> Tensor:
     return torch.cat([part for mean, std in split(style, channels) for part in (mean, std.square() - EPS + mean.square())], 1)
 
@@ -450,7 +456,7 @@ class Candidates:
         with torch.no_grad():
             pictures = [tensor(p) for p in (members + others, references)]
             self.stacks, usual = (torch.cat([attacker.stack(x[None]) for x in p]) for p in pictures)
-            self.moments, self.usual_moments = (moments(attacker, p) for p in pictures)
+            self.moments, self.usual_moments = (measured_moments(attacker, p) for p in (members + others, references))
         self.directions, self.usual_directions = (attacker.directions(sent, s) for s in (self.stacks, usual))
 
     def auc(self, seen: Recorded) -> dict[str, float]:
@@ -524,7 +530,7 @@ def attacks(attacker: Attacker, own: list, pool: list) -> tuple[list[Case], dict
     clear, noised, loose = record(model, photos, sketches, EPOCHS, ((0, 0), (8, 8), (1000, 1000)))
     with torch.no_grad():
         stacks = attacker.stack(tensor(sketches))
-        style = model.signature(tensor(sketches[:1])).style
+        style = image_statistics(attacker.encoder(tensor(sketches[:1])))[0]
         drawn = attacker.stack(model.generator(attacker.encoder(tensor(photos[:1])), style[None]))
     step = attacker.direction(one.sent, stacks[:1], drawn)
     guess = attacker.drawn()

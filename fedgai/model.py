@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from fedgai.draughtsman import Draughtsman, DraughtsmanError
 from fedgai.errors import FedGAIError
+from fedgai.measure import Drawing, measure
 from fedgai.networks.discriminator import Discriminator, gram_matrix
 from fedgai.networks.encoder import Encoder, VGG16Encoder, sha256
 from fedgai.networks.generator import Generator
-from fedgai.networks.style import Signature, StreamingStatistics
+from fedgai.networks.style import Signature
 from fedgai.shipped import WEIGHTS
 
 MODEL_FILE, STYLES_FILE, CONFIG_FILE = "model.safetensors", "styles.safetensors", "config.json"
@@ -103,13 +104,18 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         """The encoder's maps -> what the Discriminator judges, (B, C_l, C_l) each."""
         return [gram_matrix(f) for f in features]
 
-    @torch.no_grad()
-    def signature(self, sketches: Sequence[Tensor], name: str = "", description: str = "") -> Signature:
-        """Whole-set statistics of sketches (any iterable of (3, H, W) or (B, 3, H, W) in [-1, 1], H, W divisible by 8)."""
-        statistics = StreamingStatistics()
-        for sketch in sketches:
-            statistics.update(self.encoder(sketch if sketch.ndim == 4 else sketch[None]))
-        return Signature(statistics.style(), self.encoder_sha256, name, description, statistics.images)
+    def signature(self, drawings: Iterable[Drawing], name: str = "", description: str = "") -> Signature:
+        """Measure a hand, in the one way that there is (``fedgai.measure``).
+
+        Args:
+            drawings: as ``images.read_image`` takes them, or tensors (3, H, W) or (1, 3, H, W) in [-1, 1].
+            name, description: to show with the style.
+        Raises:
+            ImageError: a drawing that cannot be read.
+            ValueError: no drawing at all.
+        """
+        style, count = measure(self.encoder, drawings)
+        return Signature(style, self.encoder_sha256, name, description, count)
 
     def add_style(self, signature: Signature) -> None:
         """Put a signature into the bank. Raises ValueError if it was measured with another encoder."""

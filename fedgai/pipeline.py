@@ -25,6 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from fedgai.draughtsman import LINE_TYPES, SIDE, Draughtsman, Seen
+from fedgai.measure import MULTIPLE, SMALLEST
 from fedgai.model import WEIGHTS, CheckpointError, FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import EPS, Signature, blend
@@ -38,10 +39,8 @@ Paper = Literal["white", "transparent"]
 
 SIZES = (64, 1024)  # px, long side of a sketch
 STRENGTHS = (0.0, 1.5)
-MULTIPLE, SMALLEST = 8, 16  # the encoder halves three times, and reflects at the edge, for which it needs two cells
 MASK_SIDE = 1024  # px, the finest that ``cut_out`` looks at
 SILHOUETTE = LINE_TYPES.index("silhouette")
-DRAWING_SIDE = 512  # px, long side at which a hand is measured: its pen's width counts in pixels
 BATCH_PIXELS = 2**20  # a batch takes no more memory than one sketch at 1,024 px
 
 
@@ -225,17 +224,8 @@ class SketchPipeline:
         return [self.draw(content, [(a, 1 - t), (b, t)]) for t in np.linspace(0, 1, steps).tolist()]
 
     def signature(self, drawings: Iterable[Photo], name: str, description: str = "") -> Signature:
-        """Measure a hand: whole-set statistics over drawings, one at a time.
-
-        Args:
-            drawings: as ``images.read_image`` takes them. One that is longer than 512 px is scaled down to that.
-            name, description: to show with the style.
-
-        Raises:
-            ImageError: a drawing that cannot be read.
-            ValueError: no drawing at all.
-        """
-        return self.model.signature((_drawing(d) for d in drawings), name, description)
+        """Measure a hand, see ``FedGAI.signature``."""
+        return self.model.signature(drawings, name, description)
 
     def _signature(self, key: str | Path | Signature) -> Signature:
         if not isinstance(key, Signature):
@@ -322,13 +312,6 @@ def _fit(image: Image.Image, size: int) -> Image.Image:
 def _padding(picture: np.ndarray) -> list[tuple[int, int]]:
     """For ``np.pad``, of an (H, W, 3) picture: right and below only, so the strokes' lattice starts at its corner."""
     return [(0, max(SMALLEST, -(-side // MULTIPLE) * MULTIPLE) - side) for side in picture.shape[:2]] + [(0, 0)]
-
-
-def _drawing(drawing: Photo) -> Tensor:
-    """A designer's drawing -> (3, H', W') in [-1, 1], at most 512 px and on white paper padded."""
-    image = read_image(drawing)
-    picture = np.asarray(_fit(image, DRAWING_SIDE) if max(image.size) > DRAWING_SIDE else image)
-    return to_tensor(np.pad(picture, _padding(picture), constant_values=255))
 
 
 def _batches(contents: Sequence[Content]) -> list[list[int]]:

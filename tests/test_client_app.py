@@ -80,7 +80,7 @@ def test_the_studio_at_home_knows_everybody(asked: Message, context: Context) ->
     styles = trainer.model.styles
     assert list(styles) == ["Ada Line", "Zoë", "Mia"] and styles["Ada Line"].description and not styles["Mia"].description
     assert styles["Mia"].style.numpy().tobytes() == told["bank"][2 * row:]
-    assert torch.equal(styles["Zoë"].style, trainer.style[0]) and len(trainer.others) == 2  # the own one as measured here
+    assert torch.equal(styles["Zoë"].style, trainer.signature.style) and len(trainer.others) == 2  # the own one as measured here
     told["bank"] = told["bank"][:-4]
     with pytest.raises(RefusedError, match="style bank"):
         at_home(here, told)

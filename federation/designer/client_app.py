@@ -230,8 +230,8 @@ def answer(trainer: LocalTrainer, here: UserConfig, asked: ConfigRecord, sums: d
     told: dict[str, object] = {"round": asked["round"], "encoder": model.encoder_sha256, "preset": model.preset.name,
                                "release": __version__}
     if here.get("share-style"):
-        style = trainer.style[0].cpu().numpy().astype("<f4")
-        told |= {"style": style.tobytes(), "sketches": len(pairs), "name": str(here.get("name", ""))[:40],
+        signature = trainer.signature
+        told |= {"style": signature.style.numpy().astype("<f4").tobytes(), "sketches": signature.sketches, "name": str(here.get("name", ""))[:40],
                  "description": str(here.get("description", ""))[:300]}
     return RecordDict({"arrays": pack(model.discriminator.shared()), "metrics": MetricRecord(metrics),
                        "designer": ConfigRecord(told)})

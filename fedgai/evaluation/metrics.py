@@ -22,7 +22,7 @@ from fedgai.data.pairs import PairFolder
 from fedgai.evaluation.perceptual import Inception, Lpips
 from fedgai.hub_files import WeightsError
 from fedgai.model import WEIGHTS, FedGAI
-from fedgai.networks.style import image_statistics, style_distance
+from fedgai.networks.style import StreamingStatistics, image_statistics, style_distance
 from fedgai.training.losses import gram_loss
 
 INK = 128  # luminance below which a pixel is ink
@@ -212,7 +212,9 @@ def pixel_frechet(sketch: np.ndarray, photo: np.ndarray) -> float:
 @torch.inference_mode()
 def evaluate(data_dir: str | Path, model_dir: str | Path | None = None, *, size: int = 256,
              progress: Callable[[int, int], None] | None = None) -> dict[str, object]:
-    """Draw every photograph of a designer's folder in the folder's own signature, and compare with the real sketches.
+    """Draw every photograph of a designer's folder in the folder's own hand, and compare with the real sketches.
+
+    The hand is asked for by the statistics of the very squares that are compared, as in training.
 
     Args:
         data_dir: ``photos/`` and ``sketches/`` with equal stems. Where there are ``guides/`` too, the sketches are of other
@@ -237,17 +239,20 @@ def evaluate(data_dir: str | Path, model_dir: str | Path | None = None, *, size:
     if len(pairs) < 2:
         missing |= dict.fromkeys(("fid", "kid", "frechet_encoder", "kid_encoder"), "one picture is no set: add pairs")
     inception, lpips = _network(Inception, missing, "fid", "kid"), _network(Lpips, missing, "lpips")
-    signature = model.signature(pairs.sketch(i)[None] for i in range(len(pairs)))
+    statistics = StreamingStatistics()
+    for i in range(len(pairs)):
+        statistics.update(model.encoder(pairs.sketch(i)[None]))
+    style = statistics.style()
     network, channels = model.for_inference(), model.preset.channels
     rows: list[dict[str, float]] = []
     pooled: dict[str, list[np.ndarray]] = {"drawn": [], "real": []}  # (C_4,) each
     seen: dict[str, list[np.ndarray]] = {"drawn": [], "real": []}  # (2048,) each
     for i in range(len(pairs)):
         photo, real = (x[None] for x in pairs[i])
-        drawn = network.generator(network.encoder(photo), signature.style[None])
+        drawn = network.generator(network.encoder(photo), style[None])
         pictures = {"drawn": drawn, "real": real}
         maps = {k: network.encoder(x) for k, x in pictures.items()}
-        distance = {k: style_distance(image_statistics(f), signature.style, channels).item() for k, f in maps.items()}
+        distance = {k: style_distance(image_statistics(f), style, channels).item() for k, f in maps.items()}
         eight_bit = {k: _uint8(x) for k, x in pictures.items()}
         for k, f in maps.items():
             pooled[k].append(f[-1].mean((2, 3))[0].double().numpy())

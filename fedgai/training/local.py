@@ -35,6 +35,7 @@ from fedgai.training import losses
 log = logging.getLogger(__name__)
 
 STATE_FILE, LOG_FILE = "training.safetensors", "log.jsonl"
+SIGNATURE_FILE = "signature.safetensors"  # the designer's, kept so that the drawings are measured once
 PAPER_ITERATIONS = 7000
 
 
@@ -257,6 +258,9 @@ class LocalTrainer:
         aside = self.out / (STATE_FILE + ".new")
         save_file(tensors, str(aside), {"training": json.dumps(meta)})
         _replace(aside, self.out / STATE_FILE)
+        aside = self.out / (SIGNATURE_FILE + ".new")
+        self.signature.save(aside)
+        _replace(aside, self.out / SIGNATURE_FILE)
 
         self.model.info |= {"training": {
             "steps": self.step_count, "pairs": len(self.pairs), "seed": self.config.seed, "size": self.config.size,
@@ -325,8 +329,10 @@ class LocalTrainer:
     def _measure(self, progress: bool) -> None:
         """One pass of the encoder over the sketches, for all that training takes from them: they never change.
 
-        The signature is measured on the very squares that the Generator is trained on, so that it is asked for what it can
-        reach. Kept: Gram matrices (N, C_l, C_l), 87 kB a sketch in the edge preset, 1.4 MB with VGG-16; pooled last maps
+        ``signature`` is the designer's, measured in the one way that there is; it is what is drawn with and shared.
+        ``style`` are the statistics of the very squares that the Generator is trained on, so that a square is asked for what
+        it can reach: a pen's width counts in pixels, and a square is a drawing made smaller. It never leaves this object.
+        Kept too: Gram matrices (N, C_l, C_l), 87 kB a sketch in the edge preset, 1.4 MB with VGG-16; pooled last maps
         (N, C_4).
         """
         model, statistics, grams, pooled = self.model, StreamingStatistics(), [], []
@@ -337,9 +343,21 @@ class LocalTrainer:
             pooled.append(maps[-1].mean((2, 3)))
         self.grams = [torch.cat(level) for level in zip(*grams, strict=True)]
         self.pooled = torch.cat(pooled)
-        style = statistics.style()
-        self.style = style[None].to(self.device)
-        model.add_style(Signature(style, model.encoder_sha256, self.name, "", len(self.pairs)))
+        self.style = statistics.style()[None].to(self.device)
+        self.signature = self._own_signature()
+        model.add_style(self.signature)
+
+    def _own_signature(self) -> Signature:
+        """Of the drawings; from ``out`` where they were measured before, in an earlier round."""
+        try:
+            kept = Signature.load(self.out / SIGNATURE_FILE)
+            self.model.check_style(kept)
+            if kept.extra.get("drawings") == self.pairs.sha256:
+                return replace(kept, name=self.name)
+        except ValueError:  # not there, damaged, or of another encoder
+            pass
+        measured = self.model.signature((sketch for _, sketch in self.pairs.report.pairs), self.name)
+        return replace(measured, extra={"drawings": self.pairs.sha256})
 
     def _train_mode(self) -> None:
         self.model.train()

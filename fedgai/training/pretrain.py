@@ -36,7 +36,7 @@ from fedgai.ateliers import hands as atelier
 from fedgai.model import FedGAI
 from fedgai.networks import hatching as strokes
 from fedgai.networks.discriminator import gram_matrix
-from fedgai.networks.style import Signature, image_statistics, style_distance
+from fedgai.networks.style import Signature, StreamingStatistics, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline, fit_and_cut
 from fedgai.training.losses import (
     PairedSemantic,
@@ -338,13 +338,17 @@ def train_encoder(model: FedGAI, data: Drawings, work: Path, config: HouseConfig
 
 @torch.inference_mode()
 def signatures(model: FedGAI, data: Drawings, work: Path) -> Tensor:
-    """(hands, D): the whole-set signature of every hand; kept in ``work`` for the encoder that measured them."""
+    """(hands, D): whole-set statistics of every hand's training pages, crops among them: what the Generator is trained to
+    draw from. Kept in ``work`` for the encoder that measured them."""
     kept = work / f"signatures-{model.encoder_sha256[:12]}.safetensors"
     if kept.exists():
         return load_file(kept)["bank"]
     found = []
     for h in range(len(data.hands)):
-        found.append(model.signature(data.sketches(h, np.arange(len(data.page[h]))).split(16)).style)
+        statistics = StreamingStatistics()
+        for sketches in data.sketches(h, np.arange(len(data.page[h]))).split(16):
+            statistics.update(model.encoder(sketches))
+        found.append(statistics.style())
         if h % 100 == 0:
             log.info("signature %d of %d", h, len(data.hands))
     save_file({"bank": torch.stack(found)}, kept)

@@ -1,0 +1,126 @@
+"""How a hand is measured: alike by every caller, and whatever the paper that it was drawn on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from flwr.app import ConfigRecord
+from PIL import Image, ImageDraw
+
+from federation.designer.client_app import answer, at_home
+from fedgai import __version__
+from fedgai.__main__ import main as command_line
+from fedgai.data.pairs import PairFolder
+from fedgai.measure import MARGIN, SIDE, measure, page
+from fedgai.model import WEIGHTS, FedGAI
+from fedgai.networks.style import Signature, style_distance
+from fedgai.pipeline import SketchPipeline
+from fedgai.training.local import LocalTrainer, TrainConfig
+
+
+def drawing(number: int = 0, size: tuple[int, int] = (420, 560), weight: int = 3) -> Image.Image:
+    """A dress with hatching, drawn with a pen."""
+    image = Image.new("RGB", size, "white")
+    pen, (width, height) = ImageDraw.Draw(image), size
+    left, right, top, bottom = 0.25 * width, 0.75 * width, 0.15 * height, (0.8 - 0.02 * number) * height
+    pen.polygon([(left, top), (right, top), (right + 40, bottom), (left - 40, bottom)], outline="black", width=weight)
+    for x in np.arange(left + 5, (left + right) / 2, 9 + number):
+        pen.line((x, top + 20, x - 20, bottom - 30), fill=(20, 20, 30), width=max(1, weight - 1))
+    return image
+
+
+@pytest.fixture(scope="module")
+def model() -> FedGAI:
+    return FedGAI.load()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four pairs of several sizes, one larger than what is measured."""
+    for kind in ("photos", "sketches"):
+        (tmp_path / "pairs" / kind).mkdir(parents=True)
+    for i, size in enumerate([(420, 560), (300, 300), (700, 900), (1500, 1100)]):
+        drawing(i, size).save(tmp_path / "pairs" / "sketches" / f"{i}.png")
+        drawing(i, size).save(tmp_path / "pairs" / "photos" / f"{i}.png")
+    return tmp_path / "pairs"
+
+
+def test_every_caller_measures_one_signature(folder: Path, model: FedGAI, tmp_path: Path) -> None:
+    files = sorted((folder / "sketches").iterdir())
+    expected = model.signature(files).style
+    found = {"pipeline": SketchPipeline.from_pretrained().signature(files, "Ada").style,
+             "arrays": model.signature(np.asarray(Image.open(file)) for file in files).style}
+    assert command_line(["signature", str(folder / "sketches"), "--out", str(tmp_path / "ada.safetensors")]) == 0
+    found["command line"] = Signature.load(tmp_path / "ada.safetensors").style
+    trainer = LocalTrainer(FedGAI.load(), PairFolder(folder, 64), TrainConfig(size=64), tmp_path / "model", name="Ada")
+    found["trainer"] = trainer.model.styles["Ada"].style
+    trainer.save()
+    again = LocalTrainer(FedGAI.load(), PairFolder(folder, 64), TrainConfig(size=64), tmp_path / "model", name="Ada")
+    found["trainer, from its folder"] = again.signature.style
+    asked = ConfigRecord({"round": 1, "epochs": 1, "beta": 0.1, "preset": "edge", "encoder": model.encoder_sha256,
+                          "release": __version__, "bank-names": [], "bank": b""})  # fmt: skip
+    node_config = {"data": str(folder), "out": str(tmp_path / "home"), "name": "Ada", "share-style": True, "size": 64,
+                   "weights": str(WEIGHTS), "refine": False}
+    reply = answer(at_home(node_config, asked), node_config, asked, {})
+    found["client app"] = torch.from_numpy(np.frombuffer(reply["designer"]["style"], "<f4").copy())
+    for caller, style in found.items():
+        assert (style - expected).abs().max() < 1e-4, caller
+
+
+def test_drawings_that_changed_are_measured_again(folder: Path, tmp_path: Path) -> None:
+    config, out = TrainConfig(size=64), tmp_path / "model"
+    first = LocalTrainer(FedGAI.load(), PairFolder(folder, 64), config, out, name="Ada")
+    first.save()
+    drawing(3, weight=8).save(folder / "sketches" / "0.png")
+    again = LocalTrainer(FedGAI.load(), PairFolder(folder, 64), config, out, name="Ada")
+    assert not torch.allclose(again.signature.style, first.signature.style, atol=1e-3)
+
+
+def test_the_paper_around_a_drawing_does_not_matter(model: FedGAI) -> None:
+    wide = Image.new("RGB", (900, 800), "white")
+    wide.paste(drawing(), (310, 120))
+    (a, _), (b, _) = measure(model.encoder, [drawing()]), measure(model.encoder, [wide])
+    assert (a - b).abs().max() < 1e-4
+    ink = np.argwhere(page(wide).min(2) < 200)
+    height = ink[:, 0].max() - ink[:, 0].min() + 1
+    assert page(wide).shape[0] == pytest.approx(height * (1 + 2 * MARGIN), abs=2)
+
+
+def test_a_speck_in_the_corner_does_not_matter(model: FedGAI) -> None:
+    speckled = drawing()
+    speckled.putpixel((3, 3), (0, 0, 0))
+    assert np.array_equal(page(speckled), page(drawing()))
+
+
+def on_paper(image: Image.Image, colour: tuple[int, int, int], shadow: float = 0.0) -> Image.Image:
+    x = np.linspace(1, 1 - shadow, image.width)[None, :, None]
+    return Image.fromarray(np.uint8(np.asarray(image) / 255 * np.array(colour) * x))
+
+
+@pytest.mark.parametrize("colour", [(250, 240, 215), (196, 154, 108)], ids=["cream", "kraft"])
+def test_the_tint_and_shadow_of_the_paper_do_not_matter(model: FedGAI, colour: tuple[int, int, int]) -> None:
+    bank, channels = torch.stack([s.style for s in model.styles.values()]), model.preset.channels
+    apart = style_distance(bank[:, None], bank[None], channels)
+    nearest = apart[apart > 0].min()
+    white, _ = measure(model.encoder, [drawing(i) for i in range(3)])
+    tinted, _ = measure(model.encoder, [on_paper(drawing(i), colour, 0.2) for i in range(3)])
+    assert style_distance(white, tinted, channels) < nearest / 10
+
+
+def test_dark_paper_is_a_choice_and_stays() -> None:
+    night = Image.fromarray(255 - np.asarray(drawing()) // 2 - 110)  # white lines on dark
+    assert np.asarray(page(night)).mean() < 110
+
+
+def test_a_small_drawing_is_not_enlarged_and_a_large_one_made_smaller() -> None:
+    assert max(page(drawing(0, (210, 280))).shape) < 300
+    assert max(page(drawing(0, (3000, 4000), weight=20)).shape) == SIDE
+
+
+def test_a_blank_page_is_measured_as_it_is(model: FedGAI) -> None:
+    blank = np.full((64, 48, 3), 255, np.uint8)
+    assert page(blank).shape == (64, 48, 3)
+    assert measure(model.encoder, [blank])[0].isfinite().all()
