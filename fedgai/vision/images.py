@@ -2,82 +2,105 @@
 
 from __future__ import annotations
 
-import io
+import importlib.util
 import math
-import warnings
+import os
+import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from fedgai.errors import FedGAIError
+from fedgai.text import printable
+from fedgai.vision.decoders import decoders
+from fedgai.vision.decoding.appearance import SIDE, Decoded, normalise
+from fedgai.vision.decoding.limits import SAVE_AS, SHORTEST, Limits, RefusedPictureError, check_size
+from fedgai.vision.kinds import HEAD, PICTURE_ENDINGS, Kind, Role, kind_of
 
-MAX_BYTES = 32 * 2**20
-MAX_PIXELS = 50_000_000
-MAX_SIDE, MIN_SIDE = 20_000, 16
-DECODED_SIDE = 2048  # px, twice the largest sketch; longer JPEGs are decoded at 1/2, 1/4 or 1/8, down to this
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000")  # EPS would start Ghostscript
-SAVE_AS = "save it as JPEG or PNG and try again"
+VISITOR = Limits(megabytes=32, pixels=50_000_000, header_pixels=250_000_000, side=20_000, seconds=10, memory=640)
+"""For pictures that anybody may send."""
+LOCAL = Limits(megabytes=512, pixels=150_000_000, header_pixels=600_000_000, side=40_000, seconds=60, memory=2048)
+"""For pictures of somebody's own, on their own machine: A3 at 600 dpi, without compression."""
+MAX_BYTES = VISITOR.megabytes * 2**20
+
+Source = str | Path | bytes | Image.Image | NDArray[Any]
 
 Image.init()  # else only the five commonest formats are known
-# our own limit is lower, and refuses before anything is decoded
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class ImageError(FedGAIError):
     """A picture that cannot be used. The message is one sentence that says why, and what to do."""
 
 
-def read_image(source: str | Path | bytes | Image.Image | np.ndarray) -> Image.Image:
+@dataclass(frozen=True)
+class Picture:
+    """A picture that was read.
+
+    Attributes:
+        image: RGB, transparency laid on white.
+        mask: (H, W) float32 in [0, 1], what the picture's own transparency cuts out; None where it says nothing.
+        pages: of its file; 1 for all formats but TIFF.
+        unseen: whether there is something in it that white paper does not show, as white ink.
+    """
+
+    image: Image.Image
+    mask: NDArray[np.float32] | None = None
+    pages: int = 1
+    unseen: bool = False
+
+
+def read_image(source: Source | Picture, limits: Limits = VISITOR) -> Image.Image:
+    """Read a picture of any mode as it is meant to be seen: RGB. See ``read_picture``."""
+    return read_picture(source, limits).image
+
+
+def read_picture(source: Source | Picture, limits: Limits = VISITOR, page: int | None = None, side: int = SIDE) -> Picture:
     """Read a picture of any mode as it is meant to be seen.
+
+    A file is decoded in a process of its own, within limits on time and memory (``decoders``).
 
     Args:
         source: a path, a file's bytes, a PIL image, or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4): bool, uint8,
-            uint16, or floating point in [0, 1].
+            uint16, or floating point in [0, 1]. A Picture is given back as it is.
+        limits: on what a file may cost.
+        page: of a TIFF, from 0; None for the first page, or frame of an animation, that is not blank.
+        side: px that the long side keeps at least. A longer picture comes at 1/2, 1/3, 1/4 ... of its size.
 
     Returns:
-        An RGB image: EXIF rotation applied, transparency laid on white, the first frame of an animation, 16 bits and
-        floats scaled to 8. A JPEG longer than ``2 * DECODED_SIDE`` comes at a fraction of its size.
+        The picture: EXIF rotation applied, transparency laid on white, colours converted to sRGB by its profile, 16 bits
+        and floats scaled to 8.
 
     Raises:
-        ImageError: not an image, damaged, or beyond ``MAX_BYTES``, ``MAX_PIXELS``, ``MAX_SIDE`` or ``MIN_SIDE``.
+        ImageError: not a picture, damaged, or beyond a limit.
     """
-    if isinstance(source, np.ndarray):
-        image = _from_array(source)
-    elif isinstance(source, Image.Image):
-        image = source
-    else:
-        image = _open(source)
-    width, height = image.size
-    if min(width, height) < MIN_SIDE:
-        raise ImageError(f"The picture is {width} x {height} px: use one of at least {MIN_SIDE} px on each side.")
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise ImageError(f"The picture is {width} x {height} px: scale it down to at most {MAX_SIDE:,} px on a side "
-                         f"and {MAX_PIXELS // 10**6} million pixels in all.")
+    if isinstance(source, Picture):
+        return source
     try:
-        if image is not source:  # of a lazy image of the caller's, draft would change the size
-            scale = DECODED_SIDE / max(width, height)
-            image.draft(None, (round(width * scale), round(height * scale)))  # does something in JPEG only
-        return _to_rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # decoders raise whatever they like at hostile bytes
-        raise ImageError(f"The picture is damaged or cut short: {SAVE_AS}.") from error
+        if isinstance(source, np.ndarray | Image.Image):
+            return _picture(_in_memory(source, limits, side))
+        return _picture(decoders().decode(_bytes(source, limits), limits, side, page))
+    except RefusedPictureError as error:
+        raise ImageError(str(error)) from error
 
 
 def find_images(folder: str | Path) -> list[Path]:
     """Picture files in a folder and below it, by their names' endings, sorted. Raises ImageError for none."""
-    endings = Image.registered_extensions()
     found = sorted(path for path in Path(folder).rglob("*")
-                   if endings.get(path.suffix.lower()) in FORMATS and not path.name.startswith("."))
+                   if path.suffix[1:].lower() in PICTURE_ENDINGS and not path.name.startswith("."))
     if not found:
         raise ImageError(f"{folder} holds no pictures: name a folder with JPEG or PNG files.")
     return found
 
 
-def to_tensor(image: Image.Image | np.ndarray) -> Tensor:
+def to_tensor(image: Image.Image | NDArray[np.uint8]) -> Tensor:
     """RGB image, or (H, W, 3) uint8 -> (3, H, W) float32 in [-1, 1]."""
     return torch.from_numpy(np.array(image, dtype=np.float32)).div_(127.5).sub_(1).permute(2, 0, 1)
 
@@ -88,7 +111,7 @@ def to_image(picture: Tensor) -> Image.Image:
     return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
 
 
-def simplify(photo: np.ndarray, detail: float, mask: np.ndarray | None = None) -> np.ndarray:
+def simplify(photo: NDArray[np.uint8], detail: float, mask: NDArray[np.float32] | None = None) -> NDArray[np.uint8]:
     """Take small structures out of a photograph and leave the edges of large ones sharp.
 
     Rolling guidance (Zhang et al., 2014) with the guided filter (He et al., 2010) as its joint filter: what a blur
@@ -107,70 +130,96 @@ def simplify(photo: np.ndarray, detail: float, mask: np.ndarray | None = None) -
     sigma = 0.01 * (1 - detail) * max(photo.shape[:2])
     side = 2 * math.ceil(1.5 * sigma) + 1
     weight = np.ones((*photo.shape[:2], 1), np.float32) if mask is None else mask[..., None] + np.float32(1e-4)
-    values = np.float32(photo) / 255
+    values = np.asarray(photo, np.float32) / 255
 
-    def mean(x: np.ndarray, blur: Callable = lambda x: cv2.blur(x, (side, side))) -> np.ndarray:
-        return blur(x * weight) / blur(weight)[..., None]
+    def blur(x: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(cv2.blur(x, (side, side)), np.float32)
 
-    guide = mean(values, lambda x: cv2.GaussianBlur(x, (0, 0), sigma))
+    def smooth(x: NDArray[Any]) -> NDArray[Any]:
+        return np.asarray(cv2.GaussianBlur(x, (0, 0), sigma), np.float32)
+
+    def mean(x: NDArray[Any], filtered: Callable[[NDArray[Any]], NDArray[Any]] = blur) -> NDArray[Any]:
+        return np.asarray(filtered(x * weight) / filtered(weight)[..., None], np.float32)
+
+    guide = mean(values, smooth)
     mean_values = mean(values)
     for _ in range(4):
         mean_guide = mean(guide)
         slope = (mean(guide * values) - mean_guide * mean_values) / (mean(guide * guide) - mean_guide**2 + 1e-3)
         guide = mean(slope) * guide + mean(mean_values - slope * mean_guide)
-    return np.uint8(np.clip(255 * guide + 0.5, 0, 255))
+    return np.asarray(np.clip(255 * guide + 0.5, 0, 255), np.uint8)
 
 
-def _open(source: str | Path | bytes) -> Image.Image:
-    """Header only: nothing is decoded yet."""
+def can_read(kind: Kind) -> bool:
+    """Whether pictures of a kind can be read on this machine."""
+    return kind.role is Role.PICTURE or any(importlib.util.find_spec(module) for module in kind.modules)
+
+
+def _bytes(source: str | Path | bytes, limits: Limits) -> bytes:
+    """A file's bytes, if it is one that may hold a picture. Raises ImageError."""
+    if isinstance(source, bytes):
+        name, data = "", source
+    else:
+        name, data = Path(source).name, _file(source, limits)
+    if len(data) > limits.megabytes * 2**20:
+        raise ImageError(f"The file has {len(data) / 2**20:.0f} MB: use one of at most {limits.megabytes} MB.")
+    if not data:
+        raise ImageError("The file is empty: copy it again, or leave it out.")
+    kind = kind_of(name, data[:HEAD])
+    if kind is not None and not can_read(kind):
+        raise ImageError(f"This is {kind.name}: {kind.advice}, and try again.")
+    return data
+
+
+def _file(path: str | Path, limits: Limits) -> bytes:
+    """The bytes of a regular file, as many as may be looked at. A pipe or a device is never waited for."""
     try:
-        size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
-        if size > MAX_BYTES:
-            raise ImageError(f"The file has {size / 2**20:.0f} MB: use one of at most {MAX_BYTES // 2**20} MB.")
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+        with open(os.open(path, flags), "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise ImageError(f"{printable(str(path))} is not a file: name a picture.")
+            if about.st_size > limits.megabytes * 2**20:
+                raise ImageError(f"The file has {about.st_size / 2**20:.0f} MB: use one of at most {limits.megabytes} MB.")
+            return file.read(limits.megabytes * 2**20 + 1)
     except OSError as error:
-        raise ImageError(f"{source} cannot be read: {error.strerror}.") from error
+        raise ImageError(f"{printable(str(path))} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError("A file's name cannot hold a zero byte: name a picture.") from error
+
+
+def _in_memory(source: NDArray[Any] | Image.Image, limits: Limits, side: int) -> Decoded:
+    image = _from_array(source) if isinstance(source, np.ndarray) else source
+    check_size(image.size, limits)
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"The picture is too large: scale it to {MAX_PIXELS // 10**6} million pixels.") from error
-    except Exception as error:  # as above
-        raise ImageError(f"This is not a picture that can be read here: {SAVE_AS}.") from error
+        return normalise(image, side)
+    except Exception as error:  # the caller's image may be a lazy one
+        raise ImageError(f"The picture is damaged or cut short: {SAVE_AS}.") from error
 
 
-def _from_array(array: np.ndarray) -> Image.Image:
+def _picture(found: Decoded) -> Picture:
+    mask = None if found.mask is None else np.asarray(found.mask, np.float32) / np.float32(255)
+    return Picture(found.rgb, mask, found.pages, found.unseen)
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
         raise ImageError(f"An array of shape {array.shape} is no picture: give (H, W), (H, W, 3) or (H, W, 4).")
+    height, width = array.shape[:2]
+    if not array.size:
+        raise ImageError(f"The picture is {width} x {height} px: use one of at least {SHORTEST} px on each side.")
     if array.dtype == np.uint16:
         array = array / 65535
     elif array.dtype == bool:
         array = array.astype(np.float32)
     if array.dtype.kind == "f":
-        if not np.isfinite(array).all() or array.min(initial=0) < 0 or array.max(initial=0) > 1:
+        if not np.isfinite(array).all() or array.min() < 0 or array.max() > 1:
             raise ImageError("An array of floats should lie in [0, 1]: scale it, or give uint8.")
-        array = np.uint8(255 * array + 0.5)
+        array = (255 * array + 0.5).astype(np.uint8)
     if array.dtype != np.uint8:
         raise ImageError(f"An array of {array.dtype} is no picture: give uint8, uint16, or floats in [0, 1].")
     return Image.fromarray(np.ascontiguousarray(array))
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "F" or image.mode[0] == "I":
-        return Image.fromarray(_levels(np.asarray(image))).convert("RGB")
-    if image.has_transparency_data:
-        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _levels(values: np.ndarray) -> np.ndarray:
-    """(H, W) integers of 16 or 32 bits, or floats -> uint8. White is the top of the smallest range that holds them."""
-    if values.dtype == np.uint16:
-        top = 65535
-    else:  # files do not say how deep they are: 1 for floats, else 8, 16 or 32 bits
-        values = np.nan_to_num(values.astype(np.float64))
-        tops = ([1] if (values % 1).any() else []) + [255, 65535, 2**32 - 1]
-        top = next((t for t in tops if values.max() <= t), values.max())
-    return np.uint8(np.clip(values / top * 255 + 0.5, 0, 255))
