@@ -14,19 +14,30 @@ from huggingface_hub import logging
 from tqdm import tqdm
 
 from fedgai.ateliers.hands import ATELIERS
+from fedgai.errors import FedGAIError
+from fedgai.files import write_atomically
 from fedgai.model import PRESETS, WEIGHTS, FedGAI
 from fedgai.pipeline import SketchPipeline
+from fedgai.strokes import to_svg
 from fedgai.vision.edges import EDGES
 from fedgai.vision.images import find_images
+
+SKETCHES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 
 
 def sketch(photo: str, style: Sequence[str], out: Path, size: int, cutout: bool, print_amount: float,
            model: str | Path) -> None:
-    """Draw one photograph and write the sketch."""
-    pipe = SketchPipeline.from_pretrained(model)
-    drawn = pipe(photo, [_weighted(text) for text in style], size=size, cutout=cutout, print_amount=print_amount).images[0]
+    """Draw one photograph and write the sketch, as a picture or as strokes."""
+    if out.suffix.lower() not in SKETCHES:
+        raise FedGAIError(f"a sketch is written as {', '.join(SKETCHES)}: give --out a name that ends so, not {out.name!r}")
+    pipe, styles = SketchPipeline.from_pretrained(model), [_weighted(text) for text in style]
+    drawn = pipe(photo, styles, size=size, cutout=cutout, print_amount=print_amount)
     out.parent.mkdir(parents=True, exist_ok=True)
-    drawn.save(out)
+    if out.suffix.lower() == ".svg":
+        svg = to_svg(drawn.strokes(), Path(photo).stem, f"Drawn by FedGAI in the style of {', '.join(style)}.")
+        write_atomically(out, svg.encode(), 0o644)
+    else:
+        drawn.images[0].save(out)
 
 
 def _weighted(text: str) -> tuple[str, float]:
@@ -158,7 +169,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--no-cutout", action="store_false", dest="cutout", help="draw the background too")
     c.add_argument("--print", type=float, default=0.0, dest="print_amount", metavar="0..1",
                    help="how much of the cloth's print is drawn: 0 none, 1 as the photograph shows it")
-    c.add_argument("--out", type=Path, required=True, metavar="FILE.png")
+    c.add_argument("--out", type=Path, required=True, metavar="FILE.png or FILE.svg")
     c.set_defaults(run=sketch)
 
     c = commands.add_parser("imagine", help="a garment's photograph from words")

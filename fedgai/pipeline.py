@@ -28,7 +28,9 @@ from fedgai.draughtsman import LINE_TYPES, SIDE, Draughtsman, Seen
 from fedgai.measure import MULTIPLE, SMALLEST
 from fedgai.model import WEIGHTS, CheckpointError, FedGAI
 from fedgai.networks.encoder import sha256
+from fedgai.networks.hatching import moved_origins
 from fedgai.networks.style import EPS, Signature, blend
+from fedgai.strokes import Drawing, is_hatched, trace
 from fedgai.vision.cutout import NoGarment, cut_out, fit_mask
 from fedgai.vision.images import read_image, simplify, to_image, to_tensor
 from fedgai.vision.prints import without_print
@@ -41,6 +43,7 @@ SIZES = (64, 1024)  # px, long side of a sketch
 STRENGTHS = (0.0, 1.5)
 MASK_SIDE = 1024  # px, the finest that ``cut_out`` looks at
 SILHOUETTE = LINE_TYPES.index("silhouette")
+LATTICES = 4  # drawings by which lines are told from hatching
 BATCH_PIXELS = 2**20  # a batch takes no more memory than one sketch at 1,024 px
 
 
@@ -72,6 +75,11 @@ class SketchOutput:
 
     images: list[Image.Image]
     contents: list[Content]
+    trace: Callable[[Content], Drawing]
+
+    def strokes(self, index: int = 0) -> Drawing:
+        """One of the sketches as strokes, traced when asked for; ``strokes.to_svg`` writes them."""
+        return self.trace(self.contents[index])
 
 
 class SketchPipeline:
@@ -137,7 +145,7 @@ class SketchPipeline:
             drawn = self._run(self._draw, [contents[i] for i in batch], style)
             for i, sketch in zip(batch, drawn, strict=True):
                 images[i] = _finish(sketch, contents[i], paper)
-        return SketchOutput(images, contents)
+        return SketchOutput(images, contents, lambda content: self.trace(content, style))
 
     def prepare(self, photo: Photo, size: int = 512, *, cutout: bool = True, detail: float = 1.0, print_amount: float = 0.0,
                 on_missing: Literal["raise", "keep"] = "raise") -> Content:
@@ -214,6 +222,34 @@ class SketchPipeline:
             style = self.style(style, strength)
         return _finish(self._run(self._draw, [content], style)[0], content, paper)
 
+    def trace(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0) -> Drawing:
+        """The sketch of a prepared photograph as strokes: lines, and apart from them hatching, stipple and tone.
+
+        Args:
+            content, style, strength: as ``draw`` takes them.
+        """
+        sketch, lines = self.layers(content, style, strength=strength)
+        return trace(sketch, content.mask, lines=lines)
+
+    def layers(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """The sketch of a prepared photograph, and the same without hatching and stipple: (H, W, 3) uint8 RGB both.
+
+        The pen lays hatching on a lattice. Drawn again with the lattice moved, lines stay where they are and hatching does
+        not, so the lightest of a few drawings has the lines alone.
+
+        Args:
+            content, style, strength: as ``draw`` takes them.
+        """
+        if not isinstance(style, Tensor):
+            style = self.style(style, strength)
+        drawn = []
+        for origin in self._run(self._origins, style):
+            sketch = self._run(self._draw, [content], style, origin[None])[0]
+            drawn.append(np.asarray(_finish(sketch, content, "white")))
+            if len(drawn) == 2 and not is_hatched(drawn[0], np.maximum(*drawn)):
+                break
+        return drawn[0], np.max(drawn, axis=0)
+
     def contact_sheet(self, content: Content) -> list[tuple[str, Image.Image]]:
         """The garment in every hand of the bank: (name, RGB sketch) in the bank's order."""
         return [(name, self.draw(content, signature.style)) for name, signature in self.styles.items()]
@@ -248,11 +284,19 @@ class SketchPipeline:
         return tuple(self._network.encoder(x.contiguous(memory_format=torch.channels_last)))
 
     @torch.inference_mode()
-    def _draw(self, contents: Sequence[Content], style: Tensor) -> list[Image.Image]:
-        """Contents of one shape -> their RGB sketches, padding cropped."""
+    def _origins(self, style: Tensor) -> Tensor:
+        """(D,) -> (n, 2), corners of the page from which this hand's hatching lies elsewhere; one if it has no pen."""
+        head = self._network.generator.style_head
+        if head is None:
+            return torch.zeros(1, 2, dtype=torch.long)
+        return moved_origins(head(style[None].to(self.device))[0][0].cpu(), LATTICES)
+
+    @torch.inference_mode()
+    def _draw(self, contents: Sequence[Content], style: Tensor, origin: Tensor | None = None) -> list[Image.Image]:
+        """Contents of one shape -> their RGB sketches, padding cropped. The page's corner (1, 2), where it is not (0, 0)."""
         levels = zip(*(content.features for content in contents), strict=True)
         features = [maps[0] if len(maps) == 1 else torch.cat(maps) for maps in levels]
-        sketches = self._network.generator(features, style[None].to(self.device))
+        sketches = self._network.generator(features, style[None].to(self.device), origin=origin)
         return [to_image(s[:, : c.size[1], : c.size[0]]) for s, c in zip(sketches, contents, strict=True)]
 
 

@@ -101,3 +101,27 @@ def stroke_field(code: Tensor, height: int, width: int, origin: Tensor | None = 
     dot = dots.flatten(1)[:, (rows * TILE + columns).flatten()].unflatten(1, phase.shape)  # (2, B, H, W)
     planes = torch.stack([*_lines(phase, ranks), *_lines(cross, ranks), *dot, *grain], 1)  # (B, 10, H, W)
     return planes.permute(0, 2, 3, 1)
+
+
+def moved_origins(code: Tensor, count: int) -> Tensor:
+    """Corners that place the same hatching elsewhere: drawn from these, a line stays where it is and hatching does not.
+
+    Args:
+        code: (3,), see ``CODE``.
+        count: of corners.
+
+    Returns:
+        (count, 2) integer pixels (row, column), the first one (0, 0), as ``stroke_field`` takes them. Hatching and
+        cross-hatching of any two lie as far from each other's as can be.
+    """
+    angle, period = math.atan2(float(code[1]), float(code[0])) / 2, min(max(math.exp(float(code[2])), PERIODS[0]), PERIODS[1])
+    corners = np.stack(np.mgrid[0:48, 0:48], -1).reshape(-1, 2)
+    waves = [(math.cos(a) / period, math.sin(a) / period) for a in (angle, angle + CROSS_ANGLE)]
+    phases = corners @ np.array(waves).T  # (n, 2), of row and column
+    chosen = [0]
+    apart = np.full(len(corners), np.inf)
+    for _ in range(count - 1):
+        moved = phases - phases[chosen[-1]]
+        apart = np.minimum(apart, np.abs(moved - np.rint(moved)).min(1))
+        chosen.append(int(apart.argmax()))
+    return torch.from_numpy(corners[chosen])

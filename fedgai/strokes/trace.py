@@ -1,0 +1,191 @@
+"""A picture of a drawing, or line maps by type, to strokes.
+
+    ink -> skeleton -> graph -> lines through junctions and across gaps -> smooth between corners, as broad as the ink
+    mask -> outline, closed, moved onto the drawn silhouette
+    what the drawing has besides -> hatching, dots, washes
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from fedgai.garments.lines import LINE_TYPES
+from fedgai.strokes.drawing import INK, Bools, Color, Drawing, Picture, Plane, Stroke
+from fedgai.strokes.joining import Line, run_on
+from fedgai.strokes.lines import WIDEST, Tracing, centre_lines, covered, strokes_along, to_edge
+from fedgai.strokes.shading import hatching, washes
+from fedgai.strokes.silhouette import on_ink, outlines
+
+SIDES = (16, 2048)  # px, of a picture
+REACH = 5  # px at 512, that a line is drawn on to the one that it points at
+MOST_HATCHING = 4000  # strokes, and dots
+SWELLS = 2.5  # px, see ``_swells``
+
+
+def trace(sketch: Picture, mask: Plane | None = None, *, lines: Picture | None = None, types: Plane | None = None) -> Drawing:
+    """Strokes of a drawing.
+
+    Args:
+        sketch: (H, W, 3) uint8 RGB on white paper, sides of 16 to 2,048 px.
+        mask: (H, W) in [0, 1], the garment, whose silhouette is drawn closed. None: whatever the ink says, and no washes.
+        lines: (H, W, 3) uint8, the sketch without its hatching and stipple, where that is known.
+        types: (6, H, W) in [0, 1], how much each pixel belongs to a line of each of ``LINE_TYPES``; says the strokes' kinds.
+
+    Raises:
+        ValueError: a picture of another shape, type or size, with what it should be.
+    """
+    size = _checked(sketch, mask, lines, types)
+    dark = _darkness(sketch)
+    picture = lines if lines is not None and is_hatched(sketch, lines) else sketch
+    ink, toned = _line_ink(_darkness(picture))
+    pure = picture[ink > 0.85]
+    color: Color = tuple(np.median(pure, axis=0).astype(int).tolist()) if len(pure) else INK
+    strokes = _strokes(ink, mask, size)
+    if types is not None:
+        strokes = [_typed(stroke, types) for stroke in strokes]
+    drawing = Drawing((size[1], size[0]), tuple(strokes), color, _swells(strokes))
+    if picture is lines:
+        left = np.where(covered(strokes, size, 0.5), 0, (dark - _darkness(picture)) / _full(dark))
+        rest = left.clip(0, 1).astype(np.float32)
+        more, dots = hatching(rest, MOST_HATCHING)
+        drawing = replace(drawing, strokes=(*more, *strokes), dots=dots)
+    if toned and mask is not None:
+        tones = washes(picture, ~covered(strokes, size, 2), _inside(strokes, size))
+        drawing = replace(drawing, washes=tuple(tones))
+    return drawing
+
+
+def is_hatched(sketch: Picture, lines: Picture) -> bool:
+    """Whether what a sketch has besides its lines are strokes: mostly as dark as ink. Paper's grain is not.
+
+    Args:
+        sketch, lines: (H, W, 3) uint8, as for ``trace``.
+    """
+    dark = _darkness(sketch)
+    left, full = np.clip(dark - _darkness(lines), 0, 1), _full(dark)
+    solid = left[left > 0.45 * full].sum()
+    return bool(solid > 0.4 * left.sum() and solid > 0.002 * left.size)
+
+
+def trace_lines(types: Plane, mask: Plane) -> Drawing:
+    """Strokes of line maps by type, in ink, as broad as the maps draw them.
+
+    Args:
+        types: (6, H, W) in [0, 1], coverage of each of ``LINE_TYPES``.
+        mask: (H, W) in [0, 1], the garment.
+
+    Raises:
+        ValueError: as ``trace``.
+    """
+    if types.ndim != 3:
+        raise ValueError(f"line maps have the shape ({len(LINE_TYPES)}, H, W), not {types.shape}")
+    size = _checked(np.full((*types.shape[1:], 3), 255, np.uint8), mask, None, types)
+    how, maps = Tracing.at(size), np.asarray(types, np.float32)
+    silhouette = _silhouette(mask, maps[0], size)
+    band = covered(silhouette, size, 1.0)
+    solid = (maps > 0.4) & ~band
+    edges = [to_edge(part) for part in solid]
+    found = [(kind, line) for i, kind in enumerate(LINE_TYPES) if i for line in centre_lines(solid[i], edges[i], how)]
+    outer = [(s.points, s.widths) for s in silhouette]
+    drawn = run_on([line for _, line in found], np.max(edges, axis=0), outer, REACH * max(size) / 512)
+    strokes = list(silhouette)
+    for kind, ink in zip(LINE_TYPES[1:], maps[1:], strict=True):
+        own = [line for (name, _), line in zip(found, drawn, strict=True) if name == kind]
+        strokes += strokes_along(own, np.where(band, 0, ink), how, kind)
+    return Drawing((size[1], size[0]), tuple(strokes))
+
+
+def _strokes(ink: Plane, mask: Plane | None, size: tuple[int, int]) -> list[Stroke]:
+    """The silhouette, then all other lines, of (H, W) float32 ink in [0, 1]."""
+    how = Tracing.at(size)
+    silhouette = [] if mask is None else _silhouette(mask, ink, size)
+    band = covered(silhouette, size, 1.5)
+    solid = (ink > 0.45) & ~band
+    edge = to_edge(solid)
+    lines = centre_lines(solid, edge, how)
+    lines = run_on(lines, edge, [(s.points, s.widths) for s in silhouette], REACH * max(size) / 512)
+    inner = strokes_along(lines, np.where(band, 0, ink), how, "line")
+    return silhouette + [stroke for stroke in inner if not _is_blot(stroke)]
+
+
+def _silhouette(mask: Plane, ink: Plane, size: tuple[int, int]) -> list[Stroke]:
+    scale = max(size) / 512
+    paths = on_ink(outlines(mask), ink, 9 * scale)
+    rings = [Line(points, True) for points in paths.split(paths.points)]
+    return strokes_along(rings, ink, Tracing(stiffness=50 * scale**2, corner=5 * scale), "silhouette")
+
+
+def _inside(strokes: list[Stroke], size: tuple[int, int]) -> Bools:
+    """(H, W) bool, the garment within its silhouette as drawn."""
+    inside = np.zeros(size, np.uint8)
+    cv2.fillPoly(inside, [np.rint(s.points * 16).astype(np.int32) for s in strokes if s.kind == "silhouette"], 1, shift=4)
+    return inside > 0
+
+
+def _line_ink(dark: Plane) -> tuple[Plane, bool]:
+    """(H, W) darkness -> ink of lines in [0, 1], without broad tone; and whether there is any of that."""
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (int(WIDEST) + 1,) * 2)
+    tone = cv2.morphologyEx(cv2.GaussianBlur(dark, (0, 0), 1.0), cv2.MORPH_OPEN, kernel)
+    toned = bool((tone > 0.06).mean() > 0.02)
+    if toned:
+        dark = cv2.GaussianBlur(np.clip(dark - cv2.GaussianBlur(tone, (0, 0), 2), 0, 1), (0, 0), 0.8)
+    return np.clip(dark / _full(dark), 0, 1).astype(np.float32), toned
+
+
+def _darkness(picture: Picture) -> Plane:
+    """(H, W, 3) uint8 -> (H, W) float32 in [0, 1]: by the darkest channel, so that a coloured line counts in full."""
+    dark: Plane = 1 - picture.min(2).astype(np.float32) / 255
+    return dark
+
+
+def _full(dark: Plane) -> float:
+    """How dark the drawing's full ink is."""
+    strong = dark[dark > 0.25]
+    return float(np.clip(np.percentile(strong, 90), 0.25, 1)) if len(strong) > 20 else 1.0
+
+
+def _is_blot(stroke: Stroke) -> bool:
+    """Hardly longer than broad, and on no other line."""
+    return all(stroke.free) and not stroke.closed and len(stroke.points) < 3.5 * float(np.median(stroke.widths))
+
+
+def _swells(strokes: list[Stroke]) -> bool:
+    """Whether the pen is a brush: how much broader a typical line gets, and the silhouette, px. A blot is not typical."""
+    long = [stroke for stroke in strokes if len(stroke.points) > 24]
+    if not long:
+        return False
+    ranges = np.array([np.ptp(np.percentile(stroke.widths, (10, 90))) for stroke in long])
+    order, weights = np.argsort(ranges), np.array([min(len(stroke.points), 100) for stroke in long])
+    middle = np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)
+    longest = max(long, key=lambda stroke: len(stroke.points))
+    return bool(ranges[order[middle]] + np.ptp(np.percentile(longest.widths, (20, 60))) > SWELLS)
+
+
+def _typed(stroke: Stroke, types: Plane) -> Stroke:
+    """A line with the type that most of its points are near to; the silhouette is known."""
+    if stroke.kind != "line":
+        return stroke
+    height, width = types.shape[1:]
+    x, y = np.rint(stroke.points).astype(int).T
+    near = np.stack([types[:, np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
+                     for dy, dx in ((0, 0), (-2, 0), (2, 0), (0, -2), (0, 2))]).max(0)
+    share = near[1:].mean(1)
+    best = int(share.argmax())
+    return replace(stroke, kind=LINE_TYPES[1 + best]) if share[best] > 0.2 else stroke
+
+
+def _checked(sketch: Picture, mask: Plane | None, lines: Picture | None, types: Plane | None) -> tuple[int, int]:
+    """(H, W), or ValueError."""
+    if sketch.ndim != 3 or sketch.shape[2] != 3 or sketch.dtype != np.uint8:
+        raise ValueError(f"a drawing is an (H, W, 3) uint8 picture, not {sketch.shape} {sketch.dtype}")
+    height, width = sketch.shape[:2]
+    if min(height, width) < SIDES[0] or max(height, width) > SIDES[1]:
+        raise ValueError(f"strokes are traced in a drawing of {SIDES[0]} to {SIDES[1]} px, not {width} x {height}")
+    for name, other, shape in (("mask", mask, (height, width)), ("lines", lines, sketch.shape),
+                               ("types", types, (len(LINE_TYPES), height, width))):
+        if other is not None and other.shape != shape:
+            raise ValueError(f"the {name} of this drawing should have the shape {shape}, not {other.shape}")
+    return height, width
