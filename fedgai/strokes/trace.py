@@ -21,6 +21,7 @@ from fedgai.strokes.silhouette import on_ink, outlines
 
 SIDES = (16, 2048)  # px, of a picture
 REACH = 5  # px at 512, that a line is drawn on to the one that it points at
+BUTTON = 18  # px at 512, across the largest button
 MOST_HATCHING = 4000  # strokes, and dots
 SWELLS = 2.5  # px, see ``_swells``
 
@@ -87,6 +88,8 @@ def trace_lines(types: Plane, mask: Plane) -> Drawing:
     silhouette = _silhouette(mask, maps[0], size)
     band = covered(silhouette, size, 1.0)
     solid = (maps > 0.4) & ~band
+    buttons = _buttons(maps[-1], max(size) / 512)
+    solid[-1] &= ~covered(buttons, size, 2)
     edges = [to_edge(part) for part in solid]
     found = [(kind, line) for i, kind in enumerate(LINE_TYPES) if i for line in centre_lines(solid[i], edges[i], how)]
     outer = [(s.points, s.widths) for s in silhouette]
@@ -95,7 +98,7 @@ def trace_lines(types: Plane, mask: Plane) -> Drawing:
     for kind, ink in zip(LINE_TYPES[1:], maps[1:], strict=True):
         own = [line for (name, _), line in zip(found, drawn, strict=True) if name == kind]
         strokes += strokes_along(own, np.where(band, 0, ink), how, kind)
-    return Drawing((size[1], size[0]), tuple(strokes))
+    return Drawing((size[1], size[0]), (*strokes, *buttons))
 
 
 def _strokes(ink: Plane, mask: Plane | None, size: tuple[int, int]) -> list[Stroke]:
@@ -109,6 +112,20 @@ def _strokes(ink: Plane, mask: Plane | None, size: tuple[int, int]) -> list[Stro
     lines = run_on(lines, edge, [(s.points, s.widths) for s in silhouette], REACH * max(size) / 512)
     inner = strokes_along(lines, np.where(band, 0, ink), how, "line")
     return silhouette + [stroke for stroke in inner if not _is_blot(stroke)]
+
+
+def _buttons(ink: Plane, scale: float) -> list[Stroke]:
+    """Rings where fastenings are small and round. A skeleton would make dots and hooks of these."""
+    count, _, stats, middles = cv2.connectedComponentsWithStats((ink > 0.4).astype(np.uint8), connectivity=8)
+    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    rings = []
+    for i in range(1, count):
+        width, height = stats[i, 2], stats[i, 3]
+        if 4 * scale <= max(width, height) <= BUTTON * scale and min(width, height) > 0.6 * max(width, height):
+            reach = np.maximum(np.array([width, height]) / 2 - scale, 1.0)
+            rings.append(Stroke("fastening", middles[i] + reach * np.stack([np.cos(turn), np.sin(turn)], 1),
+                                np.full(len(turn), 2 * scale), closed=True))
+    return rings
 
 
 def _silhouette(mask: Plane, ink: Plane, size: tuple[int, int]) -> list[Stroke]:
