@@ -76,7 +76,7 @@ def test_sketch_refusals(capsys: pytest.CaptureFixture, tiny_model_dir: Path, ga
     assert "64 to 1024 px" in sketch(garment_photo, "Ada Line", "--size", 2000)
     assert "--size" in sketch(garment_photo, "Ada Line", "--size", "big")
     assert not out.exists()
-    assert "unknown file extension" in sketch(garment_photo, "Ada Line", "--out", tmp_path / "out.xyz")
+    assert "give --out a name that ends so" in sketch(garment_photo, "Ada Line", "--out", tmp_path / "out.xyz")
     assert "checkpoint" in sketch(garment_photo, "Ada Line", "--model", tmp_path)
     assert "--style" in refused(capsys, "sketch", garment_photo, "--out", out)
     assert "invalid choice" in refused(capsys, "paint")
