@@ -56,12 +56,14 @@ class Content:
         mask: (H, W) float32 in [0, 1], 1 on the garment; None where it was not cut out.
         ink: (H, W) float32 in [0, 1], where a sketch may have ink: the mask, a little wider; None without a mask.
         features: the encoder's maps of the garment on white, padded to (H', W'): (1, C_l, H' / 2^l, W' / 2^l) each.
+        types: (6, h, w) uint8, how likely a line of each of ``LINE_TYPES`` is, 255 surely, where the draughtsman looked.
     """
 
     photo: Image.Image
     mask: np.ndarray | None
     ink: np.ndarray | None
     features: tuple[Tensor, ...]
+    types: np.ndarray | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -176,7 +178,8 @@ class SketchPipeline:
         picture = simplify(picture, detail, mask)
         if mask is not None:
             picture = on_white(picture, mask)
-        return Content(image, mask, None if mask is None else _ink_area(mask), self._run(self._encode, picture))
+        types = None if seen is None else np.uint8(255 * seen.lines.clip(0, 1))
+        return Content(image, mask, None if mask is None else _ink_area(mask), self._run(self._encode, picture), types)
 
     def style(self, styles: Styles, strength: float = 1.0) -> Tensor:
         """Blend signatures.
@@ -229,7 +232,10 @@ class SketchPipeline:
             content, style, strength: as ``draw`` takes them.
         """
         sketch, lines = self.layers(content, style, strength=strength)
-        return trace(sketch, content.mask, lines=lines)
+        types = content.types
+        if types is not None:
+            types = np.stack([cv2.resize(plane, content.size) for plane in types]).astype(np.float32) / 255
+        return trace(sketch, content.mask, lines=lines, types=types)
 
     def layers(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """The sketch of a prepared photograph, and the same without hatching and stipple: (H, W, 3) uint8 RGB both.

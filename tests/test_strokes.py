@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -323,6 +324,16 @@ def test_pipeline_gives_strokes_on_demand(tiny_model_dir: Path, garment_photo: P
     assert [stroke.closed for stroke in drawing.of_kind("silhouette")] == [True]
     sketch, lines = pipe.layers(drawn.contents[0], {"Ada Line": 1, "Coco Blot": 1})
     assert np.array_equal(sketch, np.asarray(drawn.images[0])) and (lines >= sketch).all()
+
+
+def test_pipeline_says_what_a_line_is_where_the_draughtsman_saw_it(tiny_model_dir: Path, garment_photo: Path) -> None:
+    pipe = SketchPipeline.from_pretrained(tiny_model_dir)
+    content = pipe.prepare(str(garment_photo), 128)
+    for i, kind in enumerate(LINE_TYPES[1:], 1):
+        types = np.zeros((len(LINE_TYPES), 64, 51), np.uint8)
+        types[i] = 255
+        drawing = pipe.trace(replace(content, types=types), {"Bruno Hatch": 1})
+        assert {stroke.kind for stroke in drawing.strokes} - {"hatching"} == {"silhouette", kind}
 
 
 def test_cli_writes_svg(tiny_model_dir: Path, garment_photo: Path, tmp_path: Path) -> None:
