@@ -326,9 +326,12 @@ def test_pipeline_gives_strokes_on_demand(tiny_model_dir: Path, garment_photo: P
     assert np.array_equal(sketch, np.asarray(drawn.images[0])) and (lines >= sketch).all()
 
 
-def test_pipeline_says_what_a_line_is_where_the_draughtsman_saw_it(tiny_model_dir: Path, garment_photo: Path) -> None:
+def test_pipeline_says_what_a_line_is_where_the_draughtsman_saw_it(tiny_model_dir: Path, garment_photo: Path,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     pipe = SketchPipeline.from_pretrained(tiny_model_dir)
     content = pipe.prepare(str(garment_photo), 128)
+    page = pen(paper(128, content.size[0]), [(40, 50), (60, 90)], width=1)  # an untrained hand might draw no line at all
+    monkeypatch.setattr(pipe, "layers", lambda *_, **__: (page, page))
     for i, kind in enumerate(LINE_TYPES[1:], 1):
         types = np.zeros((len(LINE_TYPES), 64, 51), np.uint8)
         types[i] = 255
