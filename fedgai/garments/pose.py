@@ -22,7 +22,7 @@ def presented(d: Draft, kind: str, pieces: list[Piece]) -> list[Piece]:
         pieces = folded(d, pieces)
     elif d.pose == "hanging":
         pieces = clipped(d, pieces) if kind in LOWER else hung(d, pieces)
-    elif d.chance(0.45):
+    elif kind != "hoodie" and d.chance(0.45):
         pieces = dressed(d, kind, pieces)
     if d.chance(0.07):
         pieces = [*pieces, *tag(d, pieces)]

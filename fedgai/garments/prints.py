@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Tile = NDArray[np.uint8]
 Rng = np.random.Generator
+Colour = tuple[int, int, int]
 SIDE = 256
 
 FONTS = (
@@ -38,7 +39,7 @@ WORDS = (
 )
 
 
-def colours(rng: Rng, base: tuple[int, int, int], count: int) -> list[tuple[int, int, int]]:
+def colours(rng: Rng, base: Colour, count: int) -> list[Colour]:
     """``base`` and colours that contrast with it more or less."""
     made = [base]
     while len(made) < count:
@@ -46,7 +47,7 @@ def colours(rng: Rng, base: tuple[int, int, int], count: int) -> list[tuple[int,
     return made
 
 
-def colour(rng: Rng) -> tuple[int, int, int]:
+def colour(rng: Rng) -> Colour:
     """A colour that clothes have: often dark, white, grey or muted."""
     pick = rng.random()
     if pick < 0.16:
@@ -65,7 +66,7 @@ def colour(rng: Rng) -> tuple[int, int, int]:
     return (int(r), int(g), int(b))
 
 
-def blank(c: tuple[int, int, int]) -> Tile:
+def blank(c: Colour) -> Tile:
     return np.full((SIDE, SIDE, 3), c, np.uint8)
 
 
@@ -77,7 +78,7 @@ def wrapped(draw: Callable[[Tile, int, int], None], tile: Tile, x: int, y: int, 
                 draw(tile, x + dx, y + dy)
 
 
-def stripes(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def stripes(rng: Rng, base: Colour) -> Tile:
     inks = colours(rng, base, int(rng.integers(2, 5)))
     profile = np.zeros((SIDE, 3), np.uint8)
     if rng.random() < 0.6:  # even ones
@@ -98,7 +99,7 @@ def stripes(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return np.ascontiguousarray(tile.transpose(1, 0, 2) if rng.random() < 0.6 else tile)
 
 
-def waves(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def waves(rng: Rng, base: Colour) -> Tile:
     inks = colours(rng, base, 2)
     yy, xx = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     zig = (
@@ -110,7 +111,7 @@ def waves(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return np.where(on[..., None], np.uint8(inks[1]), np.uint8(inks[0]))
 
 
-def check(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def check(rng: Rng, base: Colour) -> Tile:
     """Gingham, windowpane or tartan: bands of warp and weft that mix where they cross."""
     kind = rng.integers(0, 3)
     inks = colours(rng, base, 4)
@@ -135,7 +136,7 @@ def check(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return mixed.astype(np.uint8)
 
 
-def dots(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def dots(rng: Rng, base: Colour) -> Tile:
     inks = colours(rng, base, int(rng.integers(2, 4)))
     tile = blank(base)
     count = int(rng.choice([2, 3, 4, 5, 6]))
@@ -157,7 +158,7 @@ def dots(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return tile
 
 
-def flowers(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def flowers(rng: Rng, base: Colour) -> Tile:
     inks = colours(rng, base, 5)
     tile = blank(base)
     large = rng.random() < 0.4
@@ -174,8 +175,8 @@ def flowers(rng: Rng, base: tuple[int, int, int]) -> Tile:
             radius: float = radius,
             petals: int = petals,
             turn: float = turn,
-            ink: tuple[int, int, int] = ink,
-            leaf: tuple[int, int, int] = leaf,
+            ink: Colour = ink,
+            leaf: Colour = leaf,
         ) -> None:
             for k in range(2):
                 a = turn + 2.6 * k
@@ -211,7 +212,7 @@ def flowers(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return tile
 
 
-def leaves(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def leaves(rng: Rng, base: Colour) -> Tile:
     inks = colours(rng, base, 4)
     tile = blank(base)
     for _ in range(int(rng.integers(8, 40))):
@@ -237,7 +238,7 @@ def blobs(rng: Rng, size: float) -> NDArray[np.float32]:
     return smooth / smooth.std()
 
 
-def camouflage(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def camouflage(rng: Rng, base: Colour) -> Tile:
     inks = colours(rng, base, 4)
     size = rng.uniform(5, 14)
     tile = blank(base)
@@ -246,7 +247,7 @@ def camouflage(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return tile
 
 
-def animal(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def animal(rng: Rng, base: Colour) -> Tile:
     """Leopard spots or zebra stripes."""
     inks = colours(rng, base, 3)
     tile = blank(base)
@@ -260,7 +261,7 @@ def animal(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return tile
 
 
-def letters(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def letters(rng: Rng, base: Colour) -> Tile:
     """Words all over."""
     inks = colours(rng, base, 3)
     tile = blank(base)
@@ -278,7 +279,7 @@ def letters(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return tile
 
 
-def shapes(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def shapes(rng: Rng, base: Colour) -> Tile:
     """Stars, triangles, squares, hearts in rows or scattered."""
     inks = colours(rng, base, 4)
     tile = blank(base)
@@ -291,9 +292,7 @@ def shapes(rng: Rng, base: tuple[int, int, int]) -> Tile:
         ring = np.stack([r * np.cos(a), r * np.sin(a)], 1)
         solid = rng.random() < 0.7
 
-        def stamp(
-            t: Tile, x: int, y: int, ring: NDArray[np.float64] = ring, ink: tuple[int, int, int] = ink, solid: bool = solid
-        ) -> None:
+        def stamp(t: Tile, x: int, y: int, ring: NDArray[np.float64] = ring, ink: Colour = ink, solid: bool = solid) -> None:
             points = [np.round(ring + np.array([x, y])).astype(np.int32)]
             cv2.fillPoly(t, points, ink, cv2.LINE_AA) if solid else cv2.polylines(t, points, True, ink, 3, cv2.LINE_AA)
 
@@ -301,7 +300,7 @@ def shapes(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return tile
 
 
-def lace(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def lace(rng: Rng, base: Colour) -> Tile:
     """Rings and threads over a darker or lighter ground of the same colour."""
     factor = rng.uniform(0.45, 0.75)
     tile = blank(tuple(int(c * factor) for c in base))
@@ -325,7 +324,7 @@ def lace(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return tile
 
 
-def abstract(rng: Rng, base: tuple[int, int, int]) -> Tile:
+def abstract(rng: Rng, base: Colour) -> Tile:
     """Brushed colours that run into each other."""
     inks = np.float32(colours(rng, base, 4))
     weight = np.stack([blobs(rng, rng.uniform(8, 26)) * 2 for _ in inks], -1)
@@ -334,7 +333,7 @@ def abstract(rng: Rng, base: tuple[int, int, int]) -> Tile:
     return np.clip((weight / weight.sum(-1, keepdims=True)) @ inks, 0, 255).astype(np.uint8)
 
 
-PATTERNS: dict[str, tuple[Callable[[Rng, tuple[int, int, int]], Tile], tuple[float, float], float]] = {
+PATTERNS: dict[str, tuple[Callable[[Rng, Colour], Tile], tuple[float, float], float]] = {
     # a function, the width of a repeat in widths of the garment, and how often it is worn
     "stripes": (stripes, (0.12, 0.6), 4.0),
     "waves": (waves, (0.15, 0.5), 0.8),

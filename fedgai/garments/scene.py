@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fedgai.garments.prints import PATTERNS, SIDE, Rng, colour
+from fedgai.garments.prints import PATTERNS, SIDE, Colour, Rng, colour
 
 Picture = NDArray[np.float32]
 
@@ -18,7 +20,7 @@ def clouds(rng: Rng, shape: tuple[int, int], size: float) -> Picture:
     return cv2.resize(rng.standard_normal((rows, columns)).astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
 
 
-def linear(c: tuple[int, int, int]) -> Picture:
+def linear(c: Colour) -> Picture:
     return (np.float32(c) / 255) ** 2.2
 
 
@@ -145,14 +147,15 @@ def studio(rng: Rng, shape: tuple[int, int]) -> Picture:
     )
 
 
-SCENES = {
-    "boards": (boards, 3.0),
-    "tiles": (tiles, 1.5),
-    "carpet": (carpet, 2.0),
-    "sheet": (sheet, 3.0),
-    "wall": (wall, 2.0),
-    "grass": (grass, 0.4),
-    "studio": (studio, 1.2),
+SCENES: dict[str, tuple[Callable[[Rng, tuple[int, int]], Picture], float, float]] = {
+    # a function, and how often a garment lies on it, or hangs before it
+    "boards": (boards, 3.0, 0.7),
+    "tiles": (tiles, 1.5, 0.2),
+    "carpet": (carpet, 2.0, 0.5),
+    "sheet": (sheet, 3.0, 0.8),
+    "wall": (wall, 0.8, 4.0),
+    "grass": (grass, 0.4, 0.1),
+    "studio": (studio, 1.2, 1.8),
 }
 
 
@@ -176,11 +179,28 @@ def clutter(rng: Rng, picture: Picture) -> None:
         picture += cover * (thing - picture)
 
 
-def scene(rng: Rng, shape: tuple[int, int]) -> Picture:
-    """A background (h, w, 3), linear light, 0 to about 1."""
-    names, weights = list(SCENES), np.array([weight for _, weight in SCENES.values()])
+def room(rng: Rng, shape: tuple[int, int]) -> Picture:
+    """A wall, a skirting board and the floor before it."""
+    h, w = shape
+    picture, floor = wall(rng, shape), SCENES[str(rng.choice(["boards", "carpet", "tiles"]))][0](rng, shape)
+    height, lean = rng.uniform(0.6, 0.95) * h, rng.normal(0, 0.03)
+    below = np.arange(h, dtype=np.float32)[:, None] - np.float32(height) - np.float32(lean) * np.arange(w, dtype=np.float32)
+    board = max(h, w) * rng.uniform(0.015, 0.05)
+    skirting = linear(colour(rng)) if rng.random() < 0.3 else linear((236, 234, 228))
+    picture = np.where(
+        (below > -board)[..., None], skirting * np.clip(1.05 - np.abs(below / board + 1), 0.6, 1)[..., None], picture
+    )
+    return np.where((below > 0)[..., None], floor * np.clip(0.75 + 0.25 * below / board, 0.75, 1)[..., None], picture)
+
+
+def scene(rng: Rng, shape: tuple[int, ...], pose: str) -> Picture:
+    """A background (h, w, 3) for a pose of ``parts.POSES``, linear light, 0 to about 1."""
+    h, w = shape
+    column = 1 if pose == "lying" else 2
+    names, weights = list(SCENES), np.array([entry[column] for entry in SCENES.values()])
     name = names[int(rng.choice(len(names), p=weights / weights.sum()))]
-    picture = SCENES[name][0](rng, shape).astype(np.float32)
+    make = room if pose != "lying" and rng.random() < 0.25 else SCENES[name][0]
+    picture = make(rng, (h, w)).astype(np.float32)
     if rng.random() < 0.25:
         clutter(rng, picture)
     return picture
