@@ -21,10 +21,12 @@ from fedgai.networks.discriminator import Discriminator, gram_matrix
 from fedgai.networks.encoder import Encoder, VGG16Encoder, sha256
 from fedgai.networks.generator import Generator
 from fedgai.networks.style import Signature
+from fedgai.networks.style_bounds import StyleBounds, bounds_of
 from fedgai.shipped import WEIGHTS
 
 MODEL_FILE, STYLES_FILE, CONFIG_FILE = "model.safetensors", "styles.safetensors", "config.json"
 ENCODER_FILE = "encoder.safetensors"  # of vgg16 alone
+ORIGIN = "\n"  # the neutral hand's place in the style file: no designer's name has a line break
 DRAUGHTSMAN_FILE = "draughtsman.safetensors"  # where the checkpoint has one
 
 
@@ -67,6 +69,8 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
 
     Attributes:
         styles: the style bank, name -> Signature, in the order to show them.
+        origin: (2 * sum C_l,) float32, the mean of round 0's bank: the neutral hand, whoever comes or goes. None where the
+            model was never loaded with a bank.
         draughtsman: sees mask, lines and tone in a photograph; None where the checkpoint has none. It is not part of the
             module: no optimizer, device or state_dict knows it.
         info: what is known about these weights (round, losses that ran, data, seed), stored in config.json.
@@ -82,6 +86,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         self.generator = Generator(p.channels, separable=p.separable, spectral=p.spectral, pen=p.pen)
         self.discriminator = Discriminator(p.rows)
         self.styles: dict[str, Signature] = {}
+        self.origin: Tensor | None = None
         self.draughtsman: Draughtsman | None = None
         self.info: dict = {}
         self.freeze_encoder()
@@ -116,6 +121,25 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         """
         style, count = measure(self.encoder, drawings)
         return Signature(style, self.encoder_sha256, name, description, count)
+
+    @property
+    def neutral(self) -> Tensor:
+        """(2 * sum C_l,): the hand that strength 0 draws in. Of round 0's bank alone, so no designer can move it.
+
+        Raises ValueError for a model without any signature.
+        """
+        if self.origin is not None:
+            return self.origin
+        built_in = [s.style for s in self.styles.values() if "designer" not in s.extra]
+        bank = built_in or [s.style for s in self.styles.values()]
+        if not bank:
+            raise ValueError("this checkpoint has no style bank, hence no neutral hand: leave strength at 1")
+        return torch.stack(bank).mean(0)
+
+    @property
+    def style_bounds(self) -> StyleBounds:
+        """What the numbers of a signature can be, with this encoder."""
+        return bounds_of(self.encoder, self.preset.channels)
 
     def add_style(self, signature: Signature) -> None:
         """Put a signature into the bank. Raises ValueError if it was measured with another encoder."""
@@ -153,7 +177,9 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         save_file(tensors, str(folder / MODEL_FILE))
         bank = {name: s.style.contiguous() for name, s in self.styles.items()}
         text = {n: {"description": s.description, "sketches": s.sketches, **s.extra} for n, s in self.styles.items()}
-        save_file(bank, str(folder / STYLES_FILE), {"styles": json.dumps(text), "order": json.dumps(list(bank))})
+        if bank:
+            bank[ORIGIN] = self.neutral.contiguous()
+        save_file(bank, str(folder / STYLES_FILE), {"styles": json.dumps(text), "order": json.dumps(list(self.styles))})
         config = {"preset": self.preset.name, "encoder_sha256": self.encoder_sha256,
                   "architecture": asdict(self.preset), **self.info}
         if self.draughtsman is not None:
@@ -182,6 +208,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
             encoder = load_file(str(folder / ENCODER_FILE)) if model.preset.name == "vgg16" else {}
             model.load_state_dict(load_file(str(folder / MODEL_FILE)) | encoder)
             model.styles = _read_bank(folder / STYLES_FILE, config["encoder_sha256"])
+            model.origin = _read_origin(folder / STYLES_FILE)
             if "draughtsman_sha256" in config:
                 model.draughtsman = Draughtsman.load(folder / DRAUGHTSMAN_FILE, str(config["draughtsman_sha256"]))
         except DraughtsmanError as error:
@@ -195,7 +222,17 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         model.info = {k: v for k, v in config.items() if k not in known}
         for signature in model.styles.values():
             model.check_style(signature)
+        if model.origin is None and model.styles:  # a checkpoint from before the neutral hand was stored
+            model.origin = model.neutral
         return model.eval()
+
+
+def _read_origin(path: Path) -> Tensor | None:
+    with safe_open(str(path), "pt") as f:
+        origin = f.get_tensor(ORIGIN) if ORIGIN in f.keys() else None
+    if origin is not None and not torch.isfinite(origin).all():
+        raise ValueError(f"{path.name} has a neutral hand that is not finite")
+    return origin
 
 
 def _read_bank(path: Path, encoder: str) -> dict[str, Signature]:

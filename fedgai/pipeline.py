@@ -187,7 +187,7 @@ class SketchPipeline:
         Args:
             styles: style -> weight, or pairs of them. A style is a name of the bank (upper or lower case), the path of
                 a signature file, or a Signature. Weights are normalised.
-            strength: 0 to 1.5; 0 is the mean of the whole bank, 1 the blend itself, above 1 exaggerates it.
+            strength: 0 to 1.5; 0 is the mean of round 0's bank, 1 the blend itself, above 1 exaggerates it.
 
         Returns:
             (2 * sum C_l,) float32.
@@ -204,9 +204,7 @@ class SketchPipeline:
         style = blend(torch.stack([self._signature(key).style for key, _ in pairs]), [weight for _, weight in pairs])
         if strength == 1:
             return style
-        if not self.styles:
-            raise ValueError("this checkpoint has no style bank, hence no neutral hand: leave strength at 1")
-        neutral = torch.stack([s.style for s in self.styles.values()]).mean(0)
+        neutral = self.model.neutral
         style = neutral + strength * (style - neutral)
         mean_std = style.split([c for c in self.model.preset.channels for _ in range(2)])
         return torch.cat([part.clamp_min(EPS**0.5) if i % 2 else part for i, part in enumerate(mean_std)])

@@ -157,6 +157,13 @@ class HostileDesigner:
     def batchnorm(self, asked: Message) -> None:
         self.deliver(self.answer(self.update() | {RUNNING_MEAN: np.zeros(64, np.float16)}), asked)
 
+    def signature_beyond(self, asked: Message) -> None:
+        """A good update, and a signature of numbers that are finite and that no drawing gives."""
+        content = self.answer(self.update())
+        style = np.full(2 * sum(self.model.preset.channels), 9e3, "<f4")
+        content["designer"] |= {"style": style.tobytes(), "sketches": 24, "name": "", "description": ""}
+        self.deliver(content, asked)
+
     def too_long(self, asked: Message) -> None:
         """A million times a step's norm."""
         self.deliver(self.answer(self.update(1e6)), asked)
@@ -254,7 +261,8 @@ def asked_round(message: str, pull: Callable[[str], bytes]) -> int:
 WAYS: dict[str, Callable[[HostileDesigner, Message], None]] = {
     way.__name__: way for way in (
         HostileDesigner.honest, HostileDesigner.not_a_number, HostileDesigner.infinity, HostileDesigner.wrong_shape,
-        HostileDesigner.extra_tensor, HostileDesigner.batchnorm, HostileDesigner.too_long, HostileDesigner.garbage_numbers,
+        HostileDesigner.extra_tensor, HostileDesigner.batchnorm, HostileDesigner.signature_beyond, HostileDesigner.too_long,
+        HostileDesigner.garbage_numbers,
         HostileDesigner.garbage_objects, HostileDesigner.garbage_request, HostileDesigner.replayed, HostileDesigner.stale,
         HostileDesigner.huge, HostileDesigner.never_whole, HostileDesigner.as_somebody_else, HostileDesigner.gives_orders,
         HostileDesigner.takes_back)

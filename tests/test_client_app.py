@@ -23,14 +23,15 @@ from federation.designer.client_app import (
     at_home,
     discreet,
     local_dp,
+    own_model,
     train_at_home,
     within_budget,
 )
 from federation.wire import pack, unpack
 from fedgai import __version__
-from fedgai.model import PRESETS, WEIGHTS, FedGAI
+from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.discriminator import Discriminator
-from fedgai.networks.style import split, style_distance
+from fedgai.networks.style import style_distance
 from fedgai.training.local import STATE_FILE, LocalTrainer
 
 SIZE, EPOCHS = 64, 3
@@ -79,7 +80,8 @@ def test_the_studio_at_home_knows_everybody(asked: Message, context: Context) ->
     trainer = at_home(here, told)
     styles = trainer.model.styles
     assert list(styles) == ["Ada Line", "Zoë", "Mia"] and styles["Ada Line"].description and not styles["Mia"].description
-    assert styles["Mia"].style.numpy().tobytes() == told["bank"][2 * row:]
+    mia = torch.from_numpy(np.frombuffer(told["bank"][2 * row:], "<f4").copy())
+    assert torch.equal(styles["Mia"].style, trainer.model.style_bounds.clamp(mia))  # a server may send anything
     assert torch.equal(styles["Zoë"].style, trainer.signature.style) and len(trainer.others) == 2  # the own one as measured here
     told["bank"] = told["bank"][:-4]
     with pytest.raises(RefusedError, match="style bank"):
@@ -222,8 +224,22 @@ def test_local_differential_privacy_clips_and_noises_both(asked: Message, contex
     assert noised["arrays"][next(iter(own))].dtype == "float16"
     other = np.frombuffer(noised["designer"]["style"], "<f4")
     assert other.shape == style.shape and not np.allclose(other, style)
-    deviations = [deviation for _, deviation in split(torch.tensor(other)[None], PRESETS["edge"].channels)]
-    assert all((d >= 0).all() for d in deviations) and any((d == 0).any() for d in deviations)  # the server takes no others
+    assert own_model(context.node_config).style_bounds.hold(torch.tensor(other))  # the server takes no others
+
+
+def test_what_others_publish_does_not_move_a_noised_signature(asked: Message, context: Context) -> None:
+    reply = train_at_home(asked, context)
+    context.node_config |= {"style-epsilon": 1e9, "style-clip": 5.0}
+    bounds, config = own_model(context.node_config).style_bounds, asked.content["config"]
+    found = []
+    for hostile in (None, bounds.most.numpy()):
+        if hostile is not None:
+            config["bank"] += hostile.astype("<f4").tobytes()
+            config["bank-names"] = [*config["bank-names"], "Eve"]
+        sent = RecordDict({**reply.content, "designer": ConfigRecord(dict(reply.content["designer"]))})
+        noised = local_dp(asked, context, lambda *_, sent=sent: make_message(reply.metadata, sent)).content
+        found.append(np.frombuffer(noised["designer"]["style"], "<f4"))
+    assert np.abs(found[1] - found[0]).max() < 1e-3
 
 
 def test_what_the_signatures_clip_and_noise_cost(asked: Message, context: Context) -> None:

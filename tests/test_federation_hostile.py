@@ -24,7 +24,7 @@ DEADLINE = round(PATIENCE / 5)  # s: some ways keep a round open until then
 REASONS = {  # what the round's report says of each
     "not_a_number": "not finite", "infinity": "not finite", "wrong_shape": "has shape",
     "extra_tensor": "'backdoor', which is not shared", "batchnorm": "BatchNorm tensor 'body.1.running_mean'",
-    "too_long": "its update has norm", "garbage_numbers": "not in numpy's format", "garbage_objects": "cannot be read",
+    "signature_beyond": "numbers that no drawing gives", "too_long": "its update has norm", "garbage_numbers": "not in numpy's format", "garbage_objects": "cannot be read",
     "garbage_request": "did not answer before the deadline", "replayed": "an update of an earlier round again",
     "stale": "it belongs to round", "huge": "not whole, in time", "never_whole": "not whole, in time",
     "as_somebody_else": "claims to be somebody else's", "gives_orders": "did not answer before the deadline",
@@ -93,7 +93,7 @@ def test_every_hostile_way(tmp_path: Path) -> None:
     honest = list(ATELIERS)[:3]
     pairs = [("not_a_number", "huge"), ("infinity", "never_whole"), ("wrong_shape", "gives_orders"),
              ("extra_tensor", "garbage_request"), ("batchnorm", "garbage_objects"), ("too_long", "as_somebody_else"),
-             ("garbage_numbers", "garbage_numbers"), ("honest", "replayed"), ("honest", "stale"), ("takes_back",)]
+             ("signature_beyond", "garbage_numbers"), ("honest", "replayed"), ("honest", "stale"), ("takes_back",)]
     assert {way for pair in pairs for way in pair} == {"honest", *REASONS}
     ways = {f"Hostile {i}": pair for i, pair in enumerate(pairs, 1)}
     with federation(tmp_path, honest, ways, 2) as (demo, strangers):

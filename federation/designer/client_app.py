@@ -16,7 +16,7 @@ from the server (``flower-supernode --node-config 'data="/my/pairs" out="/my/mod
 | `fusion` | weight of the distance to others' signatures, 10 by default; 0 for the paper's recipe alone (docs/fusion.md) |
 | `local-epsilon` | local differential privacy, through Flower's LocalDpMod, of a round's update; off without it |
 | `local-clip` | L2 norm that an update is cut to before noise is added; 1 by default |
-| `style-epsilon`, `style-clip` | the same for the signature; its distance from the bank's mean is cut to 10 by default |
+| `style-epsilon`, `style-clip` | the same for the signature; its distance from round 0's mean is cut to 10 by default |
 | `budget` | bytes that a round may send; an update that is larger is not handed over |
 """
 
@@ -42,8 +42,8 @@ from torch import Tensor
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.data.pairs import PairFolder
-from fedgai.model import PRESETS, WEIGHTS, FedGAI
-from fedgai.networks.style import Signature, image_statistics, split, style_distance
+from fedgai.model import WEIGHTS, FedGAI
+from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.training.local import LOG_FILE, STATE_FILE, LocalTrainer, StepReport, TrainConfig
 
 log = logging.getLogger("fedgai.client")
@@ -86,13 +86,12 @@ def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -
         reply.content["arrays"] = pack({k: torch.from_numpy(v.numpy()) for k, v in noised.items()})
     if style_epsilon > 0 and "style" in told:
         style = np.frombuffer(told["style"], "<f4")
-        bank = np.frombuffer(message.content["config"].get("bank", b""), "<f4").reshape(-1, style.size)
-        centre = bank.mean(0) if len(bank) else np.zeros_like(style)
+        model = own_model(here)
+        centre = model.neutral.numpy()  # of round 0: what others published, or the server says they did, does not move it
         sent, own = (ArrayRecord({"style": Array(v.astype(np.float64))}) for v in (centre, style))
         noised = _noised(message, context, sent, own, style_epsilon, float(here.get("style-clip", 10.0)))
-        levels = split(torch.from_numpy(noised["style"].numpy())[None], PRESETS[str(told["preset"])].channels)
-        # the server refuses a deviation below 0, which only the noise can make; cut off afterwards, it promises no less
-        noised_style = torch.cat([part for mean, deviation in levels for part in (mean, deviation.clamp_min(0))], 1)
+        # the server refuses numbers that no drawing gives, which noise can make; clamped afterwards, it promises no less
+        noised_style = model.style_bounds.clamp(torch.from_numpy(noised["style"].numpy()).float())
         told["style"] = noised_style.numpy().astype("<f4").tobytes()
     spent = max(0.0, epsilon) + (max(0.0, style_epsilon) if "style" in told else 0.0)
     if spent:
@@ -169,6 +168,12 @@ def train_at_home(message: Message, context: Context) -> Message:
     return reply
 
 
+def own_model(here: UserConfig) -> FedGAI:
+    """The private model as it was last saved, or the one to start from. Raises CheckpointError."""
+    out = Path(str(here["out"]))
+    return FedGAI.load(out if (out / STATE_FILE).exists() else str(here.get("weights") or WEIGHTS))
+
+
 def at_home(here: UserConfig, asked: ConfigRecord) -> LocalTrainer:
     """The private model with its optimisers, where the last saving left them, on the drawings of today.
 
@@ -181,8 +186,7 @@ def at_home(here: UserConfig, asked: ConfigRecord) -> LocalTrainer:
     """
     out = Path(str(here["out"]))
     pairs = PairFolder(str(here["data"]), int(here.get("size", 256)), skip_bad=True)
-    begun = (out / STATE_FILE).exists()
-    model = FedGAI.load(out if begun else str(here.get("weights") or WEIGHTS))
+    begun, model = (out / STATE_FILE).exists(), own_model(here)
     check(asked, model)
     model.styles = everybody(asked, model) or model.styles  # kept for the studio at home
     model.to(str(here.get("device") or "cpu"))
@@ -231,8 +235,8 @@ def answer(trainer: LocalTrainer, here: UserConfig, asked: ConfigRecord, sums: d
                                "release": __version__}
     if here.get("share-style"):
         signature = trainer.signature
-        told |= {"style": signature.style.numpy().astype("<f4").tobytes(), "sketches": signature.sketches, "name": str(here.get("name", ""))[:40],
-                 "description": str(here.get("description", ""))[:300]}
+        told |= {"style": signature.style.numpy().astype("<f4").tobytes(), "sketches": signature.sketches,
+                 "name": str(here.get("name", ""))[:40], "description": str(here.get("description", ""))[:300]}
     return RecordDict({"arrays": pack(model.discriminator.shared()), "metrics": MetricRecord(metrics),
                        "designer": ConfigRecord(told)})
 
@@ -264,7 +268,7 @@ def everybody(asked: ConfigRecord, model: FedGAI) -> dict[str, Signature]:
     if bank.size != row * len(names) or not np.isfinite(bank).all():
         raise RefusedError("the server's style bank does not fit this encoder")
     unknown = Signature(torch.empty(0), model.encoder_sha256)
-    styles = torch.from_numpy(bank.reshape(-1, row).copy())  # (K, D)
+    styles = model.style_bounds.clamp(torch.from_numpy(bank.reshape(-1, row).copy()))  # (K, D)
     return {name: replace(model.styles.get(name, unknown), name=name, style=style)
             for name, style in zip(names, styles, strict=True)}
 

@@ -156,7 +156,8 @@ class Season:
             message.metadata.ttl = config.deadline
         asked = [message.metadata.dst_node_id for message in messages]
         aggregate, metrics = strategy.aggregate_train(number, self.replies(messages, deadline, strategy))
-        self.forget(set(strategy.signatures))
+        for node, signature in strategy.signatures.items() if aggregate is not None else ():
+            self.show(node, signature)  # only now: its update has passed every check
         answered = {v.node_id for v in strategy.verdicts}
         silent = [{"node_id": n, "name": self.names().get(n, f"designer {i + 1}"), "accepted": False, "asked": True,
                    "reason": "did not answer before the deadline", "pairs": 0, "share": 0.0}
@@ -217,7 +218,7 @@ class Season:
                 pending |= dict.fromkeys(filter(None, self.grid.push_messages([message])), node)
             except ObjectPushError:  # whoever confirms a message that is not yet whole has the SuperLink forget the rest
                 strategy.leave_out(node, "it said that it had its task before it was there")
-        asked, shown = max(1, len(pending)), set()
+        asked = max(1, len(pending))
         uploads: dict[str, Future[Iterable[Message]]] = {}
         self.folder.set_status(asked=asked)
         puller = ThreadPoolExecutor(asked, "pull")  # makes a thread only where none is idle
@@ -255,10 +256,6 @@ class Season:
                         break
                     answers = answer = None
                     self.folder.set_status(progress=1 - len(pending) / asked, asked=asked, answered=asked - len(pending))
-                    for designer, signature in strategy.signatures.items():
-                        if designer not in shown:
-                            shown.add(designer)
-                            self.show(designer, signature)
                 if pending:
                     time.sleep(POLL)
         finally:

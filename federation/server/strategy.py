@@ -17,7 +17,7 @@ import reprlib
 import statistics
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -42,6 +42,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.style import Signature
+from fedgai.networks.style_bounds import StyleBounds
 
 log = logging.getLogger("flwr")
 
@@ -72,6 +73,7 @@ class UpdateSpec:
         withheld: names of BatchNorm tensors, by the modules' types; they stay at home.
         preset, encoder, release: what a designer must have in common with the server (encoder: SHA-256).
         channels: the encoder's four widths, finest first.
+        style_bounds: what the numbers of a signature can be; None where nothing is known of the encoder but its name.
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -80,11 +82,13 @@ class UpdateSpec:
     encoder: str
     release: str
     channels: tuple[int, ...]
+    style_bounds: StyleBounds | None = field(default=None, compare=False)
 
     @classmethod
     def from_model(cls, model: FedGAI, release: str) -> UpdateSpec:
         preset = model.preset
-        return cls.from_discriminator(model.discriminator, preset.name, model.encoder_sha256, release, preset.channels)
+        spec = cls.from_discriminator(model.discriminator, preset.name, model.encoder_sha256, release, preset.channels)
+        return replace(spec, style_bounds=model.style_bounds)
 
     @classmethod
     def from_discriminator(cls, discriminator: Discriminator, preset: str, encoder: str, release: str,
@@ -465,6 +469,8 @@ class DiscriminatorAvg(Strategy):
         deviations = numbers.split([c for c in self.spec.channels for _ in range(2)])[1::2]
         if any((d < 0).any() for d in deviations):
             raise UpdateError("its style signature has negative standard deviations")
+        if self.spec.style_bounds is not None and not self.spec.style_bounds.hold(numbers):
+            raise UpdateError("its style signature has numbers that no drawing gives")
         self.signatures[verdict.node_id] = Signature(numbers, self.spec.encoder, verdict.name, description, sketches,
                                                      {"designer": verdict.node_id})
 
