@@ -73,9 +73,12 @@ def test_a_circle_is_one_closed_round_stroke() -> None:
     assert np.median(stroke.widths) == pytest.approx((page.min(2) < 128).sum() / (2 * np.pi * 120), abs=0.7)
 
 
-def test_a_small_ring_keeps_its_size() -> None:
-    (button,) = trace(ring(paper(), 6)).strokes
-    assert button.closed and np.linalg.norm(button.points - 256, axis=1).mean() == pytest.approx(6, abs=0.5)
+@pytest.mark.parametrize("side", [512, 768])
+@pytest.mark.parametrize("radius", [6, 8, 11])
+def test_a_small_ring_keeps_its_size_and_gets_no_corners(radius: int, side: int) -> None:
+    (button,) = trace(ring(paper(side, side), radius)).strokes
+    assert button.closed and not len(button.corners)
+    assert np.linalg.norm(button.points - 256, axis=1).mean() == pytest.approx(radius, abs=0.6)
 
 
 def test_lines_go_straight_on_through_a_crossing() -> None:

@@ -164,7 +164,8 @@ class Polylines:
         near, wide = turn(k), turn(2 * k)
         size = self.sizes[self.line]
         room = self.closed[self.line] | ((self.place >= k) & (self.place < size - k))
-        found = room & (size > 2 * k) & (near > angle) & (near > 0.62 * wide)
+        round_turn = np.where(self.closed[self.line], 360 * k / size, 0)  # a small ring turns anyway
+        found = room & (size > 2 * k) & (near > angle + round_turn) & (near > 0.62 * wide)
         sharp = near + turn(k // 2)
         best = sharp.copy()
         for step in range(1, k + 1):

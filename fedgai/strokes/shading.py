@@ -14,6 +14,7 @@ DOT = 6  # px, the largest side of a dot
 PERIODS = (3.0, 17.0)  # px, between hatching lines
 APART = 25  # degrees between the two directions of cross-hatching, at least
 RUN = 9  # px along a hatching line that are looked at together
+SOFT, SMALL = 6, 300  # px and px2 at 512: the blur that tone is seen through, and the smallest area of a tone
 TONES = (0.06, 0.14, 0.23, 0.34, 0.48)  # darkness where one tone ends and the next begins
 
 
@@ -105,14 +106,14 @@ def washes(picture: Picture, bare: Bools, mask: Bools) -> list[Wash]:
     """
     scale = max(mask.shape) / 512
     weight = (bare & mask).astype(np.float32)
-    near = cv2.GaussianBlur(weight, (0, 0), 4 * scale)
-    color = cv2.GaussianBlur(picture * weight[..., None], (0, 0), 4 * scale) / np.maximum(near, 1e-3)[..., None]
+    near = cv2.GaussianBlur(weight, (0, 0), SOFT * scale)
+    color = cv2.GaussianBlur(picture * weight[..., None], (0, 0), SOFT * scale) / np.maximum(near, 1e-3)[..., None]
     tone = np.where((near > 0.02) & mask, 1 - color.min(2) / 255, 0)
     found = []
     for low, high in zip(TONES, (*TONES[1:], 2.0), strict=True):
         area, band = (tone >= low).astype(np.uint8), (tone >= low) & (tone < high)
         contours, _ = cv2.findContours(area, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        outlines = [c[:, 0].astype(np.float64) for c in contours if cv2.contourArea(c) > 120 * scale**2]
+        outlines = [c[:, 0].astype(np.float64) for c in contours if cv2.contourArea(c) > SMALL * scale**2]
         if not outlines or not band.any():
             continue
         paths = Polylines.of(outlines, [True] * len(outlines)).resampled(2)
