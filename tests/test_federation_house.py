@@ -27,6 +27,7 @@ from federation.server.refine import (
     HouseStep,
     HouseStepConfig,
     margin,
+    reason_to_hold_back,
     settle_batchnorm,
     sheet,
     style_distances,
@@ -191,9 +192,28 @@ def test_settled_batchnorm_has_the_drawings_statistics():
     assert normed.mean((0, 2, 3)).abs().max() < 1e-3 and (normed.std((0, 2, 3)) - 1).abs().max() < 1e-2
 
 
+def test_photographs_are_cut_out_once_and_their_time_is_not_the_steps(garments, model, monkeypatch):
+    step, prepared = HouseStep(garments, replace(SHORT, seconds=5.0), FedGAI.load(), garments), []
+    prepare, clock = SketchPipeline.prepare, [0.0]
+
+    def slow(pipe, photo, *arguments, **options):
+        prepared.append(photo)
+        clock[0] += 60  # on a machine that others keep busy
+        return prepare(pipe, photo, *arguments, **options)
+
+    monkeypatch.setattr(SketchPipeline, "prepare", slow)
+    monkeypatch.setattr("federation.server.refine.time.monotonic", lambda: clock[0])
+    report = step.run(model)
+    assert (report.steps, report.wanted, report.stopped) == (2, 2, "") and len(prepared) == 2
+    model.info["round"] = 1
+    assert step.run(model).photographs == 2 and len(prepared) == 2
+
+
 def test_the_time_limit_ends_it(house, garments, model):
     report = HouseStep(garments, replace(SHORT, seconds=0), FedGAI.load(), garments).run(model)
     assert report.steps == 0 and "seconds" in report.stopped and report.losses == {}
+    assert reason_to_hold_back(report, GOOD, GOOD).startswith("the house learned 0 of 2 steps, because its 0 seconds")
+    assert not reason_to_hold_back(replace(report, steps=1), GOOD, GOOD)
 
 
 def test_what_it_cannot_work_with_is_refused(tmp_path, tiny_model_dir, house, garments, model):

@@ -16,6 +16,7 @@ import io
 import math
 import os
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -45,6 +46,7 @@ PROBE_BLENDS, BLEND_STEPS = 4, 4  # garments on which blends are drawn, steps fr
 DISTANCE_GARMENTS = 4  # that a designer's style distance is a mean over
 SHEET_WIDTH, SHEET_ROWS, SHEET_HANDS = 900, 3, 8
 RECOGNISED = 0.005  # style distance by which a drawing should be nearer to its own hand than to the next one
+KEPT = 64  # photographs whose maps are kept from round to round
 WORST = 1e6  # stands for a figure that is not finite: a report is JSON, which has no NaN
 
 
@@ -57,7 +59,8 @@ class HouseStepConfig:
         batch: drawings a step.
         size: long side of a drawing, px.
         lr: the highest learning rate (Adam), after five steps of warming up; it ends near 0.
-        seconds: no step is begun after these. Only to stop a runaway: where it strikes, the weights depend on the machine.
+        seconds: no step is begun so many seconds after the first. Only to stop a runaway, so it is far more than 30 steps take
+            on a busy machine: where it strikes, the weights depend on the machine, and the round's report says so.
         seed: of photographs, hands and blends; each round has its own, made from this and the round's number.
         blends: share of the drawings that are asked for in a blend of two signatures.
         photographs: at most so many of the folder's in a round, another choice each round.
@@ -68,7 +71,7 @@ class HouseStepConfig:
     batch: int = 6
     size: int = 224
     lr: float = 2e-4
-    seconds: float = 45.0
+    seconds: float = 3600.0
     seed: int = 24
     blends: float = 0.25
     photographs: int = 24
@@ -86,7 +89,8 @@ class HouseReport:
     """What a house step did.
 
     Attributes:
-        steps, seconds: done, and how long they took with everything around them.
+        steps, wanted: optimiser steps that were done, and that should have been.
+        seconds: how long they took with everything around them.
         photographs: that were drawn.
         new_hands: names in the bank whose signature round 0 did not know.
         losses: name -> mean over the last quarter of the steps, unweighted; "adversarial" is minus the mean logit.
@@ -99,6 +103,7 @@ class HouseReport:
     new_hands: list[str]
     losses: dict[str, float]
     stopped: str = ""
+    wanted: int = 0
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,14 @@ def verdict(before: Mapping[str, float], after: Mapping[str, float], bounds: Bou
     return "; ".join(reasons)
 
 
+def reason_to_hold_back(house: HouseReport, before: Mapping[str, float], after: Mapping[str, float]) -> str:
+    """Why a round is not published: its house step did nothing, or its drawings broke a bound. "" if it may be published."""
+    reasons = [verdict(before, after)]
+    if house.wanted and not house.steps:
+        reasons.insert(0, f"the house learned 0 of {house.wanted} steps, because {house.stopped}")
+    return "; ".join(reason for reason in reasons if reason)
+
+
 # -- the step ------------------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +216,7 @@ class HouseStep:
         self.examples = Path(examples)
         self._reference: FedGAI | None = None
         self._encoder = ""
+        self._kept: OrderedDict[tuple[Path, int], tuple[Tensor, ...] | None] = OrderedDict()
         self._reference_figures: tuple[list[np.ndarray], dict[str, float]] | None = None
         if reference is not None:
             self._hold_against(reference)
@@ -237,8 +251,9 @@ class HouseStep:
         try:
             with torch.no_grad():
                 settle_batchnorm(judge, _grams(model, pages, hands))
+            begun = time.monotonic()  # only now: cutting out and settling are not counted against the steps
             for step in range(config.steps):
-                if time.monotonic() - started > config.seconds:
+                if time.monotonic() - begun > config.seconds:
                     stopped = f"its {config.seconds:g} seconds were over"
                     break
                 optimiser.param_groups[0]["lr"] = config.lr * _schedule(step, config.steps)
@@ -260,7 +275,7 @@ class HouseStep:
         last = history[-max(1, len(history) // 4):]
         means = {name: float(np.mean([h[name] for h in last])) for name in last[0]} if last else {}
         return HouseReport(len(history), round(time.monotonic() - started, 2), sum(len(p[0]) for p in pages), hands.new_names,
-                           means, stopped)
+                           means, stopped, config.steps)
 
     @torch.inference_mode()
     def probe(self, model: FedGAI) -> dict[str, float]:
@@ -316,9 +331,8 @@ class HouseStep:
         found = 0
         # twice as many are tried, so that a folder full of other things costs no more than two folders of garments
         for i in rng.permutation(len(files))[: 2 * self.config.photographs]:
-            try:
-                features = pipe.prepare(files[i], self.config.size).features
-            except (ImageError, NoGarment):
+            features = self._features(pipe, files[i])
+            if features is None:
                 continue
             by_shape.setdefault(tuple(features[0].shape), []).append(features)
             found += 1
@@ -328,6 +342,20 @@ class HouseStep:
             raise ValueError(f"{self.photos} holds no photograph with a garment that can be cut out")
         # inference tensors cannot be trained with; a cat outside of inference mode makes plain ones
         return [[torch.cat(level) for level in zip(*group, strict=True)] for _, group in sorted(by_shape.items())]
+
+    def _features(self, pipe: SketchPipeline, file: Path) -> tuple[Tensor, ...] | None:
+        """A photograph's maps, cut out once and kept for later rounds, since the encoder is frozen; None where there is no
+        garment in it. At most ``KEPT`` photographs, of 4.5 MB each at 224 px."""
+        key = file, file.stat().st_mtime_ns
+        if key not in self._kept:
+            try:
+                self._kept[key] = pipe.prepare(file, self.config.size).features
+            except (ImageError, NoGarment):
+                self._kept[key] = None
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
 
     def _losses(self, model: FedGAI, reference: FedGAI, hands: Hands, features: list[Tensor], style: Tensor,
                 known: Tensor) -> dict[str, Tensor]:

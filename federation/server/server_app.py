@@ -26,7 +26,8 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 
 from federation.server.folder import Folder, home
-from federation.server.refine import EXAMPLES, Bounds, HouseStep, HouseStepConfig, sheet, style_distances, verdict
+from federation.server.refine import EXAMPLES, Bounds, HouseStep, HouseStepConfig, reason_to_hold_back, sheet, style_distances
+from federation.server.report import RoundReport
 from federation.server.strategy import ERRORS, DiscriminatorAvg, Limits, UpdateSpec, privacy
 from federation.wire import pack, unpack
 from fedgai import __version__
@@ -176,17 +177,18 @@ class Season:
             model.add_style(signature)
         house = self.house.run(model, lambda share: folder.set_status(progress=share))
         after = self.house.probe(model)
-        held_back = verdict(before, after, Bounds())
+        held_back = reason_to_hold_back(house, before, after)
         model.info = {**model.info, "round": number, "release": __version__}
-        report = {
-            "round": number, "season": math.ceil(number / config.rounds), "started": started, "finished": _now(),
-            "designers": designers, "accepted": sum(d["accepted"] for d in designers), "metrics": dict(metrics or {}),
-            "strategy": strategy.description, "privacy": privacy(self.limits, folder.reports().values()), "house": asdict(house),
-            "probe": {"before": before, "after": after, "bounds": asdict(Bounds())},
-            "style_distances": style_distances(model, self.examples), "published": not held_back, "held_back": held_back,
-        }  # fmt: skip
+        report = RoundReport(
+            round=number, season=math.ceil(number / config.rounds), started=started, finished=_now(), designers=designers,
+            accepted=sum(d["accepted"] for d in designers), metrics=dict(metrics or {}), strategy=strategy.description,
+            privacy=privacy(self.limits, folder.reports().values()), house=asdict(house), house_steps_done=house.steps,
+            house_steps_wanted=house.wanted, probe={"before": before, "after": after, "bounds": asdict(Bounds())},
+            style_distances=style_distances(model, self.examples), published=not held_back, held_back=held_back)
+        log.info("round %d: %d of %d designers count, %s, %s", number, report.accepted, len(designers), report.house_line,
+                 f"held back: {held_back}" if held_back else "published")
         extras = {"README.md": card(model, report).encode(), "sheet.jpg": sheet(model, list(model.styles)[-8:], self.examples)}
-        folder.publish(number, model, report, extras, latest=not held_back)
+        folder.publish(number, model, report.as_json(), extras, latest=not held_back)
         if not held_back:
             self.forget(set())
         folder.change_control(base=None)
@@ -291,13 +293,13 @@ class Season:
         return found
 
 
-def card(model: FedGAI, report: dict) -> str:
+def card(model: FedGAI, report: RoundReport) -> str:
     """The model card of a round's checkpoint (Markdown with the Hub's front matter)."""
-    took_part = [d for d in report["designers"] if d["accepted"]]
-    probe = "\n".join(f"| {name} | {value:.4g} | {report['probe']['before'].get(name, float('nan')):.4g} |"
-                      for name, value in report["probe"]["after"].items())
-    state = f"Held back: {report['held_back']}" if report["held_back"] else "Published."
-    private = f"\n\n{private_sentence(report['privacy'])}" if report["privacy"] else ""
+    took_part = [d for d in report.designers if d["accepted"]]
+    probe = "\n".join(f"| {name} | {value:.4g} | {report.probe['before'].get(name, float('nan')):.4g} |"
+                      for name, value in report.probe["after"].items())
+    state = f"Held back: {report.held_back}" if report.held_back else "Published."
+    private = f"\n\n{private_sentence(report.privacy)}" if report.privacy else ""
     return f"""---
 license: apache-2.0
 library_name: fedgai
@@ -308,11 +310,11 @@ tags:
   - federated-learning
 ---
 
-# FedGAI, {model.preset.name} preset, round {report["round"]}
+# FedGAI, {model.preset.name} preset, round {report.round}
 
-Draws a photograph of a garment as a fashion sketch, in any blend of {len(model.styles)} hands. After round {report["round"]} of a
+Draws a photograph of a garment as a fashion sketch, in any blend of {len(model.styles)} hands. After round {report.round} of a
 federation ([FedGAI](https://arxiv.org/abs/2503.12389)): {len(took_part)} designers trained at home, only their Discriminators
-travelled, and the house Generator learned from the aggregate on public photographs. {state}
+travelled, and the house Generator learned from the aggregate on public photographs ({report.house_line}). {state}
 
 ![The same garments in several hands](sheet.jpg)
 
@@ -320,7 +322,7 @@ travelled, and the house Generator learned from the aggregate on public photogra
 |---|---|---|
 {probe}
 
-Aggregation: {report["strategy"]}. Rounds so far are in `metrics.csv`, this one's details in `report.json`.{private}
+Aggregation: {report.strategy}. Rounds so far are in `metrics.csv`, this one's details in `report.json`.{private}
 """
 
 
