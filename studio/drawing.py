@@ -1,36 +1,54 @@
-"""What is drawn and who draws it. Knows nothing of Gradio; what cannot be done is a ValueError with one sentence."""
+"""What is drawn and who draws it. Knows nothing of Gradio; what cannot be done is a FedGAIError with one sentence."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-import os
 import random
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlencode
 
 from PIL import Image
 
-from fedgai.pipeline import Content, SketchPipeline
+from fedgai.errors import FedGAIError
+from fedgai.networks.style import Signature
+from fedgai.pipeline import Content, Paper, SketchPipeline
 from fedgai.shipped import EXAMPLES
 from fedgai.vision.cutout import NoGarment
-from fedgai.vision.images import ImageError
+from studio.content_cache import ContentCache
+from studio.uploads import PhotoFile
 
 SIZES = (256, 512, 768, 1024)  # px, long side, as the page offers them
-STRENGTHS, DETAILS = (0.0, 1.5), (0.05, 1.0)
 STEPS = 5  # of a blend row
 OPENING = ("trench_coat", {"Dara": 0.5, "Goro": 0.5})  # what the page opens with, where it has these
 NO_GARMENT = (
     "No garment could be told from its background. Lay it flat on a plain surface of another colour, "
     "all of it in the picture, or switch the cut-out off."
+)
+Blend = dict[str, float]  # designer -> weight
+
+
+class LookError(FedGAIError):
+    """Settings that cannot be drawn with."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A slider that says how lines are drawn. ``name`` is a field of ``Look`` and a word of links."""
+
+    name: str
+    label: str
+    text: str
+    low: float
+    high: float
+    default: float = 1.0
+
+
+LINES = (
+    Line("strength", "Strength", "From the mean of all hands to beyond the blend.", 0.0, 1.5),
+    Line("detail", "Line detail", "How many of the inner lines are kept.", 0.05, 1.0),
 )
 
 
@@ -39,44 +57,34 @@ class Garment:
     """A photograph and what to call it.
 
     Attributes:
+        photo: the picture file.
         name: that of an example, empty for a visitor's own photograph.
         lost: what to do where it cannot be told from its background.
+        chosen: False while nobody has chosen anything: a page was opened, or the studio was started anew.
     """
 
-    photo: str | bytes
+    photo: PhotoFile
     title: str = "Your garment"
     alt: str = "Your photograph"
     name: str = ""
     lost: str = NO_GARMENT
-
-    @property
-    def key(self) -> str:
-        """SHA-256 of the photograph as it is now: added again, it is the same one. Raises ImageError where it is gone."""
-        if isinstance(self.photo, bytes):
-            return hashlib.sha256(self.photo).hexdigest()
-        try:
-            stat = os.stat(self.photo)
-            return _digest(self.photo, stat.st_mtime_ns, stat.st_size)
-        except OSError as error:
-            raise ImageError("The photograph is no longer kept here: please add it again.") from error
-
-
-@lru_cache(maxsize=256)
-def _digest(path: str, *version: int) -> str:
-    """SHA-256 of a file, read once for each of its versions."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    chosen: bool = True
 
 
 @dataclass(frozen=True)
 class Look:
-    """All that a visitor sets. Weights lie in [0, 1] and need not add up to 1."""
+    """All that a visitor sets. Weights lie in [0, 1] and need not add up to 1.
+
+    Attributes:
+        bank: the designers that these weights were checked against; None for those of the moment.
+    """
 
     weights: Mapping[str, float]
     strength: float = 1.0
     detail: float = 1.0
     size: int = 512
     cutout: bool = True
+    bank: Bank | None = field(default=None, compare=False, repr=False)
 
     @property
     def shares(self) -> list[tuple[str, float]]:
@@ -90,75 +98,36 @@ class Look:
 
     @property
     def lines(self) -> dict[str, float]:
-        return {"strength": self.strength, "detail": self.detail}
+        """The values of ``LINES``, by name."""
+        return {line.name: float(getattr(self, line.name)) for line in LINES}
 
-    def query(self, garment: Garment) -> str:
-        """What a link says after its question mark; ``Studio.opened`` reads it."""
-        pairs = [("style", f"{name}:{weight:g}") for name, weight in self.weights.items() if weight > 0]
-        pairs += [("strength", f"{self.strength:g}"), ("detail", f"{self.detail:g}"), ("size", self.size)]
-        pairs += [("cutout", int(self.cutout))]
-        return urlencode(pairs + ([("garment", garment.name)] if garment.name else []))
+    @property
+    def pixels(self) -> int:
+        """Of one sketch, at most."""
+        return self.size**2
 
 
 @dataclass(frozen=True)
-class Easel:
+class Bank:
     """What is drawn with at one moment. It is replaced whole, so that nobody ever draws with half of one.
 
     Attributes:
         pipeline: draws.
-        encoder: SHA-256 of its encoder.
-        shelf: photographs that this encoder has read.
-        edition: names all that a sketch depends on besides the photograph and the look: the weights and the bank.
+        styles: the designers, in the order to show them. ``pipeline.styles`` may change meanwhile; this does not.
+        encoder: SHA-256 of the pipeline's encoder.
+        contents: photographs that this encoder has read.
+        edition: names all that a sketch depends on besides the photograph and the look: the weights and the styles.
     """
 
     pipeline: SketchPipeline
+    styles: Mapping[str, Signature]
     encoder: str
-    shelf: Shelf
+    contents: ContentCache
     edition: str
-
-
-class Studio:
-    """The pipeline, the examples, and all that the page and programs may ask for.
-
-    Args:
-        pipeline: draws; its bank of styles has at least one.
-        examples: folder with pictures and their ``examples.json``.
-        cache: bytes of memory for photographs made ready to draw.
-    """
-
-    def __init__(self, pipeline: SketchPipeline, examples: Path = EXAMPLES, cache: int = 2**29) -> None:
-        self._cache, self._easel = cache, None
-        self.serve(pipeline)
-        entries = [(Path(e["file"]).stem, e) for e in json.loads((examples / "examples.json").read_text())]
-        self.examples = {n: Garment(str(examples / e["file"]), e["title"], e["alt"], n) for n, e in entries}
-        self.first_garment = self.examples.get(OPENING[0]) or next(iter(self.examples.values()))
-
-    def serve(self, pipeline: SketchPipeline) -> None:
-        """Draw with this one from now on. Who is drawing ends with the one they began with.
-
-        The photographs made ready stay: they depend on the encoder alone, and that is frozen. Should it be another one
-        all the same, they are made ready again.
-        """
-        encoder, before = pipeline.model.encoder_sha256, self._easel
-        shelf = before.shelf if before and before.encoder == encoder else Shelf(self._cache)
-        edition = hashlib.sha256(pipeline.checkpoint.encode())
-        for name, signature in pipeline.styles.items():
-            edition.update(repr((name, signature.description)).encode() + signature.style.numpy().tobytes())
-        self._easel = Easel(pipeline, encoder, shelf, edition.hexdigest()[:16])
-
-    @property
-    def pipeline(self) -> SketchPipeline:
-        return self._easel.pipeline
-
-    @property
-    def edition(self) -> str:
-        """Changes whenever the same photograph and look would be drawn otherwise, or other designers are there."""
-        return self._easel.edition
 
     @property
     def names(self) -> list[str]:
-        """The designers, in the order to show them."""
-        return list(self.pipeline.styles)
+        return list(self.styles)
 
     @property
     def first_look(self) -> Look:
@@ -166,133 +135,141 @@ class Studio:
         return Look(weights if set(weights) <= set(names) else dict.fromkeys(names[:2], 0.5))
 
     def look(self, weights: object, lines: object, size: object, cutout: object) -> Look:
-        """From what came over the wire: pages, links and programs may send anything."""
+        """From what came over the wire: pages and programs may send anything. Raises LookError."""
         if not isinstance(weights, Mapping) or not isinstance(lines, Mapping):
-            raise ValueError("Give the weights as {name: number}.")
-        names = self.names
+            raise LookError("Give the weights as {name: number}.")
         for name in weights:
-            if name not in names:
-                raise ValueError(f"There is no designer {str(name)[:40]!r} here; there are {', '.join(names)}.")
+            if name not in self.styles:
+                raise LookError(f"There is no designer {str(name)[:40]!r} here; there are {', '.join(self.names)}.")
         clean = {name: number(weight, 0, 1, f"The weight of {name}") for name, weight in weights.items()}
         if not any(clean.values()):
-            raise ValueError("All designers are at zero: move at least one slider up.")
-        return Look(
-            clean,
-            number(lines.get("strength", 1), *STRENGTHS, "Strength"),
-            number(lines.get("detail", 1), *DETAILS, "Line detail"),
-            int(number(size, SIZES[0], SIZES[-1], "Size")),
-            bool(cutout),
-        )
+            raise LookError("All designers are at zero: move at least one slider up.")
+        values = {line.name: number(lines.get(line.name, line.default), line.low, line.high, line.label) for line in LINES}
+        side = int(number(size, SIZES[0], SIZES[-1], "Size"))
+        return Look(clean, size=side, cutout=bool(cutout), bank=self, **values)
 
-    def opened(self, query: Mapping[str, str], styles: Iterable[str]) -> tuple[Garment, Look] | None:
-        """From a link; None where it says nothing of ours. Lenient: a link may be older than the bank of styles.
-
-        Args:
-            query: the address's parameters.
-            styles: all of its ``style`` parameters, "name:weight" each.
-        """
-
-        def read(value: object, plain: float, low: float, high: float) -> float:
-            try:
-                return number(value, low, high, "")
-            except ValueError:
-                return plain
-
-        names = self.names
-        weights = {n: read(w, 0, 0, 1) for n, _, w in (style.rpartition(":") for style in styles) if n in names}
-        weights = {n: w for n, w in weights.items() if w > 0}
-        garment = self.examples.get(query.get("garment", ""))
-        if not weights and not garment:
-            return None
-        size = int(read(query.get("size"), 512, SIZES[0], SIZES[-1]))
-        return garment or self.first_garment, Look(
-            weights or self.first_look.weights,
-            read(query.get("strength"), 1, *STRENGTHS),
-            read(query.get("detail"), 1, *DETAILS),
-            min(SIZES, key=lambda s: abs(s - size)),
-            query.get("cutout") != "0",
-        )
-
-    def content(self, garment: Garment, look: Look, *, strict: bool = False) -> Content:
+    def content(self, garment: Garment, look: Look, session: str = "") -> Content:
         """The heavy part, once for a photograph, a size, a line detail and a cut-out.
 
-        Where no garment can be told from its background, the whole photograph; or, if ``strict``, NoGarment is raised.
+        Where no garment can be told from its background, it is the whole photograph.
+
+        Args:
+            session: of the visitor, for whom it is kept.
+
+        Raises:
+            ImageError, UploadError: the photograph cannot be read.
         """
-        key, easel = (garment.key, look.size, look.detail, look.cutout), self._easel
-        content = easel.shelf.get(key, lambda: _prepare(easel.pipeline, garment, look))
+        key = (garment.photo.sha256(), look.size, look.detail, look.cutout)
+        return self.contents.get(key, lambda: self._prepare(garment, look), session, lasting=bool(garment.name))
+
+    def draw(self, content: Content, look: Look, paper: Paper = "white") -> Image.Image:
+        styles = [(self.styles[name], weight) for name, weight in look.weights.items() if name in self.styles]
+        return self.pipeline.draw(content, styles, strength=look.strength, paper=paper)
+
+    def draw_alone(self, content: Content, name: str) -> Image.Image:
+        """In one designer's hand. Raises KeyError where that one is not in this bank."""
+        return self.pipeline.draw(content, self.styles[name].style)
+
+    def _prepare(self, garment: Garment, look: Look) -> Content:
+        photo = garment.photo.read()
+        return self.pipeline.prepare(photo, look.size, cutout=look.cutout, detail=look.detail, on_missing="keep")
+
+
+class SketchStudio:
+    """The designers, the examples, and all that the page and programs may ask for.
+
+    Args:
+        pipeline: draws; its bank of styles has at least one.
+        examples: folder with pictures and their ``examples.json``.
+        cache: bytes of memory for photographs made ready to draw.
+        pages: sessions that have a page open, whose photographs are kept ready.
+    """
+
+    def __init__(
+        self, pipeline: SketchPipeline, examples: Path = EXAMPLES, cache: int = 2**29, pages: Container[str] = frozenset()
+    ) -> None:
+        self._cache, self._pages = cache, pages
+        self._now: Bank | None = None
+        self.serve(pipeline)
+        entries = [(Path(e["file"]).stem, e) for e in json.loads((examples / "examples.json").read_text(encoding="utf-8"))]
+        self.examples = {n: Garment(PhotoFile(examples / e["file"], examples), e["title"], e["alt"], n) for n, e in entries}
+        self.first_garment = self.examples.get(OPENING[0]) or next(iter(self.examples.values()))
+
+    def serve(self, pipeline: SketchPipeline) -> None:
+        """Draw with this one from now on. A request finishes with the one that it started with.
+
+        The photographs made ready stay: they depend on the encoder alone, and that is frozen. Should it be another one
+        all the same, they are made ready again.
+        """
+        encoder, before = pipeline.model.encoder_sha256, self._now
+        contents = before.contents if before and before.encoder == encoder else ContentCache(self._cache, self._pages)
+        styles = dict(pipeline.styles)
+        edition = hashlib.sha256(pipeline.checkpoint.encode())
+        for name, signature in styles.items():
+            edition.update(repr((name, signature.description)).encode() + signature.style.numpy().tobytes())
+        self._now = Bank(pipeline, styles, encoder, contents, edition.hexdigest()[:16])
+
+    @property
+    def now(self) -> Bank:
+        """What is drawn with at this moment. Read it once for whatever must fit together."""
+        assert self._now is not None
+        return self._now
+
+    @property
+    def pipeline(self) -> SketchPipeline:
+        return self.now.pipeline
+
+    @property
+    def edition(self) -> str:
+        """Changes whenever the same photograph and look would be drawn otherwise, or other designers are there."""
+        return self.now.edition
+
+    @property
+    def names(self) -> list[str]:
+        """The designers, in the order to show them."""
+        return self.now.names
+
+    @property
+    def first_look(self) -> Look:
+        return self.now.first_look
+
+    def look(self, weights: object, lines: object, size: object, cutout: object) -> Look:
+        """From what came over the wire. Raises LookError."""
+        return self.now.look(weights, lines, size, cutout)
+
+    def content(self, garment: Garment, look: Look, *, strict: bool = False, session: str = "") -> Content:
+        """See ``Bank.content``. If ``strict``, NoGarment is raised where no garment can be told from its background."""
+        content = (look.bank or self.now).content(garment, look, session)
         if strict and look.cutout and content.mask is None:
             raise NoGarment(NO_GARMENT)
         return content
 
-    def draw(self, content: Content, look: Look, paper: Literal["white", "transparent"] = "white") -> Image.Image:
-        return self.pipeline.draw(content, look.weights, strength=look.strength, paper=paper)
+    def draw(self, content: Content, look: Look, paper: Paper = "white") -> Image.Image:
+        return (look.bank or self.now).draw(content, look, paper)
 
-    def contact_sheet(self, content: Content) -> list[tuple[dict[str, float], Image.Image]]:
-        """(weights, sketch), each designer alone."""
-        return [({name: 1.0}, sketch) for name, sketch in self.pipeline.contact_sheet(content)]
+    def blends(self, bank: Bank, a: object, b: object) -> list[Blend]:
+        """Five steps from all a to all b. Raises LookError."""
+        if not (isinstance(a, str) and isinstance(b, str) and a != b and a in bank.styles and b in bank.styles):
+            raise LookError(f"Choose two different designers of {', '.join(bank.names)}.")
+        return [{a: 1 - i / (STEPS - 1), b: i / (STEPS - 1)} for i in range(STEPS)]
 
-    def blend_row(self, content: Content, a: object, b: object) -> list[tuple[dict[str, float], Image.Image]]:
-        """(weights, sketch), in five steps from all a to all b."""
-        if a == b or a not in self.names or b not in self.names:
-            raise ValueError(f"Choose two different designers of {', '.join(self.names)}.")
-        blends = [{a: 1 - i / (STEPS - 1), b: i / (STEPS - 1)} for i in range(STEPS)]
-        return list(zip(blends, self.pipeline.blend_row(content, a, b, STEPS), strict=True))
-
-    def surprise(self) -> dict[str, float]:
+    def surprise(self) -> Blend:
         """Two or three designers, each with a say that shows."""
         names = self.names
         chosen = random.sample(names, min(random.choice((2, 3)), len(names)))
         return {name: random.randint(5, 20) / 20 for name in chosen}
 
-
-def _prepare(pipeline: SketchPipeline, garment: Garment, look: Look) -> Content:
-    return pipeline.prepare(garment.photo, look.size, cutout=look.cutout, detail=look.detail, on_missing="keep")
-
-
-class Shelf:
-    """Photographs made ready to draw, those used last. Whoever asks for one in the making waits for it.
-
-    Args:
-        limit: bytes; the newest stays even if it takes more.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._items: OrderedDict[tuple, Future[Content]] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple, make: Callable[[], Content]) -> Content:
-        """What lies under the key, or else what ``make`` makes. Failures are not kept."""
-        with self._lock:
-            mine = key not in self._items
-            future = self._items.setdefault(key, Future())
-            self._items.move_to_end(key)
-        if mine:
-            try:
-                future.set_result(make())
-            except BaseException as error:
-                future.set_exception(error)
-            self._trim(key, future)
-        return future.result()
-
-    def _trim(self, key: tuple, future: Future[Content]) -> None:
-        with self._lock:
-            if future.exception():
-                del self._items[key]
-            done = [k for k, f in self._items.items() if f.done() and not f.exception()]
-            sizes = {k: sum(t.nbytes for t in self._items[k].result().features) for k in done}
-            for oldest in done[:-1]:
-                if sum(sizes.values()) <= self.limit:
-                    break
-                del self._items[oldest], sizes[oldest]
+    def drop_idle(self) -> None:
+        """Forget the photographs of visitors who have left."""
+        self.now.contents.drop_idle()
 
 
 def number(value: object, low: float, high: float, what: str) -> float:
-    """A finite number within its range, else ValueError with a sentence."""
+    """A finite number within its range, else LookError with a sentence."""
     try:
-        value = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        value = math.nan
-    if not low <= value <= high:
-        raise ValueError(f"{what} should be a number from {low:g} to {high:g}.")
-    return value
+        found = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):  # the last for an integer of hundreds of digits
+        found = math.nan
+    if not low <= found <= high:
+        raise LookError(f"{what} should be a number from {low:g} to {high:g}.")
+    return found

@@ -2,110 +2,159 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import Any
 
 import gradio as gr
 from PIL import Image
 
+from fedgai.errors import FedGAIError, sentence
 from fedgai.imagine import SEEDS
-from fedgai.pipeline import Content
-from studio.drawing import SIZES, Garment, Look, Studio
-from studio.imagine_tab import IMAGINING, MOST, Darkroom, Tab, wish
+from fedgai.pipeline import Content, Paper
+from fedgai.vision.cutout import NoGarment
+from studio.callers import caller_of
+from studio.drawing import NO_GARMENT, SIZES, Garment, Look, SketchStudio
+from studio.failures import SORRY, describe
+from studio.imagine_queue import MOST_PICTURES, ImagineQueue
+from studio.imagine_tab import ImagineTab, wish
 from studio.pieces import photograph
+from studio.turns import PREPARING, Job, Turns
+from studio.uploads import UploadFolder
 
-# one draws while the others cut out; the page's own listeners share this
-DRAWING = {"concurrency_id": "drawing", "concurrency_limit": 4}
+log = logging.getLogger(__name__)
 
-Photo = str | bytes | None
+Photo = str | None  # as ``photograph`` gives it
 
 
-def endpoints(studio: Studio, darkroom: Darkroom) -> None:
-    """Within gr.Blocks. Hidden components say the types, and have Gradio check where a file comes from."""
-    programs, look = Programs(studio, darkroom), studio.first_look
+class Endpoints:
+    """The named endpoints.
+
+    Args:
+        studio: draws.
+        turns: who is drawn for next.
+        uploads: where photographs lie.
+        queue: makes garments from words.
+    """
+
+    def __init__(self, studio: SketchStudio, turns: Turns, uploads: UploadFolder, queue: ImagineQueue) -> None:
+        self.studio, self.turns, self.uploads, self.queue = studio, turns, uploads, queue
+
+    async def sketch(
+        self, visitor: gr.Request, photo: Photo, weights: dict[str, float], strength: float, detail: float, size: float,
+        cutout: bool, paper: str,
+    ) -> Image.Image:  # fmt: skip
+        """Draw a garment photograph in a blend of designers: weights are {name: number from 0 to 1}, see /styles."""
+        with sentences():
+            look = self.studio.look(weights, {"strength": strength, "detail": detail}, size, cutout)
+            async with self._content(visitor, photo, look, 1) as (job, content):
+                kind: Paper = "transparent" if paper == "transparent" else "white"
+                return await job.run(look.pixels, partial(self.studio.draw, content, look, kind))
+
+    def styles(self) -> list[dict[str, str]]:
+        """The designers: name and description."""
+        return [{"name": s.name, "description": s.description} for s in self.studio.now.styles.values()]
+
+    async def contact_sheet(
+        self, visitor: gr.Request, photo: Photo, size: float, cutout: bool
+    ) -> list[tuple[Image.Image, str]]:
+        """Draw a garment photograph once in every designer's hand; the captions are their names."""
+        with sentences():
+            bank = self.studio.now
+            look = bank.look(bank.first_look.weights, {}, size, cutout)
+            async with self._content(visitor, photo, look, len(bank.styles)) as (job, content):
+                found = []
+                for name in bank.names:
+                    sketch = await job.run(look.pixels, partial(bank.draw_alone, content, name))
+                    found.append((sketch, name))
+                return found
+
+    async def blend_row(
+        self, visitor: gr.Request, photo: Photo, a: str, b: str, size: float, cutout: bool
+    ) -> list[tuple[Image.Image, str]]:
+        """Draw a garment photograph in five steps from designer a to designer b; the captions are the blends."""
+        with sentences():
+            bank = self.studio.now
+            look = bank.look(bank.first_look.weights, {}, size, cutout)
+            blends = self.studio.blends(bank, a, b)
+            async with self._content(visitor, photo, look, len(blends)) as (job, content):
+                found = []
+                for blend in blends:
+                    step = Look(blend, bank=bank)
+                    sketch = await job.run(look.pixels, partial(bank.draw, content, step))
+                    found.append((sketch, step.caption))
+                return found
+
+    def imagine(
+        self, visitor: gr.Request, chips: dict[str, str], text: str, seed: float, pictures: float
+    ) -> Iterator[tuple[Any, Any]]:
+        """Photographs of a garment from words, step by step; the captions are their seeds. To end it early, cancel the job."""
+        with sentences():
+            words, first, count = wish(chips, text, seed, pictures)
+            shown, tab = 0, ImagineTab(self.queue, self.uploads)
+            for request in self.queue.imagine(words, first, count, caller_of(visitor)):
+                if request.phase == "failed":
+                    raise FedGAIError(request.error)
+                photos = [(photo, str(number)) for number, photo in request.made]
+                new, shown = len(photos) > shown, len(photos)
+                yield tab.progress(request) | {"prompt": words}, photos if new or request.over else gr.skip()
+
+    @contextlib.asynccontextmanager
+    async def _content(
+        self, visitor: gr.Request, photo: Photo, look: Look, sketches: int
+    ) -> AsyncIterator[tuple[Job, Content]]:
+        """The photograph made ready, and the job within which so many sketches of it are drawn."""
+        if photo is None:
+            raise FedGAIError("Send a photograph.")
+        garment = Garment(self.uploads.photo(photo))
+        async with self.turns.job(caller_of(visitor), PREPARING + sketches * look.pixels) as job:
+            content = await job.run(PREPARING, partial(self.studio.content, garment, look))
+            if look.cutout and content.mask is None:
+                raise NoGarment(NO_GARMENT)
+            yield job, content
+
+
+def build_endpoints(endpoints: Endpoints) -> None:
+    """Within gr.Blocks. Hidden components say the types."""
+    bank = endpoints.studio.now
     with gr.Column(visible=False):
         photo = photograph(label="photo")
-        weights = gr.JSON(dict(look.weights), label="weights")
+        weights = gr.JSON(dict(bank.first_look.weights), label="weights")
         strength = gr.Number(1.0, label="strength, 0 to 1.5")
         detail = gr.Number(1.0, label="line detail, 0.05 to 1")
         size = gr.Number(512, label=f"long side in px, {SIZES[0]} to {SIZES[-1]}")
         cutout = gr.Checkbox(True, label="cut the garment out of its background")
         paper = gr.Radio(["white", "transparent"], value="white", label="paper")
-        a = gr.Textbox(studio.names[0], label="from this designer")
-        b = gr.Textbox(studio.names[-1], label="to this designer")
+        a = gr.Textbox(bank.names[0], label="from this designer")
+        b = gr.Textbox(bank.names[-1], label="to this designer")
         sketch = gr.Image(type="pil", image_mode=None, format="png", label="sketch")
         sketches = gr.Gallery(format="png", label="sketches")
         styles = gr.JSON(label="styles")
         chips = gr.JSON({"category": "coat", "fabric": "wool"}, label="chips")
         text = gr.Textbox("", label="further words")
         seed = gr.Number(0, label=f"seed, 0 to {SEEDS - 1}")
-        pictures = gr.Number(1, label=f"variations, 1 to {MOST}; each further one has the next seed")
+        pictures = gr.Number(1, label=f"variations, 1 to {MOST_PICTURES}; each further one has the next seed")
         progress = gr.JSON(label="progress")
         photographs = gr.Gallery(format="png", label="photographs")
         button = gr.Button()
-    inputs = [photo, weights, strength, detail, size, cutout, paper]
-    button.click(programs.sketch, inputs, sketch, api_name="sketch", **DRAWING)
-    button.click(programs.styles, None, styles, api_name="styles")
-    button.click(programs.contact_sheet, [photo, size, cutout], sketches, api_name="contact_sheet", **DRAWING)
-    button.click(programs.blend_row, [photo, a, b, size, cutout], sketches, api_name="blend_row", **DRAWING)
-    button.click(programs.imagine, [chips, text, seed, pictures], [progress, photographs], api_name="imagine", **IMAGINING)
+    button.click(endpoints.sketch, [photo, weights, strength, detail, size, cutout, paper], sketch, api_name="sketch")
+    button.click(endpoints.styles, None, styles, api_name="styles")
+    button.click(endpoints.contact_sheet, [photo, size, cutout], sketches, api_name="contact_sheet")
+    button.click(endpoints.blend_row, [photo, a, b, size, cutout], sketches, api_name="blend_row")
+    button.click(endpoints.imagine, [chips, text, seed, pictures], [progress, photographs], api_name="imagine")
 
 
-class Programs:
-    """The named endpoints."""
-
-    def __init__(self, studio: Studio, darkroom: Darkroom) -> None:
-        self.studio, self.darkroom = studio, darkroom
-
-    def sketch(
-        self, photo: Photo, weights: dict, strength: float, detail: float, size: float, cutout: bool, paper: str
-    ) -> Image.Image:
-        """Draw a garment photograph in a blend of designers: weights are {name: number from 0 to 1}, see /styles."""
-        with sentences():
-            look = self.studio.look(weights, {"strength": strength, "detail": detail}, size, cutout)
-            return self.studio.draw(self._content(photo, look), look, paper)
-
-    def styles(self) -> list[dict[str, str]]:
-        """The designers: name and description."""
-        return [{"name": s.name, "description": s.description} for s in self.studio.pipeline.styles.values()]
-
-    def contact_sheet(self, photo: Photo, size: float, cutout: bool) -> list[tuple[Image.Image, str]]:
-        """Draw a garment photograph once in every designer's hand; the captions are their names."""
-        with sentences():
-            look = self._plain(size, cutout)
-            return [(s, next(iter(w))) for w, s in self.studio.contact_sheet(self._content(photo, look))]
-
-    def blend_row(self, photo: Photo, a: str, b: str, size: float, cutout: bool) -> list[tuple[Image.Image, str]]:
-        """Draw a garment photograph in five steps from designer a to designer b; the captions are the blends."""
-        with sentences():
-            look = self._plain(size, cutout)
-            return [(s, Look(w).caption) for w, s in self.studio.blend_row(self._content(photo, look), a, b)]
-
-    def imagine(self, chips: dict, text: str, seed: float, pictures: float) -> Iterator[tuple]:
-        """Photographs of a garment from words, step by step; the captions are their seeds. To end it early, cancel the job."""
-        with sentences():
-            words, first, count = wish(chips, text, seed, pictures)
-            shown = 0
-            for request in self.darkroom.develop(words, first, count):
-                if request.phase == "failed":
-                    raise ValueError(request.error)
-                photos = [(photo, str(number)) for number, photo in request.made]
-                new, shown = len(photos) > shown, len(photos)
-                yield Tab(self.darkroom).progress(request) | {"prompt": words}, photos if new or request.over else gr.skip()
-
-    def _plain(self, size: float, cutout: bool) -> Look:
-        return self.studio.look(self.studio.first_look.weights, {}, size, cutout)
-
-    def _content(self, photo: Photo, look: Look) -> Content:
-        if photo is None:
-            raise ValueError("Send a photograph.")
-        return self.studio.content(Garment(photo), look, strict=True)
-
-
-@contextmanager
+@contextlib.contextmanager
 def sentences() -> Iterator[None]:
-    """A ValueError's sentence goes to the caller; the log has nothing to tell about it."""
+    """A FedGAIError's sentence goes to the caller; of any other error the caller learns that it is ours, and the log where."""
     try:
         yield
-    except ValueError as error:
-        raise gr.Error(str(error), print_exception=False) from error
+    except FedGAIError as error:
+        raise gr.Error(sentence(error), print_exception=False) from error
+    except GeneratorExit:
+        raise
+    except Exception as error:
+        log.error("an endpoint failed: %s", describe(error))
+        raise gr.Error(SORRY, print_exception=False) from error

@@ -1,36 +1,28 @@
-"""The page: what its listeners do (``Page``), and where everything is (``build``)."""
+"""Where everything is on the page, and which listener of ``listeners.py`` belongs to it.
+
+To add a control: build it in one of the columns below, name it in that column's dataclass, and give it to its listener in
+``wire``. A further slider for how lines are drawn is one line in ``LINES`` (drawing.py) and one field of ``Look``.
+"""
 
 from __future__ import annotations
 
-import threading
-import time
-from dataclasses import replace
-from html import escape
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import Any
 
 import gradio as gr
 from PIL import Image
 
-from fedgai.pipeline import Content
-from studio import imagine_tab as imagine
-from studio import pieces
-from studio.drawing import DETAILS, SIZES, STRENGTHS, Garment, Look, Studio
-from studio.endpoints import DRAWING, endpoints
-from studio.imagine_tab import Darkroom
-from studio.pieces import PLAIN
+from studio import imagine_tab, links, pictures, pieces
+from studio.drawing import LINES, SIZES, Look, SketchStudio
+from studio.endpoints import Endpoints, build_endpoints
+from studio.gradio_adapter import queued
+from studio.imagine_queue import ImagineQueue
+from studio.listeners import Page, portrait
+from studio.templating import render
 
-if TYPE_CHECKING:  # without a federation, none of it is imported
-    from studio.federation.follow import Federation
-
-SHEET_SIZE = 512  # px, the most for one of many sketches
-LINES = [
-    {"name": "strength", "label": "Strength", "text": "From the mean of all hands to beyond the blend."},
-    {"name": "detail", "label": "Line detail", "text": "How many of the inner lines are kept."},
-]
-HEADER = """<header><h1>FedGAI <em>Studio</em></h1>
-<p>One garment, many hands. Bring a photograph, blend the designers, and the sketch follows.</p></header>"""
+TEXT = "One garment, many hands. Bring a photograph, blend the designers, and the sketch follows."
 ABOUT = """A photograph is cut out, read by a small network, and drawn again by another whose statistics are moved
-towards a blend of the designers' *style signatures*: a few hundred numbers each, and no drawing. That is all of a
+towards a blend of the designers' *style signatures*: 480 numbers each, and no drawing. That is all of a
 designer's work that the studio has. The method is [FedGAI](https://arxiv.org/abs/2503.12389): designers exchange style,
 never drawings.
 
@@ -41,274 +33,212 @@ ALONE = "The eight designers here are ateliers that the project made up."
 FEDERATED = """The studio began with eight ateliers that the project made up; whoever else has a slider takes part in the
 federation and agreed to have one. The *Federation* tab says what it is doing now."""
 
-
-class Page:
-    """The page's listeners. Each turns a ValueError into a notice and leaves the rest of the page as it is."""
-
-    def __init__(self, studio: Studio, federation: Federation | None = None) -> None:
-        self.studio, self.federation = studio, federation
-        self._faders, self._lock = ("", ""), threading.Lock()
-
-    def faders(self) -> str:
-        """The rows of the mixer, of the designers as they are now."""
-        with self._lock:  # made once for all pages
-            edition = self.studio.edition
-            if self._faders[0] != edition:
-                self._faders = (edition, pieces.fader_rows(_designers(self.studio), "blend"))
-            return self._faders[1]
-
-    def drawn(self, garment: Garment, look: Look) -> dict:
-        """What the comparison shows."""
-        content = self.studio.content(garment, look)
-        start = time.perf_counter()
-        sketch = self.studio.draw(content, look)
-        model_ms = 1000 * (time.perf_counter() - start)
-        return {
-            "sketch": pieces.png(sketch),
-            "photo": pieces.jpeg(content.photo),
-            "title": garment.title,
-            "alt": f"{garment.title}, sketched by {look.caption}",
-            "caption": look.caption,
-            "note": f"{sketch.width} × {sketch.height} px",
-            "model_ms": model_ms,
-            "width": sketch.width,
-            "height": sketch.height,
-        }
-
-    def redraw(self, garment: Garment, *controls: object) -> tuple:
-        """-> comparison, link, notice."""
-        try:
-            look = self.studio.look(*controls)
-            drawn = self.drawn(garment, look)
-            lost = look.cutout and self.studio.content(garment, look).mask is None
-        except ValueError as error:
-            return gr.skip(), gr.skip(), _notice(error)
-        return drawn, look.query(garment), _notice(f"{garment.lost} Until then all of it is drawn.") if lost else ""
-
-    def take(self, photo: str | bytes | None, *controls: object) -> tuple:
-        """-> upload (emptied, for the next one), garment, notice. What cannot be read changes nothing."""
-        if photo is None:
-            return gr.skip(), gr.skip(), gr.skip()
-        try:
-            garment = Garment(photo)
-            self.studio.content(garment, self.studio.look(*controls))
-        except ValueError as error:
-            return None, gr.skip(), _notice(error)
-        return None, garment, ""
-
-    def shown(self, garment: Garment, *controls: object) -> tuple:
-        """-> portrait, and an empty contact sheet and blend row, since those are of the last garment."""
-        try:
-            content = self.studio.content(garment, self.studio.look(*controls))
-        except ValueError:  # redraw says why
-            return gr.skip(), "", ""
-        return _portrait(garment, content.photo), "", ""
-
-    def sheet(self, garment: Garment, *controls: object) -> tuple:
-        """-> contact sheet, notice."""
-        try:
-            sketches = self.studio.contact_sheet(self._small(garment, controls))
-        except ValueError as error:
-            return gr.skip(), _notice(error)
-        named = ((weights, sketch, next(iter(weights))) for weights, sketch in sketches)
-        return pieces.choices((w, pieces.png(s), f"{garment.title}, sketched by {n}", n) for w, s, n in named), ""
-
-    def row(self, garment: Garment, a: str, b: str, *controls: object) -> tuple:
-        """-> blend row, notice."""
-        try:
-            sketches = self.studio.blend_row(self._small(garment, controls), a, b)
-        except ValueError as error:
-            return gr.skip(), _notice(error)
-        named = ((weights, sketch, Look(weights).caption) for weights, sketch in sketches)
-        return pieces.choices((w, pieces.png(s), f"{garment.title}, sketched by {c}", c) for w, s, c in named), ""
-
-    def followed(self, a: str, b: str) -> tuple:
-        """-> mixer, and both ends of the blend row: other designers may be there. What has been set stays."""
-        names = self.studio.names
-        ends = (gr.Dropdown(names, value=end if end in names else names[i]) for i, end in ((0, a), (-1, b)))
-        return gr.update(markup=self.faders()), *ends
-
-    def compared(self, rounds: list, garment: Garment, *controls: object) -> tuple:
-        """-> two sketches side by side, notice."""
-        if len(rounds) != 2:
-            return "", gr.skip()
-        try:
-            look = self.studio.look(*controls)
-            sketches = self.federation.compare(garment, look, rounds)
-        except ValueError as error:
-            return "", _notice(error)
-        named = ((n, sketch, f"{garment.title}, {look.caption}, drawn by round {n}") for n, sketch in sketches)
-        return pieces.pair((pieces.png(sketch), alt, f"Round {n}") for n, sketch, alt in named), gr.skip()
-
-    def rounds(self, event: gr.EventData) -> list:
-        return list(event.rounds)[:2] if isinstance(event.rounds, list) else []
-
-    def reset(self) -> tuple:
-        look = self.studio.first_look
-        return dict(look.weights), look.lines, look.size, look.cutout
-
-    def png(self, garment: Garment, paper: str, *controls: object) -> tuple:
-        """-> download, notice."""
-        try:
-            look = self.studio.look(*controls)
-            sketch = self.studio.draw(self.studio.content(garment, look), look, str(paper).lower())
-        except ValueError as error:
-            return gr.skip(), _notice(error)
-        words = [garment.name or "sketch", *(name for name, _ in look.shares)]
-        name = "-".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
-        # the time makes every answer a new one: the page saves a file when the value changes
-        return {"data": pieces.png(sketch), "name": f"{name}.png", "time": time.time()}, ""
-
-    def opened(self, request: gr.Request) -> tuple:
-        """-> garment, blend, lines, size, cut-out, as the page's address says."""
-        found = self.studio.opened(request.query_params, request.query_params.getlist("style"))
-        if found is None:
-            return (gr.skip(),) * 5
-        garment, look = found
-        return garment, dict(look.weights), look.lines, look.size, look.cutout
-
-    def example(self, event: gr.EventData) -> Garment:
-        return self.studio.examples.get(event.choice, self.studio.first_garment)
-
-    def choice(self, event: gr.EventData) -> dict:
-        return event.choice
-
-    def _small(self, garment: Garment, controls: tuple) -> Content:
-        look = self.studio.look(*controls)
-        return self.studio.content(garment, replace(look, size=min(look.size, SHEET_SIZE)))
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+# but queued: past the queue, a State's change is not noticed
+QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}
+VISIBLY: dict[str, Any] = PRIVATE | {"show_progress": "minimal"}
 
 
-def garment_column(studio: Studio) -> tuple[gr.HTML, gr.Image, gr.Checkbox, gr.HTML]:
-    """What is drawn, within a gr.Column: its picture, a place for the visitor's own, whether it is cut out, and examples."""
+@dataclass(frozen=True)
+class GarmentColumn:
+    """What is drawn: its picture, a place for the visitor's own, whether it is cut out, and examples."""
+
+    portrait: gr.HTML
+    photo: gr.Image
+    cutout: gr.Checkbox
+    examples: gr.HTML
+
+
+@dataclass(frozen=True)
+class SketchColumn:
+    """The sketch, what there is to say about it, and what to take away."""
+
+    comparison: gr.HTML
+    remark: gr.HTML
+    notice: gr.HTML
+    size: gr.Radio
+    paper: gr.Radio
+    download: gr.HTML
+    link: gr.HTML
+
+
+@dataclass(frozen=True)
+class MixerColumn:
+    """Who draws, and how."""
+
+    blend: gr.HTML
+    lines: gr.HTML
+    surprise: gr.Button
+    reset: gr.Button
+
+
+@dataclass(frozen=True)
+class SheetTabs:
+    """One garment in many hands."""
+
+    sheet: gr.HTML
+    draw_sheet: gr.Button
+    row_tab: gr.Tab
+    row: gr.HTML
+    draw_row: gr.Button
+    a: gr.Dropdown
+    b: gr.Dropdown
+
+
+@dataclass(frozen=True)
+class FederationTab:
+    """What the federation is doing, and two of its rounds side by side."""
+
+    compared: gr.HTML
+    checkpoints: gr.HTML
+    following: gr.HTML
+    chosen: gr.State
+
+
+def garment_column(studio: SketchStudio) -> GarmentColumn:
+    """Within a gr.Column."""
     look, garment = studio.first_look, studio.first_garment
-    gr.HTML("<h2>Garment</h2>", **PLAIN)
-    portrait = gr.HTML(_portrait(garment, studio.content(garment, look).photo), elem_id="portrait", **PLAIN)
+    gr.HTML("<h2>Garment</h2>", **pieces.PLAIN)
+    picture = gr.HTML(portrait(garment, studio.content(garment, look).photo), elem_id="portrait", **pieces.PLAIN)
     photo = pieces.photograph(
         sources=["upload", "webcam", "clipboard"], label="Your photograph", show_label=False, buttons=[],
         placeholder="Drop a photograph here\nor click to choose one", elem_id="photo", height=190,
-    )
+    )  # fmt: skip
     cutout = gr.Checkbox(look.cutout, label="Cut it out of its background", elem_id="cutout")
-    gr.HTML("<h2>Or one of these</h2>", **PLAIN)
-    return portrait, photo, cutout, pieces.picker(_examples(studio), "examples")
+    gr.HTML("<h2>Or one of these</h2>", **pieces.PLAIN)
+    return GarmentColumn(picture, photo, cutout, pieces.picker(_examples(studio), "examples"))
 
 
-def build(studio: Studio, darkroom: Darkroom, keep: int = 3600, federation: Federation | None = None) -> gr.Blocks:
-    """The page. One listener draws, whatever changed; while it draws, only the last of further changes waits.
+def sketch_column(page: Page, look: Look) -> SketchColumn:
+    """Within a gr.Column."""
+    garment = page.studio.first_garment
+    comparison = pieces.comparison(page.drawn(garment, look))
+    remark, notice = pieces.notice("remark"), pieces.notice("notice")
+    with gr.Row(elem_id="takeaway", equal_height=False):
+        size = gr.Radio([(f"{s} px", s) for s in SIZES], value=look.size, label="Long side", elem_id="size")
+        paper = gr.Radio(["White", "Transparent"], value="White", label="Paper", elem_id="paper")
+        download = pieces.download()
+        link = pieces.link(links.query(look, garment))
+    return SketchColumn(comparison, remark, notice, size, paper, download, link)
+
+
+def mixer_column(page: Page, look: Look) -> MixerColumn:
+    """Within a gr.Column."""
+    with gr.Row(elem_id="mixer-head"):
+        gr.HTML("<h2>Designers</h2>", **pieces.PLAIN)
+        surprise = gr.Button("Surprise me", size="sm", min_width=0)
+        reset = gr.Button("Reset", size="sm", min_width=0)
+    blend = pieces.faders(page.faders(), dict(look.weights), "blend")
+    return MixerColumn(blend, line_faders(look), surprise, reset)
+
+
+def line_faders(look: Look) -> gr.HTML:
+    """The sliders that say how lines are drawn."""
+    rows = [pieces.FaderRow(line.name, line.label, line.text, line.low, line.high) for line in LINES]
+    return pieces.faders(pieces.fader_rows(rows, "lines"), look.lines, "lines")
+
+
+def sheet_tabs(names: list[str]) -> SheetTabs:
+    """Within gr.Tabs."""
+    with gr.Tab("Contact sheet"):
+        gr.Markdown("This garment in every hand. Choose one to draw with it alone.")
+        sheet = pieces.picker("", "sheet")
+        draw_sheet = gr.Button("Draw the contact sheet", elem_classes="act")
+    with gr.Tab("Blend row") as row_tab:
+        gr.Markdown("One designer into another in five steps. Choose a step to draw with it.")
+        with gr.Row(elem_id="pair"):
+            a = gr.Dropdown(names, value=names[0], label="From", min_width=120)
+            b = gr.Dropdown(names, value=names[-1], label="To", min_width=120)
+        row = pieces.picker("", "row")
+        draw_row = gr.Button("Draw the blend row", elem_classes="act")
+    return SheetTabs(sheet, draw_sheet, row_tab, row, draw_row, a, b)
+
+
+def federation_tab(edition: str) -> FederationTab:
+    """Within gr.Tabs."""
+    with gr.Tab("Federation"):
+        pieces.federation(("now", "people", "curves"), "news")
+        compared = gr.HTML("", elem_id="compared", elem_classes="pair", **pieces.PLAIN)
+        checkpoints = pieces.federation(("rounds",), "checkpoints")
+    return FederationTab(compared, checkpoints, pieces.following(edition), gr.State([]))
+
+
+def build(page: Page, queue: ImagineQueue) -> gr.Blocks:
+    """The page, with the endpoints for programs.
 
     Args:
-        studio: what draws.
-        darkroom: what imagines.
-        keep: seconds that uploaded files stay on the disk.
-        federation: whose news the page shows, if there is one; its routes have to be there too.
+        page: the listeners. The routes of its federation, if there is one, have to be there too.
+        queue: what imagines.
     """
-    page, look, garment = Page(studio, federation), studio.first_look, studio.first_garment
-    with gr.Blocks(title="FedGAI Studio", analytics_enabled=False, fill_width=True, delete_cache=(600, keep)) as demo:
-        current = gr.State(garment)
-        gr.HTML(HEADER, elem_id="header", **PLAIN)
+    bank = page.studio.now
+    look = bank.first_look
+    with gr.Blocks(title="FedGAI Studio", analytics_enabled=False, fill_width=True) as demo:
+        current = gr.State(replace(page.studio.first_garment, chosen=False))
+        gr.HTML(render("header.html", title="Studio", text=TEXT), elem_id="header", **pieces.PLAIN)
         with gr.Row(elem_id="bench", equal_height=False):
             with gr.Column(elem_id="garment", min_width=0):
-                portrait, photo, cutout, examples = garment_column(studio)
+                garment = garment_column(page.studio)
                 describe = gr.Button("Or describe one", elem_classes="act", elem_id="describe")
-            with gr.Column(elem_id="easel", min_width=0):
-                comparison = pieces.comparison(page.drawn(garment, look))
-                notice = gr.HTML("", html_template=pieces.NOTICE, elem_id="notice", **PLAIN)
-                with gr.Row(elem_id="takeaway", equal_height=False):
-                    size = gr.Radio([(f"{s} px", s) for s in SIZES], value=look.size, label="Long side", elem_id="size")
-                    paper = gr.Radio(["White", "Transparent"], value="White", label="Paper", elem_id="paper")
-                    download = pieces.download()
-                    link = pieces.link(look.query(garment))
+            with gr.Column(elem_id="drawing", min_width=0):
+                sketch = sketch_column(page, look)
             with gr.Column(elem_id="mixer", min_width=0):
-                with gr.Row(elem_id="mixer-head"):
-                    gr.HTML("<h2>Designers</h2>", **PLAIN)
-                    surprise = gr.Button("Surprise me", size="sm", min_width=0)
-                    reset = gr.Button("Reset", size="sm", min_width=0)
-                blend = pieces.faders(page.faders(), dict(look.weights), "blend")
-                ranges = [{"low": low, "high": high} for low, high in (STRENGTHS, DETAILS)]
-                rows = [row | r for row, r in zip(LINES, ranges, strict=True)]
-                lines = pieces.faders(pieces.fader_rows(rows, "lines"), look.lines, "lines")
+                mixer = mixer_column(page, look)
         with gr.Tabs(elem_id="more") as tabs:
-            with gr.Tab("Contact sheet"):
-                gr.Markdown("This garment in every hand. Choose one to draw with it alone.")
-                sheet = pieces.picker("", "sheet")
-                draw_sheet = gr.Button("Draw the contact sheet", elem_classes="act")
-            with gr.Tab("Blend row") as row_tab:
-                gr.Markdown("One designer into another in five steps. Choose a step to draw with it.")
-                with gr.Row(elem_id="pair"):
-                    a = gr.Dropdown(studio.names, value=studio.names[0], label="From", min_width=120)
-                    b = gr.Dropdown(studio.names, value=studio.names[-1], label="To", min_width=120)
-                row = pieces.picker("", "row")
-                draw_row = gr.Button("Draw the blend row", elem_classes="act")
+            sheets = sheet_tabs(bank.names)
             with gr.Tab("Imagine", id="imagine"):
-                imagine.tab(darkroom, current, demo)
-            if federation:
-                with gr.Tab("Federation"):
-                    pieces.federation(("now", "people", "curves"), "news")
-                    compared = gr.HTML("", elem_id="compared", elem_classes="pair", **PLAIN)
-                    checkpoints = pieces.federation(("rounds",), "checkpoints")
+                imagine_tab.build_tab(queue, page.uploads, current, demo)
+            federation = federation_tab(bank.edition) if page.federation else None
             with gr.Tab("About"):
                 gr.Markdown(ABOUT.format(who=FEDERATED if federation else ALONE))
+        wire(page, demo, current, garment, sketch, mixer, sheets, federation)
+        describe.click(lambda: gr.Tabs(selected="imagine"), None, tabs, js="() => studio.show('#more')", **QUIET)
+        build_endpoints(Endpoints(page.studio, page.turns, page.uploads, queue))
+    return queued(demo)
 
-        controls = [blend, lines, size, cutout]
-        private = {"api_visibility": "private"}
-        quick = private | {"show_progress": "hidden"}  # but queued: past the queue, a State's change is not noticed
-        quiet = private | DRAWING | {"show_progress": "hidden"}
-        visibly = private | DRAWING | {"show_progress": "minimal"}
-        changes = [current.change, blend.change, lines.change, size.change, cutout.change]
-        if federation:
-            following, chosen = pieces.following(studio.edition), gr.State([])
-            following.select(page.followed, [a, b], [blend, a, b], **quick)
-            changes.append(following.select)
-            checkpoints.select(page.rounds, None, chosen, **quick)
-            gr.on(
-                [*changes, chosen.change], page.compared, [chosen, current, *controls], [compared, notice],
-                trigger_mode="always_last", **quiet,
-            )
+
+def wire(
+    page: Page, demo: gr.Blocks, current: gr.State, garment: GarmentColumn, sketch: SketchColumn, mixer: MixerColumn,
+    sheets: SheetTabs, federation: FederationTab | None,
+) -> None:  # fmt: skip
+    """Which listener runs when. One draws, whatever changed; while it draws, only the last of further changes waits."""
+    controls = [mixer.blend, mixer.lines, sketch.size, garment.cutout]
+    shown = [current, sketch.link]  # the garment: as this side knows it, and as the page says
+    changes = [current.change, mixer.blend.change, mixer.lines.change, sketch.size.change, garment.cutout.change]
+    if federation:
+        federation.following.select(page.followed, [sheets.a, sheets.b], [mixer.blend, sheets.a, sheets.b], **QUIET)
+        changes.append(federation.following.select)
+        federation.checkpoints.select(page.rounds, None, federation.chosen, **QUIET)
         gr.on(
-            changes, page.redraw, [current, *controls], [comparison, link, notice], trigger_mode="always_last",
-            show_progress_on=[comparison], **visibly,
-        )
-        describe.click(lambda: gr.Tabs(selected="imagine"), None, tabs, js="() => studio.describe()", **quick)
-        photo.input(page.take, [photo, *controls], [photo, current, notice], **quiet)
-        examples.select(page.example, None, current, **quick)
-        gr.on([sheet.select, row.select], page.choice, None, blend, **quick)
-        surprise.click(studio.surprise, None, blend, **quick)
-        reset.click(page.reset, None, controls, **quick)
-        sheets = draw_sheet.click(
-            page.sheet, [current, *controls], [sheet, notice], show_progress_on=[sheet], **visibly,
-        )
-        rows = gr.on(
-            [draw_row.click, row_tab.select, a.input, b.input], page.row, [current, a, b, *controls], [row, notice],
-            show_progress_on=[row], **visibly,
-        )
-        current.change(page.shown, [current, *controls], [portrait, sheet, row], cancels=[sheets, rows], **quiet)
-        download.click(page.png, [current, paper, *controls], [download, notice], **quiet)
-        demo.load(page.opened, None, [current, *controls], **quick)
-        endpoints(studio, darkroom)
-    # ten visitors, each with a few clicks under way, wait their turn; beyond that the page says that it is busy
-    return demo.queue(default_concurrency_limit=8, max_size=100)
+            [*changes, federation.chosen.change], page.compared, [federation.chosen, *shown, *controls],
+            [federation.compared, sketch.notice], trigger_mode="always_last", **QUIET,
+        )  # fmt: skip
+    gr.on(
+        changes, page.redraw, [*shown, *controls], [sketch.comparison, sketch.link, sketch.notice],
+        trigger_mode="always_last", show_progress_on=[sketch.comparison], **VISIBLY,
+    )  # fmt: skip
+    taken = [garment.photo, current, sketch.remark, sketch.notice]
+    garment.photo.input(page.take, [garment.photo, *controls], taken, **QUIET)
+    garment.examples.select(page.example, None, [current, sketch.remark], **QUIET)
+    gr.on([sheets.sheet.select, sheets.row.select], page.choice, None, mixer.blend, **QUIET)
+    mixer.surprise.click(page.studio.surprise, None, mixer.blend, **QUIET)
+    mixer.reset.click(page.reset, None, controls, **QUIET)
+    drawing_sheet = sheets.draw_sheet.click(
+        page.sheet, [*shown, *controls], [sheets.sheet, sketch.notice], show_progress_on=[sheets.sheet], **VISIBLY
+    )
+    drawing_row = gr.on(
+        [sheets.draw_row.click, sheets.row_tab.select, sheets.a.input, sheets.b.input], page.row,
+        [*shown, sheets.a, sheets.b, *controls], [sheets.row, sketch.notice], show_progress_on=[sheets.row], **VISIBLY,
+    )  # fmt: skip
+    emptied = [garment.portrait, sheets.sheet, sheets.row]
+    current.change(page.shown, [current, *controls], emptied, cancels=[drawing_sheet, drawing_row], **QUIET)
+    sketch.download.click(page.png, [*shown, sketch.paper, *controls], [sketch.download, sketch.notice], **QUIET)
+    remembered = gr.Textbox(visible=False)
+    demo.load(
+        page.opened, remembered, [current, *controls, sketch.remark], js="() => studio.remembered()", **QUIET
+    )
 
 
-def _notice(sentence: object) -> str:
-    text = escape(str(sentence))
-    gr.Warning(text, title="")
-    return text
-
-
-def _portrait(garment: Garment, photo: Image.Image) -> str:
-    return f'<img src="{pieces.jpeg(photo, 560)}" alt="{escape(garment.alt)}">'
-
-
-def _examples(studio: Studio) -> str:
-    items = studio.examples.items()
-    return pieces.choices((name, pieces.jpeg(Image.open(g.photo), 160), g.alt, g.title) for name, g in items)
-
-
-def _designers(studio: Studio) -> list[dict]:
-    """Rows of faders: each designer with a detail of the first garment in their hand."""
-    content = studio.content(studio.first_garment, Look({}, size=SIZES[0]))
-    left, top = content.size[0] // 2 - 40, content.size[1] // 8
-    details = [sketch.crop((left, top, left + 80, top + 80)) for _, sketch in studio.contact_sheet(content)]
-    return [
-        {"name": n, "label": n, "text": s.description, "low": 0, "high": 1, "picture": pieces.png(detail)}
-        for (n, s), detail in zip(studio.pipeline.styles.items(), details, strict=True)
-    ]
+def _examples(studio: SketchStudio) -> str:
+    return pieces.choices(
+        pieces.Choice(name, pictures.jpeg(Image.open(g.photo.path), 160), g.alt, g.title) for name, g in studio.examples.items()
+    )

@@ -1,55 +1,95 @@
-"""The page's own components: what Gradio lacks, or has not for the keyboard, or without names for its pictures."""
+"""The page's own components: what Gradio lacks, or has not for the keyboard, or without names for its pictures.
+
+Plain gr.HTML, with a function of studio.js each. Whatever comes from designers or visitors goes in through a template, which
+escapes it, or as a value or a property. It never goes into ``html_template``: Gradio runs what is in there.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
-from collections.abc import Iterable, Mapping
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
-from PIL import Image
 
-# Plain gr.HTML with a function of studio.js each. Whatever comes from designers or visitors goes in as a value or a
-# property, never into a template: templates run what is in them.
-PLAIN = {"apply_default_css": False}
+from studio.templating import render
 
-COMPARISON = """<figure><div class="paper"><img class="sketch" alt=""><img class="photo" alt="">
-<input type="range" min="0" max="100" value="0" aria-label="Compare: how much of the photograph lies over the sketch">
-</div><figcaption><span class="title"></span><span class="blend"></span>
-<span class="note"></span></figcaption></figure>"""
-LINK = """<label for="link-field">Link to this blend</label>
-<div class="field"><input id="link-field" readonly><button type="button">Copy link</button></div>"""
-DOWNLOAD = """<button type="button">Download PNG</button>"""
-PROGRESS = """<div class="now"><img alt="What is there by now" hidden><div><p></p><span class="said" role="status"></span>
-<div class="bar" role="progressbar" aria-label="Imagining" aria-valuemin="0" aria-valuemax="100"><span></span></div>
-<button type="button" class="act">Cancel</button></div></div>"""
-NOTICE = """<p role="status">${value}</p>"""
+PLAIN: dict[str, Any] = {"apply_default_css": False}
 
 
-def photograph(**options: object) -> gr.Image:
-    """An upload that only says where the file lies. gr.Image would decode it first, without any of our limits."""
+@dataclass(frozen=True)
+class FaderRow:
+    """One slider of ``faders``.
+
+    Attributes:
+        name: its key in the value.
+        label, text: what it says.
+        low, high: its ends.
+        picture: address of a picture beside it, or "".
+    """
+
+    name: str
+    label: str
+    text: str
+    low: float = 0.0
+    high: float = 1.0
+    picture: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One picture of ``picker``.
+
+    Attributes:
+        value: what its listener gets; anything that JSON has.
+        picture: its address.
+        alt, caption: what it shows, for those who do not see it and for everybody.
+    """
+
+    value: object
+    picture: str
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A picture of ``pair``."""
+
+    picture: str
+    alt: str
+    caption: str
+
+
+def photograph(**options: Any) -> gr.Image:
+    """An upload whose value is what the client says about where the file lies: ``UploadFolder.photo`` checks that. gr.Image
+    would decode it first, without any of our limits."""
     image = gr.Image(**options)
     # not by a subclass: for one, Gradio writes an interface file beside the source
-    image.preprocess = _where
+    image.preprocess = _where  # type: ignore[method-assign]
     return image
 
 
-def _where(payload: ImageData | None) -> str | bytes | None:
-    if payload is None or payload.path:
-        return payload and payload.path
-    try:  # a program may send a data: address
-        return base64.b64decode((payload.url or "").partition(",")[2], validate=True)
-    except ValueError:
-        return b""  # which is refused as any other file that is no picture
+def _where(payload: ImageData | None) -> str | None:
+    return None if payload is None else payload.path or ""  # "": an address instead of a file, which is not here
 
 
-def comparison(value: dict) -> gr.HTML:
+def text(html: str, elem_id: str | None = None) -> gr.HTML:
+    """Something that is shown; the value is HTML, of a template."""
+    return gr.HTML(html, elem_id=elem_id, **PLAIN)
+
+
+def notice(elem_id: str) -> gr.HTML:
+    """A place for one sentence; the value is plain text."""
+    return gr.HTML("", html_template=render("notice.html"), elem_id=elem_id, elem_classes="notice", **PLAIN)
+
+
+def comparison(value: dict[str, Any]) -> gr.HTML:
     """The sketch with the photograph over it, up to a handle. The value is as ``Page.drawn`` gives it."""
     js = "studio.comparison(element, props, watch)"
-    return gr.HTML(value, html_template=COMPARISON, js_on_load=js, elem_id="comparison", **PLAIN)
+    return gr.HTML(value, html_template=render("comparison.html"), js_on_load=js, elem_id="comparison", **PLAIN)
 
 
 def faders(markup: str, value: dict[str, float], elem_id: str) -> gr.HTML:
@@ -59,22 +99,13 @@ def faders(markup: str, value: dict[str, float], elem_id: str) -> gr.HTML:
     """
     js = "studio.faders(element, props, watch)"
     return gr.HTML(
-        value, html_template="${markup}", markup=markup, js_on_load=js, elem_id=elem_id,
-        elem_classes="faders", **PLAIN,
-    )  # fmt: skip
+        value, html_template="${markup}", markup=markup, js_on_load=js, elem_id=elem_id, elem_classes="faders", **PLAIN
+    )
 
 
-def fader_rows(rows: list[dict], elem_id: str) -> str:
-    """For ``faders``, one a row: name, label, text, low, high and, if there is one, picture. Other rows may be sent later
-    as its ``markup``: what has been set stays."""
-    return "".join(_fader(f"{elem_id}-{i}", **row) for i, row in enumerate(rows))
-
-
-def _fader(key: str, name: str, label: str, text: str, low: float, high: float, picture: str = "") -> str:
-    image = f'<img src="{picture}" alt="A detail in {escape(label)}\'s hand">' if picture else ""
-    return f"""<div class="fader">{image}<label for="{key}">{escape(label)}</label><output for="{key}"></output>
-    <p id="{key}-text">{escape(text)}</p><input type="range" id="{key}" name="{escape(name)}" min="{low}" max="{high}"
-    step="0.05" aria-describedby="{key}-text"></div>"""
+def fader_rows(rows: Sequence[FaderRow], elem_id: str) -> str:
+    """For ``faders``. Other rows may be sent later as its ``markup``: what has been set stays."""
+    return render("faders.html", rows=rows, elem_id=elem_id)
 
 
 def picker(value: str, elem_id: str, then: str = "") -> gr.HTML:
@@ -83,13 +114,9 @@ def picker(value: str, elem_id: str, then: str = "") -> gr.HTML:
     return gr.HTML(value, js_on_load=js, elem_id=elem_id, elem_classes="picker", **PLAIN)
 
 
-def choices(items: Iterable[tuple[object, str, str, str]]) -> str:
-    """For ``picker``: (choice, picture's address, alternative text, caption)."""
-    return "".join(
-        f'<button type="button" data-choice="{escape(json.dumps(choice))}"><img src="{source}" alt="{escape(alt)}">'
-        f"<span>{escape(caption)}</span></button>"
-        for choice, source, alt, caption in items
-    )
+def choices(items: Iterable[Choice]) -> str:
+    """For ``picker``."""
+    return render("choices.html", choices=list(items))
 
 
 def chips(groups: Mapping[str, Iterable[str]], lower: Iterable[str]) -> gr.HTML:
@@ -99,24 +126,14 @@ def chips(groups: Mapping[str, Iterable[str]], lower: Iterable[str]) -> gr.HTML:
         groups: name -> words.
         lower: categories that have neither neckline nor sleeve: those groups then rest.
     """
-    markup = "".join(_group(name, words) for name, words in groups.items())
     js = f"studio.chips(element, props, {json.dumps(sorted(lower))})"
-    return gr.HTML({}, html_template=markup, js_on_load=js, elem_id="chips", **PLAIN)
+    return gr.HTML({}, html_template=render("chips.html", groups=groups), js_on_load=js, elem_id="chips", **PLAIN)
 
 
-def _group(name: str, words: Iterable[str]) -> str:
-    labels = "".join(
-        f'<label><input type="radio" name="chip-{name}" value="{escape(word)}"{"" if word else " checked"}>'
-        f"<span>{escape(word) or 'any'}</span></label>"
-        for word in ("", *words)
-    )
-    return f'<fieldset data-name="{name}"><legend>{name.capitalize()}</legend><div>{labels}</div></fieldset>'
-
-
-def progress(value: dict) -> gr.HTML:
+def progress(value: dict[str, Any]) -> gr.HTML:
     """How far something has come. The value is {phase, text, share, preview}; ``click`` is the wish to cancel it."""
     js = "studio.progress(element, props, watch, () => trigger('click'))"
-    return gr.HTML(value, html_template=PROGRESS, js_on_load=js, elem_id="progress", **PLAIN)
+    return gr.HTML(value, html_template=render("progress.html"), js_on_load=js, elem_id="progress", **PLAIN)
 
 
 def following(edition: str) -> gr.HTML:
@@ -127,49 +144,23 @@ def following(edition: str) -> gr.HTML:
 
 def federation(parts: Iterable[str], elem_id: str) -> gr.HTML:
     """A place for some parts of what ``following`` hears; ``select`` brings the rounds to compare as EventData."""
-    places = "".join(f'<div data-part="{part}"></div>' for part in parts)
     js = "studio.federation(element, (rounds) => trigger('select', { rounds }))"
+    places = render("places.html", parts=list(parts))
     return gr.HTML("", html_template=places, js_on_load=js, elem_id=elem_id, elem_classes="federation", **PLAIN)
 
 
-def pair(items: Iterable[tuple[str, str, str]]) -> str:
-    """Two pictures side by side: (picture's address, alternative text, caption)."""
-    return "".join(
-        f'<figure><img src="{source}" alt="{escape(alt)}"><figcaption>{escape(caption)}</figcaption></figure>'
-        for source, alt, caption in items
-    )
+def pair(items: Iterable[Captioned]) -> str:
+    """Two pictures side by side."""
+    return render("pair.html", items=list(items))
 
 
 def link(value: str) -> gr.HTML:
     """A link to copy; the value is what comes after its question mark."""
     js = "studio.link(element, props, watch)"
-    return gr.HTML(value, html_template=LINK, js_on_load=js, elem_id="link", **PLAIN)
+    return gr.HTML(value, html_template=render("link.html"), js_on_load=js, elem_id="link", **PLAIN)
 
 
 def download() -> gr.HTML:
     """A button; the {data, name} that its ``click`` listener returns is saved as a file."""
     js = "studio.download(element, props, watch, () => trigger('click'))"
-    return gr.HTML({}, html_template=DOWNLOAD, js_on_load=js, elem_id="download", **PLAIN)
-
-
-def png(image: Image.Image) -> str:
-    """Lossless, at its fastest. Pictures travel inside the answer: one round trip, and nothing is kept on disk."""
-    return _data_url(image, "PNG", compress_level=1)
-
-
-def jpeg(image: Image.Image, side: int | None = None) -> str:
-    """For photographs; ``side``: px, at most, of the long side."""
-    if side:
-        image = image.copy()
-        image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return _data_url(image, "JPEG", quality=85)
-
-
-def encoded(image: Image.Image, kind: str, **options: int) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def _data_url(image: Image.Image, kind: str, **options: int) -> str:
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(encoded(image, kind, **options)).decode()}"
+    return gr.HTML({}, html_template=render("download.html"), js_on_load=js, elem_id="download", **PLAIN)

@@ -104,19 +104,14 @@ window.studio = {
     show();
   },
 
-  // To the tab where a garment is described; back to where it is drawn.
-  describe() {
-    studio.show("#more");
-  },
-  easel() {
-    studio.show("#bench");
-  },
+  // Bring a part of the page into view.
   show(place) {
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     document.querySelector(place).scrollIntoView({ behavior: still ? "instant" : "smooth" });
   },
 
-  // A field with the link of the current blend; the server only knows what comes after the question mark.
+  // A field with the link of the current blend; the server only knows what comes after the question mark. The link is also
+  // remembered for this tab: a page that is loaded again, as Gradio does after a restart of the studio, goes on with it.
   link(element, props, watch) {
     const [field, button] = [element.querySelector("input"), element.querySelector("button")];
     const show = () => (field.value = `${location.origin}${location.pathname}?${props.value}`);
@@ -127,8 +122,23 @@ window.studio = {
       button.textContent = copied || document.execCommand("copy") ? "Copied" : "Press Ctrl+C";
       setTimeout(() => (button.textContent = "Copy link"), 2000);
     });
-    watch("value", show);
+    watch("value", () => {
+      show();
+      try {
+        sessionStorage.setItem("studio.link", props.value);
+      } catch {} // some browsers forbid it: then nothing is remembered
+    });
     show();
+  },
+
+  // What this tab showed before it was loaded again, or nothing.
+  remembered() {
+    const again = performance.getEntriesByType("navigation")[0]?.type === "reload";
+    try {
+      return (again && sessionStorage.getItem("studio.link")) || "";
+    } catch {
+      return "";
+    }
   },
 
   // A button that asks the server for a file and saves what comes back as {data, name}.
@@ -213,3 +223,14 @@ window.studio = {
     show();
   },
 };
+
+// Gradio 6.31 gives every radio button a name of its own, so that each is a stop for Tab, and names the upload otherwise than
+// it reads. Both are mended wherever they appear.
+new MutationObserver(() => {
+  for (const group of document.querySelectorAll("fieldset[id]")) {
+    for (const input of group.querySelectorAll("input[type=radio]:not([name^='chip-'])")) {
+      if (input.name !== group.id) input.name = group.id;
+    }
+  }
+  for (const upload of document.querySelectorAll("button[aria-dropeffect][aria-label]")) upload.removeAttribute("aria-label");
+}).observe(document, { childList: true, subtree: true });

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +13,6 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 from studio_server import ROOT, StudioServer
-
-from fedgai.vision.images import ImageError
-from studio.drawing import Garment
 
 EXAMPLE = ROOT / "examples" / "denim_jacket.jpg"
 
@@ -109,38 +105,10 @@ def test_bad_pictures_get_a_sentence_and_the_next_is_drawn(client: Client, tmp_p
     assert Image.open(sketch).size == (219, 256)
 
 
-def test_gives_away_no_file_of_the_server(studio: StudioServer, names: list[str]) -> None:
-    """gradio_client would upload its own copy of such a path; a stranger need not."""
-    for path in ("/etc/hostname", str(EXAMPLE), f"file://{EXAMPLE}", "http://127.0.0.1:1/x.jpg"):
-        photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
-        data = json.dumps({"data": [photo, {names[0]: 1}, 1, 1, 256, True, "white"]}).encode()
-        call = urllib.request.Request(f"{studio.url}gradio_api/call/sketch", data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(call) as answer:
-            event = json.load(answer)["event_id"]
-        with urllib.request.urlopen(f"{studio.url}gradio_api/call/sketch/{event}") as answer:
-            assert answer.read().startswith(b"event: error"), path
-    with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(f"{studio.url}gradio_api/file={EXAMPLE}")
-
-
 def test_the_page_s_own_listeners_are_no_api(studio: StudioServer) -> None:
     with urllib.request.urlopen(f"{studio.url}gradio_api/info") as answer:
         info = json.load(answer)
     assert len(info["named_endpoints"]) == 5 and info["unnamed_endpoints"] == {}
-
-
-def test_a_photograph_added_again_is_the_same_one(tmp_path: Path) -> None:
-    """The network's reading of it is kept by its bytes, wherever they lie; what was written over is another photograph."""
-    first, again = tmp_path / "a.jpg", tmp_path / "b.jpg"
-    first.write_bytes(b"one")
-    again.write_bytes(b"one")
-    key = Garment(str(first)).key
-    assert Garment(str(again)).key == Garment(b"one").key == key
-    again.write_bytes(b"two!")
-    assert Garment(str(again)).key == Garment(b"two!").key != key
-    again.unlink()
-    with pytest.raises(ImageError, match="add it again"):
-        _ = Garment(str(again)).key
 
 
 def test_ten_visitors_at_once_are_all_served(studio: StudioServer, names: list[str], tmp_path: Path) -> None:

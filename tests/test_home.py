@@ -20,6 +20,7 @@ from federation.designer.companion import CompanionError, Settings
 from federation.processes import free_port
 from studio.companion.home import HomePage, HomeStudio
 from studio.drawing import Garment
+from studio.uploads import PhotoFile, UploadFolder
 
 LINES = {"strength": 1.0, "detail": 1.0}
 
@@ -65,7 +66,7 @@ def test_a_folder_is_drawn_beside_it(studio: HomeStudio, garment_photo: Path, tm
     for name in ("a.jpg", "b.jpg"):
         shutil.copy(garment_photo, photos / name)
     (photos / "c.jpg").write_text("no picture")
-    page, controls = HomePage(studio), (studio.everybody, LINES, 256, True, {"us": 0.0})
+    page, controls = HomePage(studio, UploadFolder(tmp_path)), (studio.everybody, LINES, 256, True, {"us": 0.0})
     for out in ("Spring-sketches", "Spring-sketches-2"):  # what was drawn before stays
         *_, (last, _) = page.batch(None, f" '{photos}' ", *controls)
         assert "3 of 3 drawn" in last and "c.jpg" in last and out in last
@@ -87,9 +88,9 @@ def test_what_the_training_saves_is_drawn_with(folder: Path, tiny_model_dir: Pat
 
 def test_a_photograph_that_is_gone_is_a_sentence(studio: HomeStudio, tmp_path: Path) -> None:
     [(_, why)] = studio.draw_all([tmp_path / "gone.jpg"], tmp_path / "out", studio.first_look)
-    assert "no longer kept" in why
+    assert "no longer here" in why
     with pytest.raises(ValueError):
-        studio.content(Garment(str(tmp_path / "gone.jpg")), studio.first_look)
+        studio.content(Garment(PhotoFile(tmp_path / "gone.jpg", tmp_path)), studio.first_look)
 
 
 def test_without_a_generator_it_is_one_line(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from safetensors.torch import load_file
 from studio_server import PATIENCE, ROOT, untrained
 
 from fedgai.imagine import CHIPS, PROMPT_LIMIT, TEXT_LIMIT, Cancelled, ImagineError, Imaginer, Step, prompt
-from studio.imagine_tab import MOST, WAITING, Darkroom, Request, Tab
 
 WORDS = prompt({"category": "coat"})
 
@@ -299,103 +297,6 @@ def test_the_command(hub: HubServer, tmp_path: Path) -> None:
     options[1] = "ada/nothing"
     done = subprocess.run([*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "hf download ada/nothing" in done.stderr, done.stderr
-
-
-# -- the darkroom ------------------------------------------------------------------------------------------------------------
-
-
-class Watched:
-    """A darkroom whose U-Net counts its passes: one a step here. It may be held before a step."""
-
-    def __init__(self, folder: Path, steps: int) -> None:
-        self.imaginer = Imaginer(folder, steps=steps)
-        self.imaginer.load()
-        self.darkroom = Darkroom(self.imaginer)
-        self.passes, self.go = 0, threading.Event()
-        self.go.set()
-        self.imaginer._pipe.unet.register_forward_pre_hook(self._count)
-
-    def _count(self, *_: object) -> None:
-        assert self.go.wait(PATIENCE)
-        self.passes += 1
-
-    def free(self) -> None:
-        """Wait until the worker has nothing to do."""
-        worker = next((t for t in threading.enumerate() if t.name == "imagine"), None)
-        if worker:
-            worker.join(PATIENCE)
-            assert not worker.is_alive()
-
-
-@pytest.fixture
-def watched(tiny_diffusion: Path) -> Iterator[Watched]:
-    room = Watched(tiny_diffusion, steps=8)
-    yield room
-    room.go.set()
-    room.free()
-
-
-def until(requests: Iterator[Request], step: int) -> Request:
-    return next(request for request in requests if request.step >= step or request.made)
-
-
-def test_pictures_come_one_by_one_with_an_estimate(watched: Watched) -> None:
-    room = watched.darkroom
-    assert room.picture() is None and room.step() is None
-    phases, done = [], None
-    for done in room.develop(WORDS, 2**32 - 1, 2):
-        phases.append((done.phase, len(done.made)))
-    assert phases[-1] == ("done", 2) and ("imagining", 1) in phases and [seed for seed, _ in done.made] == [2**32 - 1, 0]
-    assert done.made[1][1].tobytes() == watched.imaginer(WORDS, 0).tobytes()
-    assert room.picture() > 8 * room.step() > 0 and room.left(done) == 0
-    assert "2 pictures: about" in Tab(room).forecast(2)["text"]
-
-
-@pytest.mark.parametrize("way", ["cancel", "close"])
-def test_after_a_cancel_there_is_at_most_one_more_step(watched: Watched, way: str) -> None:
-    requests = watched.darkroom.develop(WORDS, 1, MOST, owner="me")
-    until(requests, 2)
-    watched.darkroom.cancel("somebody else")
-    passes = watched.passes
-    if way == "cancel":
-        watched.darkroom.cancel("me")
-        assert [request.phase for request in requests][-1] == "cancelled"
-    else:
-        requests.close()  # as Gradio does when the visitor's page is gone
-    watched.free()
-    assert watched.passes <= passes + 1
-    assert list(watched.darkroom.develop(WORDS, 1, 1))[-1].phase == "done"  # the worker serves the next one
-
-
-def test_whoever_waits_leaves_the_line_at_once(watched: Watched) -> None:
-    room = watched.darkroom
-    watched.go.clear()
-    line = [room.develop(WORDS, i, 1, owner=str(i)) for i in range(WAITING + 1)]
-    waiting = [next(requests) for requests in line]
-    assert [room.before(request) for request in waiting] == list(range(WAITING + 1))
-    assert "2 requests are before yours" in Tab(room).progress(waiting[2])["text"]
-    with pytest.raises(ImagineError, match=f"{WAITING + 1} others wait .* try again"):
-        next(room.develop(WORDS, 9, 1))
-    room.cancel("2")
-    assert waiting[2].phase == "cancelled" and room.before(waiting[3]) == 2
-    late = room.develop(WORDS, 9, 1)
-    assert next(late).phase == "waiting"  # there is room again
-    for requests in line[3:]:
-        requests.close()
-    watched.go.set()
-    for requests in (line[0], line[1], late):
-        assert list(requests)[-1].phase == "done"
-    assert watched.passes == 3 * 8
-
-
-def test_a_failure_is_said_and_the_next_request_tries_again(broken: Path) -> None:
-    weights = broken / "unet" / "diffusion_pytorch_model.safetensors"
-    away = weights.rename(broken / "away")
-    room = Darkroom(Imaginer(broken, steps=1))
-    failed = list(room.develop(WORDS, 1, 1))[-1]
-    assert failed.phase == "failed" and "weights of broken cannot be read" in failed.error
-    away.rename(weights)
-    assert list(room.develop(WORDS, 1, 1))[-1].phase == "done"
 
 
 # -- and where it is not wanted ----------------------------------------------------------------------------------------------

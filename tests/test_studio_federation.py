@@ -29,7 +29,7 @@ from federation.operator import approve, members
 from federation.server.folder import Folder, Member
 from fedgai.model import FedGAI
 from fedgai.pipeline import SketchPipeline
-from studio.drawing import Look, Studio
+from studio.drawing import Look, SketchStudio
 from studio.federation.follow import Federation, newest, sentence
 
 PASSWORD = "a word for the operator"
@@ -300,7 +300,7 @@ def test_without_a_password_there_is_no_panel(rounds: Rounds) -> None:
 
     os.environ.pop("FEDGAI_OPERATOR_PASSWORD", None)
     made = FastAPI()
-    studio = Studio(newest(rounds.folder))
+    studio = SketchStudio(newest(rounds.folder))
     app.federate(made, rounds.folder, studio)
     paths = {getattr(route, "path", "") for route in made.routes}
     assert "/federation/operator" not in paths
@@ -318,15 +318,15 @@ def test_only_sheets_are_given_out(server: StudioServer, path: str) -> None:
 
 
 @pytest.fixture
-def followed(tmp_path: Path, tiny_model_dir: Path) -> tuple[Rounds, Studio, Federation]:
+def followed(tmp_path: Path, tiny_model_dir: Path) -> tuple[Rounds, SketchStudio, Federation]:
     rounds = Rounds(Folder(tmp_path / "home"), tiny_model_dir)
-    studio = Studio(newest(rounds.folder))
+    studio = SketchStudio(newest(rounds.folder))
     federation = Federation(rounds.folder, studio)
     federation.look()
     return rounds, studio, federation
 
 
-def test_prepared_photographs_outlive_a_checkpoint(followed: tuple[Rounds, Studio, Federation]) -> None:
+def test_prepared_photographs_outlive_a_checkpoint(followed: tuple[Rounds, SketchStudio, Federation]) -> None:
     rounds, studio, federation = followed
     look = replace(studio.first_look, size=256)
     content = studio.content(studio.first_garment, look)
@@ -347,7 +347,7 @@ def test_prepared_photographs_outlive_a_checkpoint(followed: tuple[Rounds, Studi
     assert studio.content(studio.first_garment, look) is not content
 
 
-def test_a_damaged_checkpoint_is_passed_over(followed: tuple[Rounds, Studio, Federation]) -> None:
+def test_a_damaged_checkpoint_is_passed_over(followed: tuple[Rounds, SketchStudio, Federation]) -> None:
     rounds, studio, federation = followed
     rounds.publish(1)
     federation.look()
@@ -366,7 +366,7 @@ def test_a_damaged_checkpoint_is_passed_over(followed: tuple[Rounds, Studio, Fed
     assert studio.pipeline.checkpoint.startswith("round-5-") and "damaged" not in federation.live()["parts"]["now"]
 
 
-def test_signatures_that_arrive(followed: tuple[Rounds, Studio, Federation], weights: str) -> None:
+def test_signatures_that_arrive(followed: tuple[Rounds, SketchStudio, Federation], weights: str) -> None:
     rounds, studio, federation = followed
     folder = rounds.folder
     rounds.sign(1, "Zed")
@@ -391,7 +391,7 @@ def test_signatures_that_arrive(followed: tuple[Rounds, Studio, Federation], wei
     assert studio.look({before[0]: 1}, {}, 256, False) == Look({before[0]: 1.0}, size=256, cutout=False)
 
 
-def test_only_what_changed_is_told(followed: tuple[Rounds, Studio, Federation]) -> None:
+def test_only_what_changed_is_told(followed: tuple[Rounds, SketchStudio, Federation]) -> None:
     rounds, _, federation = followed
     all_of_it = federation.live(0)
     assert set(all_of_it["parts"]) == {"now", "people", "rounds", "curves"}
@@ -407,7 +407,7 @@ def test_only_what_changed_is_told(followed: tuple[Rounds, Studio, Federation]) 
     assert federation.live(news["version"])["parts"] == {}
 
 
-def test_comparing_what_is_not_there(followed: tuple[Rounds, Studio, Federation]) -> None:
+def test_comparing_what_is_not_there(followed: tuple[Rounds, SketchStudio, Federation]) -> None:
     rounds, studio, federation = followed
     rounds.publish(1)
     look = replace(studio.first_look, size=256)
@@ -416,7 +416,7 @@ def test_comparing_what_is_not_there(followed: tuple[Rounds, Studio, Federation]
         federation.compare(studio.first_garment, look, [7, 0])
 
 
-def test_sentences(followed: tuple[Rounds, Studio, Federation]) -> None:
+def test_sentences(followed: tuple[Rounds, SketchStudio, Federation]) -> None:
     folder = followed[0].folder
     for phase in ("starting", "waiting", "training", "aggregating", "house", "resting", "paused", "stopped", "unheard of"):
         folder.set_status(phase=phase, round=15, rounds=11)
@@ -455,7 +455,7 @@ def test_members_are_approved_by_their_line_only(tmp_path: Path, key: str) -> No
 
 def test_a_pipeline_that_is_served_twice_stays_itself(tiny_model_dir: Path) -> None:
     pipeline = SketchPipeline.from_pretrained(tiny_model_dir)
-    studio = Studio(pipeline)
+    studio = SketchStudio(pipeline)
     edition = studio.edition
     studio.serve(pipeline)
     assert studio.edition == edition

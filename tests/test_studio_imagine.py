@@ -116,9 +116,11 @@ def test_where_the_weights_cannot_be_had_a_line_says_so(empty: Place, visit: Cal
     assert "at least one chip" in phase(page, "failed")
     page.get_by_role("radio", name="coat", exact=True).check()
     page.get_by_role("button", name="Imagine it").click()
-    page.wait_for_selector("#progress p:has-text('hf download')")
+    page.wait_for_selector("#progress p:has-text('no model that makes garments')")
     line = page.locator("#progress p").inner_text()
-    assert f"hf download {REPO}" in line and "FEDGAI_IMAGINE" in line
+    assert "Bring a photograph" in line and "FEDGAI" not in line and REPO not in line
+    said = empty.studio.log()  # whoever runs the studio reads what to do
+    assert f"hf download {REPO}" in said and "FEDGAI_IMAGINE" in said
     before = page.locator("#comparison img.sketch").get_attribute("src")
     page.locator("#examples button").nth(3).click()  # the rest of the studio goes on
     page.wait_for_function("old => document.querySelector('#comparison img.sketch').src !== old", arg=before)

@@ -17,6 +17,8 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -31,21 +33,26 @@ from starlette.background import BackgroundTask
 
 from federation.designer.client_app import ROUND_FILE
 from federation.designer.companion import CompanionError, Settings, home
+from fedgai.errors import FedGAIError
 from fedgai.model import CONFIG_FILE, MODEL_FILE, WEIGHTS, CheckpointError
 from fedgai.pipeline import SketchPipeline
 from fedgai.vision.images import find_images
-from studio import pieces
+from studio import pictures, pieces
+from studio.callers import caller_of
 from studio.companion.local import Door, OpenAlready, show
-from studio.drawing import DETAILS, SIZES, STRENGTHS, Garment, Look, Studio, number
-from studio.endpoints import DRAWING
-from studio.page import LINES, Page, _notice, garment_column
+from studio.drawing import SIZES, Garment, Look, SketchStudio, number
+from studio.gradio_adapter import queued, use_folder
+from studio.listeners import Page, notice, with_notice
+from studio.page import garment_column, line_faders
 from studio.pieces import PLAIN
+from studio.templating import render
 from studio.theme import mount
+from studio.turns import PREPARING
+from studio.uploads import PhotoFile, UploadFolder
 
 AGAIN = 5.0  # s between two looks at whether the training has saved another Generator
 GALLERY = 60  # sketches of a batch that are shown; all are saved
-HEADER = """<header><h1>FedGAI <em>At home</em></h1>
-<p>Your own Generator, on this machine alone. Nothing here is sent anywhere.</p></header>"""
+TEXT = "Your own Generator, on this machine alone. Nothing here is sent anywhere."
 ABOUT = """This is the Generator that was trained here, on your drawings. It has never left this machine, and neither do the
 photographs and sketches of this page.
 
@@ -54,7 +61,7 @@ them; the sliders below say how much of each. Either way it is your Generator th
 mixed."""
 
 
-class HomeStudio(Studio):
+class HomeStudio(SketchStudio):
     """Draws with the private model. A look has one setting more: how far it goes from all me (0) to all of us (1).
 
     Args:
@@ -100,7 +107,7 @@ class HomeStudio(Studio):
         look = super().look(weights if us else {self.me: 1.0}, lines, size, cutout)
         blend = {name: us * share for name, share in look.shares}
         blend[self.me] = blend.get(self.me, 0.0) + 1 - us
-        return Look(blend, look.strength, look.detail, look.size, look.cutout)
+        return replace(look, weights=blend)
 
     def compare(self, garment: Garment, look: Look) -> list[tuple[str, Image.Image]]:
         """(caption, sketch): by the Generator that everybody starts from, and by the designer's own, in the same style.
@@ -108,7 +115,7 @@ class HomeStudio(Studio):
         Raises ValueError where the two have other encoders.
         """
         if self.start.model.encoder_sha256 != self.pipeline.model.encoder_sha256:
-            raise ValueError("Your Generator and the one that ships have other encoders, and cannot be compared.")
+            raise FedGAIError("Your Generator and the one that ships have other encoders, and cannot be compared.")
         content, style = self.content(garment, look), self.pipeline.style(look.weights, look.strength)
         after = f"After round {self.rounds}" if self.rounds else "After"
         return [("Before: the Generator that everybody starts from", self.start.draw(content, style)),
@@ -119,7 +126,7 @@ class HomeStudio(Studio):
         out.mkdir(parents=True, exist_ok=True)
         for file in files:
             try:
-                sketch = self.draw(self.content(Garment(str(file)), look), look)
+                sketch = self.draw(self.content(Garment(PhotoFile(file, file.parent)), look), look)
             except ValueError as error:
                 yield file, str(error)
                 continue
@@ -155,31 +162,32 @@ class HomeStudio(Studio):
 class HomePage(Page):
     """The listeners of this page."""
 
-    def __init__(self, studio: HomeStudio) -> None:
-        super().__init__(studio)
+    def __init__(self, studio: HomeStudio, uploads: UploadFolder) -> None:
+        super().__init__(studio, uploads)
         self.out: Path | None = None  # of the last batch
 
-    def redrawn(self, garment: Garment, *controls: object) -> tuple:
+    @with_notice(1)
+    async def redrawn(self, visitor: gr.Request, garment: Garment, *controls: object) -> tuple:
         """-> comparison, notice."""
-        drawn, _, notice = self.redraw(garment, *controls)
-        return drawn, notice
+        drawn, _, remark = await self.drawn_for(visitor, garment, *controls)
+        return drawn, remark
 
-    def portrait(self, garment: Garment, *controls: object) -> object:
-        return self.shown(garment, *controls)[0]
+    async def portrait(self, visitor: gr.Request, garment: Garment, *controls: object) -> object:
+        return (await self.shown(visitor, garment, *controls))[0]
 
     def restart(self) -> tuple:
         """-> blend, lines, size, cut-out, way."""
         look = self.studio.first_look
         return self.studio.everybody, look.lines, look.size, look.cutout, {"us": 0.0}
 
-    def compared(self, garment: Garment, *controls: object) -> tuple:
+    @with_notice(1)
+    async def compared(self, visitor: gr.Request, garment: Garment, *controls: object) -> tuple:
         """-> two sketches side by side, notice."""
-        try:
-            look = self.studio.look(*controls)
-            sketches = self.studio.compare(garment, look)
-        except ValueError as error:
-            return "", _notice(error)
-        return pieces.pair((pieces.png(s), f"{garment.title}, {caption}", caption) for caption, s in sketches), ""
+        look = self.studio.look(*controls)
+        async with self.turns.job(caller_of(visitor), PREPARING + 2 * look.pixels) as job:
+            sketches = await job.run(2 * look.pixels, partial(self.studio.compare, garment, look))
+        captioned = (pieces.Captioned(pictures.png(s), f"{garment.title}, {caption}", caption) for caption, s in sketches)
+        return pieces.pair(captioned), ""
 
     def batch(self, dropped: list[str] | None, folder: str, *controls: object) -> Iterator[tuple]:
         """-> progress and gallery, notice; as it goes."""
@@ -198,13 +206,16 @@ class HomePage(Page):
             done, bad = [], []
             yield _batch(0, len(files), done, bad, ""), ""
             for number, (file, sketch) in enumerate(self.studio.draw_all(files, out, look), 1):
-                bad.append((file.name, sketch)) if isinstance(sketch, str) else done.append((file.name, pieces.jpeg(sketch, 320)))
+                if isinstance(sketch, str):
+                    bad.append((file.name, sketch))
+                else:
+                    done.append((file.name, pictures.jpeg(sketch, 320)))
                 self.out = out
                 yield _batch(number, len(files), done, bad, str(out)), gr.skip()
         except ValueError as error:
-            yield gr.skip(), _notice(error)
+            yield gr.skip(), notice(str(error))
         except OSError as error:
-            yield gr.skip(), _notice(f"{error.filename} cannot be used: {error.strerror}.")
+            yield gr.skip(), notice(f"{error.filename} cannot be used: {error.strerror}.")
 
 
 def _batch(number: int, total: int, done: list[tuple[str, str]], bad: list[tuple[str, str]], out: str) -> str:
@@ -235,14 +246,14 @@ def build(page: HomePage) -> gr.Blocks:
     studio = page.studio
     look, garment = studio.first_look, studio.first_garment
     with gr.Blocks(title="FedGAI at home", analytics_enabled=False, fill_width=True, delete_cache=(600, 3600)) as demo:
-        current = gr.State(garment)
-        gr.HTML(HEADER, elem_id="header", **PLAIN)
+        current, no_link = gr.State(garment), gr.State("")
+        gr.HTML(render("header.html", title="At home", text=TEXT), elem_id="header", **PLAIN)
         with gr.Row(elem_id="bench", equal_height=False):
             with gr.Column(elem_id="garment", min_width=0):
-                portrait, photo, cutout, examples = garment_column(studio)
-            with gr.Column(elem_id="easel", min_width=0):
+                column = garment_column(studio)
+            with gr.Column(elem_id="drawing", min_width=0):
                 comparison = pieces.comparison(page.drawn(garment, look))
-                notice = gr.HTML("", html_template=pieces.NOTICE, elem_id="notice", **PLAIN)
+                remark, told = pieces.notice("remark"), pieces.notice("notice")
                 with gr.Row(elem_id="takeaway", equal_height=False):
                     size = gr.Radio([(f"{s} px", s) for s in SIZES], value=look.size, label="Long side", elem_id="size")
                     paper = gr.Radio(["White", "Transparent"], value="White", label="Paper", elem_id="paper")
@@ -252,13 +263,11 @@ def build(page: HomePage) -> gr.Blocks:
                     gr.HTML("<h2>Whose hand</h2>", **PLAIN)
                     restart = gr.Button("Reset", size="sm", min_width=0)
                 ends = "At the left your own signature, at the right everybody's blend."
-                rows = [{"name": "us", "label": "All me to all of us", "text": ends, "low": 0, "high": 1}]
+                rows = [pieces.FaderRow("us", "All me to all of us", ends)]
                 way = pieces.faders(pieces.fader_rows(rows, "way"), {"us": 0.0}, "way")
                 gr.HTML("<h2>All of us</h2>", **PLAIN)
                 blend = pieces.faders(page.faders(), studio.everybody, "blend")
-                ranges = [{"low": low, "high": high} for low, high in (STRENGTHS, DETAILS)]
-                rows = [row | r for row, r in zip(LINES, ranges, strict=True)]
-                lines = pieces.faders(pieces.fader_rows(rows, "lines"), look.lines, "lines")
+                lines = line_faders(look)
         with gr.Tabs(elem_id="more"):
             with gr.Tab("Before and after") as before:
                 gr.Markdown("This garment in the same style, by the Generator that everybody starts from, and by yours as the "
@@ -275,29 +284,33 @@ def build(page: HomePage) -> gr.Blocks:
                 gallery = gr.HTML("", elem_id="gallery", **PLAIN)
             with gr.Tab("About"):
                 gr.Markdown(ABOUT)
-        controls = [blend, lines, size, cutout, way]
+        controls = [blend, lines, size, column.cutout, way]
         private = {"api_visibility": "private"}
         quick = private | {"show_progress": "hidden"}
-        quiet = private | DRAWING | {"show_progress": "hidden"}
-        changes = [current.change, blend.change, lines.change, size.change, cutout.change, way.change]
-        gr.on(changes, page.redrawn, [current, *controls], [comparison, notice], trigger_mode="always_last",
-              show_progress_on=[comparison], show_progress="minimal", **private, **DRAWING)  # fmt: skip
-        gr.on([before.select, *changes], page.compared, [current, *controls], [compared, notice], trigger_mode="always_last",
-              **quiet)  # fmt: skip
-        photo.input(page.take, [photo, *controls], [photo, current, notice], **quiet)
-        examples.select(page.example, None, current, **quick)
+        changes = [current.change, blend.change, lines.change, size.change, column.cutout.change, way.change]
+        gr.on(changes, page.redrawn, [current, *controls], [comparison, told], trigger_mode="always_last",
+              show_progress_on=[comparison], show_progress="minimal", **private)  # fmt: skip
+        gr.on([before.select, *changes], page.compared, [current, *controls], [compared, told], trigger_mode="always_last",
+              **quick)  # fmt: skip
+        column.photo.input(page.take, [column.photo, *controls], [column.photo, current, remark, told], **quick)
+        column.examples.select(page.example, None, [current, remark], **quick)
         restart.click(page.restart, None, controls, **quick)
-        current.change(page.portrait, [current, *controls], portrait, **quiet)
-        download.click(page.png, [current, paper, *controls], [download, notice], **quiet)
-        drawing = start.click(page.batch, [dropped, folder, *controls], [gallery, notice], concurrency_limit=1, **quick)
+        current.change(page.portrait, [current, *controls], column.portrait, **quick)
+        download.click(page.png, [current, no_link, paper, *controls], [download, told], **quick)
+        drawing = start.click(page.batch, [dropped, folder, *controls], [gallery, told], concurrency_limit=1, **quick)
         stop.click(None, None, None, cancels=[drawing])
         demo.load(page.restart, None, controls, **quick)
-    return demo.queue(default_concurrency_limit=4)
+    return queued(demo)
 
 
 def create_app(studio: HomeStudio) -> FastAPI:
     """The page at /, and the last batch as a zip."""
-    app, page = FastAPI(title="FedGAI at home", docs_url=None, redoc_url=None, openapi_url=None), HomePage(studio)
+    # what is dropped lies in the designer's own folder, not where everybody's temporary files are
+    dropped = studio.folder / "window" / "dropped"
+    dropped.mkdir(mode=0o700, parents=True, exist_ok=True)
+    use_folder(dropped)
+    app = FastAPI(title="FedGAI at home", docs_url=None, redoc_url=None, openapi_url=None)
+    page = HomePage(studio, UploadFolder(dropped))
 
     @app.get("/drawn/sketches.zip")
     def sketches() -> Response:
@@ -332,8 +345,6 @@ def main() -> int:
     except OSError as error:
         print(f"{args.home} cannot be used: {error.strerror}", file=sys.stderr)
         return 1
-    # what is dropped lies in the designer's own folder, not where everybody's temporary files are
-    os.environ.update(GRADIO_TEMP_DIR=str(studio.folder / "window" / "dropped"))
     app, over = create_app(studio), threading.Event()
 
     def follow() -> None:

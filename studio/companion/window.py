@@ -31,7 +31,7 @@ from federation.designer.companion import EXPLAINED, CompanionError, home
 from federation.designer.receipt import Receipt, lines_of, page, summary
 from federation.join import PHASES, STAYS, describe
 from fedgai.data.pairs import FEW
-from studio import pieces
+from studio import pictures
 from studio.companion.desk import Desk, Sheet
 from studio.companion.local import Door, OpenAlready, show
 from studio.pieces import PLAIN
@@ -89,7 +89,7 @@ class Window:
         twins, names = {b: a for a, b in found.twins}, desk.kind != "folder"
         bad = {file for file, _ in found.bad}
         cells = "".join(
-            f'<li class="{"bad" if file in bad else "twin" if file in twins else ""}"><img src="{pieces.jpeg(picture)}" alt="">'
+            f'<li class="{"bad" if file in bad else "twin" if file in twins else ""}"><img src="{pictures.jpeg(picture)}" alt="">'
             f'<span title="{escape(_shown(file))}">{escape(_shown(file))}</span>'
             + (f"<em>like {escape(_shown(twins[file]))}</em>" if file in twins else "")
             + (_remove(file) if names else "") + "</li>"

@@ -24,10 +24,11 @@ from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
 
 from federation.server.folder import REPORT_FILE, Folder, Status
+from fedgai.errors import FedGAIError
 from fedgai.model import CONFIG_FILE, MODEL_FILE, STYLES_FILE
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
-from studio.drawing import Garment, Look, Studio
+from studio.drawing import Garment, Look, SketchStudio
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Federation:
         link: where the operator's panel is, or "".
     """
 
-    def __init__(self, folder: Folder, studio: Studio, hub: Callable[[], Mapping[str, Any]] | None = None,
+    def __init__(self, folder: Folder, studio: SketchStudio, hub: Callable[[], Mapping[str, Any]] | None = None,
                  link: str = "") -> None:
         self.folder, self.studio, self.hub, self.link = folder, studio, hub, link
         self.note = ""
@@ -183,15 +184,16 @@ class Federation:
         """The same garment and look, as two rounds draw it: (round, sketch), the earlier first. The hands are today's.
 
         Raises:
-            ValueError: a round that is not here (any more), that cannot be read, or that has another encoder.
+            FedGAIError: a round that is not here (any more), that cannot be read, or that has another encoder.
         """
-        content, now = self.studio.content(garment, look), self.studio.pipeline
-        style = now.style(look.weights, look.strength)
+        bank = look.bank or self.studio.now  # one reading: other designers may come meanwhile
+        content, now = bank.content(garment, look), bank.pipeline
+        style = now.style([(bank.styles[name], weight) for name, weight in look.weights.items()], look.strength)
         sketches = []
         for number in sorted({n for n in rounds if isinstance(n, int)})[:2]:
             pipeline = self._pipeline(number)
             if pipeline.model.encoder_sha256 != now.model.encoder_sha256:
-                raise ValueError(f"Round {number} has another encoder and cannot be compared.")
+                raise FedGAIError(f"Round {number} has another encoder and cannot be compared.")
             sketches.append((number, pipeline.draw(content, style)))
         return sketches
 
@@ -207,7 +209,7 @@ class Federation:
                 return self._compared[mark]
         except Exception as error:
             log.warning("round %s cannot be compared: %s", number, error)
-            raise ValueError(f"There is no checkpoint of round {number} here that can be drawn with.") from error
+            raise FedGAIError(f"There is no checkpoint of round {number} here that can be drawn with.") from error
 
     # -- what is told ----------------------------------------------------------------------------------------------------
 
@@ -233,8 +235,9 @@ class Federation:
 
         ``edition`` is the studio's; ``now`` seconds since the epoch; ``parts`` has escaped HTML, for ``tab`` only.
         """
+        version = self._version  # before the parts: what changes in between is told once more, and not never
         parts = {name: html for name, (when, html) in self._parts.items() if when > seen} if tab else {}
-        return {"edition": self.studio.edition, "version": self._version if tab else seen, "now": time.time(), "parts": parts}
+        return {"edition": self.studio.edition, "version": version if tab else seen, "now": time.time(), "parts": parts}
 
     def _tell(self) -> None:
         status, reports, kept = self.folder.status(), self._read_reports(), self.folder.rounds()

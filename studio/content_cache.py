@@ -1,0 +1,109 @@
+"""Photographs made ready to draw, kept in memory while somebody needs them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Container, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from fedgai.pipeline import Content
+
+IDLE_SECONDS = 20.0  # that a photograph stays after its last use, when nobody has a page open with it
+
+
+@dataclass
+class _Entry:
+    """One photograph.
+
+    Attributes:
+        content: or what went wrong.
+        lasting: it stays until there is no room.
+        sessions: that have asked for it.
+        used: when it was asked for last, monotonic seconds.
+    """
+
+    content: Future[Content]
+    lasting: bool
+    sessions: set[str] = field(default_factory=set)
+    used: float = 0.0
+
+
+class ContentCache:
+    """Those used last. Whoever asks for one in the making waits for it.
+
+    Args:
+        limit: bytes; the newest stays even if it takes more.
+        pages: sessions that have a page open.
+    """
+
+    def __init__(self, limit: int, pages: Container[str] = frozenset()) -> None:
+        self.limit, self.pages = limit, pages
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Hashable, make: Callable[[], Content], session: str = "", lasting: bool = False) -> Content:
+        """What is kept under the key, or else what ``make`` makes. Failures are not kept.
+
+        Args:
+            key: names the photograph, the size and all else that the content depends on.
+            make: called at most once at a time for a key.
+            session: of the visitor who asks. The photograph stays for as long as that page is open and there is room.
+            lasting: it stays without anybody, while there is room: an example of ours.
+        """
+        with self._lock:
+            missing = key not in self._entries
+            entry = self._entries.setdefault(key, _Entry(Future(), lasting))
+            entry.used = time.monotonic()
+            if session:
+                entry.sessions.add(session)
+            self._entries.move_to_end(key)
+        if missing:
+            try:
+                entry.content.set_result(make())
+            except BaseException as error:
+                entry.content.set_exception(error)
+            self._trim(key, entry)
+        return entry.content.result()
+
+    def drop_idle(self) -> None:
+        """Take out what nobody needs any more: the photographs of visitors who have left."""
+        now = time.monotonic()
+        with self._lock:
+            idle = [key for key, entry in self._entries.items() if self._is_idle(entry, now)]
+            for key in idle:
+                del self._entries[key]
+        if idle:
+            give_memory_back()
+
+    def _is_idle(self, entry: _Entry, now: float) -> bool:
+        if entry.lasting or not entry.content.done() or now - entry.used < IDLE_SECONDS:
+            return False
+        return not any(session in self.pages for session in entry.sessions)
+
+    def _trim(self, key: Hashable, entry: _Entry) -> None:
+        """Take out the oldest until the rest fits."""
+        with self._lock:
+            if entry.content.exception():
+                self._entries.pop(key, None)
+            done = [k for k, e in self._entries.items() if e.content.done() and not e.content.exception()]
+            sizes = {k: sum(t.nbytes for t in self._entries[k].content.result().features) for k in done}
+            for oldest in done[:-1]:
+                if sum(sizes.values()) <= self.limit:
+                    break
+                del self._entries[oldest], sizes[oldest]
+
+
+def give_memory_back() -> None:
+    """Hand memory that was freed back to the system, where its C library keeps it (glibc)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,0 +1,136 @@
+"""What we need of Gradio that it keeps to itself. Read from version 6.31.0; ``tests/test_studio_gradio.py`` fails loudly
+where an update moves any of it.
+
+Gradio is made for demos behind ``launch()``. Mounted in an application of one's own, in public, it needs the following.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Container
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import gradio.blocks
+import gradio.queueing
+import gradio.routes
+from fastapi import FastAPI
+
+from fedgai.vision.images import MAX_BYTES
+from studio.failures import WithoutMessages, describe
+
+log = logging.getLogger(__name__)
+
+VERSION = "6.31.0"  # that this was read from
+WORKERS = 400  # events under way: they wait in lines of our own, where whoever has had the least is next
+SESSIONS = 1000  # visitors whose state is kept
+UNREAD_SECONDS = 60.0  # answers that nobody fetches are dropped after this
+PROGRAM_SECONDS = 120.0  # that the state of a program stays, which has no page open
+LOGGERS = ("uvicorn.error", "asyncio", "gradio", "httpx")  # whose messages may repeat what a visitor sent
+
+
+class _Places:
+    """In the place of the module ``traceback``: Gradio prints exceptions whole, with what the visitor sent in them."""
+
+    @staticmethod
+    def print_exc() -> None:
+        error = sys.exception() if hasattr(sys, "exception") else sys.exc_info()[1]
+        if error is not None:
+            log.error("an event failed: %s", describe(error))
+
+
+def use_folder(folder: Path) -> None:
+    """Where Gradio puts files from now on: those that come up, and those that an answer names. Before a page is built."""
+    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    gradio.routes.DEFAULT_TEMP_DIR = str(folder)  # type: ignore[attr-defined]  # read while gradio was imported
+
+
+def quiet_logs() -> None:
+    """Nothing of a visitor's in the log: kinds and places of errors, no messages."""
+    for module in (gradio.queueing, gradio.routes):
+        module.traceback = _Places  # type: ignore[attr-defined]
+    handler = logging.StreamHandler()
+    handler.setFormatter(WithoutMessages())
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.WARNING)
+
+
+def queued(demo: gr.Blocks) -> gr.Blocks:
+    """Have events run as soon as they come. ``Turns`` and ``ImagineQueue`` say who is served when."""
+    demo.max_threads = WORKERS
+    demo.state_session_capacity = SESSIONS
+    demo.queue(default_concurrency_limit=None, max_size=2 * WORKERS, api_open=False)
+    # statistics of the last events, which nobody looks at, and which are reckoned anew after each
+    demo._queue.ANALYTICS_MAX_EVENTS, demo._queue.ANAYLTICS_CACHE_FREQUENCY = 1, sys.maxsize
+    return demo
+
+
+def mount(app: FastAPI, demo: gr.Blocks, **options: Any) -> FastAPI:
+    """Serve a page at /, as ``gr.mount_gradio_app`` does."""
+    app = gr.mount_gradio_app(
+        app, demo, "/", run_history=False, ssr_mode=False, mcp_server=False, show_error=False, max_file_size=MAX_BYTES, **options
+    )
+    # launch() would say so. Once mounted, Gradio does not, and until then lets a caller name any file of the server
+    demo.has_launched = True
+    return app
+
+
+@contextlib.asynccontextmanager
+async def forgetting(demo: gr.Blocks, pages: Container[str], keep: float, every: float = 5.0) -> AsyncIterator[None]:
+    """Within the block, what visitors who have left had is forgotten: answers that nobody fetched, and their state.
+
+    Args:
+        demo: as it is mounted.
+        pages: sessions that have a page open.
+        keep: seconds after which a visitor who comes back finds nothing.
+        every: seconds between two looks.
+    """
+
+    async def run() -> None:
+        unread: dict[str, float] = {}  # session -> since when
+        while True:
+            await asyncio.sleep(every)
+            unread = _forget_answers(demo, unread)
+            _forget_sessions(demo, pages, keep)
+            for files in demo.temp_file_sets:  # UploadFolder deletes them
+                files.clear()
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def _forget_answers(demo: gr.Blocks, unread: dict[str, float]) -> dict[str, float]:
+    """Answers that have waited for too long. Returns the sessions that have some, and since when."""
+    messages, now = demo._queue.pending_messages_per_session, time.monotonic()
+    at_work = {event.session_hash for event in demo._queue.event_ids_to_events.values()}
+    waiting = {s: unread.get(s, now) for s, answers in messages.items() if answers.qsize() and s not in at_work}
+    for session, since in waiting.items():
+        if now - since > UNREAD_SECONDS:
+            del messages[session]
+            demo._queue.pending_event_ids_session.pop(session, None)
+    return waiting
+
+
+def _forget_sessions(demo: gr.Blocks, pages: Container[str], keep: float) -> None:
+    """The state of a page that was closed for ``keep`` seconds, and of a program that has not asked again for a while."""
+    holder, now = demo.state_holder, time.time()
+    with holder.lock:
+        for session, state in list(holder.session_data.items()):
+            used = holder.time_last_used.get(session)
+            limit = keep if state.is_closed else min(keep, PROGRAM_SECONDS)
+            if session not in pages and (used is None or now - used.timestamp() > limit):
+                holder.session_data.pop(session, None)
+                holder.time_last_used.pop(session, None)
