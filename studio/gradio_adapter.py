@@ -47,7 +47,7 @@ class _Places:
 
 def use_folder(folder: Path) -> None:
     """Where Gradio puts files from now on: those that come up, and those that an answer names. Before a page is built."""
-    os.environ["GRADIO_TEMP_DIR"] = str(folder)
+    os.environ.update(GRADIO_TEMP_DIR=str(folder))
     gradio.routes.DEFAULT_TEMP_DIR = str(folder)  # type: ignore[attr-defined]  # read while gradio was imported
 
 

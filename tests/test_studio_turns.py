@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,12 @@ class Bench:
             return name
 
         return work
+
+
+def run(play: Coroutine[Any, Any, None]) -> None:
+    """In a thread: Playwright's synchronous side has a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, play).result()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -58,7 +66,7 @@ def test_a_newcomer_is_served_before_a_flood() -> None:
         assert sum(len(pieces) for pieces in await asyncio.gather(*flood)) == 96
         assert not turns._lines and turns._free == 3  # nothing is kept of those who have gone
 
-    asyncio.run(play())
+    run(play())
 
 
 def test_addresses_share_by_pixels_and_sessions_by_turns() -> None:
@@ -75,7 +83,7 @@ def test_addresses_share_by_pixels_and_sessions_by_turns() -> None:
         begun = Counter(bench.order[1:21])  # of 400 pixels each: the same number of pixels for both addresses
         assert begun["large"] == 4 and begun["small"] == begun["cleo"] == 8
 
-    asyncio.run(play())
+    run(play())
 
 
 def test_what_one_address_may_have_under_way() -> None:
@@ -98,7 +106,7 @@ def test_what_one_address_may_have_under_way() -> None:
         await asyncio.gather(*under_way)
         assert await visit(turns, bench, ADA, "a", 2, 400) == ["a", "a"]
 
-    asyncio.run(play())
+    run(play())
 
 
 def test_who_leaves_frees_the_place() -> None:
@@ -116,7 +124,7 @@ def test_who_leaves_frees_the_place() -> None:
         await until(lambda: turns._free == 2)
         assert not turns._lines
 
-    asyncio.run(play())
+    run(play())
 
 
 def test_an_error_of_the_work_comes_out() -> None:
@@ -127,4 +135,4 @@ def test_an_error_of_the_work_comes_out() -> None:
                 await job.run(1, lambda: 1 // 0)
         await until(lambda: not turns._lines)
 
-    asyncio.run(play())
+    run(play())
