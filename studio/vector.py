@@ -18,5 +18,5 @@ def svg_of(pipeline: SketchPipeline, content: Content, look: Look, title: str,
         title: what the document calls itself.
         paper: "white", or "transparent": without a sheet below.
     """
-    drawing = pipeline.trace(content, look.weights, strength=look.strength)
+    drawing = pipeline.trace(content, list(look.weights.items()), strength=look.strength)
     return to_svg(drawing, title, f"Drawn by FedGAI. {look.caption}.", paper=paper == "white")

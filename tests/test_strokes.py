@@ -236,7 +236,7 @@ def test_true_line_maps_become_typed_strokes(kind: str) -> None:
     truth, drawn = np.full((2, *garment.alpha.shape), 255, np.uint8)
     truth[garment.lines.max(0) > 127] = 0
     drawn[to_picture(drawing).min(2) < 128] = 0
-    assert boundary_fscore(drawn, truth, 2) > 0.9
+    assert boundary_fscore(drawn, truth, 2) > 0.95
     for i, name in enumerate(LINE_TYPES[1:], 1):
         if (garment.lines[i] > 127).sum() > 400:
             assert drawing.of_kind(name), name
@@ -295,6 +295,12 @@ def test_pictures_that_are_no_drawings_are_refused_with_a_sentence(page: np.ndar
 def test_layers_of_another_size_are_refused() -> None:
     with pytest.raises(ValueError, match="mask of this drawing should have the shape"):
         trace(paper(), np.zeros((100, 100), np.float32))
+
+
+@pytest.mark.parametrize("value", [255, -1, np.nan])
+def test_masks_beyond_0_to_1_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        trace(paper(), np.full((SIDE, SIDE), value, np.float32))
 
 
 def test_size_is_bounded_and_the_silhouette_stays() -> None:

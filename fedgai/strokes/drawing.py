@@ -67,6 +67,7 @@ class Drawing:
         swelling: the pen's width changes along a stroke, as a brush's does; otherwise it is even, as a fineliner's.
         washes: tone, the lightest first; strokes lie on top.
         dots: (n, 3) float64, stipple: x, y, diameter, px.
+        hatching_color: of hatching and dots; the pen's if None.
     """
 
     size: tuple[int, int]
@@ -75,6 +76,7 @@ class Drawing:
     swelling: bool = False
     washes: tuple[Wash, ...] = ()
     dots: Floats = field(default_factory=lambda: np.zeros((0, 3)))
+    hatching_color: Color | None = None
 
     def of_kind(self, kind: str) -> list[Stroke]:
         """The strokes of one of ``KINDS``."""

@@ -17,16 +17,17 @@ SHIFT = 4  # bits below the point in OpenCV's coordinates
 def to_picture(drawing: Drawing) -> Picture:
     """Draw with round pens: (H, W, 3) uint8 RGB on white. Topstitching is drawn through, not dashed."""
     width, height = drawing.size
+    hatching_color = drawing.hatching_color or drawing.color
     page = np.full((height * FINE, width * FINE, 3), 255, np.uint8)
     for wash in drawing.washes:
         cv2.fillPoly(page, [_fixed(outline) for outline in wash.outlines], wash.color, cv2.LINE_8, SHIFT)
     for x, y, diameter in drawing.dots.tolist():
         center = _fixed(np.array([[x, y]]))[0].tolist()
-        cv2.circle(page, center, round(diameter / 2 * FINE * 2**SHIFT), drawing.color, -1, cv2.LINE_8, SHIFT)
-    for kind in KINDS:
-        strokes = drawing.of_kind(kind)
+        cv2.circle(page, center, round(diameter / 2 * FINE * 2**SHIFT), hatching_color, -1, cv2.LINE_8, SHIFT)
+    for kind in reversed(KINDS):  # the silhouette last
+        strokes, color = drawing.of_kind(kind), hatching_color if kind == "hatching" else drawing.color
         for stroke, thick in zip(strokes, pen_widths(strokes), strict=True):
-            _draw(page, stroke, stroke.widths if drawing.swelling else np.full(len(stroke.widths), thick), drawing.color)
+            _draw(page, stroke, stroke.widths if drawing.swelling else np.full(len(stroke.widths), thick), color)
     return np.asarray(cv2.resize(page, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 

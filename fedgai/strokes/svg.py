@@ -41,8 +41,9 @@ def to_svg(drawing: Drawing, title: str = "Sketch", description: str = "", *, pa
     if paper:
         layers["paper", "Paper", 'fill="#fff"'] = [(np.inf, f'<path d="M0 0h{width}v{height}h-{width}z"/>')]
     layers["tone", "Tone", 'fill-rule="evenodd"'] = [(1e6, _wash(wash)) for wash in drawing.washes]
-    pen = f'fill="none" stroke="{_hex(drawing.color)}" stroke-linecap="round" stroke-linejoin="round"'
-    layers["hatching", "Hatching", pen] = _hatching(drawing)
+    pen, other = (f'fill="none" stroke="{_hex(color)}" stroke-linecap="round" stroke-linejoin="round"'
+                  for color in (drawing.color, drawing.hatching_color or drawing.color))
+    layers["hatching", "Hatching", other] = _hatching(drawing)
     hidden: list[Item] = []
     for kind, label in LAYERS.items():
         strokes = drawing.of_kind(kind)

@@ -16,13 +16,14 @@ from fedgai.garments.lines import LINE_TYPES
 from fedgai.strokes.drawing import INK, Bools, Color, Drawing, Picture, Plane, Stroke
 from fedgai.strokes.joining import Line, run_on
 from fedgai.strokes.lines import WIDEST, Tracing, centre_lines, covered, strokes_along, to_edge
-from fedgai.strokes.shading import hatching, washes
+from fedgai.strokes.shading import directions, hatching, washes
 from fedgai.strokes.silhouette import on_ink, outlines
 
 SIDES = (16, 2048)  # px, of a picture
 REACH = 5  # px at 512, that a line is drawn on to the one that it points at
 BUTTON = 18  # px at 512, across the largest button
 MOST_HATCHING = 4000  # strokes, and dots
+FAINTEST = 0.35  # of full ink: fainter hatching is tone
 SWELLS = 2.5  # px, see ``_swells``
 
 
@@ -39,20 +40,18 @@ def trace(sketch: Picture, mask: Plane | None = None, *, lines: Picture | None =
         ValueError: a picture of another shape, type or size, with what it should be.
     """
     size = _checked(sketch, mask, lines, types)
-    dark = _darkness(sketch)
-    picture = lines if lines is not None and is_hatched(sketch, lines) else sketch
+    hatched = lines is not None and is_hatched(sketch, lines)
+    picture = lines if lines is not None and hatched else sketch
     ink, toned = _line_ink(_darkness(picture))
-    pure = picture[ink > 0.85]
-    color: Color = tuple(np.median(pure, axis=0).astype(int).tolist()) if len(pure) else INK
     strokes = _strokes(ink, mask, size)
     if types is not None:
         strokes = [_typed(stroke, types) for stroke in strokes]
-    drawing = Drawing((size[1], size[0]), tuple(strokes), color, _swells(strokes))
-    if picture is lines:
-        left = np.where(covered(strokes, size, 0.5), 0, (dark - _darkness(picture)) / _full(dark))
-        rest = left.clip(0, 1).astype(np.float32)
-        more, dots = hatching(rest, MOST_HATCHING)
-        drawing = replace(drawing, strokes=(*more, *strokes), dots=dots)
+    drawing = Drawing((size[1], size[0]), tuple(strokes), _color(picture, ink), _swells(strokes))
+    if hatched:
+        left, level = _besides(sketch, picture)
+        left = np.where(covered(strokes, size, 0.5), 0, left / level).clip(0, 1).astype(np.float32)
+        more, dots = hatching(left, MOST_HATCHING)
+        drawing = replace(drawing, strokes=(*more, *strokes), dots=dots, hatching_color=_color(sketch, left))
     if toned and mask is not None:
         tones = washes(picture, ~covered(strokes, size, 2), _inside(strokes, size))
         drawing = replace(drawing, washes=tuple(tones))
@@ -60,15 +59,28 @@ def trace(sketch: Picture, mask: Plane | None = None, *, lines: Picture | None =
 
 
 def is_hatched(sketch: Picture, lines: Picture) -> bool:
-    """Whether what a sketch has besides its lines are strokes: mostly as dark as ink. Paper's grain is not.
+    """Whether what a sketch has besides its lines is hatching or stipple, rather than paper's grain.
 
     Args:
         sketch, lines: (H, W, 3) uint8, as for ``trace``.
     """
-    dark = _darkness(sketch)
-    left, full = np.clip(dark - _darkness(lines), 0, 1), _full(dark)
-    solid = left[left > 0.45 * full].sum()
-    return bool(solid > 0.4 * left.sum() and solid > 0.002 * left.size)
+    left, level = _besides(sketch, lines)
+    full = _full(_darkness(sketch))
+    if level < FAINTEST * full:
+        return False
+    return bool(left[left > 0.45 * full].sum() > 0.4 * left.sum()) or bool(directions(left))
+
+
+def _besides(sketch: Picture, lines: Picture) -> tuple[Plane, float]:
+    """(H, W) darkness that a sketch has besides its lines; and how dark that is where it is dark, 0 if it is next to nothing.
+
+    Along the lines themselves nothing counts: a line that wavers is no hatching.
+    """
+    dark, bare = _darkness(sketch), _darkness(lines)
+    near = cv2.dilate((bare > 0.5 * _full(dark)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    left = np.where(near, 0, np.clip(dark - bare, 0, 1)).astype(np.float32)
+    strong = left[left > 0.05]
+    return left, float(np.percentile(strong, 90)) if len(strong) > 0.004 * left.size else 0.0
 
 
 def trace_lines(types: Plane, mask: Plane) -> Drawing:
@@ -91,7 +103,7 @@ def trace_lines(types: Plane, mask: Plane) -> Drawing:
     buttons = _buttons(maps[-1], max(size) / 512)
     solid[-1] &= ~covered(buttons, size, 2)
     edges = [to_edge(part) for part in solid]
-    found = [(kind, line) for i, kind in enumerate(LINE_TYPES) if i for line in centre_lines(solid[i], edges[i], how)]
+    found = [(kind, line) for i, kind in enumerate(LINE_TYPES) if i > 0 for line in centre_lines(solid[i], edges[i], how)]
     outer = [(s.points, s.widths) for s in silhouette]
     drawn = run_on([line for _, line in found], np.max(edges, axis=0), outer, REACH * max(size) / 512)
     strokes = list(silhouette)
@@ -158,6 +170,15 @@ def _darkness(picture: Picture) -> Plane:
     return dark
 
 
+def _color(picture: Picture, ink: Plane) -> Color:
+    """What a picture's ink is, where it is darkest."""
+    pure = picture[ink > 0.85]
+    if not len(pure):
+        return INK
+    red, green, blue = (int(channel) for channel in np.median(pure, axis=0))
+    return red, green, blue
+
+
 def _full(dark: Plane) -> float:
     """How dark the drawing's full ink is."""
     strong = dark[dark > 0.25]
@@ -205,4 +226,7 @@ def _checked(sketch: Picture, mask: Plane | None, lines: Picture | None, types: 
                                ("types", types, (len(LINE_TYPES), height, width))):
         if other is not None and other.shape != shape:
             raise ValueError(f"the {name} of this drawing should have the shape {shape}, not {other.shape}")
+    for name, plane in (("mask", mask), ("types", types)):
+        if plane is not None and not (plane.min() >= 0 and plane.max() <= 1):  # so that not-a-number is refused, too
+            raise ValueError(f"the {name} of a drawing should lie between 0 and 1")
     return height, width
