@@ -8,10 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from fedgai.__main__ import main
 from fedgai.errors import FedGAIError
 from fedgai.garments import KINDS, LINE_TYPES, Garment, dye, make
+from fedgai.garments.fabric import chosen, patterns
 from fedgai.garments.writing import PLANES, write_garments
 
 
@@ -91,3 +93,89 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     write_garments(1, 0, tmp_path / "new", 160)
     with pytest.raises(FedGAIError, match="another seed, size or kind"):
         write_garments(1, 1, tmp_path / "new", 160)
+
+
+@pytest.fixture(scope="module")
+def garments() -> list[Garment]:
+    return [make(seed, 384, kind) for seed, kind in enumerate(("shirt", "coat", "jeans", "dress", "hoodie", "skirt"), 40)]
+
+
+def test_the_silhouette_is_closed_and_at_the_masks_border(garments: list[Garment]) -> None:
+    for garment in garments:
+        rings = [points for kind, points, closed in garment.vectors if kind == "silhouette" and closed]
+        assert len(rings) == sum(kind == "silhouette" for kind, _, _ in garment.vectors) > 0
+        filled = np.zeros(garment.alpha.shape, np.uint8)
+        cv2.fillPoly(filled, [np.round(ring * 16).astype(np.int32) for ring in rings], (1,), cv2.LINE_8, 4)
+        apart = filled.astype(bool) != (garment.alpha > 127)  # fillPoly adds the border's own pixels
+        border = cv2.morphologyEx((garment.alpha > 127).astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+        assert not (apart & ~border).any()
+
+
+def test_inner_lines_lie_on_the_garment(garments: list[Garment]) -> None:
+    for garment in garments:
+        inner = np.round(np.vstack([points for kind, points, _ in garment.vectors if kind != "silhouette"])).astype(int)
+        assert len(inner) > 100 and (garment.alpha[inner[:, 1], inner[:, 0]] > 127).mean() > 0.98
+
+
+def test_vectors_drawn_again_are_the_pixels(garments: list[Garment]) -> None:
+    for garment in garments:
+        for plane, kind in zip(garment.lines, LINE_TYPES, strict=True):
+            height, width = plane.shape
+            page = Image.new("L", (width, height))
+            for _, points, closed in (vector for vector in garment.vectors if vector[0] == kind):
+                ring = np.vstack([points, points[:1]]) if closed else points
+                ImageDraw.Draw(page).line([(float(x), float(y)) for x, y in ring], 255, 1)
+            drawn, there = np.asarray(page) > 0, plane > 127
+            for one, other in ((drawn, there), (there, drawn)):
+                away = cv2.distanceTransform((~other).astype(np.uint8), cv2.DIST_L2, 5)
+                assert not one.any() or np.quantile(away[one], 0.99) <= 2
+
+
+def test_the_size_changes_the_pixels_and_not_the_garment() -> None:
+    small, large = make(9, 256, "jacket"), make(9, 512, "jacket")
+    shrunk = cv2.resize(large.alpha, small.alpha.shape[::-1], interpolation=cv2.INTER_AREA)
+    a, b = small.alpha > 127, shrunk > 127
+    assert (a & b).sum() / (a | b).sum() > 0.96
+
+
+@pytest.mark.parametrize("pattern", patterns())
+def test_print_edges_are_where_the_print_is_and_not_on_lines(pattern: str, garments: list[Garment]) -> None:
+    pictures = [dye(garment, np.random.default_rng(8), pattern=pattern) for garment in garments]
+    assert {picture.pattern for picture in pictures} == {pattern}
+    edges = np.concatenate([picture.print_edges.ravel() > 127 for picture in pictures])
+    inside = np.concatenate([picture.alpha.ravel() > 127 for picture in pictures])
+    drawn = np.concatenate([picture.lines[:3].max(0).ravel() > 127 for picture in pictures])
+    assert not edges[~inside].any()
+    if pattern == "plain":
+        assert not edges.any()
+    elif pattern != "abstract":  # colours that run into each other have no edges to speak of
+        assert edges.sum() > 0.002 * inside.sum()
+        assert (edges & drawn).sum() < 0.12 * edges.sum()  # where a print crosses a seam both are true
+
+
+def test_tone_knows_no_print_and_nothing_of_the_background(garments: list[Garment]) -> None:
+    first, second = (dye(garments[1], np.random.default_rng(seed), pattern=p) for seed, p in ((1, "check"), (2, "flowers")))
+    assert (first.tone == second.tone).all() and (first.photo != second.photo).any()
+    assert (first.tone[first.alpha == 0] == 255).all() and first.tone[first.alpha == 255].std() > 5
+
+
+def test_a_background_that_is_given_is_seen(garments: list[Garment]) -> None:
+    red = np.full((50, 90, 3), (200, 20, 20), np.uint8)
+    for garment in garments:
+        photo = dye(garment, np.random.default_rng(3), red).photo
+        away = cv2.dilate(garment.cover, np.ones((61, 61), np.uint8)) == 0
+        if away.sum() > 500:
+            assert photo[away][:, 0].mean() > photo[away][:, 1:].mean() + 60
+
+
+def test_hangers_tags_and_hands_are_no_part_of_the_garment() -> None:
+    hanging = next(g for g in (make(seed, 256, "t-shirt") for seed in range(60)) if "hanger" in g.roles)
+    props = np.isin(hanging.parts, [i for i, role in enumerate(hanging.roles) if role == "hanger"])
+    assert props.any() and (hanging.alpha[props] < 128).all() and (hanging.cover[props] > 127).all()
+
+
+def test_about_a_third_is_plain() -> None:
+    rng = np.random.default_rng(0)
+    assert 0.28 < np.mean([chosen(rng) == "plain" for _ in range(2000)]) < 0.4
+    with pytest.raises(FedGAIError, match="there is no pattern 'tartans'; choose one of plain"):
+        dye(make(1, 128), rng, pattern="tartans")

@@ -140,11 +140,17 @@ def draw(vectors: list[Vector], shape: tuple[int, int], width: float) -> NDArray
         vectors: lines in pixels.
         width: of the lines, pixels.
     """
-    planes = np.zeros((len(LINE_TYPES), *shape), np.uint8)
-    thick = max(1, round(width))
-    for kind, points, closed in vectors:
-        corners = np.round(points * 16).astype(np.int32)
-        cv2.polylines(planes[LINE_TYPES.index(kind)], [corners], closed, 255, thick, cv2.LINE_AA, 4)
+    fine, (h, w) = 4, shape
+    planes = np.zeros((len(LINE_TYPES), h, w), np.uint8)
+    for number, kind in enumerate(LINE_TYPES):
+        lines = [(points, closed) for name, points, closed in vectors if name == kind]
+        if not lines:
+            continue
+        page = np.zeros((h * fine, w * fine), np.uint8)
+        for points, closed in lines:
+            corners = np.round((points * fine + (fine - 1) / 2) * 16).astype(np.int32)
+            cv2.polylines(page, [corners], closed, (255,), max(1, round(width * fine) - 1), cv2.LINE_8, 4)
+        planes[number] = cv2.resize(page, (w, h), interpolation=cv2.INTER_AREA)
     return planes
 
 

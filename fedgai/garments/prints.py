@@ -40,10 +40,12 @@ WORDS = (
 
 
 def colours(rng: Rng, base: Colour, count: int) -> list[Colour]:
-    """``base`` and colours that contrast with it more or less."""
-    made = [base]
+    """``base`` and other colours; most prints are seen well, a few are tone in tone."""
+    made, apart = [base], 0 if rng.random() < 0.12 else 70
     while len(made) < count:
-        made.append(colour(rng))
+        ink = colour(rng)
+        if max(abs(a - b) for a, b in zip(ink, base, strict=True)) >= apart:
+            made.append(ink)
     return made
 
 
