@@ -31,7 +31,7 @@ from fedgai.networks.encoder import sha256
 from fedgai.networks.hatching import moved_origins
 from fedgai.networks.style import EPS, Signature, blend
 from fedgai.strokes import Drawing, is_hatched, trace
-from fedgai.vision.cutout import NoGarment, cut_out, fit_mask
+from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
 from fedgai.vision.images import read_image, simplify, to_image, to_tensor
 from fedgai.vision.prints import without_print
 
@@ -335,7 +335,7 @@ def _fit_and_see(photo: Photo, size: int, draughtsman: Draughtsman | None, cutou
                 mask = cut_out(pixels)
             else:
                 seen = draughtsman.look(np.asarray(_fit(image, SIDE)))
-                mask = fit_mask(pixels, seen.mask, seen.lines[SILHOUETTE])
+                mask = cut_out_seen(pixels, seen.mask, seen.lines[SILHOUETTE])
         except NoGarment:
             if on_missing == "raise":
                 raise

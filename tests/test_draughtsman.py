@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from conftest import draw_garment
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from skimage.morphology import skeletonize
 
 from fedgai.draughtsman import LINE_TYPES, Backbone, Draughtsman, DraughtsmanError, Network
+from fedgai.garments import dye, make
 from fedgai.model import CONFIG_FILE, DRAUGHTSMAN_FILE, CheckpointError, FedGAI
 from fedgai.pipeline import SketchPipeline, on_white
 from fedgai.training import draughtsman as training
+from fedgai.vision.cutout import NoGarment
 from fedgai.vision.prints import line_cover, without_print
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -171,6 +175,39 @@ class TestGate:
     def test_amounts_out_of_range(self, tiny_model_dir: Path, garment_photo: Path, amount: float) -> None:
         with pytest.raises(ValueError, match="amount of print"):
             SketchPipeline.from_pretrained(tiny_model_dir).prepare(garment_photo, 96, print_amount=amount)
+
+
+class TestShippedWeights:
+    @pytest.fixture(scope="class")
+    def pipe(self) -> SketchPipeline:
+        return SketchPipeline.from_pretrained()
+
+    @pytest.mark.parametrize("pattern", ["stripes", "check", "flowers"])
+    def test_the_print_is_left_out_and_the_lines_are_drawn(self, pipe: SketchPipeline, pattern: str) -> None:
+        garment = make(11, long_side=512, kind="t-shirt")
+        picture = dye(garment, np.random.default_rng(5), pattern=pattern)
+        near_lines = cv2.dilate(picture.lines.max(0), np.ones((13, 13), np.uint8)) > 0
+        cloth = (picture.alpha > 250) & ~near_lines
+        ink = [np.asarray(pipe(picture.photo, {"Aiko": 1}, print_amount=amount).images[0].convert("L")) < 128
+               for amount in (0.0, 1.0)]
+        assert ink[1][cloth].mean() > 0.03  # today's drawing is full of it
+        assert ink[0][cloth].mean() < 0.35 * ink[1][cloth].mean()
+        seams = skeletonize(picture.lines[[1, 2]].max(0) > 127)
+        drawn = cv2.dilate(np.uint8(ink[0]), np.ones((13, 13), np.uint8)) > 0
+        assert drawn[seams].mean() > 0.7
+
+    def test_the_mask_is_the_garments(self, pipe: SketchPipeline) -> None:
+        for seed, kind in ((21, "dress"), (22, "polo"), (23, "trousers")):  # polo shirts were never shown to it
+            picture = dye(make(seed, long_side=512, kind=kind), np.random.default_rng(seed))
+            mask, alpha = pipe.prepare(picture.photo, 512).mask > 0.5, picture.alpha > 127
+            assert (mask & alpha).sum() / (mask | alpha).sum() > 0.9
+
+    @pytest.mark.parametrize("level", [30, 128, 255])
+    def test_a_picture_of_nothing_has_no_garment(self, pipe: SketchPipeline, level: int) -> None:
+        noise = np.random.default_rng(level).integers(0, 256, (240, 180, 3), np.uint8)
+        for picture in (np.full((240, 180, 3), level, np.uint8), noise):
+            with pytest.raises(NoGarment):
+                pipe.prepare(picture, 128)
 
 
 class TestLearning:

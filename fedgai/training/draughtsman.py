@@ -62,7 +62,7 @@ class Lessons:
     first: int = 1600
     second: int = 800
     batch: int = 4
-    share: float = 0.75
+    share: float = 0.5
     rate: float = 2e-3
     average: float = 0.997
     seed: int = 24
@@ -100,7 +100,7 @@ def loss(network: Network, page: Mapping[str, Tensor]) -> dict[str, Tensor]:
     union_weight = weight[:, CONSTRUCTION].amin(1, keepdim=True)
     union = torch.logsumexp(lines[:, CONSTRUCTION], 1, keepdim=True)
     return {
-        "mask": _entropy(mask, page["mask"], page["mask_weight"]) + 0.5 * _dice(mask, page["mask"], page["mask_weight"]),
+        "mask": 3 * _entropy(mask, page["mask"], page["mask_weight"]) + 1.5 * _dice(mask, page["mask"], page["mask_weight"]),
         "lines": 6 * _entropy(lines, want, weight * (1 + 3 * want)),
         "union": 6 * _entropy(union, union_want, union_weight * (1 + 3 * union_want))
         + 0.5 * _dice(union, union_want, union_weight),

@@ -121,7 +121,6 @@ def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | 
             if i != SILHOUETTE:
                 lines[..., i] = np.where(inside, seen[..., i], 0)
                 weight[..., i] = np.where(inside, 0.5 * ~doubt, weight[..., i])
-        mask_weight *= agrees
         weight *= agrees[..., None] | (weight == 0)
     return Page(photo, np.uint8(255 * mask), lines, np.zeros_like(solid), mask_weight, weight,
                 np.zeros(mask.shape, np.float32))

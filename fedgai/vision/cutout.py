@@ -24,7 +24,8 @@ SMALLEST, LARGEST = 0.03, 0.92  # shares of the picture between which a garment 
 SMALL = 0.15  # share of the picture below which a mask is likelier a print on the garment than the garment
 FAINTEST_EDGE = 0.6  # share of an outline's length that follows colour edges; 240 real garments had 0.79 and more
 WORST_SCORE = 0.4  # outlines below this are of nothing: 240 real garments scored 0.59 and more
-FAINTEST_OUTLINE = 0.12  # mean likelihood of an outline along a mask's border: 30 real garments had 0.29, noise 0.03
+SURE_OUTLINE = 0.85  # mean likelihood of an outline along a mask's border, above which it is believed at once
+FAINTEST_OUTLINE = 0.12  # and below which it is of nothing: 30 real garments had 0.29 and more, noise 0.03
 SEED = 0  # of OpenCV's k-means, also the one inside GrabCut
 
 
@@ -68,25 +69,57 @@ def cut_out(photo: np.ndarray, *, size: int = 320) -> np.ndarray:
     return _fit_edge(mask, photo)
 
 
-def fit_mask(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray) -> np.ndarray:
-    """A garment's mask from where the draughtsman believes it to be.
+def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, *, size: int = 320) -> np.ndarray:
+    """As ``cut_out``, for a photo in which the draughtsman has seen where the garment and its outline are.
+
+    GrabCut draws the outline, told what the draughtsman is sure of. Where that outline runs where no silhouette was seen, the
+    search of ``cut_out`` has its say too, and the mask wins whose border is a silhouette along most of its length.
 
     Args:
         photo: (H, W, 3) uint8 RGB, H and W at least 8.
         belief: (h, w) float32 in [0, 1], how likely garment is, of the photo's proportions.
         silhouette: (h, w) float32 in [0, 1], how likely a garment's outline is.
+        size: as for ``cut_out``.
 
     Returns:
-        (H, W) float32 alpha as ``cut_out`` gives it: without specks and small holes, its edge on the photo's own.
+        (H, W) float32 alpha in [0, 1], as ``cut_out``.
 
     Raises:
-        NoGarment: next to nothing is believed to be garment, or next to everything, or its border is no garment's.
+        NoGarment: no mask's border is a garment's.
     """
-    mask = _tidy(belief > 0.5)
-    border = cv2.morphologyEx(np.uint8(mask), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    if not SMALLEST <= mask.mean() <= LARGEST or silhouette[border].mean() < FAINTEST_OUTLINE:
+    lab = _lab(_shrink(photo, size))
+    height, width = lab.shape[:2]
+    outline = cv2.dilate(cv2.resize(silhouette, (width, height), interpolation=cv2.INTER_AREA), np.ones((5, 5), np.uint8))
+    belief = cv2.resize(belief, (width, height), interpolation=cv2.INTER_AREA)
+    labels = np.where(belief > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[belief > 0.97] = cv2.GC_FGD
+    labels[belief < 0.03] = cv2.GC_BGD
+    masks = [_tidy(_run_grabcut(lab, labels, 1))]
+    if _on_outline(masks[0], outline) < SURE_OUTLINE:
+        masks += _searched(photo, lab, size)
+    scores = [_on_outline(mask, outline) for mask in masks]
+    best = int(np.argmax(scores))
+    if scores[best] < FAINTEST_OUTLINE:
         raise _no_garment()
-    return _fit_edge(mask, photo)
+    return _fit_edge(masks[best], photo)
+
+
+def _on_outline(mask: np.ndarray, outline: np.ndarray) -> float:
+    """Mean of (h, w) outline along the border of (h, w) bool mask, in [0, 1]; 0 for a mask too small or large."""
+    if not SMALLEST <= mask.mean() <= LARGEST:
+        return 0.0
+    border = cv2.morphologyEx(np.uint8(mask), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    border &= ~_frame(mask.shape, 0.01)  # where the picture cuts a garment off, it has no outline
+    return float(outline[border].mean()) if border.any() else 0.0
+
+
+def _searched(photo: np.ndarray, lab: np.ndarray, size: int) -> list[np.ndarray]:
+    """The masks that the search of ``cut_out`` considers, each (h, w) bool of lab's size."""
+    plain = _on_plain(lab)
+    if plain is not None:
+        return [plain]
+    view = _view(_lab(_shrink(photo, size // 2)))
+    return [_sharpen(_tidy(_grab(view.lab, belief)), lab) for belief in _beliefs(view)]
 
 
 def _no_garment() -> NoGarment:
