@@ -177,11 +177,12 @@ class TestGate:
             SketchPipeline.from_pretrained(tiny_model_dir).prepare(garment_photo, 96, print_amount=amount)
 
 
-class TestShippedWeights:
-    @pytest.fixture(scope="class")
-    def pipe(self) -> SketchPipeline:
-        return SketchPipeline.from_pretrained()
+@pytest.fixture(scope="module")
+def pipe() -> SketchPipeline:
+    return SketchPipeline.from_pretrained()
 
+
+class TestShippedWeights:
     @pytest.mark.parametrize("pattern", ["stripes", "check", "flowers"])
     def test_the_print_is_left_out_and_the_lines_are_drawn(self, pipe: SketchPipeline, pattern: str) -> None:
         garment = make(11, long_side=512, kind="t-shirt")

@@ -15,7 +15,7 @@ SHORTEST = 14  # px of 512, length below which a line is a speck
 RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a line of its own
 FOLDS, PRINT = 4.0, 40.0  # px of 512, sigma of the blur that leaves folds, and of the one that leaves no print
 LEAST_PRINT, MOST_PRINT = 17.0, 26.0  # grey levels of contrast at which a garment starts to count, and counts, as printed
-HALF_WIDTH = 1.6  # px of 512, at least one of the drawing: where a line's darkness ends
+HALF_WIDTH = 1.6  # px of 512, but at least one of the drawing: where a line's darkness ends
 DARKNESS = 0.8  # share of the light that a sure line takes
 REFERENCE = 512  # px, long side to which lengths above refer
 
@@ -95,5 +95,5 @@ def line_cover(lines: np.ndarray, mask: np.ndarray) -> np.ndarray:
     sure[nearest[thin]] = np.clip(1.4 * cv2.dilate(likely, np.ones((5, 5), np.uint8))[thin], 0.3, 1)
     size, scale = mask.shape[::-1], max(mask.shape) / max(height, width)
     away = cv2.resize(away, size, interpolation=cv2.INTER_LINEAR) * scale
-    half = HALF_WIDTH * max(1.0, max(mask.shape) / REFERENCE)
+    half = max(1.0, HALF_WIDTH * max(mask.shape) / REFERENCE)
     return np.clip(half - away, 0, 1) * cv2.resize(sure[nearest], size, interpolation=cv2.INTER_LINEAR)
