@@ -25,6 +25,7 @@ from flwr.app import ConfigRecord, Context, Message
 from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 
+from federation.server.closing import SILENT, Closing, silent_twice
 from federation.server.folder import Folder, home
 from federation.server.refine import EXAMPLES, Bounds, HouseStep, HouseStepConfig, reason_to_hold_back, sheet, style_distances
 from federation.server.report import RoundReport
@@ -52,6 +53,8 @@ class FederationConfig:
     min_designers: int = 2
     deadline: float = 3600
     patience: float = 600
+    quorum: float = 0.0
+    grace: float = 300
     house_steps: int = 0
     home: str = ""
     weights: str = ""
@@ -59,6 +62,9 @@ class FederationConfig:
 
     @classmethod
     def from_run_config(cls, config: dict) -> FederationConfig:
+        config = dict(config)
+        if not 0 <= float(config.get("quorum", 0)) <= 1 or float(config.get("grace", 0)) < 0:
+            raise ValueError("quorum is a share from 0 to 1, and grace a number of seconds that is not negative")
         return cls(**{f.name: config[key] for f in fields(cls) if (key := f.name.replace("_", "-")) in config})
 
 
@@ -161,7 +167,7 @@ class Season:
             self.show(node, signature)  # only now: its update has passed every check
         answered = {v.node_id for v in strategy.verdicts}
         silent = [{"node_id": n, "name": self.names().get(n, f"designer {i + 1}"), "accepted": False, "asked": True,
-                   "reason": "did not answer before the deadline", "pairs": 0, "share": 0.0}
+                   "reason": SILENT, "pairs": 0, "share": 0.0}
                   for i, n in enumerate(asked) if n not in answered]
         designers = [{**asdict(v), "asked": v.node_id in asked} for v in strategy.verdicts] + silent
         if aggregate is None:
@@ -208,7 +214,7 @@ class Season:
         return True
 
     def replies(self, messages: list[Message], deadline: float, strategy: DiscriminatorAvg) -> Iterator[Message]:
-        """Answers one by one as they arrive, until all have come or the deadline has; each is forgotten once it is yielded.
+        """Answers one by one as they arrive, until all have come or the round closes (``Closing``); none is kept once yielded.
 
         Flower waits up to three minutes for an upload that was announced and does not come: such a one waits in a thread of
         its own and holds up nobody else.
@@ -221,11 +227,15 @@ class Season:
             except ObjectPushError:  # whoever confirms a message that is not yet whole has the SuperLink forget the rest
                 strategy.leave_out(node, "it said that it had its task before it was there")
         asked = max(1, len(pending))
+        unawaited = silent_twice([r for n, r in self.folder.reports().items() if n])
+        closing = Closing(deadline, len(set(pending.values()) - unawaited), self.config.quorum, self.config.grace,
+                          self.limits.needed)
         uploads: dict[str, Future[Iterable[Message]]] = {}
         self.folder.set_status(asked=asked)
         puller = ThreadPoolExecutor(asked, "pull")  # makes a thread only where none is idle
         try:
             while pending and time.time() < deadline + (GRACE if uploads else 0):
+                deadline = closing.update(sum(v.accepted for v in strategy.verdicts), pending.values(), unawaited)
                 for message_id, node in list(pending.items()):
                     begun = message_id in uploads
                     if not begun:  # one at a time, so that one who sends garbage spoils only their own
