@@ -2,13 +2,14 @@
 
     python -m federation.simulate --designers 8 --rounds 11 [--epochs 11] [--seed 24] [--json]
 
-Needs ``pip install -e .[federation,simulation]``. The first eight designers are the named ateliers, further ones draw in
+Needs ``pip install -e .[simulation]``. The first eight designers are the named ateliers, further ones draw in
 random hands.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import sys
@@ -29,6 +30,7 @@ from federation.server.folder import Folder
 from federation.server.server_app import FederationConfig, Season
 from federation.server.strategy import Limits
 from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand
+from fedgai.errors import FedGAIError
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.shipped import EXAMPLES
@@ -64,7 +66,7 @@ def make_pairs(files: Sequence[Path], folder: Path, hand: Hand, count: int, size
 
 def simulate(designers: int, rounds: int, *, epochs: int = 11, pairs: int = 24, size: int = 256, seed: int = 24,
              photos: str | Path = EXAMPLES, home: str | Path, weights: str | Path = WEIGHTS, house_steps: int = 0,
-             share_style: bool = True, limits: Limits | None = None) -> Folder:
+             share_style: bool = True, refine: bool = False, limits: Limits | None = None) -> Folder:
     """Run a federation and return its folder.
 
     Args:
@@ -77,8 +79,11 @@ def simulate(designers: int, rounds: int, *, epochs: int = 11, pairs: int = 24, 
         weights: the checkpoint of round 0.
         house_steps: of the house Generator after a round; 0 for the default.
         share_style: have the designers send signatures of their pairs. Without, the style bank stays as ``weights`` has it.
+        refine: have them refine their signatures first, about a minute each.
         limits: what updates must keep to.
     """
+    if importlib.util.find_spec("ray") is None:  # before anything is drawn: Flower would find out minutes later
+        raise FedGAIError("The simulation engine is not installed: pip install -e .[simulation]")
     from flwr.simulation import run_simulation
 
     home = Path(home).resolve()
@@ -98,6 +103,7 @@ def simulate(designers: int, rounds: int, *, epochs: int = 11, pairs: int = 24, 
         context.node_config |= {
             "data": str(home / "designers" / name / "pairs"), "out": str(home / "designers" / name / "model"), "name": name,
             "share-style": share_style, "description": drawn_by[name].description, "weights": str(weights), "size": size,
+            "refine": refine,
         }  # fmt: skip
         return call_next(message, context)
 
@@ -146,8 +152,8 @@ def main() -> None:
             folder = simulate(args.designers, args.rounds, epochs=args.epochs, pairs=args.pairs, size=args.size, seed=args.seed,
                               photos=args.photos, home=args.home or temporary, house_steps=args.house_steps,
                               share_style=not args.keep_signatures)
-        except ImportError as error:
-            sys.exit(f"{error}\nThe simulation engine is not installed: pip install -e .[federation,simulation]")
+        except FedGAIError as error:
+            sys.exit(str(error))
         reports = [folder.report(number) for number in folder.rounds() if number]
     if args.json:
         print(json.dumps(reports))
