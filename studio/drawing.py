@@ -16,6 +16,7 @@ from fedgai.errors import FedGAIError
 from fedgai.networks.style import Signature
 from fedgai.pipeline import Content, Paper, SketchPipeline
 from fedgai.shipped import EXAMPLES
+from fedgai.strokes import Drawing
 from fedgai.vision.cutout import NoGarment
 from studio.content_cache import ContentCache
 from studio.uploads import PhotoFile
@@ -163,8 +164,14 @@ class Bank:
         return self.contents.get(key, lambda: self._prepare(garment, look), session, lasting=bool(garment.name))
 
     def draw(self, content: Content, look: Look, paper: Paper = "white") -> Image.Image:
-        styles = [(self.styles[name], weight) for name, weight in look.weights.items() if name in self.styles]
-        return self.pipeline.draw(content, styles, strength=look.strength, paper=paper)
+        return self.pipeline.draw(content, self._blend(look), strength=look.strength, paper=paper)
+
+    def trace(self, content: Content, look: Look) -> Drawing:
+        """The same sketch as strokes."""
+        return self.pipeline.trace(content, self._blend(look), strength=look.strength)
+
+    def _blend(self, look: Look) -> list[tuple[str | Path | Signature, float]]:
+        return [(self.styles[name], weight) for name, weight in look.weights.items() if name in self.styles]
 
     def draw_alone(self, content: Content, name: str) -> Image.Image:
         """In one designer's hand. Raises KeyError where that one is not in this bank."""
@@ -246,6 +253,9 @@ class SketchStudio:
 
     def draw(self, content: Content, look: Look, paper: Paper = "white") -> Image.Image:
         return (look.bank or self.now).draw(content, look, paper)
+
+    def trace(self, content: Content, look: Look) -> Drawing:
+        return (look.bank or self.now).trace(content, look)
 
     def blends(self, bank: Bank, a: object, b: object) -> list[Blend]:
         """Five steps from all a to all b. Raises LookError."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fedgai.errors import FedGAIError, sentence
 from fedgai.imagine import SEEDS
-from fedgai.pipeline import Content, Paper
+from fedgai.pipeline import LATTICES, Content, Paper
 from fedgai.vision.cutout import NoGarment
 from studio.callers import caller_of
 from studio.drawing import NO_GARMENT, SIZES, Garment, Look, SketchStudio
@@ -23,6 +23,7 @@ from studio.imagine_tab import ImagineTab, wish
 from studio.pieces import photograph
 from studio.turns import PREPARING, Job, Turns
 from studio.uploads import UploadFolder
+from studio.vector import svg_of
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,17 @@ class Endpoints:
             async with self._content(visitor, photo, look, 1) as (job, content):
                 kind: Paper = "transparent" if paper == "transparent" else "white"
                 return await job.run(look.pixels, partial(self.studio.draw, content, look, kind))
+
+    async def svg(
+        self, visitor: gr.Request, photo: Photo, weights: dict[str, float], strength: float, detail: float, size: float,
+        cutout: bool, paper: str,
+    ) -> str:  # fmt: skip
+        """Draw as /sketch does, and trace the sketch: an SVG document, with a layer for each type of line."""
+        with sentences():
+            look = self.studio.look(weights, {"strength": strength, "detail": detail}, size, cutout)
+            async with self._content(visitor, photo, look, LATTICES) as (job, content):
+                kind: Paper = "transparent" if paper == "transparent" else "white"
+                return await job.run(LATTICES * look.pixels, partial(svg_of, self.studio, content, look, "Sketch", kind))
 
     def styles(self) -> list[dict[str, str]]:
         """The designers: name and description."""
@@ -130,6 +142,7 @@ def build_endpoints(endpoints: Endpoints) -> None:
         a = gr.Textbox(bank.names[0], label="from this designer")
         b = gr.Textbox(bank.names[-1], label="to this designer")
         sketch = gr.Image(type="pil", image_mode=None, format="png", label="sketch")
+        document = gr.Textbox(label="SVG document")
         sketches = gr.Gallery(format="png", label="sketches")
         styles = gr.JSON(label="styles")
         chips = gr.JSON({"category": "coat", "fabric": "wool"}, label="chips")
@@ -140,6 +153,7 @@ def build_endpoints(endpoints: Endpoints) -> None:
         photographs = gr.Gallery(format="png", label="photographs")
         button = gr.Button()
     button.click(endpoints.sketch, [photo, weights, strength, detail, size, cutout, paper], sketch, api_name="sketch")
+    button.click(endpoints.svg, [photo, weights, strength, detail, size, cutout, paper], document, api_name="svg")
     button.click(endpoints.styles, None, styles, api_name="styles")
     button.click(endpoints.contact_sheet, [photo, size, cutout], sketches, api_name="contact_sheet")
     button.click(endpoints.blend_row, [photo, a, b, size, cutout], sketches, api_name="blend_row")

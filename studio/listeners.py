@@ -16,7 +16,7 @@ import gradio as gr
 from PIL import Image
 
 from fedgai.errors import FedGAIError, sentence
-from fedgai.pipeline import Content
+from fedgai.pipeline import LATTICES, Content, Paper
 from studio import links, pictures, pieces
 from studio.callers import caller_of
 from studio.drawing import SIZES, Bank, Blend, Garment, Look, SketchStudio
@@ -24,6 +24,7 @@ from studio.failures import SORRY, describe
 from studio.templating import escaped, render
 from studio.turns import PREPARING, Job, Turns
 from studio.uploads import GONE, UploadError, UploadFolder
+from studio.vector import svg_of
 
 if TYPE_CHECKING:  # without a federation, none of it is imported
     from studio.federation.follow import Federation
@@ -202,6 +203,17 @@ class Page:
             kind = "transparent" if paper == "Transparent" else "white"
             sketch = await job.run(look.pixels, partial(self.studio.draw, content, look, kind))  # type: ignore[arg-type]
         return {"data": pictures.png(sketch), "name": f"{file_name(garment, look)}.png", "time": time.time()}, ""
+
+    @with_notice(1)
+    async def vector(
+        self, visitor: gr.Request, garment: Garment, link: str, paper: str, *controls: object
+    ) -> tuple[Any, ...]:
+        """-> download, notice."""
+        garment, look = self.present(garment, link), self.studio.look(*controls)
+        async with self.ready(visitor, garment, look, LATTICES) as (job, content):
+            kind: Paper = "transparent" if paper == "Transparent" else "white"
+            text = await job.run(LATTICES * look.pixels, partial(svg_of, self.studio, content, look, garment.title, kind))
+        return {"data": pictures.svg(text), "name": f"{file_name(garment, look)}.svg", "time": time.time()}, ""
 
     # -- what else the page does -------------------------------------------------------------------------------------
 

@@ -59,6 +59,7 @@ class SketchColumn:
     size: gr.Radio
     paper: gr.Radio
     download: gr.HTML
+    download_svg: gr.HTML
     link: gr.HTML
 
 
@@ -117,9 +118,9 @@ def sketch_column(page: Page, look: Look) -> SketchColumn:
     with gr.Row(elem_id="takeaway", equal_height=False):
         size = gr.Radio([(f"{s} px", s) for s in SIZES], value=look.size, label="Long side", elem_id="size")
         paper = gr.Radio(["White", "Transparent"], value="White", label="Paper", elem_id="paper")
-        download = pieces.download()
+        download, download_svg = pieces.download(), pieces.download("SVG", "download-svg")
         link = pieces.link(links.query(look, garment))
-    return SketchColumn(comparison, remark, notice, size, paper, download, link)
+    return SketchColumn(comparison, remark, notice, size, paper, download, download_svg, link)
 
 
 def mixer_column(page: Page, look: Look) -> MixerColumn:
@@ -232,6 +233,8 @@ def wire(
     emptied = [garment.portrait, sheets.sheet, sheets.row]
     current.change(page.shown, [current, *controls], emptied, cancels=[drawing_sheet, drawing_row], **QUIET)
     sketch.download.click(page.png, [*shown, sketch.paper, *controls], [sketch.download, sketch.notice], **QUIET)
+    taken = [sketch.download_svg, sketch.notice]
+    sketch.download_svg.click(page.vector, [*shown, sketch.paper, *controls], taken, **QUIET)
     remembered = gr.Textbox(visible=False)
     demo.load(
         page.opened, remembered, [current, *controls, sketch.remark], js="() => studio.remembered()", **QUIET

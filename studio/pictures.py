@@ -21,6 +21,11 @@ def jpeg(image: Image.Image, side: int | None = None) -> str:
     return _data_url(image, "JPEG", quality=85)
 
 
+def svg(text: str) -> str:
+    """A data: address of an SVG document."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
+
+
 def encoded(image: Image.Image, kind: str, **options: int) -> bytes:
     """A file's bytes. ``kind``: as Pillow names it."""
     buffer = io.BytesIO()

@@ -160,7 +160,7 @@ def link(value: str) -> gr.HTML:
     return gr.HTML(value, html_template=render("link.html"), js_on_load=js, elem_id="link", **PLAIN)
 
 
-def download() -> gr.HTML:
+def download(kind: str = "PNG", elem_id: str = "download") -> gr.HTML:
     """A button; the {data, name} that its ``click`` listener returns is saved as a file."""
     js = "studio.download(element, props, watch, () => trigger('click'))"
-    return gr.HTML({}, html_template=render("download.html"), js_on_load=js, elem_id="download", **PLAIN)
+    return gr.HTML({}, html_template=render("download.html", kind=kind), js_on_load=js, elem_id=elem_id, **PLAIN)

@@ -6,6 +6,7 @@ import json
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
@@ -29,7 +30,7 @@ def names(client: Client) -> list[str]:
 
 def test_documents_its_endpoints(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/sketch", "/styles", "/contact_sheet", "/blend_row", "/imagine"}
+    assert set(endpoints) == {"/sketch", "/svg", "/styles", "/contact_sheet", "/blend_row", "/imagine"}
     parameters = [p["parameter_name"] for p in endpoints["/sketch"]["parameters"]]
     assert parameters == ["photo", "weights", "strength", "detail", "size", "cutout", "paper"]
     assert all(endpoint["description"] for endpoint in endpoints.values())
@@ -49,6 +50,16 @@ def test_sketch(client: Client, names: list[str], tmp_path: Path) -> None:
     assert clear.mode == "RGBA" and clear.getchannel("A").getextrema()[0] == 0
     other = Image.open(client.predict(photo, {names[3]: 1}, 1.2, 0.5, 300, False, "white", api_name="/sketch"))
     assert other.tobytes() != white.tobytes()
+
+
+def test_svg(client: Client, names: list[str], tmp_path: Path) -> None:
+    photo = handle_file(shirt_picture(tmp_path))
+    root = ElementTree.fromstring(client.predict(photo, {names[0]: 1}, size=300, api_name="/svg"))
+    assert root.get("viewBox") == "0 0 257 300"
+    layers = [group.get("id") for group in root.iter("{http://www.w3.org/2000/svg}g")]
+    assert layers[0] == "paper" and "silhouette" in layers
+    with pytest.raises(AppError, match="no designer"):
+        client.predict(photo, {"Nobody": 1}, api_name="/svg")
 
 
 def test_the_same_request_gives_the_same_sketch(client: Client) -> None:

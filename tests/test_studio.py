@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
@@ -193,6 +194,22 @@ def test_download(visit: Callable[..., Visit]) -> None:
     picture = Image.open(clear.value.path())
     assert picture.mode == "RGBA" and picture.size == visitor.sketch.size
     assert picture.getchannel("A").getextrema()[0] == 0
+
+
+def test_download_as_svg(visit: Callable[..., Visit]) -> None:
+    visitor = visit()
+    button = visitor.page.get_by_role("button", name="Download SVG")
+    with visitor.page.expect_download() as drawn:
+        button.click()
+    assert drawn.value.suggested_filename.endswith(".svg")
+    root = ElementTree.parse(drawn.value.path()).getroot()
+    assert root.get("viewBox") == f"0 0 {visitor.sketch.width} {visitor.sketch.height}"
+    layers = [group.get("id") for group in root.iter("{http://www.w3.org/2000/svg}g")]
+    assert layers[0] == "paper" and layers[-1] in ("silhouette", "centre-lines")
+    visitor.page.get_by_label("Transparent").check()
+    with visitor.page.expect_download() as clear:
+        button.click()
+    assert "paper" not in Path(clear.value.path()).read_text()
 
 
 def test_a_link_opens_the_same_blend(visit: Callable[..., Visit]) -> None:
