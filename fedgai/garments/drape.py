@@ -68,16 +68,17 @@ def _past_the_hem(low: Array, high: Array) -> tuple[Array, Array]:
     if hem <= before:
         return low, high
     beyond = np.arange(len(low)) - hem
-    return tuple(
+    left, right = (
         np.where(beyond > 0, edge[hem] + (edge[hem] - edge[before]) / (hem - before) * beyond, edge) for edge in (low, high)
     )
+    return left, right
 
 
 def noise(rng: np.random.Generator, x: Array, y: Array) -> Array:
     """Smooth noise of about unit variance whose features are one unit of x and y wide."""
     lattice = rng.standard_normal((48, 48))
     at = np.stack([np.asarray(y, float) + rng.uniform(0, 48), np.asarray(x, float) + rng.uniform(0, 48)])
-    return 1.4 * map_coordinates(lattice, at, order=3, mode="grid-wrap").astype(np.float32)
+    return np.asarray(1.4 * map_coordinates(lattice, at, order=3, mode="grid-wrap").astype(np.float32))
 
 
 def blur(image: Array, sigma: float) -> Array:
@@ -127,7 +128,7 @@ def crease(start: Point, end: Point, width: float, height: float, bend: float = 
         wide = width * (0.45 + 0.55 * taper)
         ridge = np.exp(-((off / np.where(off > 0, wide, 0.5 * wide)) ** 2))
         trough = np.exp(-(((off + 1.15 * wide) / (0.6 * wide)) ** 2))
-        return (height * taper * (ridge - 0.4 * trough)).astype(np.float32)
+        return np.asarray((height * taper * (ridge - 0.4 * trough)).astype(np.float32))
 
     return folds
 
@@ -142,8 +143,8 @@ def fan(
         angles = np.radians(np.linspace(*towards, count) + grid.rng.uniform(-9, 9, count))
         for angle in angles:
             ray = np.array([np.cos(angle), np.sin(angle)])
-            begin = np.array(at) + ray * gap * grid.rng.uniform(0.3, 2.2)
-            end = begin + ray * length * grid.rng.uniform(0.5, 1.3)
+            begin = tuple(np.array(at) + ray * gap * grid.rng.uniform(0.3, 2.2))
+            end = tuple(begin + ray * length * grid.rng.uniform(0.5, 1.3))
             size = grid.rng.uniform(0.45, 1.3)
             total += crease(begin, end, width * size, height * size, grid.rng.uniform(-0.14, 0.14))(grid)
         return total

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgai.garments.garment import Garment
+from fedgai.garments.outline import Array
 from fedgai.garments.prints import FONTS, PATTERNS, SIDE, WORDS, Colour, Rng, Tile, colour
 
-Float = NDArray[np.float32]
+Float = Array  # float32
 HANGERS: tuple[Colour, ...] = ((24, 24, 26), (240, 240, 238), (190, 140, 84), (150, 152, 158), (120, 70, 40), (60, 90, 160))
 SKINS: tuple[Colour, ...] = ((232, 190, 160), (224, 172, 136), (198, 140, 104), (150, 98, 68), (98, 62, 44), (240, 206, 184))
 HAIRS: tuple[Colour, ...] = ((28, 22, 20), (70, 46, 30), (150, 110, 64), (190, 160, 110), (120, 120, 120))
@@ -135,7 +136,7 @@ def _laid(garment: Garment, rng: Rng, tile: Tile, repeat: float) -> Float:
     fine = SIDE / (repeat * wide)  # pixels of the tile in one of the picture
     if fine > 1.5:
         padded = np.pad(tile, ((16, 16), (16, 16), (0, 0)), mode="wrap")
-        tile = cv2.GaussianBlur(padded, (0, 0), 0.35 * fine)[16:-16, 16:-16]
+        tile = np.asarray(cv2.GaussianBlur(padded, (0, 0), 0.35 * fine)[16:-16, 16:-16], np.uint8)
     return cv2.remap(tile, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP).astype(np.float32)
 
 
@@ -150,7 +151,7 @@ def _bands(garment: Garment, rng: Rng, base: Colour) -> Float:
     along = np.clip((garment.uv[..., 1].astype(np.float32) + 1) * 256, 0, 511)
     low = np.minimum(along.astype(int), 510)
     share = np.clip((along - low) * 512 / (2 * pixels_wide(garment)), 0, 1)[..., None]  # a border is one pixel soft
-    return profile[low] * (1 - share) + profile[low + 1] * share
+    return np.asarray(profile[low] * (1 - share) + profile[low + 1] * share)
 
 
 def _badge(garment: Garment, rng: Rng, base: Colour) -> tuple[NDArray[np.bool_], Float]:
@@ -223,7 +224,7 @@ def _washed(garment: Garment, rng: Rng, albedo: Float) -> Float:
     ridge = np.clip(garment.light.astype(np.float32) - 0.95, -0.3, 0.4)
     middle = np.exp(-((garment.uv[..., 0].astype(np.float32) / np.float32(0.16)) ** 2))
     pale = np.clip(rng.uniform(0.2, 0.7) * ridge + rng.uniform(0, 0.16) * middle, -0.1, 0.5)[..., None]
-    return np.clip(albedo + pale * (np.float32(0.6) - albedo), 0.003, 1).astype(np.float32)
+    return np.asarray(np.clip(albedo + pale * (np.float32(0.6) - albedo), 0.003, 1).astype(np.float32))
 
 
 def _texture(garment: Garment, rng: Rng) -> Float:

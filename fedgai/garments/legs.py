@@ -8,7 +8,7 @@ import numpy as np
 
 from fedgai.garments import pockets
 from fedgai.garments.drape import crumple, drape, press
-from fedgai.garments.outline import offset, path, strip, symmetric
+from fedgai.garments.outline import mirror, offset, path, strip, symmetric
 from fedgai.garments.parts import (
     Block,
     Draft,
@@ -153,7 +153,7 @@ def leg_ends(d: Draft, m: Legs, style: str) -> list[Piece]:
             shape = strip(top, deep)
             shape[len(top) :, 0] = -m.middle + (shape[len(top) :, 0] + m.middle) * d.between(0.7, 0.9)
             piece = ribbing(shape, top, None, 7, group)
-        made.append(reshaped(piece, lambda line, right=right: turned(line, right)))
+        made.append(reshaped(piece, mirror) if right else piece)
     return made
 
 

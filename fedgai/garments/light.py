@@ -11,7 +11,7 @@ from fedgai.garments.outline import Array
 
 def unit(x: float, y: float, z: float) -> Array:
     """A direction (3,) of length 1."""
-    return np.array([x, y, z]) / np.linalg.norm([x, y, z])
+    return np.asarray(np.array([x, y, z]) / np.linalg.norm([x, y, z]))
 
 
 KEY, FILL = unit(-0.52, -0.62, 0.64), unit(0.75, 0.1, 0.65)  # the studio's: from the upper left, and from the right

@@ -61,7 +61,7 @@ def silhouette(alpha: NDArray[np.uint8], smallest: float = 60.0) -> list[Vector]
     """The closed contours of the garment mask at half its coverage, holes included."""
     padded = np.pad(alpha.astype(np.float32), 1)
     found = []
-    for contour in find_contours(padded, 127.5):
+    for contour in find_contours(padded, 127.5):  # type: ignore[no-untyped-call]
         points = (contour[:-1, ::-1] - 1).astype(np.float32)
         x, y = points.T
         if abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2 >= smallest:
@@ -91,7 +91,7 @@ def fold_lines(strength: Array, low: float, high: float, shortest: float) -> lis
     strong = np.zeros(count, bool)
     strong[np.unique(labels[strength > high])] = True
     strong[0] = False
-    thin = skeletonize(strong[labels])
+    thin = skeletonize(strong[labels])  # type: ignore[no-untyped-call]
     made: list[Vector] = []
     for line in trace(thin):
         if len(line) < shortest:
@@ -157,10 +157,10 @@ def draw(vectors: list[Vector], shape: tuple[int, int], width: float) -> NDArray
 def borders(labels: NDArray[np.integer], reach: int = 1) -> NDArray[np.bool_]:
     """Pixels (h, w) within ``reach`` of another label."""
     kernel, plane = np.ones((2 * reach + 1,) * 2, np.uint8), labels.astype(np.int16)
-    return cv2.dilate(plane, kernel) != cv2.erode(plane, kernel)
+    return np.asarray(cv2.dilate(plane, kernel) != cv2.erode(plane, kernel))
 
 
 def near_line(points: Array, line: Array, gap: float) -> NDArray[np.bool_]:
     """Which points (n, 2) are within ``gap`` of a point of ``line`` (m, 2)."""
     reach, _ = cKDTree(line).query(points, distance_upper_bound=gap)
-    return np.isfinite(reach)
+    return np.asarray(np.isfinite(reach))

@@ -181,22 +181,23 @@ def zip_jacket(d: Draft) -> list[Piece]:
     b.neck_depth = d.between(48, 66)
     opening = Opening.random(d, 0.0, 0.25)
     padded = d.chance(0.35)
-    seams, blocks = quilting(d, b)[0] if padded else (), ()
-    if not padded:
-        seams, blocks = shaped(d, b, 0.1, 0.05, 0.3)
+    seams, blocks = shaped(d, b, 0.1, 0.05, 0.0 if padded else 0.3)
+    quilted, rows = quilting(d, b)
+    if padded:
+        seams = quilted
     halves = fronts(d, b, "round", opening, seams, blocks)
     raglan = d.chance(0.25) and not padded
     arms = sleeves(d, b, "long", d.pick("rib", "hem", "cuff"), "second" if d.chance(0.25) else "main", raglan=raglan)
     if padded:
-        rows = quilting(d, b)[1]
-        halves = [
-            replace(p, folds=(*p.folds, puffs(np.array([s.line[0, 1] for s in seams] or rows), d.between(3, 6)))) for p in halves
-        ]
-    collar = {
-        "band": lambda: necks.round_band(d, b, "round", d.between(18, 28)),
-        "stand": lambda: necks.stand_collar(d, b),
-        "hood": lambda: [],
-    }[style := d.pick("band", "stand", "hood")]()
+        halves = [replace(p, folds=(*p.folds, puffs(rows, d.between(3, 6)))) for p in halves]
+    style = d.pick("band", "stand", "hood")
+    collar = (
+        necks.round_band(d, b, "round", d.between(18, 28))
+        if style == "band"
+        else necks.stand_collar(d, b)
+        if style == "stand"
+        else []
+    )
     hood = necks.hood_behind(d, b) if style == "hood" else []
     edges = necks.hood_edges(d, b, 80) if style == "hood" else []
     low = lower_bands(b, opening, d.between(32, 48), "rib", False) if d.chance(0.7) else []
@@ -217,14 +218,14 @@ def blazer(d: Draft) -> list[Piece]:
     extra: list[Piece] = []
     flaps = d.chance(0.7)
     for side in (-1, 1):
-        x = side * 80
+        x = side * 80.0
         extra.append(pockets.flap(d, x, b.length - 150, 84, 26, ()) if flaps else pockets.patch(d, x, b.length - 160, 92, 104))
         seams.append(Seam(turned(path([(-b.chest * 0.6, b.armpit + 60), (-b.waist * 0.56, b.length - 150)]), side > 0)))
     if d.chance(0.6):
         extra.append(pockets.welt((52, b.armpit + 12), (110, b.armpit + 4), 13))
     knobs: list[Piece] = []
     if not opening.is_open:
-        for x in (-opening.lap * 0.7, opening.lap * 0.7) if opening.lap > 22 else (0,):
+        for x in (-opening.lap * 0.7, opening.lap * 0.7) if opening.lap > 22 else (0.0,):
             knobs += buttons(
                 path([(x, b.neck_depth + 18), (x, b.neck_depth + 92)]), d.count(1, 3), d.between(5, 8), d.chance(0.2)
             )

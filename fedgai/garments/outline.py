@@ -6,13 +6,14 @@ Points are float arrays (n, 2): x to the right, y down. Their unit is whatever t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]  # of real numbers
 Point = tuple[float, float]
 
 

@@ -50,12 +50,12 @@ class Placement:
 
     def _pull(self, points: Array) -> Array:
         phase = points @ self.waves[:, :2].T + self.waves[:, 2]
-        return np.sin(phase) @ self.waves[:, 3:]
+        return np.asarray(np.sin(phase) @ self.waves[:, 3:])
 
     def __call__(self, points: Array) -> Array:
         """Pixels (n, 2) of points (n, 2) in units."""
         moved = np.column_stack([points + self._pull(points), np.ones(len(points))]) @ self.matrix.T
-        return moved[:, :2] / moved[:, 2:]
+        return np.asarray(moved[:, :2] / moved[:, 2:])
 
     def units(self, width: int, height: int) -> tuple[Array, Array]:
         """The unit coordinates x and y, each (height, width), of every pixel's centre."""
@@ -78,7 +78,7 @@ def _bilinear(lattice: Array, x: Array, y: Array) -> Array:
     column, row = x[0].astype(int), y[:, 0].astype(int)
     fx, fy = (x[0] - column).astype(np.float32), (y[:, 0] - row).astype(np.float32)[:, None]
     across = lattice[:, column] * (1 - fx) + lattice[:, column + 1] * fx
-    return (across[row] * (1 - fy) + across[row + 1] * fy).astype(np.float32)
+    return np.asarray((across[row] * (1 - fy) + across[row + 1] * fy).astype(np.float32))
 
 
 def along(axis: Array, x: Array, y: Array) -> tuple[Array, Array]:

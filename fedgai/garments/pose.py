@@ -51,7 +51,7 @@ def fold_over(pieces: list[Piece], group: str, point: Array, normal: Array) -> l
     normal = normal / np.hypot(*normal)
 
     def reflect(line: Array) -> Array:
-        return line - 2 * ((line - point) @ normal)[:, None] * normal
+        return np.asarray(line - 2 * ((line - point) @ normal)[:, None] * normal)
 
     left: list[Piece] = []
     over: list[Piece] = []

@@ -61,7 +61,7 @@ def colour(rng: Rng) -> Colour:
     if pick < 0.42:
         value = int(rng.integers(70, 190))
         return (value, value, value + int(rng.integers(-6, 8)))
-    hsv = np.uint8([[[rng.integers(0, 180), rng.integers(50, 230), rng.integers(50, 245)]]])
+    hsv = np.array([[[rng.integers(0, 180), rng.integers(50, 230), rng.integers(50, 245)]]], np.uint8)
     if rng.random() < 0.25:
         hsv[..., 0] = rng.integers(100, 122)  # blues are common
     r, g, b = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
@@ -72,12 +72,62 @@ def blank(c: Colour) -> Tile:
     return np.full((SIDE, SIDE, 3), c, np.uint8)
 
 
-def wrapped(draw: Callable[[Tile, int, int], None], tile: Tile, x: int, y: int, reach: int) -> None:
+Draw = Callable[[Tile, int, int], None]  # draws on a tile, at x and y
+
+
+def wrapped(draw: Draw, tile: Tile, x: int, y: int, reach: int) -> None:
     """Draw at (x, y), and again where the drawing leaves the tile on one side and comes back on the other."""
     for dx in (-SIDE, 0, SIDE):
         for dy in (-SIDE, 0, SIDE):
             if -reach < x + dx < SIDE + reach and -reach < y + dy < SIDE + reach:
                 draw(tile, x + dx, y + dy)
+
+
+def scattered(rng: Rng, draw: Draw, tile: Tile, reach: int) -> None:
+    """Draw somewhere on a tile."""
+    wrapped(draw, tile, int(rng.integers(0, SIDE)), int(rng.integers(0, SIDE)), reach)
+
+
+def circle(radius: float, ink: Colour, thick: int = -1) -> Draw:
+    def draw(tile: Tile, x: int, y: int) -> None:
+        cv2.circle(tile, (x, y), max(1, round(radius)), ink, thick, cv2.LINE_AA)
+
+    return draw
+
+
+def ellipse(length: float, width: float, turn: float, ink: Colour, ahead: float = 0.0) -> Draw:
+    """An ellipse of half axes ``length`` and ``width``, turned by ``turn`` radians, ``ahead`` pixels along its axis."""
+
+    def draw(tile: Tile, x: int, y: int) -> None:
+        at = (round(x + ahead * np.cos(turn)), round(y + ahead * np.sin(turn)))
+        cv2.ellipse(tile, at, (round(length), max(1, round(width))), float(np.degrees(turn)), 0, 360, ink, -1, cv2.LINE_AA)
+
+    return draw
+
+
+def polygon(ring: NDArray[np.float64], ink: Colour, solid: bool) -> Draw:
+    def draw(tile: Tile, x: int, y: int) -> None:
+        points = [np.round(ring + np.array([x, y])).astype(np.int32)]
+        if solid:
+            cv2.fillPoly(tile, points, ink, cv2.LINE_AA)
+        else:
+            cv2.polylines(tile, points, True, ink, 3, cv2.LINE_AA)
+
+    return draw
+
+
+def ray(dx: int, dy: int, ink: Colour) -> Draw:
+    def draw(tile: Tile, x: int, y: int) -> None:
+        cv2.line(tile, (x, y), (x + dx, y + dy), ink, 2, cv2.LINE_AA)
+
+    return draw
+
+
+def text(word: str, font: int, size: float, ink: Colour, thick: int) -> Draw:
+    def draw(tile: Tile, x: int, y: int) -> None:
+        cv2.putText(tile, word, (x, y), font, size, ink, thick, cv2.LINE_AA)
+
+    return draw
 
 
 def stripes(rng: Rng, base: Colour) -> Tile:
@@ -110,14 +160,14 @@ def waves(rng: Rng, base: Colour) -> Tile:
         else 0.5 + 0.5 * np.sin(2 * np.pi * xx * rng.integers(1, 4))
     )
     on = (yy * rng.integers(3, 8) + zig * rng.uniform(0.3, 1.0)) % 1 < rng.uniform(0.2, 0.6)
-    return np.where(on[..., None], np.uint8(inks[1]), np.uint8(inks[0]))
+    return np.where(on[..., None], np.array(inks[1], np.uint8), np.array(inks[0], np.uint8))
 
 
 def check(rng: Rng, base: Colour) -> Tile:
     """Gingham, windowpane or tartan: bands of warp and weft that mix where they cross."""
     kind = rng.integers(0, 3)
     inks = colours(rng, base, 4)
-    warp = np.tile(np.float32(inks[0]), (SIDE, 1))
+    warp = np.tile(np.array(inks[0], np.float32), (SIDE, 1))
     if kind == 0:
         count = int(rng.choice([2, 3, 4, 6, 8]))
         warp[(np.arange(SIDE) * count / SIDE) % 1 < 0.5] = inks[1]
@@ -132,9 +182,9 @@ def check(rng: Rng, base: Colour) -> Tile:
     across = rng.uniform(0.45, 0.55) if kind != 1 else 0.5
     mixed = warp[None] * across + warp[:, None] * (1 - across)
     if kind == 1:
-        base_ = np.float32(inks[0])
+        base_ = np.array(inks[0], np.float32)
         line = np.abs(warp - base_).sum(1) > 0
-        mixed = np.where((line[None] | line[:, None])[..., None], np.float32(inks[1]), base_)
+        mixed = np.where((line[None] | line[:, None])[..., None], np.array(inks[1], np.float32), base_)
     return mixed.astype(np.uint8)
 
 
@@ -150,85 +200,39 @@ def dots(rng: Rng, base: Colour) -> Tile:
             x = (column + 0.5 * (row % 2) + (rng.uniform(-0.3, 0.3) if loose else 0)) * gap
             y = (row + (rng.uniform(-0.3, 0.3) if loose else 0)) * gap
             ink = inks[1 + int(rng.integers(0, len(inks) - 1))]
-            wrapped(
-                lambda t, a, b, ink=ink: cv2.circle(t, (a, b), round(radius), ink, -1, cv2.LINE_AA),
-                tile,
-                int(x) % SIDE,
-                int(y) % SIDE,
-                SIDE // 2,
-            )
+            wrapped(circle(radius, ink), tile, int(x) % SIDE, int(y) % SIDE, SIDE // 2)
     return tile
 
 
+def bloom(rng: Rng, radius: float, inks: list[Colour]) -> Draw:
+    """A flower with two leaves, in four of the ``inks``."""
+    petals, turn, ink = int(rng.integers(4, 9)), rng.uniform(0, 6.3), inks[int(rng.integers(1, 4))]
+    dark = (int(ink[0] * 0.75), int(ink[1] * 0.75), int(ink[2] * 0.75))
+    parts = [ellipse(radius * 0.6, radius * 0.22, turn + 2.6 * k, inks[4], 1.3 * radius) for k in range(2)]
+    for k in range(petals):
+        parts.append(ellipse(radius * 0.5, radius * 0.3, turn + 2 * np.pi * k / petals, ink if k % 2 else dark, 0.6 * radius))
+    parts.append(circle(radius * 0.25, inks[3]))
+
+    def draw(tile: Tile, x: int, y: int) -> None:
+        for part in parts:
+            part(tile, x, y)
+
+    return draw
+
+
 def flowers(rng: Rng, base: Colour) -> Tile:
-    inks = colours(rng, base, 5)
-    tile = blank(base)
+    inks, tile = colours(rng, base, 5), blank(base)
     large = rng.random() < 0.4
-    count = int(rng.integers(3, 8)) if large else int(rng.integers(10, 36))
-    for _ in range(count):
-        radius = rng.uniform(26, 52) if large else rng.uniform(7, 18)
-        petals, turn, ink = int(rng.integers(4, 9)), rng.uniform(0, 6.3), inks[int(rng.integers(1, 4))]
-        leaf = inks[4]
-
-        def bloom(
-            t: Tile,
-            x: int,
-            y: int,
-            radius: float = radius,
-            petals: int = petals,
-            turn: float = turn,
-            ink: Colour = ink,
-            leaf: Colour = leaf,
-        ) -> None:
-            for k in range(2):
-                a = turn + 2.6 * k
-                cv2.ellipse(
-                    t,
-                    (round(x + 1.3 * radius * np.cos(a)), round(y + 1.3 * radius * np.sin(a))),
-                    (round(radius * 0.6), round(radius * 0.22)),
-                    np.degrees(a),
-                    0,
-                    360,
-                    leaf,
-                    -1,
-                    cv2.LINE_AA,
-                )
-            dark = tuple(int(c * 0.75) for c in ink)
-            for k in range(petals):
-                a = turn + 2 * np.pi * k / petals
-                at = (round(x + 0.6 * radius * np.cos(a)), round(y + 0.6 * radius * np.sin(a)))
-                cv2.ellipse(
-                    t,
-                    at,
-                    (round(radius * 0.5), round(radius * 0.3)),
-                    np.degrees(a),
-                    0,
-                    360,
-                    ink if k % 2 else dark,
-                    -1,
-                    cv2.LINE_AA,
-                )
-            cv2.circle(t, (x, y), max(1, round(radius * 0.25)), inks[3], -1, cv2.LINE_AA)
-
-        wrapped(bloom, tile, int(rng.integers(0, SIDE)), int(rng.integers(0, SIDE)), 120)
+    for _ in range(int(rng.integers(3, 8)) if large else int(rng.integers(10, 36))):
+        scattered(rng, bloom(rng, rng.uniform(26, 52) if large else rng.uniform(7, 18), inks), tile, 120)
     return tile
 
 
 def leaves(rng: Rng, base: Colour) -> Tile:
-    inks = colours(rng, base, 4)
-    tile = blank(base)
+    inks, tile = colours(rng, base, 4), blank(base)
     for _ in range(int(rng.integers(8, 40))):
-        long, turn, ink = rng.uniform(14, 44), rng.uniform(0, 360), inks[int(rng.integers(1, 4))]
-        thin = rng.uniform(0.15, 0.45)
-        wrapped(
-            lambda t, x, y, long=long, turn=turn, ink=ink, thin=thin: cv2.ellipse(
-                t, (x, y), (round(long), max(1, round(long * thin))), turn, 0, 360, ink, -1, cv2.LINE_AA
-            ),
-            tile,
-            int(rng.integers(0, SIDE)),
-            int(rng.integers(0, SIDE)),
-            60,
-        )
+        length, ink = rng.uniform(14, 44), inks[int(rng.integers(1, 4))]
+        scattered(rng, ellipse(length, length * rng.uniform(0.15, 0.45), rng.uniform(0, 6.3), ink), tile, 60)
     return tile
 
 
@@ -237,7 +241,7 @@ def blobs(rng: Rng, size: float) -> NDArray[np.float32]:
     raw = rng.standard_normal((SIDE, SIDE)).astype(np.float32)
     pad = np.pad(raw, SIDE // 2, mode="wrap")
     smooth = cv2.GaussianBlur(pad, (0, 0), size)[SIDE // 2 : -SIDE // 2, SIDE // 2 : -SIDE // 2]
-    return smooth / smooth.std()
+    return np.asarray(smooth / smooth.std(), np.float32)
 
 
 def camouflage(rng: Rng, base: Colour) -> Tile:
@@ -265,74 +269,50 @@ def animal(rng: Rng, base: Colour) -> Tile:
 
 def letters(rng: Rng, base: Colour) -> Tile:
     """Words all over."""
-    inks = colours(rng, base, 3)
-    tile = blank(base)
+    inks, tile = colours(rng, base, 3), blank(base)
     for row in range(int(rng.integers(2, 6))):
-        word, font = str(rng.choice(WORDS)), int(rng.choice(FONTS))
-        size = rng.uniform(0.7, 1.8)
-        ink, thick = inks[int(rng.integers(1, 3))], int(rng.integers(1, 5))
-        at = int(rng.integers(0, SIDE)), int((row * 52 + 40) % SIDE)
-        wrapped(
-            lambda t, x, y, w=word, f=font, s=size, i=ink, h=thick: cv2.putText(t, w, (x, y), f, s, i, h, cv2.LINE_AA),
-            tile,
-            *at,
-            SIDE,
-        )
+        word, font, size = str(rng.choice(WORDS)), int(rng.choice(FONTS)), rng.uniform(0.7, 1.8)
+        draw = text(word, font, size, inks[int(rng.integers(1, 3))], int(rng.integers(1, 5)))
+        wrapped(draw, tile, int(rng.integers(0, SIDE)), (row * 52 + 40) % SIDE, SIDE)
     return tile
 
 
 def shapes(rng: Rng, base: Colour) -> Tile:
-    """Stars, triangles, squares, hearts in rows or scattered."""
-    inks = colours(rng, base, 4)
-    tile = blank(base)
-    corners = int(rng.choice([3, 4, 5, 6]))
-    star = rng.random() < 0.5
+    """Stars, triangles, squares and hexagons, scattered."""
+    inks, tile = colours(rng, base, 4), blank(base)
+    corners, star = int(rng.choice([3, 4, 5, 6])), rng.random() < 0.5
     for _ in range(int(rng.integers(6, 40))):
-        radius, turn, ink = rng.uniform(8, 26), rng.uniform(0, 6.3), inks[int(rng.integers(1, 4))]
-        a = turn + np.arange(corners * 2) * np.pi / corners
-        r = radius * np.where(np.arange(corners * 2) % 2, 0.45 if star else np.cos(np.pi / corners), 1)
-        ring = np.stack([r * np.cos(a), r * np.sin(a)], 1)
-        solid = rng.random() < 0.7
-
-        def stamp(t: Tile, x: int, y: int, ring: NDArray[np.float64] = ring, ink: Colour = ink, solid: bool = solid) -> None:
-            points = [np.round(ring + np.array([x, y])).astype(np.int32)]
-            cv2.fillPoly(t, points, ink, cv2.LINE_AA) if solid else cv2.polylines(t, points, True, ink, 3, cv2.LINE_AA)
-
-        wrapped(stamp, tile, int(rng.integers(0, SIDE)), int(rng.integers(0, SIDE)), 40)
+        ink = inks[int(rng.integers(1, 4))]
+        angle = rng.uniform(0, 6.3) + np.arange(corners * 2) * np.pi / corners
+        radius = rng.uniform(8, 26) * np.where(np.arange(corners * 2) % 2, 0.45 if star else np.cos(np.pi / corners), 1)
+        ring = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+        scattered(rng, polygon(ring, ink, bool(rng.random() < 0.7)), tile, 40)
     return tile
 
 
 def lace(rng: Rng, base: Colour) -> Tile:
-    """Rings and threads over a darker or lighter ground of the same colour."""
+    """Rings and threads over a darker ground of the same colour."""
     factor = rng.uniform(0.45, 0.75)
-    tile = blank(tuple(int(c * factor) for c in base))
+    tile = blank((int(base[0] * factor), int(base[1] * factor), int(base[2] * factor)))
     count = int(rng.choice([3, 4, 5, 6]))
     gap = SIDE / count
+    angles = np.arange(6) * np.pi / 3
+    rays = [ray(int(gap * 0.46 * np.cos(a)), int(gap * 0.46 * np.sin(a)), base) for a in angles]
+    draws = [*(circle(gap * r, base, 2) for r in (0.46, 0.3, 0.14)), *rays]
     for row in range(count):
         for column in range(count):
-            x, y = int((column + 0.5 * (row % 2)) * gap) % SIDE, int(row * gap)
-            for r in (0.46, 0.3, 0.14):
-                wrapped(lambda t, a, b, r=r: cv2.circle(t, (a, b), round(gap * r), base, 2, cv2.LINE_AA), tile, x, y, SIDE // 2)
-            for k in range(6):
-                a = k * np.pi / 3
-                end = (int(gap * 0.46 * np.cos(a)), int(gap * 0.46 * np.sin(a)))
-                wrapped(
-                    lambda t, p, q, end=end: cv2.line(t, (p, q), (p + end[0], q + end[1]), base, 2, cv2.LINE_AA),
-                    tile,
-                    x,
-                    y,
-                    SIDE // 2,
-                )
+            for draw in draws:
+                wrapped(draw, tile, int((column + 0.5 * (row % 2)) * gap) % SIDE, int(row * gap), SIDE // 2)
     return tile
 
 
 def abstract(rng: Rng, base: Colour) -> Tile:
     """Brushed colours that run into each other."""
-    inks = np.float32(colours(rng, base, 4))
+    inks = np.array(colours(rng, base, 4), np.float32)
     weight = np.stack([blobs(rng, rng.uniform(8, 26)) * 2 for _ in inks], -1)
     weight = np.exp(weight - weight.max(-1, keepdims=True))
     weight **= rng.uniform(1, 6)
-    return np.clip((weight / weight.sum(-1, keepdims=True)) @ inks, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip((weight / weight.sum(-1, keepdims=True)) @ inks, 0, 255), np.uint8)
 
 
 PATTERNS: dict[str, tuple[Callable[[Rng, Colour], Tile], tuple[float, float], float]] = {

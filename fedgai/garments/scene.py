@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fedgai.garments.outline import Array
 from fedgai.garments.prints import PATTERNS, SIDE, Colour, Rng, colour
 
-Picture = NDArray[np.float32]
+Picture = Array  # float (h, w) or (h, w, 3)
 
 
 def clouds(rng: Rng, shape: tuple[int, int], size: float) -> Picture:
@@ -21,7 +22,7 @@ def clouds(rng: Rng, shape: tuple[int, int], size: float) -> Picture:
 
 
 def linear(c: Colour) -> Picture:
-    return (np.float32(c) / 255) ** 2.2
+    return np.asarray((np.array(c, np.float32) / 255) ** 2.2, np.float32)
 
 
 def plane(rng: Rng, shape: tuple[int, int]) -> tuple[Picture, Picture]:
@@ -50,7 +51,7 @@ def boards(rng: Rng, shape: tuple[int, int]) -> Picture:
     grain_map = cv2.GaussianBlur(
         rng.standard_normal((256, 256)).astype(np.float32), (0, 0), sigmaX=rng.uniform(0.8, 2.5), sigmaY=26
     )
-    grain_map /= grain_map.std()
+    grain_map = grain_map / grain_map.std()
     gx, gy = (x / wide * 60 + 37 * column + 11 * row) % 256, (y * 260 + 53 * column) % 256
     grain = cv2.remap(grain_map, gx, gy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     hue = rng.choice([0, 1, 2, 3], p=[0.5, 0.2, 0.2, 0.1])
@@ -60,7 +61,7 @@ def boards(rng: Rng, shape: tuple[int, int]) -> Picture:
     edge = np.clip(1 - (0.5 - gap) * wide * max(shape) / rng.uniform(0.8, 1.8), 0, 1)
     ends = np.clip(1 - (0.5 - np.abs((y / long + shift) % 1 - 0.5)) * long * max(shape) / 1.2, 0, 1)
     dark = 1 - rng.uniform(0.2, 0.7) * np.maximum(edge, ends)
-    return (np.clip(value, 0.2, 2) * dark)[..., None] * wood
+    return np.asarray((np.clip(value, 0.2, 2) * dark)[..., None] * wood)
 
 
 def tiles(rng: Rng, shape: tuple[int, int]) -> Picture:
@@ -73,7 +74,7 @@ def tiles(rng: Rng, shape: tuple[int, int]) -> Picture:
     away = 0.5 - np.maximum(np.abs(a % 1 - 0.5), np.abs(b % 1 - 0.5))
     joint = np.clip(1.5 - away * size * max(shape) / rng.uniform(0.8, 2.2), 0, 1)[..., None]
     picture = (1 + 0.04 * tone + rng.uniform(0.01, 0.07) * cloud)[..., None] * stone
-    return picture * (1 - joint) + joint * stone * rng.uniform(0.3, 0.8)
+    return np.asarray(picture * (1 - joint) + joint * stone * rng.uniform(0.3, 0.8))
 
 
 def carpet(rng: Rng, shape: tuple[int, int]) -> Picture:
@@ -109,7 +110,7 @@ def sheet(rng: Rng, shape: tuple[int, int]) -> Picture:
         size = rng.uniform(0.06, 0.16)
         relief += 4 * np.abs(np.sin(np.pi * (x + y) / size) * np.sin(np.pi * (x - y) / size)) ** 0.5
     down, across = np.gradient(relief)
-    return picture * np.clip(1 - rng.uniform(0.3, 1) * (across + down) * 0.6, 0.45, 1.5)[..., None]
+    return np.asarray(picture * np.clip(1 - rng.uniform(0.3, 1) * (across + down) * 0.6, 0.45, 1.5)[..., None])
 
 
 def wall(rng: Rng, shape: tuple[int, int]) -> Picture:
@@ -142,9 +143,8 @@ def grass(rng: Rng, shape: tuple[int, int]) -> Picture:
 
 def studio(rng: Rng, shape: tuple[int, int]) -> Picture:
     value = int(rng.integers(160, 256))
-    return np.broadcast_to(linear((value, value, value)), (*shape, 3)) * (
-        1 + 0.004 * rng.standard_normal((*shape, 1)).astype(np.float32)
-    )
+    grain: Picture = 1 + 0.004 * rng.standard_normal((*shape, 1), np.float32)
+    return grain * linear((value, value, value))
 
 
 SCENES: dict[str, tuple[Callable[[Rng, tuple[int, int]], Picture], float, float]] = {

@@ -100,7 +100,7 @@ class Sewing:
 
         def dome(rise: Array) -> Array:
             rise = np.clip(rise, 0, 1)
-            return rise * (2 - rise)
+            return np.asarray(rise * (2 - rise))
 
         wide = (
             blur(grid.side, 3 * self.scale) / (1.6 * piece.roundness)

@@ -8,10 +8,10 @@ import numpy as np
 
 from fedgai.garments import necks, pockets
 from fedgai.garments.body import Body, body_depth, darts
-from fedgai.garments.drape import crumple, drape, pleats
+from fedgai.garments.drape import Grid, crumple, drape, pleats
 from fedgai.garments.legs import Legs, pair, waistband
 from fedgai.garments.outline import Array, mirror, offset, path, symmetric
-from fedgai.garments.parts import Block, Draft, Fold, Grid, Piece, Seam, belt, bow, buttons, reshaped, side_fan, wrinkles, zipper
+from fedgai.garments.parts import Block, Draft, Fold, Piece, Seam, belt, bow, buttons, reshaped, side_fan, wrinkles, zipper
 from fedgai.garments.sleeves import armhole_rows, sleeves
 from fedgai.garments.tops import strap_body
 

@@ -90,6 +90,7 @@ def sleeve(d: Draft, b: Body, m: Sleeve, right: bool) -> list[Piece]:
     outer, inner = _sides(b, m, axis)
     end = path([tuple(outer[-1]), tuple(inner[-1])])
     s, a = np.array(b.shoulder_point), np.array(b.armpit_point)
+    sewn: tuple[Array, ...]
     if m.raglan:
         neck = np.array((-b.neck + 3, 6.0))
         seam = path([tuple(a), tuple((a + neck) / 2 + (-4, 10)), tuple(neck)])
