@@ -117,7 +117,7 @@ class Seed:
     def config(self, name: str, arm: str) -> UserConfig:
         """A designer's node configuration. The arms differ in it and nowhere else."""
         return {"data": str(self.path / name / "pairs"), "out": str(self.model_folder(name, arm)), "name": name,
-                "share-style": True, "weights": str(self.weights), "size": self.plan.size, "lr": self.plan.lr,
+                "share-style": True, "refine": False, "weights": str(self.weights), "size": self.plan.size, "lr": self.plan.lr,
                 "fusion": self.plan.fusion if arm == "fusion" else 0.0}  # fmt: skip
 
     def model_folder(self, name: str, arm: str) -> Path:

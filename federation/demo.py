@@ -128,7 +128,7 @@ class Demo:
     def start_designer(self, name: str) -> None:
         config = {"data": str(self.home / "pairs" / name), "out": str(self.home / name / "model"), "name": name,
                   "share-style": True, "description": ATELIERS[name].description, "weights": str(self.weights),
-                  "size": self.size, "cache-mb": 160}
+                  "size": self.size, "cache-mb": 160, "refine": False}  # the ateliers are the house's own hands
         server = f"127.0.0.1:{self.through.get(name, self.port)}"
         self.designers[name] = SuperNode(self.home / name, server, self.home / name / "key", config,
                                          self.tls / "ca.pem", threads=1)

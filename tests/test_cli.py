@@ -16,7 +16,9 @@ from PIL import Image
 from test_train import draw_pairs
 
 from fedgai.__main__ import main
+from fedgai.model import FedGAI
 from fedgai.networks.style import Signature
+from fedgai.training.refine_signature import Refined
 
 
 def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
@@ -105,6 +107,26 @@ def test_signature(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path
     assert (Signature.load(out).name, Signature.load(out).description) == ("D.", "in pencil")
     (drawings / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert "JPEG or PNG" in refused(capsys, "signature", drawings, *options)
+
+
+def test_signature_refined(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path,
+                           monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refine(model: FedGAI, measured: Signature, pairs: list, drawings: list, garments: list, **_: object) -> Refined:
+        asked.append((len(pairs), len(drawings), len(garments)))
+        return Refined(measured, 2.0, 1.5)
+
+    monkeypatch.setattr("fedgai.training.refine_signature.refine", refine)
+    for kind in ("photos", "sketches"):
+        (tmp_path / kind).mkdir()
+        for i in range(3):
+            draw_garment(64, 80).save(tmp_path / kind / f"{i}.png")
+    options = ["--refine", "--model", str(tiny_model_dir), "--out", str(tmp_path / "hand.safetensors")]
+    assert main(["signature", str(tmp_path), *options]) == 0
+    assert "from 3 drawings; refined: 25% nearer" in capsys.readouterr().out
+    assert main(["signature", str(tmp_path / "sketches"), *options]) == 0
+    assert [a[:2] for a in asked] == [(3, 3), (0, 3)] and min(a[2] for a in asked) > 1
 
 
 def test_info(capsys: pytest.CaptureFixture) -> None:

@@ -14,6 +14,7 @@ from the server (``flower-supernode --node-config 'data="/my/pairs" out="/my/mod
 | `size`, `cache-mb` | side of the training square, px; memory for the pairs' maps, MB |
 | `lr` | learning rate of both networks; the trainer's default without it |
 | `fusion` | weight of the distance to others' signatures, 10 by default; 0 for the paper's recipe alone (docs/fusion.md) |
+| `refine` | adjust the signature to the house Generator before it is shared; on by default |
 | `local-epsilon` | local differential privacy, through Flower's LocalDpMod, of a round's update; off without it |
 | `local-clip` | L2 norm that an update is cut to before noise is added; 1 by default |
 | `style-epsilon`, `style-clip` | the same for the signature; its distance from round 0's mean is cut to 10 by default |
@@ -39,6 +40,7 @@ from flwr.clientapp.mod import LocalDpMod
 from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
 
+from federation.designer.own_hand import own_signature, refine_own_hand
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.data.pairs import PairFolder
@@ -147,6 +149,7 @@ def train_at_home(message: Message, context: Context) -> Message:
     out = Path(str(here["out"]))
     tell(context, phase="preparing", round=int(asked["round"]))
     trainer = at_home(here, asked)
+    refine_own_hand(trainer, here)
     first = _begin(trainer, out, int(asked["round"]), message.content["arrays"])
     until = first + int(asked["epochs"]) * trainer.steps_per_epoch
     sums: dict[str, float] = {}
@@ -234,7 +237,7 @@ def answer(trainer: LocalTrainer, here: UserConfig, asked: ConfigRecord, sums: d
     told: dict[str, object] = {"round": asked["round"], "encoder": model.encoder_sha256, "preset": model.preset.name,
                                "release": __version__}
     if here.get("share-style"):
-        signature = trainer.signature
+        signature = own_signature(trainer, here)
         told |= {"style": signature.style.numpy().astype("<f4").tobytes(), "sketches": signature.sketches,
                  "name": str(here.get("name", ""))[:40], "description": str(here.get("description", ""))[:300]}
     return RecordDict({"arrays": pack(model.discriminator.shared()), "metrics": MetricRecord(metrics),

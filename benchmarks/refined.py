@@ -1,0 +1,128 @@
+"""Signatures refined at home, on hands from another renderer (``experiments.strangers``), on garments they were not refined on.
+
+    python -m benchmarks.refined --photos TRAIN_DIR --unseen VAL_DIR [--hands NAME ...] [--without-photographs] [--json]
+    python -m benchmarks.refined --scales --unseen VAL_DIR     prints independent.SCALES anew
+
+Each stranger draws 24 garments. The house draws ten others in the measured and in the refined signature; both are compared
+with what the stranger drew of them, by measures that know nothing of our encoder (0 the same, 1 as two ateliers differ).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from experiments import strangers
+from fedgai.ateliers import hands as atelier
+from fedgai.evaluation import independent
+from fedgai.model import WEIGHTS, FedGAI
+from fedgai.pipeline import SketchPipeline, fit_and_cut, on_white
+from fedgai.training.refine_signature import RefineConfig, refine
+from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import find_images
+
+SIZE = 512
+Cut = tuple[np.ndarray, np.ndarray]  # photograph on white, mask
+
+
+def cut(folder: Path, count: int) -> list[Cut]:
+    """``count`` garments, evenly over the folder."""
+    files, found = find_images(folder), []
+    for file in files[:: max(1, len(files) // (2 * count))]:
+        if len(found) == count:
+            break
+        try:
+            image, mask = fit_and_cut(file, SIZE)
+        except (NoGarment, ValueError):
+            continue
+        found.append((on_white(np.asarray(image), mask), mask))
+    return found
+
+
+def scales(garments: Sequence[Cut]) -> dict[str, float]:
+    """Mean distance between two ateliers' drawings of the same garment, by measure."""
+    rows = []
+    for photo, mask in tqdm(garments, "ateliers"):
+        seen = atelier.study(photo, mask)
+        drawn = [independent.describe(atelier.render(seen, hand)) for hand in atelier.ATELIERS.values()]
+        rows += [independent.distances(a, b) for a, b in itertools.combinations(drawn, 2)]
+    return {name: float(np.mean([row[name] for row in rows])) for name in independent.MEASURES}
+
+
+def measure_hand(model: FedGAI, hand: strangers.Stranger, own: Sequence[Cut], unseen: Sequence[Cut],
+                 photographs: bool, config: RefineConfig) -> dict[str, float]:
+    """Distances in the measured and the refined signature, over the unseen garments, and the seconds that refining took."""
+    with tempfile.TemporaryDirectory() as folder:
+        pairs = []
+        for i, (photo, mask) in enumerate(own):
+            pair = Path(folder) / f"photo-{i}.png", Path(folder) / f"drawing-{i}.png"
+            Image.fromarray(photo).save(pair[0])
+            Image.fromarray(strangers.draw(photo, mask, hand, i)).save(pair[1])
+            pairs.append(pair)
+        drawings = [drawing for _, drawing in pairs]
+        measured = model.signature(drawings, "stranger")
+        started = time.monotonic()
+        if photographs:
+            refined = refine(model, measured, pairs, config=config)
+        else:
+            refined = refine(model, measured, (), drawings, [photo for photo, _ in pairs[::-1][:8]], config)
+        seconds = time.monotonic() - started
+    pipe, found = SketchPipeline(model), {"measured": [], "refined": []}
+    for photo, mask in unseen:
+        content = pipe.prepare(Image.fromarray(photo), SIZE, on_missing="keep")
+        true = independent.describe(strangers.draw(photo, mask, hand, 99))
+        for name, signature in (("measured", measured), ("refined", refined.signature)):
+            found[name].append(independent.distances(independent.describe(pipe.draw(content, signature.style)), true))
+    figures = {}
+    for name, rows in found.items():
+        by_measure = {m: float(np.mean([row[m] for row in rows])) / independent.SCALES[m] for m in independent.MEASURES}
+        figures[name] = float(np.mean(list(by_measure.values())))
+        figures |= {f"{name} {m}": value for m, value in by_measure.items()}
+    return figures | {"seconds": seconds}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.refined", description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, help="garments that the strangers draw at home")
+    parser.add_argument("--unseen", type=Path, required=True, help="garments to judge by")
+    parser.add_argument("--model", default=str(WEIGHTS))
+    parser.add_argument("--hands", nargs="*", choices=list(strangers.STRANGERS), default=list(strangers.STRANGERS))
+    parser.add_argument("--pairs", type=int, default=24)
+    parser.add_argument("--garments", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=RefineConfig.steps)
+    parser.add_argument("--without-photographs", action="store_true")
+    parser.add_argument("--scales", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    unseen = cut(args.unseen, args.garments)
+    if args.scales:
+        print(json.dumps(scales(unseen)))
+        return
+    if args.photos is None:
+        parser.error("name the garments to draw at home with --photos")
+    model, own = FedGAI.load(args.model), cut(args.photos, args.pairs)
+    torch.manual_seed(24)
+    found = {}
+    for name in args.hands:
+        config = RefineConfig(steps=args.steps)
+        found[name] = measure_hand(model, strangers.STRANGERS[name], own, unseen, not args.without_photographs, config)
+        if not args.json:
+            f = found[name]
+            print(f"{name:16} measured {f['measured']:.3f}  refined {f['refined']:.3f}  "
+                  f"{1 - f['refined'] / f['measured']:+.0%}  {f['seconds']:.0f} s", flush=True)
+    gain = 1 - np.mean([f["refined"] for f in found.values()]) / np.mean([f["measured"] for f in found.values()])
+    print(json.dumps(found, indent=1) if args.json else f"nearer in the mean: {gain:.0%}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Hands that nobody here trains on, from a renderer of their own: no flow, no difference of Gaussians, no stroke lattice.
+
+Outlines come from the mask, inner lines from Canny's edges, tone from plain luminance. The ateliers
+(``fedgai.ateliers.hands``) share none of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+Colour = tuple[int, int, int]
+BLACK = (10, 10, 12)
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """One hand. Lengths are pixels of a drawing that is 512 px long.
+
+    Attributes:
+        outline, inner: widths of the silhouette's and of other lines; 0 for none.
+        ink: their colour.
+        tone: how the dark parts are shaded; None for not at all.
+        shake: how far lines stray.
+        twice: draw each line a second time, elsewhere.
+        detail: 0 to 1, how many of the inner lines are drawn.
+    """
+
+    outline: int
+    inner: int
+    ink: Colour = BLACK
+    tone: Callable[[np.ndarray, np.ndarray], None] | None = None
+    shake: float = 0.0
+    twice: bool = False
+    detail: float = 0.5
+
+
+def level_stripes(page: np.ndarray, dark: np.ndarray) -> None:
+    """Level lines, 9 px apart, where it is dark."""
+    lines = np.zeros(dark.shape, bool)
+    lines[::9] = True
+    page[lines & (dark > 0.5)] = BLACK
+
+
+def upright_stripes(page: np.ndarray, dark: np.ndarray) -> None:
+    """Upright lines of 2 px, 12 px apart."""
+    lines = np.zeros(dark.shape, bool)
+    lines[:, ::12] = lines[:, 1::12] = True
+    page[lines & (dark > 0.55)] = BLACK
+
+
+def flat_wash(page: np.ndarray, dark: np.ndarray) -> None:
+    """Two flat tones of blue-grey."""
+    page[dark > 0.35] = (196, 206, 222)
+    page[dark > 0.65] = (148, 164, 190)
+
+
+def spot_black(page: np.ndarray, dark: np.ndarray) -> None:
+    """The darkest parts filled with ink."""
+    page[cv2.medianBlur(np.uint8(dark > 0.8) * 255, 7) > 0] = BLACK
+
+
+def screen_dots(page: np.ndarray, dark: np.ndarray) -> None:
+    """A square grid of dots, 8 px apart, larger where it is darker."""
+    for y in range(4, dark.shape[0], 8):
+        for x in range(4, dark.shape[1], 8):
+            if dark[y, x] > 0.4:
+                cv2.circle(page, (x, y), 1 + int(dark[y, x] > 0.7), BLACK, -1, cv2.LINE_AA)
+
+
+STRANGERS: dict[str, Stranger] = {
+    "fat brush": Stranger(5, 3, detail=0.35),
+    "hair line": Stranger(1, 1, detail=0.6),
+    "level stripes": Stranger(2, 1, tone=level_stripes, detail=0.4),
+    "upright stripes": Stranger(2, 2, tone=upright_stripes, detail=0.3),
+    "flat wash": Stranger(2, 1, ink=(40, 40, 60), tone=flat_wash, detail=0.5),
+    "spot black": Stranger(3, 2, tone=spot_black, detail=0.4),
+    "screen dots": Stranger(2, 1, tone=screen_dots, detail=0.3),
+    "brown, sketchy": Stranger(1, 1, ink=(120, 70, 40), shake=2.0, twice=True, detail=0.6),
+}
+
+
+def draw(photo: np.ndarray, mask: np.ndarray, hand: Stranger, seed: int = 0) -> np.ndarray:
+    """A garment in a stranger's hand.
+
+    Args:
+        photo: (H, W, 3) uint8. mask: (H, W) float32 in [0, 1], the garment.
+        seed: of what the hand does by chance.
+    Returns:
+        (H, W, 3) uint8 on white paper.
+    """
+    rng = np.random.default_rng(seed)
+    scale = max(photo.shape[:2]) / 512
+    solid = np.uint8(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 2 * scale) > 0.5)
+    grey = cv2.bilateralFilter(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), 9, 40, 5)
+    inside = cv2.erode(solid, np.ones((3, 3), np.uint8), iterations=max(1, round(4 * scale)))
+    page = np.full(photo.shape, 255, np.uint8)
+    if hand.tone and solid.any():
+        low, high = np.percentile(grey[solid > 0], (3, 97))
+        dark = 1 - np.clip((cv2.GaussianBlur(grey, (0, 0), 4 * scale) - low) / max(high - low, 20), 0, 1)
+        hand.tone(page, np.where(inside > 0, dark, 0).astype(np.float32))
+    if hand.inner:
+        steep = 160 - 120 * hand.detail
+        edges = cv2.Canny(grey, 0.5 * steep, steep) * inside
+        lines, _ = cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        for line in lines:
+            if len(line) > 24 * scale:
+                _stroke(page, line[: len(line) // 2 + 1], hand, hand.inner * scale, rng, closed=False)
+    outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for line in outlines:
+        if hand.outline and len(line) > 40 * scale:
+            _stroke(page, line, hand, hand.outline * scale, rng, closed=True)
+    return page
+
+
+def _stroke(page: np.ndarray, line: np.ndarray, hand: Stranger, width: float, rng: np.random.Generator, closed: bool) -> None:
+    points = line[::3, 0].astype(np.float32)
+    if len(points) < 2:
+        return
+    for _ in range(2 if hand.twice else 1):
+        stray = cv2.GaussianBlur(rng.standard_normal(points.shape).astype(np.float32), (1, 0), 0, sigmaY=6) * 6 * hand.shake
+        moved = np.int32(np.round((points + stray) * 16))
+        cv2.polylines(page, [moved[:, None]], closed, hand.ink, max(1, round(width)), cv2.LINE_AA, 4)

@@ -1,0 +1,104 @@
+"""A signature refined at home: nearer to own drawings or the measured one, bounded, and the house left as it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_garment
+from PIL import Image
+
+from experiments.strangers import STRANGERS, draw
+from federation.designer import own_hand
+from federation.designer.own_hand import own_signature, refine_own_hand
+from fedgai.data.pairs import PairFolder
+from fedgai.model import FedGAI
+from fedgai.networks.encoder import sha256
+from fedgai.networks.style import Signature
+from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.training.local import LocalTrainer, TrainConfig
+from fedgai.training.refine_signature import RefineConfig, Refined, _unit, refine
+
+SHORT = RefineConfig(steps=24, first=8)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight garments and a fat brush's drawings of them."""
+    found = tmp_path_factory.mktemp("stranger")
+    for kind in ("photos", "sketches"):
+        (found / kind).mkdir()
+    for i in range(8):
+        image, mask = fit_and_cut(draw_garment(120 + 10 * i, 192 + 4 * i), 128)
+        photo = on_white(np.asarray(image), mask)
+        Image.fromarray(photo).save(found / "photos" / f"{i}.png")
+        Image.fromarray(draw(photo, mask, replace(STRANGERS["fat brush"], outline=14), i)).save(found / "sketches" / f"{i}.png")
+    return found
+
+
+@pytest.fixture
+def model() -> FedGAI:
+    return FedGAI.load()
+
+
+def pairs_of(folder: Path) -> list[tuple[Path, Path]]:
+    return [(folder / "photos" / file.name, file) for file in sorted((folder / "sketches").iterdir())]
+
+
+def test_it_is_nearer_and_stays_within_reach(folder: Path, model: FedGAI) -> None:
+    measured = model.signature(sorted((folder / "sketches").iterdir()), "Zoë", "with a brush")
+    before, shares = sha256(model), []
+    found = refine(model, measured, pairs_of(folder), config=SHORT, progress=shares.append)
+    assert found.better and found.after < found.before
+    assert found.signature.extra["refined"] and (found.signature.name, found.signature.description) == ("Zoë", "with a brush")
+    away = (found.signature.style - measured.style).abs() / _unit(model)
+    assert 0 < away.max() <= SHORT.reach + 1e-3 and model.style_bounds.hold(found.signature.style)
+    assert sha256(model) == before and any(p.requires_grad for p in model.generator.parameters())
+    assert not any(p.requires_grad for p in model.encoder.parameters())
+    assert shares == sorted(shares) and shares[-1] == 1
+
+
+def test_the_same_drawings_give_the_same_signature(folder: Path, model: FedGAI) -> None:
+    measured = model.signature(sorted((folder / "sketches").iterdir()))
+    a, b = (refine(model, measured, pairs_of(folder), config=replace(SHORT, steps=10)).signature.style for _ in range(2))
+    assert torch.equal(a, b)
+
+
+def test_where_it_is_not_nearer_the_measured_one_stays(folder: Path, model: FedGAI) -> None:
+    measured = model.signature(sorted((folder / "sketches").iterdir()))
+    found = refine(model, measured, pairs_of(folder), config=replace(SHORT, steps=0))
+    assert found == Refined(measured, found.before, found.before) and not found.better
+
+
+def test_drawings_without_photographs(folder: Path, model: FedGAI) -> None:
+    drawings, photos = (sorted((folder / kind).iterdir()) for kind in ("sketches", "photos"))
+    measured = model.signature(drawings)
+    found = refine(model, measured, (), drawings, photos[:2], replace(SHORT, steps=10))
+    assert found.before > 0 and found.after <= found.before
+    too_few = refine(model, measured, (), drawings[:3], photos[:2], SHORT)  # none can be kept aside
+    assert too_few == Refined(measured, 0.0, 0.0)
+
+
+def test_at_home_it_is_refined_once_for_these_drawings(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def refined(model: FedGAI, measured: Signature, *_: object, **__: object) -> Refined:
+        calls.append(measured)
+        return Refined(replace(measured, style=measured.style + 0.01, extra={**measured.extra, "refined": True}), 1.0, 0.5)
+
+    monkeypatch.setattr(own_hand, "refine", refined)
+    for _ in range(2):
+        trainer = LocalTrainer(FedGAI.load(), PairFolder(folder, 64), TrainConfig(size=64), tmp_path, name="Zoë")
+        refine_own_hand(trainer, {})
+        shared = own_signature(trainer, {})
+        assert torch.allclose(shared.style, trainer.signature.style + 0.01)
+        assert torch.equal(trainer.model.styles["Zoë"].style, shared.style)  # what the sliders at home use
+    assert len(calls) == 1
+    assert torch.equal(own_signature(trainer, {"refine": False}).style, trainer.signature.style)
+    draw_garment(64, 96).save(folder / "sketches" / "0.png")  # another drawing: neither file counts any more
+    draw_garment(64, 96).save(folder / "photos" / "0.png")
+    trainer = LocalTrainer(FedGAI.load(), PairFolder(folder, 64), TrainConfig(size=64), tmp_path, name="Zoë")
+    assert torch.equal(own_signature(trainer, {}).style, trainer.signature.style)
