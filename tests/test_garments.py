@@ -42,9 +42,53 @@ def test_a_garment_is_read_as_it_was_written(tmp_path: Path) -> None:
     read = Garment.load(tmp_path / "garment.npz")
     assert read.kind == garment.kind and read.roles == garment.roles and read.uv.tobytes() == garment.uv.tobytes()
     assert [(k, p.tobytes(), c) for k, p, c in read.vectors] == [(k, p.tobytes(), c) for k, p, c in garment.vectors]
-    (tmp_path / "other.npz").write_bytes(b"no garment")
-    with pytest.raises(ValueError, match=r"other\.npz is not a garment"):
-        Garment.load(tmp_path / "other.npz")
+
+
+def saved(path: Path, **changes: np.ndarray) -> Path:
+    """A garment's file with some of its arrays replaced."""
+    make(7, 128).save(path)
+    with np.load(path) as file:
+        arrays = dict(file) | changes
+    np.savez(path, **arrays)
+    return path
+
+
+def facts_with(path: Path, **changes: object) -> np.ndarray:
+    make(7, 128).save(path)
+    with np.load(path) as file:
+        facts = json.loads(file["facts"].tobytes()) | changes
+    return np.frombuffer(json.dumps(facts).encode(), np.uint8)
+
+
+@pytest.mark.parametrize("harm", ["text", "cut", "pickle", "shape", "type", "vectors", "roles", "extra", "bomb"])
+def test_a_file_of_something_else_is_refused(harm: str, tmp_path: Path) -> None:
+    file = tmp_path / "other.npz"
+    if harm == "text":
+        file.write_bytes(b"no garment")
+    elif harm == "cut":
+        file.write_bytes(saved(file).read_bytes()[:-400])
+    elif harm == "pickle":
+        saved(file, alpha=np.array([{"a": 1}], dtype=object))
+    elif harm == "shape":
+        saved(file, lines=np.zeros((5, 128, 96), np.uint8))
+    elif harm == "type":
+        saved(file, uv=np.zeros((128, 96, 2), np.float64))
+    elif harm == "vectors":
+        saved(file, facts=facts_with(file, vectors=[["seam", 10**9, False]]))
+    elif harm == "roles":
+        saved(file, facts=facts_with(file, roles=["", "main"]))
+    elif harm == "extra":
+        saved(file, facts=facts_with(file, owner="me"))
+    else:
+        np.savez_compressed(file, alpha=np.zeros((2**15, 2**14), np.uint8))
+    with pytest.raises(FedGAIError, match=r"other\.npz is not a garment that Garment\.save wrote") as refusal:
+        Garment.load(file)
+    assert ("too large" in str(refusal.value)) == (harm == "bomb")
+
+
+def test_a_background_that_is_no_picture_is_refused() -> None:
+    with pytest.raises(FedGAIError, match="a background is a colour picture"):
+        dye(make(7, 128), np.random.default_rng(0), np.zeros((9, 9), np.uint8))
 
 
 def test_the_command_writes_pictures_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
