@@ -28,13 +28,17 @@ class StudioServer:
         environment: further variables.
         arguments: of app.py.
         before: Python to run in its process before it.
+        port: to listen on; 0 for a free one.
     """
 
-    def __init__(self, environment: dict[str, str] | None = None, arguments: tuple[str, ...] = (), before: str = "") -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/"
+    def __init__(
+        self, environment: dict[str, str] | None = None, arguments: tuple[str, ...] = (), before: str = "", port: int = 0
+    ) -> None:
+        if not port:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+        self.port, self.url = port, f"http://127.0.0.1:{port}/"
         self._log = tempfile.TemporaryFile("w+")
         start = time.perf_counter()
         program = ["-c", f"{before}\nimport app; app.main()"] if before else ["app.py"]

@@ -6,6 +6,7 @@ import base64
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -225,14 +226,80 @@ def test_a_link_opens_the_same_blend(visit: Callable[..., Visit]) -> None:
     assert again.weights() == visitor.weights() and again.caption == visitor.caption
 
 
-LINKS = ["?style=Nobody:1&garment=../../etc/passwd&size=9e9", "?style=%24%7Bx%7D:1&strength=nan"]
+LINKS = {
+    "?style=Nobody:1&garment=../../etc/passwd&size=9e9": ["designer 'Nobody'", "size '9e9'", "garment '../../etc/passwd'"],
+    "?style=%24%7Bx%7D:1&strength=nan": ["the designer '${x}'", "strength 'nan'"],
+    "?style=Dara:7&detail=-1&cutout=maybe": ["a weight of Dara '7'", "line detail '-1'", "a cut-out 'maybe'"],
+    "?style=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E:1": ["the designer '<img src=x onerror=alert(1)>'"],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("query", LINKS)
-def test_a_link_gone_wrong_opens_the_studio(visit: Callable[..., Visit], query: str) -> None:
+def test_a_link_gone_wrong_opens_the_studio_and_says_what_was_wrong(visit: Callable[..., Visit], query: str) -> None:
     visitor = visit(query)
-    visitor.page.wait_for_timeout(1000)
-    assert max(visitor.sketch.size) == 512 and visitor.caption.count("%") == 2
+    visitor.page.wait_for_selector("#remark p:not(:empty)")
+    remark = visitor.page.locator("#remark").inner_text()
+    assert all(words in remark for words in LINKS[query]) and "The rest of it is drawn." in remark
+    visitor.settles()
+    assert max(visitor.sketch.size) == 512 and visitor.caption.count("%") >= 1
+    visitor.changes(lambda: visitor.page.locator("#examples button").nth(2).click())
+    visitor.page.wait_for_selector("#remark p:empty", state="attached")  # it has been read
+
+
+def test_a_page_that_is_loaded_again_goes_on_with_its_blend(visit: Callable[..., Visit], tmp_path: Path) -> None:
+    visitor = visit()
+    visitor.changes(lambda: visitor.page.locator("#examples button").nth(3).click())
+    visitor.settles()
+    visitor.changes(lambda: visitor.page.locator("#blend input").nth(6).fill("0.85"))
+    visitor.settles()
+    sketch, weights = visitor.source, visitor.weights()
+    visitor.page.reload()
+    visitor.becomes(sketch)
+    assert visitor.weights() == weights and visitor.page.locator("#remark").is_hidden()
+    visitor.changes(lambda: visitor.upload(shirt_picture(tmp_path)))
+    visitor.settles()
+    visitor.page.reload()
+    visitor.page.wait_for_selector("#remark p:has-text('no longer here: please add it again. Your blend is kept.')")
+    assert visitor.weights() == weights
+
+
+@pytest.mark.parametrize("while_away", [False, True])
+def test_after_a_restart_the_photograph_is_gone_and_the_blend_is_kept(browser: Any, tmp_path: Path, while_away: bool) -> None:
+    first = StudioServer()
+    context = browser.new_context(viewport={"width": 1360, "height": 960})
+    context.set_default_timeout(1000 * PATIENCE)
+    page = context.new_page()
+    try:
+        page.goto(first.url)
+        page.wait_for_selector("#comparison img.sketch[src^='data:image/png']")
+        page.wait_for_selector("#photo input[type=file]", state="attached")
+        visitor = Visit(page)
+        visitor.changes(lambda: visitor.upload(shirt_picture(tmp_path)))
+        visitor.settles()
+        visitor.changes(lambda: page.locator("#blend input").nth(2).fill("0.9"))
+        visitor.settles()
+        weights = visitor.weights()
+        first.stop()
+        if while_away:  # Gradio then loads the page again, as soon as there is one
+            page.locator("#blend input").nth(3).fill("0.25")
+            page.wait_for_timeout(500)
+        second = StudioServer(port=first.port)
+        try:
+            if not while_away:
+                page.locator("#blend input").nth(3).fill("0.25")
+                page.wait_for_selector("#notice p:has-text('no longer here: please add it again. Your blend is kept.')")
+                weights |= {list(weights)[3]: 0.25}
+            else:
+                page.wait_for_selector("#remark p:has-text('no longer here: please add it again. Your blend is kept.')")
+            assert visitor.weights() == weights
+            visitor.changes(lambda: visitor.upload(shirt_picture(tmp_path)))
+            page.wait_for_selector("#comparison .title:has-text('Your garment')")
+            assert visitor.weights() == weights
+        finally:
+            second.stop()
+    finally:
+        context.close()
+        first.stop()
 
 
 def test_bad_pictures_get_a_sentence_and_change_nothing(visit: Callable[..., Visit], tmp_path: Path) -> None:
@@ -271,6 +338,18 @@ def test_on_a_phone(visit: Callable[..., Visit], tmp_path: Path) -> None:
     paper = page.locator("#comparison .paper").bounding_box()
     assert 0 <= paper["y"] and paper["y"] + paper["height"] < 844  # the sketch stays in view
     visitor.changes(lambda: page.locator("#blend input").nth(7).fill("1"))
+    on_top = """e => { const b = e.getBoundingClientRect();
+        return e.contains(document.elementFromPoint(b.x + b.width / 2, b.y + b.height / 2)); }"""
+    for place in ("#size label:nth-of-type(2)", "#paper label:nth-of-type(1)", "#link button", "#lines input"):
+        for block in ("start", "center", "end", "nearest"):  # however one comes to it, the sketch does not lie over it
+            page.evaluate("scrollTo(0, 0)")
+            page.eval_on_selector(place, f"e => e.scrollIntoView({{ block: '{block}' }})")
+            page.wait_for_timeout(50)
+            assert page.eval_on_selector(place, on_top), (place, block)
+            page.evaluate("scrollTo(0, document.body.scrollHeight)")
+            page.eval_on_selector(place, f"e => e.scrollIntoView({{ block: '{block}' }})")
+            page.wait_for_timeout(50)
+            assert page.eval_on_selector(place, on_top), (place, block, "from below")
     page.get_by_role("tab", name="Contact sheet").click()
     page.get_by_role("button", name="Draw the contact sheet").click()
     page.wait_for_selector("#sheet button:nth-of-type(8)")

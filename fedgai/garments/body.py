@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedgai.garments.drape import crumple, drape
+from fedgai.garments.drape import cables, crumple, drape
 from fedgai.garments.outline import Array, Point, mirror, offset, path, symmetric
 from fedgai.garments.parts import Block, Draft, Fold, Piece, Seam, side_fan, turned, wrinkles
 
@@ -35,12 +35,12 @@ class Body:
     def random(
         cls, d: Draft, ease: float = 1.0, length: tuple[float, float] = (450, 600), waist: float = 1.0, flare: float = 1.0
     ) -> Body:
-        chest, long = d.between(124, 152) * ease, d.between(*length)
-        armpit = d.between(138, 180) * ease**0.5
+        chest, long = d.between(140, 188) * ease, d.between(*length)
+        armpit = d.between(144, 196) * ease**0.5
         return cls(
-            neck=d.between(44, 64),
-            neck_depth=d.between(42, 76),
-            shoulder=chest * d.between(0.92, 1.08),
+            neck=d.between(50, 74),
+            neck_depth=d.between(42, 80),
+            shoulder=chest * d.between(0.84, 1.04),
             shoulder_drop=d.between(24, 52),
             chest=chest,
             armpit=armpit,
@@ -317,6 +317,9 @@ def shaped(d: Draft, b: Body, yoke: float, dart: float, block: float) -> tuple[t
     return seams, blocks
 
 
-def with_rows(piece: Piece, rows: tuple[Seam, ...]) -> Piece:
-    """A piece with further seams."""
-    return replace(piece, seams=(*piece.seams, *rows))
+def knitted(d: Draft, pieces: list[Piece]) -> list[Piece]:
+    """Pieces with cables where these are of the main cloth, now and then."""
+    if d.chance(0.8):
+        return pieces
+    braids = cables(d.between(40, 70), d.between(1.6, 3.2))
+    return [replace(piece, relief=(braids,)) if piece.role in ("main", "second") else piece for piece in pieces]

@@ -208,3 +208,19 @@ def puffs(rows: Array, height: float) -> Callable[[Grid], Array]:
         return (height * full * (1 + 0.18 * pinch)).astype(np.float32)
 
     return folds
+
+
+def cables(gap: float, height: float) -> Callable[[Grid], Array]:
+    """Braids of a knit along the cloth, ``gap`` apart, with a cord on both sides of each."""
+
+    def folds(grid: Grid) -> Array:
+        across = (grid.s + gap / 2) % gap - gap / 2
+        reach, phase = 0.15 * gap, 2 * np.pi * grid.t / (0.8 * gap)
+        strands = []
+        for turn in (0, 2 * np.pi / 3, 4 * np.pi / 3):
+            away = across - reach * np.sin(phase + turn)
+            strands.append(np.exp(-((away / (0.55 * reach)) ** 4)) * (1 + 0.35 * np.cos(2 * (phase + turn))))
+        cords = 0.6 * np.exp(-(((np.abs(across) - 0.36 * gap) / (0.05 * gap)) ** 2))
+        return np.asarray(height * (np.maximum.reduce(strands) + cords))
+
+    return folds

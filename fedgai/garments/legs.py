@@ -44,8 +44,8 @@ class Legs:
 
     @classmethod
     def random(cls, d: Draft, length: tuple[float, float] = (540, 670)) -> Legs:
-        hip = d.between(108, 142)
-        hem = d.between(32, 60) if d.chance(0.7) else d.between(60, 96)
+        hip = d.between(118, 164)
+        hem = d.between(36, 66) if d.chance(0.7) else d.between(66, 108)
         spread = d.between(-14, 36) if d.pose == "lying" else d.between(-18, 6)
         return cls(
             waist=hip * d.between(0.76, 0.95),
@@ -53,7 +53,7 @@ class Legs:
             rise=d.between(140, 200),
             length=d.between(*length),
             hem=hem,
-            knee=(hem + d.between(48, 60)) / 2,
+            knee=(hem + d.between(50, 72)) / 2,
             spread=spread,
             band=d.between(20, 38),
         )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from fedgai.garments import necks, pockets
-from fedgai.garments.body import Body, Opening, back_inside, front, fronts, hem_rows, shaped
+from fedgai.garments.body import Body, Opening, back_inside, front, fronts, hem_rows, knitted, shaped
 from fedgai.garments.drape import crumple, puffs
 from fedgai.garments.outline import Array, mirror, offset, path, strip
 from fedgai.garments.parts import (
@@ -97,9 +97,7 @@ def cardigan(d: Draft) -> list[Piece]:
         *under,
         *necks.inside(d, b, "main", low),
         *rib,
-        *sleeves(d, b, "long", "rib"),
-        *halves,
-        *bags,
+        *knitted(d, [*sleeves(d, b, "long", "rib"), *halves, *bags]),
         *bands,
         *knobs,
         *collar,
@@ -189,7 +187,7 @@ def zip_jacket(d: Draft) -> list[Piece]:
     raglan = d.chance(0.25) and not padded
     arms = sleeves(d, b, "long", d.pick("rib", "hem", "cuff"), "second" if d.chance(0.25) else "main", raglan=raglan)
     if padded:
-        halves = [replace(p, folds=(*p.folds, puffs(rows, d.between(3, 6)))) for p in halves]
+        halves = [replace(p, relief=(puffs(rows, d.between(3, 6)),)) for p in halves]
     style = d.pick("band", "stand", "hood")
     collar = (
         necks.round_band(d, b, "round", d.between(18, 28))
@@ -302,8 +300,7 @@ def quilted_vest(d: Draft) -> list[Piece]:
     opening = Opening.random(d, 0.0, 0.2)
     seams, rows = quilting(d, b)
     halves = [
-        replace(p, folds=(*p.folds, puffs(rows, d.between(3, 6))))
-        for p in fronts(d, b, "round", opening, (*seams, *armhole_rows(b)))
+        replace(p, relief=(puffs(rows, d.between(3, 6)),)) for p in fronts(d, b, "round", opening, (*seams, *armhole_rows(b)))
     ]
     middle = closing(d, b, opening, "zip", b.bottom, 0, True)
     collar = necks.stand_collar(d, b) if not opening.is_open else []

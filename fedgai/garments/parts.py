@@ -89,6 +89,7 @@ class Piece:
         lift: how far the piece stands off what lies under it.
         tone: what share of the light reaches it.
         topstitch: distances from the outline that carry a row of stitches.
+        relief: heights like folds that nobody draws: cables of a knit, padding.
         wobble: how far the cut strays from the outline.
         group: what is folded over together, as a sleeve and its cuff.
     """
@@ -101,6 +102,7 @@ class Piece:
     depth: float = 8.0
     roundness: float = 22.0
     folds: tuple[Fold, ...] = ()
+    relief: tuple[Fold, ...] = ()
     seams: tuple[Seam, ...] = ()
     blocks: tuple[Block, ...] = ()
     tube: bool = False

@@ -260,6 +260,12 @@ def dressed(d: Draft, kind: str, pieces: list[Piece]) -> list[Piece]:
             heading = (piece.axis[-1] - piece.axis[-4]) / np.hypot(*(piece.axis[-1] - piece.axis[-4]))
             reach = max(470 - length, 60)
             limbs.append(_limb(tuple(end - heading * 30), tuple(end + heading * reach), 46, 0.8))
+    if not limbs:
+        shoulders = path(
+            [(-26, 10), (-120, 44), (-138, 110)], [(-112, 300)], [(112, 300)], [(138, 110)], [(120, 44), (26, 10)], [(-26, 10)]
+        )
+        limbs = [_limb((side * 116, 66), (side * 150, 480), 52, 0.7) for side in (-1, 1)]
+        limbs.append(Piece(shoulders, "skin", "", depth=20, roundness=40))
     role = d.pick("skin", "other")
     limbs += [_limb((side * 48, bottom - 120), (side * 60, bottom + 300), 92, 0.8, role) for side in (-1, 1)]
     inside = [p for p in pieces if p.tone < 1 or p.role == "label"]

@@ -78,6 +78,8 @@ class Sewing:
         for fold in piece.folds:
             folds += fold(grid).astype(np.float32)
         height = self._volume(grid, piece) + folds
+        for relief in piece.relief:
+            height += relief(grid).astype(np.float32)
         down, across = np.gradient(height)
         uv = np.stack([s - 0.55 * across * self.scale, t - 0.55 * down * self.scale], -1) / self.width
         self._sew(piece, height, cover, corner, x, y)

@@ -78,6 +78,8 @@ def skirt_seams(
 
 def skirt_part(d: Draft, waist: float, top: float, length: float, hem: float, cut: str) -> list[Piece]:
     """A skirt that hangs from (0, top); behind it the inside of its back now and then."""
+    if cut == "tiered" and d.chance(0.5):
+        return flounces(d, waist, top, length, hem)
     sag = {"pencil": d.between(2, 8), "a-line": d.between(8, 26)}.get(cut, d.between(12, 34))
     edge = hem_edge(d, hem, top + length, sag, cut != "pencil")
     belly = hem * 0.5 + waist * 0.5 + (d.between(4, 14) if cut == "pencil" else d.between(-8, 6))
@@ -108,6 +110,23 @@ def skirt_part(d: Draft, waist: float, top: float, length: float, hem: float, cu
         [(-hem * 0.96, top + length - 20)],
     )
     return [Piece(back, "lining", "edge", tone=0.6, depth=3), piece]
+
+
+def flounces(d: Draft, waist: float, top: float, length: float, hem: float) -> list[Piece]:
+    """A skirt of gathered tiers that lie over one another, the lowest first."""
+    count, sag = d.count(3, 6), d.between(8, 24)
+    shares = np.linspace(0, 1, count + 1)
+    made: list[Piece] = []
+    for low, high in zip(shares[:0:-1], shares[-2::-1], strict=True):
+        upper, lower = waist + (hem - waist) * high, waist + (hem - waist) * low + d.between(0, 8)
+        y0, y1 = top + length * high, top + length * low
+        edge = hem_edge(d, lower, y1, sag, True)
+        sides = path([(upper, y0), (0, y0 + sag * 0.6), (-upper, y0)]), path([(-upper, y0), tuple(edge[0])])
+        folds: tuple[Fold, ...] = (drape(d.between(9, 16), d.between(5, 12), 0.6, d.between(3, 6)), crumple(26, d.crush))
+        rows = (Seam(offset(edge, -d.between(5, 10)), "topstitch", 0.6),) if d.chance(0.6) else ()
+        shape = np.vstack([*sides, edge, path([tuple(edge[-1]), (upper, y0)])])
+        made.append(Piece(shape, depth=body_depth(d), roundness=30, tube=True, folds=folds, seams=rows, lift=3.4, wobble=0.3))
+    return made
 
 
 def flare(d: Draft, cut: str, waist: float, length: float) -> float:
@@ -193,7 +212,7 @@ def wrap_edge(b: Body) -> list[Piece]:
 
 
 def dress(d: Draft) -> list[Piece]:
-    b = Body.random(d, ease=0.84, waist=d.between(0.8, 0.98))
+    b = Body.random(d, ease=0.76, waist=d.between(0.8, 0.98))
     b.neck *= d.between(0.9, 1.3)
     style = d.pick("round", "v", "square", "boat", "heart")
     b.neck_depth *= d.between(0.8, 1.6)
@@ -256,7 +275,7 @@ def moved(piece: Piece, dy: float) -> Piece:
 
 
 def jumpsuit(d: Draft) -> list[Piece]:
-    b = Body.random(d, ease=0.82, waist=d.between(0.82, 0.98))
+    b = Body.random(d, ease=0.74, waist=d.between(0.82, 0.98))
     b.waist_at = b.armpit + d.between(60, 110)
     style = d.pick("round", "v", "square")
     arms_kind = d.pick("none", "straps", "short", "long")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedgai.garments import necks, pockets
-from fedgai.garments.body import Body, Opening, back_inside, darts, front, fronts, hem_rows, shaped
+from fedgai.garments.body import Body, Opening, back_inside, darts, front, fronts, hem_rows, knitted, shaped
 from fedgai.garments.outline import mirror, offset, path, strip
 from fedgai.garments.parts import Draft, Piece, bow, button, buttons, drawstrings, reshaped, ribbing, zipper
 from fedgai.garments.sleeves import armhole_rows, sleeves
@@ -153,4 +153,5 @@ def pullover(d: Draft) -> list[Piece]:
     collar_zip = (
         zipper(path([(0, b.neck_depth * 0.6), (0, b.neck_depth + 120)]), 9) if style == "turtle" and d.chance(0.3) else []
     )
-    return [*necks.inside(d, b), *low, *([body, *arms] if raglan else [*arms, body]), *neck, *collar_zip]
+    cloth = knitted(d, [body, *arms] if raglan else [*arms, body])
+    return [*necks.inside(d, b), *low, *cloth, *neck, *collar_zip]

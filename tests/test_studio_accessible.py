@@ -1,0 +1,102 @@
+"""axe-core on every tab, light and dark, on a phone and on a desk; and what it does not look at: stops of the Tab key."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studio_server import PATIENCE, StudioServer
+
+pytest.importorskip("gradio")
+
+TABS = ("Contact sheet", "Blend row", "Imagine", "About")
+RULES = {"rules": {"label-content-name-mismatch": {"enabled": True}}}  # experimental, hence off by itself
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """The script, from the package that brings it."""
+    found = importlib.util.find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        pytest.skip("axe-playwright-python is not installed")
+    return (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(params=[(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
+def page(request: pytest.FixtureRequest, studio: StudioServer, browser: Any) -> Iterator[Any]:
+    width, scheme = request.param
+    phone = width < 500
+    context = browser.new_context(
+        viewport={"width": width, "height": 844 if phone else 900}, color_scheme=scheme, is_mobile=phone, has_touch=phone,
+        reduced_motion="reduce",
+    )  # fmt: skip
+    context.set_default_timeout(1000 * PATIENCE)
+    opened = context.new_page()
+    opened.goto(studio.url)
+    opened.wait_for_selector("#comparison img.sketch[src^='data:image/png']")
+    opened.wait_for_selector("#photo input[type=file]", state="attached")
+    yield opened
+    context.close()
+
+
+def violations(page: Any, axe: str) -> list[str]:
+    """Serious and critical ones, each with its rule, its place and what is wrong."""
+    page.evaluate(axe)
+    # .toast-wrap is Gradio's, which has a button within a button
+    found = page.evaluate("rules => axe.run({ exclude: ['.toast-wrap'] }, rules)", RULES)["violations"]
+    return [
+        f"{rule['id']}: {' '.join(map(str, node['target']))}: {node['failureSummary']}"
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"]
+    ]
+
+
+def test_no_serious_violation_on_any_tab(page: Any, axe: str) -> None:
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).first.click()
+        if tab == "Contact sheet":
+            page.get_by_role("button", name="Draw the contact sheet").click()
+            page.wait_for_selector("#sheet button:nth-of-type(8)")
+        if tab == "Blend row":
+            page.wait_for_selector("#row button:nth-of-type(5)")
+        page.wait_for_timeout(300)
+        assert violations(page, axe) == [], tab
+
+
+def test_a_notice_and_an_opened_menu(page: Any, axe: str) -> None:
+    for fader in page.locator("#blend input").all():
+        if fader.input_value() != "0":
+            fader.fill("0")
+    page.wait_for_selector("#notice p:not(:empty)")
+    page.get_by_role("tab", name="Blend row").first.click()
+    page.get_by_label("From").first.click()
+    page.wait_for_timeout(300)
+    assert violations(page, axe) == []
+
+
+def test_a_group_of_radio_buttons_is_one_stop(studio: StudioServer, browser: Any) -> None:
+    context = browser.new_context(viewport={"width": 1360, "height": 960})
+    context.set_default_timeout(1000 * PATIENCE)
+    page = context.new_page()
+    page.goto(studio.url)
+    page.wait_for_selector("#comparison img.sketch[src^='data:image/png']")
+    page.wait_for_selector("#size input")
+    page.get_by_label("512 px").focus()
+    stops = []
+    for _ in range(3):
+        stops.append(page.evaluate("document.activeElement.closest('fieldset, .block').id"))
+        page.keyboard.press("Tab")
+    assert stops == ["size", "paper", "download"]
+    page.get_by_label("512 px").focus()
+    page.keyboard.press("ArrowRight")  # and the arrows choose within it
+    page.wait_for_function("document.querySelector('#comparison .note').textContent.includes('768 px')")
+    assert page.locator("#size input:checked").count() == 1
+    page.get_by_role("tab", name="Imagine").first.click()
+    page.wait_for_selector("#imagine-pictures input")
+    names = page.eval_on_selector_all("#imagine-pictures input", "all => all.map(i => i.name)")
+    assert len(set(names)) == 1
+    context.close()
