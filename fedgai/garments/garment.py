@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgai.errors import FedGAIError
+from fedgai.files import replacing
 from fedgai.garments.kinds import BUILDERS, KINDS
 from fedgai.garments.light import unit
-from fedgai.garments.lines import Vector, draw
+from fedgai.garments.lines import LINE_TYPES, Vector, draw
 from fedgai.garments.outline import Array
 from fedgai.garments.parts import PROPS, Draft
 from fedgai.garments.placement import Placement
@@ -20,6 +23,17 @@ from fedgai.garments.pose import presented
 from fedgai.garments.sewing import Sewing
 
 SIDES = (128, 2048)  # pixels that a picture's long side can have
+LARGEST = 256 * 1024 * 1024  # bytes that a file may unpack to
+ARRAYS: dict[str, tuple[type, tuple[int, ...]]] = {  # of a file: type, and the shape after height and width
+    "alpha": (np.uint8, ()),
+    "cover": (np.uint8, ()),
+    "parts": (np.uint8, ()),
+    "light": (np.float16, ()),
+    "gloss": (np.float16, ()),
+    "uv": (np.float16, (2,)),
+    "lines": (np.uint8, ()),
+    "sun": (np.float64, ()),
+}
 
 
 @dataclass
@@ -71,32 +85,51 @@ class Garment:
             "scale": self.scale,
             "vectors": [[kind, len(points), closed] for kind, points, closed in self.vectors],
         }
-        points = (
-            np.concatenate([p for _, p, _ in self.vectors]).astype(np.float32) if self.vectors else np.zeros((0, 2), np.float32)
-        )
-        arrays = {name: getattr(self, name) for name in ("alpha", "cover", "parts", "light", "gloss", "uv", "lines", "sun")}
-        with open(path, "wb") as file:
-            np.savez_compressed(file, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8), points=points, **arrays)
+        lines = [points for _, points, _ in self.vectors]
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        arrays["points"] = np.concatenate([*lines, np.zeros((0, 2))]).astype(np.float32)
+        arrays["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+        with replacing(Path(path)) as temp_path, open(temp_path, "wb") as file:
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Garment:
-        """Read what ``save`` wrote.
+        """Read what ``save`` wrote. Nothing is unpickled, and a file that would unpack to more than 256 MB is not read.
 
         Raises:
             FedGAIError: the file is something else.
+            OSError: it cannot be read.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            facts = json.loads(arrays.pop("facts").tobytes())
-            points, vectors, start = arrays.pop("points"), [], 0
-            for kind, count, closed in facts.pop("vectors"):
-                vectors.append((kind, points[start : start + count], closed))
-                start += count
-            facts["roles"] = tuple(facts["roles"])
-            return cls(**facts, **arrays, vectors=vectors)
-        except (KeyError, TypeError, ValueError, EOFError) as error:
+            return _read(Path(path))
+        except (KeyError, TypeError, ValueError, EOFError, IndexError, zipfile.BadZipFile, zlib.error) as error:
             raise FedGAIError(f"{path} is not a garment that Garment.save wrote: {error}") from error
+
+
+def _read(path: Path) -> Garment:
+    """A garment from a file; any of the errors that ``Garment.load`` names if it is something else."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST:
+            raise ValueError("it is too large")
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in (*ARRAYS, "points", "facts")}
+    shape = arrays["alpha"].shape
+    if len(shape) != 2 or not SIDES[0] <= max(shape) <= SIDES[1]:
+        raise ValueError("its mask has another shape")
+    for name, (dtype, rest) in ARRAYS.items():
+        wanted = {"lines": (len(LINE_TYPES), *shape), "sun": (3,)}.get(name, (*shape, *rest))
+        if arrays[name].shape != wanted or arrays[name].dtype != dtype:
+            raise ValueError(f"{name} has another shape or type")
+    facts, points, vectors, start = json.loads(arrays.pop("facts").tobytes()), arrays.pop("points"), [], 0
+    for kind, count, closed in facts.pop("vectors"):
+        if kind not in LINE_TYPES or not 0 < count <= len(points) - start:
+            raise ValueError("a line is of no type, or has no points")
+        vectors.append((kind, points[start : start + count], bool(closed)))
+        start += count
+    roles = tuple(str(role) for role in facts.pop("roles"))
+    if int(arrays["parts"].max()) >= len(roles):
+        raise ValueError("a part has no role")
+    return Garment(**facts, **arrays, roles=roles, vectors=vectors)
 
 
 def make(seed: int, long_side: int = 512, kind: str | None = None) -> Garment:

@@ -49,8 +49,12 @@ def dye(garment: Garment, rng: Rng, background: Plane | None = None, pattern: st
         pattern: a name of ``fabric.patterns()``; a random one, "plain" for a third of all, if None.
 
     Raises:
-        FedGAIError: there is no such pattern.
+        FedGAIError: there is no such pattern, or the background is no colour picture.
     """
+    if background is not None and (
+        background.dtype != np.uint8 or background.ndim != 3 or background.shape[2] != 3 or not background.size
+    ):
+        raise FedGAIError(f"a background is a colour picture, uint8 (h, w, 3), not {background.dtype} {background.shape}")
     if pattern is not None and pattern not in patterns():
         raise FedGAIError(f"there is no pattern {pattern!r}; choose one of {', '.join(patterns())}")
     shape = garment.alpha.shape
