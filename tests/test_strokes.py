@@ -171,6 +171,20 @@ def test_silhouette_is_closed_though_its_line_is_broken() -> None:
     assert areas[0, 0] != areas[200, 200]
 
 
+@pytest.mark.parametrize("faint", [False, True])
+def test_silhouette_of_a_garment_that_leaves_the_picture_is_closed(faint: bool) -> None:
+    mask, page = np.zeros((SIDE, SIDE), np.float32), paper()
+    mask[100:, :400] = 1
+    pen(page, [(0, 100), (400, 100), (400, 511)], width=1)
+    if faint:
+        page = 255 - (255 - page) // 3
+        pen(page, [(200, 200), (300, 300)])
+    (silhouette,) = trace(page, mask).of_kind("silhouette")
+    ink = rendered(to_svg(Drawing((SIDE, SIDE), (silhouette,)))).min(2) < 160
+    _, areas = cv2.connectedComponents(np.pad(~ink, 1, constant_values=True).astype(np.uint8), connectivity=4)
+    assert areas[0, 0] != areas[300, 200]
+
+
 def test_silhouette_follows_the_line_rather_than_the_mask() -> None:
     page, mask = shirt()
     moved = np.roll(mask, 4, axis=1)

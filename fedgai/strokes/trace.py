@@ -20,6 +20,7 @@ from fedgai.strokes.shading import directions, hatching, washes
 from fedgai.strokes.silhouette import on_ink, outlines
 
 SIDES = (16, 2048)  # px, of a picture
+THINNEST = 1.3  # px, of a silhouette: where it is drawn thinner, it would not be seen
 REACH = 5  # px at 512, that a line is drawn on to the one that it points at
 BUTTON = 18  # px at 512, across the largest button
 MOST_HATCHING = 4000  # strokes, and dots
@@ -144,7 +145,15 @@ def _silhouette(mask: Plane, ink: Plane, size: tuple[int, int]) -> list[Stroke]:
     scale = max(size) / 512
     paths = on_ink(outlines(mask), ink, 9 * scale)
     rings = [Line(points, True) for points in paths.split(paths.points)]
-    return strokes_along(rings, ink, Tracing(stiffness=50 * scale**2, corner=5 * scale), "silhouette")
+    found = strokes_along(rings, ink, Tracing(stiffness=50 * scale**2, corner=5 * scale), "silhouette")
+    return [_within_picture(stroke, size) for stroke in found]
+
+
+def _within_picture(stroke: Stroke, size: tuple[int, int]) -> Stroke:
+    """A silhouette that is seen all around: a garment that leaves the picture is closed along the picture's edge."""
+    points = np.clip(stroke.points, 1, np.array([size[1] - 2, size[0] - 2]))
+    moved = (points != stroke.points).any(1)
+    return replace(stroke, points=points, widths=np.maximum(stroke.widths, np.where(moved, 2, THINNEST)))
 
 
 def _inside(strokes: list[Stroke], size: tuple[int, int]) -> Bools:
