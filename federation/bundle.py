@@ -6,7 +6,9 @@ server's app with its own (DESIGN: "Code that runs on a designer's machine is th
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
+from typing import Any
 
 from flwr.cli.build import build_fab_from_files
 
@@ -19,11 +21,20 @@ def build_app() -> bytes:
     Raises:
         FileNotFoundError: the installation is not complete.
     """
-    packed = Path(__file__).with_name("pyproject.toml")  # a wheel has it here (setup.py)
-    project = packed if packed.exists() else PACKAGES / "pyproject.toml"
     files = {
         file.relative_to(PACKAGES).as_posix(): file
         for package in ("federation", "fedgai")
         for file in sorted((PACKAGES / package).rglob("*.py"))
     }
-    return build_fab_from_files({"pyproject.toml": project, **files})[0]
+    return build_fab_from_files({"pyproject.toml": _project(), **files})[0]
+
+
+def app_config() -> dict[str, Any]:
+    """The app's own run config, from ``[tool.flwr.app.config]``."""
+    config: dict[str, Any] = tomllib.loads(_project().read_text(encoding="utf-8"))["tool"]["flwr"]["app"]["config"]
+    return config
+
+
+def _project() -> Path:
+    packed = Path(__file__).with_name("pyproject.toml")  # a wheel has it here (setup.py)
+    return packed if packed.exists() else PACKAGES / "pyproject.toml"

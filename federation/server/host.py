@@ -42,7 +42,7 @@ from flwr.supercore.fab import Fab
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 
-from federation.bundle import build_app
+from federation.bundle import app_config, build_app
 from federation.identity import make_certificate
 from federation.processes import KEEPER, free_port
 from federation.server.folder import Folder, Member
@@ -97,7 +97,8 @@ class Host:
             text = os.environ.get("FEDGAI_RUN_CONFIG", "")
             run_config = parse_config_args([text]) if text else {}
         self.run_config = dict(run_config)
-        own = tomllib.loads((app / "pyproject.toml").read_text())["tool"]["flwr"]["app"].get("config", {})
+        project = {} if app is None else tomllib.loads((app / "pyproject.toml").read_text())["tool"]["flwr"]["app"]
+        own = app_config() if app is None else project.get("config", {})
         config = {"rounds": 11, "min-designers": 2, **own, **self.run_config}
         self.rounds, self.min_designers = int(config["rounds"]), int(config["min-designers"])
         hours = float(os.environ.get("FEDGAI_REST_HOURS", "24")) if rest_hours is None else rest_hours
