@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from skimage.morphology import skeletonize
 
-FAINT, SURE = 0.25, 0.45  # likelihood that a line must keep along its length, and reach somewhere
-SHORTEST = 14  # px of 512, length below which a line is a speck
+FAINT, SURE = 0.25, 0.5  # likelihood that a line must keep along its length, and reach somewhere
+SHORTEST = 20  # px of 512, length below which a line is a speck
 RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a line of its own
 FOLDS, PRINT = 4.0, 40.0  # px of 512, sigma of the blur that leaves folds, and of the one that leaves no print
 LEAST_PRINT, MOST_PRINT = 17.0, 26.0  # grey levels of contrast at which a garment starts to count, and counts, as printed
