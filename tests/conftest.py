@@ -123,7 +123,9 @@ def browser() -> Iterator[object]:
 
 SERVERS = ("test_api", "test_companion_hostile", "test_companion_survives", "test_federation", "test_federation_hostile",
            "test_federation_survives", "test_flwr_run", "test_gateway", "test_home", "test_host", "test_house", "test_hub",
-           "test_join", "test_package", "test_proxy", "test_studio", "test_studio_federation", "test_studio_imagine",
+           "test_join", "test_package", "test_proxy", "test_studio", "test_studio_accessible", "test_studio_fair",
+           "test_studio_federation", "test_studio_files", "test_studio_imagine", "test_studio_limits", "test_studio_path",
+           "test_studio_start",
            "test_window", "test_wire", "test_fusion", "test_inversion", "test_benchmarks")  # fmt: skip
 
 
