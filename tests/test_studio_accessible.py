@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_rules import violations
 from studio_server import PATIENCE, StudioServer
 
 pytest.importorskip("gradio")
 
 TABS = ("Contact sheet", "Blend row", "Imagine", "About")
-RULES = {"rules": {"label-content-name-mismatch": {"enabled": True}}}  # experimental, hence off by itself
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """The script, from the package that brings it."""
-    found = importlib.util.find_spec("axe_playwright_python")
-    if found is None or found.origin is None:
-        pytest.skip("axe-playwright-python is not installed")
-    return (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture(params=[(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")], ids=lambda p: f"{p[0]}-{p[1]}")
@@ -42,20 +31,7 @@ def page(request: pytest.FixtureRequest, studio: StudioServer, browser: Any) -> 
     context.close()
 
 
-def violations(page: Any, axe: str) -> list[str]:
-    """Serious and critical ones, each with its rule, its place and what is wrong."""
-    page.evaluate(axe)
-    # .toast-wrap is Gradio's, which has a button within a button
-    found = page.evaluate("rules => axe.run({ exclude: ['.toast-wrap'] }, rules)", RULES)["violations"]
-    return [
-        f"{rule['id']}: {' '.join(map(str, node['target']))}: {node['failureSummary']}"
-        for rule in found
-        if rule["impact"] in ("serious", "critical")
-        for node in rule["nodes"]
-    ]
-
-
-def test_no_serious_violation_on_any_tab(page: Any, axe: str) -> None:
+def test_no_serious_violation_on_any_tab(page: Any) -> None:
     for tab in TABS:
         page.get_by_role("tab", name=tab).first.click()
         if tab == "Contact sheet":
@@ -64,10 +40,10 @@ def test_no_serious_violation_on_any_tab(page: Any, axe: str) -> None:
         if tab == "Blend row":
             page.wait_for_selector("#row button:nth-of-type(5)")
         page.wait_for_timeout(300)
-        assert violations(page, axe) == [], tab
+        assert violations(page) == [], tab
 
 
-def test_a_notice_and_an_opened_menu(page: Any, axe: str) -> None:
+def test_a_notice_and_an_opened_menu(page: Any) -> None:
     for fader in page.locator("#blend input").all():
         if fader.input_value() != "0":
             fader.fill("0")
@@ -75,7 +51,7 @@ def test_a_notice_and_an_opened_menu(page: Any, axe: str) -> None:
     page.get_by_role("tab", name="Blend row").first.click()
     page.get_by_label("From").first.click()
     page.wait_for_timeout(300)
-    assert violations(page, axe) == []
+    assert violations(page) == []
 
 
 def test_a_group_of_radio_buttons_is_one_stop(studio: StudioServer, browser: Any) -> None:
