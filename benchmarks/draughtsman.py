@@ -20,11 +20,11 @@ import numpy as np
 from skimage.morphology import skeletonize
 from tqdm import tqdm
 
+from fedgai.data.listing import find_images
 from fedgai.draughtsman import LINE_TYPES, Draughtsman
 from fedgai.garments import dye, make
 from fedgai.pipeline import Content, SketchPipeline
 from fedgai.training.draughtsman import HELD_OUT
-from fedgai.vision.images import find_images
 
 MARKS = Path(__file__).with_suffix(".json")
 CONSTRUCTION = [LINE_TYPES.index(name) for name in ("silhouette", "seam", "edge", "fastening")]

@@ -26,12 +26,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from fedgai.ateliers.hands import ATELIERS
+from fedgai.data.listing import find_images
 from fedgai.evaluation.metrics import boundary_fscore
 from fedgai.pipeline import Content, SketchPipeline
 from fedgai.shipped import WEIGHTS
 from fedgai.strokes import Drawing, to_svg, trace
 from fedgai.vision.cutout import NoGarment
-from fedgai.vision.images import find_images
 
 SIZE, TOLERANCE = 512, 2  # px
 TIMED_SIZE = 768  # px

@@ -39,6 +39,7 @@ from federation.simulate import hands, make_pairs
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.ateliers.hands import ATELIERS, Hand, render, study
+from fedgai.data.listing import find_images
 from fedgai.data.pairs import PairFolder
 from fedgai.evaluation.metrics import fusion_gain
 from fedgai.model import WEIGHTS, FedGAI
@@ -47,7 +48,7 @@ from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.shipped import EXAMPLES
 from fedgai.training.local import TrainConfig
 from fedgai.vision.cutout import NoGarment
-from fedgai.vision.images import find_images, to_image, to_tensor
+from fedgai.vision.images import to_image, to_tensor
 
 log = logging.getLogger("fedgai.fusion")
 

@@ -50,6 +50,7 @@ from federation.server.strategy import Limits
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.ateliers import hands as atelier
+from fedgai.data.listing import find_images
 from fedgai.evaluation.metrics import boundary_fscore, luminance
 from fedgai.measure import measure
 from fedgai.model import FedGAI
@@ -59,7 +60,7 @@ from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.training import losses
 from fedgai.training.local import TrainConfig
 from fedgai.vision.cutout import NoGarment
-from fedgai.vision.images import ImageError, find_images
+from fedgai.vision.images import ImageError
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 64  # px, where a drawing has 4,096 pixels and the Discriminator sees 3,360 numbers of it: in the attacker's favour

@@ -31,10 +31,10 @@ from federation.operator import approve
 from federation.processes import QUIET
 from federation.server.folder import Folder
 from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.data.listing import find_images
 from fedgai.model import WEIGHTS
 from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.shipped import EXAMPLES
-from fedgai.vision.images import find_images
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 256  # px

@@ -52,10 +52,10 @@ from federation.designer.companion import (
 )
 from federation.designer.receipt import page, read_all, summary, table
 from federation.identity import display_name, make_key
-from fedgai.data.folder import Drawings, contact_sheet
+from fedgai.data.folder import DesignerFolder, contact_sheet
 from fedgai.data.pairs import PairsError, writing
-from fedgai.data.scans import shown
 from fedgai.model import CONFIG_FILE
+from fedgai.text import printable
 from fedgai.training.local import TrainError
 
 PHASES = {"training": "designers are training", "aggregating": "putting the updates together", "house": "the house is learning",
@@ -128,7 +128,7 @@ def bar(console: Console) -> Iterator[Callable[[float, str], None]]:
         yield lambda share, text: bars.update(task, completed=share, description=text)
 
 
-def tell(console: Console, found: Drawings) -> None:
+def tell(console: Console, found: DesignerFolder) -> None:
     """What was found, and what becomes of it, without the list of bad files."""
     counts = str(found).splitlines()[1] + (" (--check names them, with the reason)." if found.bad else ".")
     for line in (counts, EXPLAINED[found.kind]):
@@ -137,7 +137,7 @@ def tell(console: Console, found: Drawings) -> None:
         console.print(line, style="yellow", highlight=False, markup=False)
 
 
-def make_ready(console: Console, folder: Path, chosen: Settings, found: Drawings | None = None) -> Path:
+def make_ready(console: Console, folder: Path, chosen: Settings, found: DesignerFolder | None = None) -> Path:
     """``prepare``, with a bar; somebody at a terminal is asked to look at scanned sheets. Raises CompanionError."""
     while True:
         try:
@@ -147,7 +147,7 @@ def make_ready(console: Console, folder: Path, chosen: Settings, found: Drawings
             console.print(first.report, highlight=False, markup=False)
             if not sys.stdin.isatty():
                 raise
-            console.print(f"\nLook at the pictures in {shown(str(first.previews))}: each numbered frame becomes one drawing, "
+            console.print(f"\nLook at the pictures in {printable(str(first.previews))}: each numbered frame becomes one drawing, "
                           "what is crossed is dropped. Where a frame is wrong, change the .json file beside the scan, and say "
                           "no.", highlight=False, markup=False, soft_wrap=True)  # fmt: skip
             if Confirm.ask("Are they right?", console=console):

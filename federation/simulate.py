@@ -30,12 +30,12 @@ from federation.server.folder import Folder
 from federation.server.server_app import FederationConfig, Season
 from federation.server.strategy import Limits
 from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand
+from fedgai.data.listing import find_images
 from fedgai.errors import FedGAIError
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.shipped import EXAMPLES
 from fedgai.vision.cutout import NoGarment
-from fedgai.vision.images import find_images
 
 
 def hands(count: int, seed: int) -> dict[str, Hand]:

@@ -14,6 +14,7 @@ from huggingface_hub import logging
 from tqdm import tqdm
 
 from fedgai.ateliers.hands import ATELIERS
+from fedgai.data.listing import find_images
 from fedgai.data.pairs import check as check_pairs
 from fedgai.errors import FedGAIError
 from fedgai.files import write_atomically
@@ -22,7 +23,6 @@ from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES
 from fedgai.strokes import to_svg
 from fedgai.vision.edges import EDGES
-from fedgai.vision.images import find_images
 
 SKETCHES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 

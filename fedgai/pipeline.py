@@ -32,10 +32,10 @@ from fedgai.networks.hatching import moved_origins
 from fedgai.networks.style import EPS, Signature, blend
 from fedgai.strokes import Drawing, is_hatched, trace
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
-from fedgai.vision.images import read_image, simplify, to_image, to_tensor
+from fedgai.vision.images import Picture, read_picture, simplify, to_image, to_tensor
 from fedgai.vision.prints import without_print
 
-Photo = str | Path | bytes | Image.Image | np.ndarray
+Photo = str | Path | bytes | Image.Image | np.ndarray | Picture
 Styles = Mapping[str | Path | Signature, float] | Sequence[tuple[str | Path | Signature, float]]
 Paper = Literal["white", "transparent"]
 
@@ -327,14 +327,17 @@ def _fit_and_see(photo: Photo, size: int, draughtsman: Draughtsman | None, cutou
     """As ``fit_and_cut``, and what the draughtsman saw, at ``draughtsman.SIDE`` or less."""
     if not SIZES[0] <= size <= SIZES[1]:
         raise ValueError(f"a sketch is {SIZES[0]} to {SIZES[1]} px on its long side, not {size}")
-    image, mask, seen = read_image(photo), None, None
+    picture = read_picture(photo)
+    image, mask, seen = picture.image, None, None
     if cutout:
         pixels = np.asarray(_fit(image, MASK_SIDE) if max(image.size) > MASK_SIDE else image)
         try:
-            if draughtsman is None:
+            seen = None if draughtsman is None else draughtsman.look(np.asarray(_fit(image, SIDE)))
+            if picture.mask is not None:  # it was cut out already, by whoever made it
+                mask = picture.mask
+            elif seen is None:
                 mask = cut_out(pixels)
             else:
-                seen = draughtsman.look(np.asarray(_fit(image, SIDE)))
                 mask = cut_out_seen(pixels, seen.mask, seen.lines[SILHOUETTE])
         except NoGarment:
             if on_missing == "raise":

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw
 
 from fedgai.data import folder as drawings
 from fedgai.data import pairs
-from fedgai.data.folder import contact_sheet, look, pair_up
+from fedgai.data.folder import contact_sheet, look
+from fedgai.data.pair_up import pair_up
 from fedgai.data.pairs import PairFolder, PairsError, check
 from fedgai.data.scans import MADE
 
@@ -50,7 +51,7 @@ def test_the_kind_is_recognised(tmp_path: Path) -> None:
         "straight": "sketches", "only": "sketches", "both": "pairs", "sheets": "scans"}
     assert [len(found.drawings) for found in kinds.values()] == [3, 3, 3, 2]
     assert not any(found.bad for found in kinds.values())
-    assert len(kinds["both"].pairs) == 3 and "photographs with their sketches" in str(kinds["both"])
+    assert len(kinds["both"].pairs) == 3 and "3 good pairs" in str(kinds["both"])
     assert "cut into single drawings" in str(kinds["sheets"])
 
 
@@ -81,7 +82,9 @@ def test_every_bad_file_is_named_and_the_contact_sheet_marks_it(tmp_path: Path) 
     Image.new("1", (30_000, 64)).save(folder / "wide.tiff")
     found = look(folder)
     assert len(found.drawings) == 5 and not found.twins
-    assert {file.name for file, _ in found.bad} == {*bad, "loop.png", "round", "2023", "pipe.png", "wide.tiff"}
+    assert {file.name for file, _ in found.bad} == {*bad, "loop.png", "pipe.png", "wide.tiff"}
+    assert {file.name for files in found.left_out.values() for file in files} == {"round", ".DS_Store"}
+    assert "round (links to folders" in str(found) and ".DS_Store" in str(found) and ".DS_Store" not in str(found.warnings)
     reasons = {file.name: reason for file, reason in found.bad}
     assert "circle" in reasons["loop.png"] and "scale it down" in reasons["wide.tiff"]
     assert all(str(file) in str(found) for file, _ in found.bad)
@@ -135,7 +138,7 @@ def test_a_folder_that_cannot_be_opened_is_one_line(tmp_path: Path, monkeypatch:
     def forbidden(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "iterdir", forbidden)
+    monkeypatch.setattr(os, "scandir", forbidden)
     with pytest.raises(PairsError, match="Permission denied"):
         look(locked)
 

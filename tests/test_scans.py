@@ -221,7 +221,8 @@ def test_bad_scans_are_named_and_the_others_cut(folder: Path, tmp_path: Path) ->
     Image.new("RGB", (300, 200), "white").save(folder / "blank.png")
     report = prepare_scans(folder, tmp_path / "cut")
     reasons = {file.name: reason for file, reason in report.bad}
-    assert reasons.keys() == {"notes.txt", "older", "loop.png", "wide.tiff", "twice.png", "twice.jpg"}
+    assert reasons.keys() == {"loop.png", "wide.tiff", "twice.png", "twice.jpg"}
+    assert "notes.txt (not pictures)" in str(report)
     assert "circle" in reasons["loop.png"] and "scale it down" in reasons["wide.tiff"]
     assert len(report.drawings) == 6 and [file.name for file, _ in report.notes] == ["blank.png"]
 

@@ -46,10 +46,13 @@ from federation.identity import IdentityError, display_name, make_key
 from federation.wire import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, pack
 from fedgai import __version__
 from fedgai.data import folder as drawings
-from fedgai.data.folder import Drawings, pair_up
+from fedgai.data.folder import DesignerFolder
+from fedgai.data.listing import every_file, subfolder
+from fedgai.data.pair_up import pair_up
 from fedgai.data.pairs import PairsError, writing
-from fedgai.data.scans import prepare_scans, shown
+from fedgai.data.scans import prepare_scans
 from fedgai.model import WEIGHTS, FedGAI
+from fedgai.text import printable
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE = 15.0  # s for the studio to answer a question
@@ -87,8 +90,9 @@ class LookFirst(CompanionError):  # noqa: N818 - nothing went wrong
     """
 
     def __init__(self, previews: Path, drawings: list[Path], report: str) -> None:
-        super().__init__(f"{len(drawings)} drawings were cut out of your sheets. Look at the pictures in {shown(str(previews))}, "
-                         "then accept them (--accept-scans). Where a frame is wrong, correct the .json file beside the scan")
+        super().__init__(f"{len(drawings)} drawings were cut out of your sheets. Look at the pictures in "
+                         f"{printable(str(previews))}, then accept them (--accept-scans). Where a frame is wrong, correct the .json "
+                         "file beside the scan")
         self.previews, self.drawings, self.report = previews, drawings, report
 
 
@@ -430,11 +434,11 @@ class Companion:
         return any(self.receipts.glob(f"round-{number:04d}*.json"))
 
 
-def look(settings: Settings, progress: Progress | None = None) -> Drawings:
+def look(settings: Settings, progress: Progress | None = None) -> DesignerFolder:
     """What is in the designer's folder, of any kind. Raises CompanionError where there is nothing to train on."""
     say = progress or (lambda *_: None)
     try:
-        found = drawings.look(settings.data, lambda done, of, file: say(done / max(1, of), f"looking at {shown(file.name)}"))
+        found = drawings.look(settings.data, lambda done, of, file: say(done / max(1, of), f"looking at {printable(file.name)}"))
     except PairsError as error:
         raise CompanionError(str(error)) from error
     if not found.drawings:
@@ -442,7 +446,7 @@ def look(settings: Settings, progress: Progress | None = None) -> Drawings:
     return found
 
 
-def prepare(folder: Path, settings: Settings, progress: Progress | None = None, found: Drawings | None = None) -> Path:
+def prepare(folder: Path, settings: Settings, progress: Progress | None = None, found: DesignerFolder | None = None) -> Path:
     """The folder of pairs to train on: the designer's own where it holds pairs, else HOME/pairs, made from their drawings.
 
     Scanned sheets are cut into HOME/scans first, and looked at. Made again only where the drawings changed, or the weights.
@@ -491,13 +495,14 @@ def _cut(folder: Path, data: Path, say: Progress) -> list[Path]:
     """The single drawings of the sheets in data/scans, where somebody has looked at them. Raises LookFirst, PairsError."""
     known = _prepared(folder)
     cut, out = known.get("cut", {}), folder / "scans"
+    sheets = subfolder(data, "scans") or data / "scans"
     files = [out / "sketches" / name for name in cut.get("drawings", ())]
     if cut.get("seen") != _fingerprint(data) or not files or not all(file.exists() for file in files):
-        scans = prepare_scans(data / "scans", out, lambda i, of, file: say(i / of, f"cutting up {shown(file.name)}"))
+        scans = prepare_scans(sheets, out, lambda i, of, file: say(i / of, f"cutting up {printable(file.name)}"))
         if not scans.drawings:
             raise CompanionError(f"no drawing was found on these sheets. {scans}")
         files, layouts = scans.drawings, hashlib.sha256()
-        for file in sorted((data / "scans").glob("*.json")):
+        for file in sorted(sheets.glob("*.json")):
             layouts.update(os.fsencode(file.name) + hashlib.sha256(file.read_bytes()).digest())
         cut = {"seen": _fingerprint(data), "drawings": [file.name for file in files], "layouts": layouts.hexdigest(),
                "report": str(scans)}  # fmt: skip
@@ -509,8 +514,7 @@ def _cut(folder: Path, data: Path, say: Progress) -> list[Path]:
 
 def _fingerprint(data: Path) -> str:
     """Of a folder of drawings and of the weights that measure them: another one where a file comes, goes or changes."""
-    folders = [data, *(data / name for name in ("photos", "sketches", "guides", "scans")), WEIGHTS]
-    files = sorted(file for part in folders if part.is_dir() for file in part.iterdir() if not file.is_dir())
+    files = [file for part in (data, WEIGHTS) if part.is_dir() for file in every_file(part)]
     told = [(os.fsencode(file).hex(), (about := file.lstat()).st_size, about.st_mtime_ns) for file in files]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedgai import shipped
+from fedgai.data.listing import find_images
 from fedgai.evaluation.metrics import boundary_fscore, luminance, mid_grey_share
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
@@ -36,7 +37,7 @@ from fedgai.pipeline import Content, SketchPipeline
 from fedgai.training.losses import chroma_loss, hinge_generator
 from fedgai.training.pretrain import crispness_loss, pair_loss
 from fedgai.vision.cutout import NoGarment
-from fedgai.vision.images import ImageError, find_images, to_tensor
+from fedgai.vision.images import ImageError, to_tensor
 
 # a Flower app runs from a folder of its own, where only code is: the host says where the project's garments are
 EXAMPLES = Path(os.environ.get("FEDGAI_EXAMPLES") or shipped.EXAMPLES)

@@ -12,22 +12,25 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import groupby
 from pathlib import Path, PurePath
+from typing import IO
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from fedgai.ateliers.hands import ATELIERS, draw
-from fedgai.data.pairs import LITTER, SMALLEST, PairsError, writing
-from fedgai.data.scans import shown
+from fedgai.data.listing import SYSTEM_FILES, describe, list_pictures
+from fedgai.data.pairs import SMALLEST, PairsError, listed, writing
 from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.text import printable
 from fedgai.vision.edges import EDGES
-from fedgai.vision.images import find_images, read_image
+from fedgai.vision.images import LOCAL, read_image, read_picture
 
 LOG = "pairs.jsonl"  # first line: how the folder is made; then one line for each photograph that was looked at
 PARTITION = "list_eval_partition.txt"  # DeepFashion's: picture, ..., train | val | test | query | gallery
@@ -35,6 +38,9 @@ MASK = re.compile(r"(?:^|[\W\d_])(?:masks?|segm?|segments?|segmentations?|parsin
                   r"|landmarks?)(?:$|[\W\d_])", re.IGNORECASE)
 SMALL = 64  # px, the shorter side; a smaller photograph has no seams to draw
 CELL, PAIRS = 192, 24  # px of a thumbnail, and pairs on a contact sheet
+MOST_FILES = 5_000_000  # public collections are large
+Pen = Callable[[NDArray[np.uint8], NDArray[np.float32] | None], NDArray[np.uint8]]
+Line = dict[str, str]
 
 
 @dataclass
@@ -48,6 +54,8 @@ class Made:
         masks: files left out because of their names.
         categories: category -> pairs, the largest first.
         skipped: reason -> the photographs left out for it, of all runs.
+        bad: files that may be pictures, each with the reason why it cannot be used.
+        left_out: reason -> files and folders that are no pictures.
     """
 
     pairs: int = 0
@@ -56,6 +64,8 @@ class Made:
     masks: list[str] = field(default_factory=list)
     categories: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, list[str]] = field(default_factory=dict)
+    bad: list[tuple[Path, str]] = field(default_factory=list)
+    left_out: dict[str, list[Path]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         before = self.pairs - self.drawn
@@ -68,7 +78,7 @@ class Made:
         if self.masks:
             lines.append(f"{len(self.masks):,} not looked at, masks by their names: {self.masks[0]}"
                          + " and others" * (len(self.masks) > 1))
-        return shown("\n".join(lines))
+        return printable("\n".join([*lines, *listed(self.bad), *describe(self.left_out)]), keep="\n")
 
 
 def make_pairs(photos: str | Path, style: str, out: str | Path, *, size: int = 512, limit: int | None = None, seed: int = 24,
@@ -96,13 +106,13 @@ def make_pairs(photos: str | Path, style: str, out: str | Path, *, size: int = 5
     pen = _pen(style)
     if limit is not None and limit < 1:
         raise ValueError(f"a limit is a number of pairs, at least 1, not {limit}")
-    settings = {"photos": shown(photos.resolve().name), "style": style.casefold(), "size": size, "seed": seed, "only": only,
+    settings = {"photos": _text(photos.resolve().name), "style": style.casefold(), "size": size, "seed": seed, "only": only,
                 "split": split}
     done = _log(out, settings)
     files, made = _chosen(photos, out, seed, only, split)
     there = sum((out / "photos" / f"{line['stem']}.jpg").exists() for line in done.values() if "stem" in line)
     made.pairs = there
-    todo = [file for file in files if shown(file.as_posix()) not in done]
+    todo = [file for file in files if _text(file.as_posix()) not in done]
     total = limit if limit is not None else there + len(todo)
     with writing(out / LOG):
         for folder in (out / "photos", out / "sketches"):
@@ -115,37 +125,46 @@ def make_pairs(photos: str | Path, style: str, out: str | Path, *, size: int = 5
             if made.pairs == limit:
                 made.left = len(todo) - number
                 break
-            line = {"file": shown(file.as_posix()), "category": _category(file)}
-            try:
-                photo, sketch = _pair(photos / file, size, pen)
-            except (ValueError, cv2.error) as error:  # ImageError or NoGarment, or what OpenCV cannot do
-                line["skipped"] = " ".join(str(error).split())
-            else:
-                line["stem"] = _stem(file)
-                with writing(out / "sketches" / f"{line['stem']}.png") as aside:
-                    sketch.save(aside, "PNG")
-                with writing(out / "photos" / f"{line['stem']}.jpg") as aside:
-                    photo.save(aside, "JPEG", quality=95)
-                made.pairs += 1
-                made.drawn += 1
+            line = _draw(photos, file, out, size, pen)
+            made.pairs += "stem" in line
+            made.drawn += "stem" in line
             _append(log, out, line)
             done[line["file"]] = line
             if progress:
                 progress(made.pairs if limit is not None else there + number + 1, total)
-    lines = [line for line in done.values() if "stem" in line]
-    made.categories = dict(Counter(line["category"] for line in lines).most_common())
-    alike: dict[str, str] = {}  # a reason may have numbers in it: it counts as the first of its kind
-    for line in done.values():
-        if "skipped" in line:
-            reason = alike.setdefault(re.sub(r"[\d.,]+", "", line["skipped"]), line["skipped"])
-            made.skipped.setdefault(reason, []).append(line["file"])
+    _count(made, done.values())
     if made.pairs:
-        with writing(out / "contact.jpg") as aside:
-            contact_sheet(out, lines).save(aside, "JPEG", quality=90)
+        with writing(out / "contact.jpg") as temp_path:
+            contact_sheet(out, [line for line in done.values() if "stem" in line]).save(temp_path, "JPEG", quality=90)
     return made
 
 
-def contact_sheet(out: Path, lines: Sequence[dict[str, str]]) -> Image.Image:
+def _draw(photos: Path, file: PurePath, out: Path, size: int, pen: Pen) -> Line:
+    """Draw one photograph and save the pair -> its line of the log: with a stem, or with why it was skipped."""
+    line = {"file": _text(file.as_posix()), "category": _category(file)}
+    try:
+        photo, sketch = _pair(photos / file, size, pen)
+    except (ValueError, cv2.error) as error:  # ImageError or NoGarment, or what OpenCV cannot do
+        return line | {"skipped": " ".join(str(error).split())}
+    stem = _stem(file)
+    with writing(out / "sketches" / f"{stem}.png") as temp_path:
+        sketch.save(temp_path, "PNG")
+    with writing(out / "photos" / f"{stem}.jpg") as temp_path:
+        photo.save(temp_path, "JPEG", quality=95)
+    return line | {"stem": stem}
+
+
+def _count(made: Made, lines: Collection[Line]) -> None:
+    """Categories and reasons of all lines, of this run and of earlier ones."""
+    made.categories = dict(Counter(line["category"] for line in lines if "stem" in line).most_common())
+    alike: dict[str, str] = {}  # a reason may have numbers in it: it counts as the first of its kind
+    for line in lines:
+        if "skipped" in line:
+            reason = alike.setdefault(re.sub(r"[\d.,]+", "", line["skipped"]), line["skipped"])
+            made.skipped.setdefault(reason, []).append(line["file"])
+
+
+def contact_sheet(out: Path, lines: Sequence[Line]) -> Image.Image:
     """Photograph and drawing side by side with their category, of ``PAIRS`` pairs evenly taken from all."""
     lines = [line for line in lines if (out / "photos" / f"{line['stem']}.jpg").exists()]
     lines = [lines[i] for i in sorted(set(np.linspace(0, len(lines) - 1, PAIRS).round().astype(int)))] if lines else []
@@ -188,7 +207,7 @@ def spread(files: Sequence[PurePath], seed: int) -> list[PurePath]:
     return list(order(0, sorted(files), ""))
 
 
-def _pen(style: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def _pen(style: str) -> Pen:
     if style.casefold() in EDGES:
         return EDGES[style.casefold()]
     hands = {name.casefold(): hand for name, hand in ATELIERS.items()}
@@ -197,13 +216,12 @@ def _pen(style: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     return lambda photo, mask: draw(photo, hands[style.casefold()], mask=mask)
 
 
-def _pair(file: Path, size: int, pen: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> tuple[Image.Image, Image.Image]:
-    if not file.is_file():  # a pipe would be waited for
-        raise ValueError("It is no file.")
-    image = read_image(file)
-    if min(image.size) < SMALL or min(image.size) * size < SMALLEST * max(image.size):
-        raise ValueError(f"The picture is {image.width} x {image.height} px: too small or too narrow to draw from.")
-    image, mask = fit_and_cut(image, size)
+def _pair(file: Path, size: int, pen: Pen) -> tuple[Image.Image, Image.Image]:
+    picture = read_picture(file, LOCAL)
+    width, height = picture.image.size
+    if min(width, height) < SMALL or min(width, height) * size < SMALLEST * max(width, height):
+        raise ValueError(f"The picture is {width} x {height} px: too small or too narrow to draw from.")
+    image, mask = fit_and_cut(picture, size)
     photo = on_white(np.asarray(image), mask)
     return Image.fromarray(photo), Image.fromarray(pen(photo, mask))
 
@@ -212,14 +230,18 @@ def _chosen(photos: Path, out: Path, seed: int, only: str | None, split: str | N
     """Paths below ``photos`` in the order in which they are drawn."""
     made, kept = Made(), []
     top, result, part = photos.resolve(), out.resolve(), _part(photos, split) if split else None
-    for file in find_images(photos):
+    listing = list_pictures(photos, most=MOST_FILES)
+    made.bad, made.left_out = listing.bad, listing.left_out
+    if not listing.pictures:
+        raise ValueError(f"{printable(str(photos))} holds no pictures: name a folder with JPEG or PNG files.")
+    for file in listing.pictures:
         inside = PurePath(file.relative_to(photos))
         if (top / inside).is_relative_to(result) or (part and not part(inside)):
             continue
         if only and not fnmatchcase(inside.as_posix(), only):
             continue
         if any(MASK.search(name) for name in (*inside.parts[:-1], inside.stem)):
-            made.masks.append(shown(inside.as_posix()))
+            made.masks.append(_text(inside.as_posix()))
             continue
         kept.append(inside)
     if not kept:
@@ -256,16 +278,21 @@ def _part(photos: Path, split: str) -> Callable[[PurePath], bool]:
 
 def _category(file: PurePath) -> str:
     """The folders of a path without those of single garments, which have numbers for names: WOMEN/Dresses."""
-    return shown("/".join(part for part in file.parts[:-1] if not re.search(r"\d{3}", part)) or ".")
+    return _text("/".join(part for part in file.parts[:-1] if not re.search(r"\d{3}", part)) or ".")
 
 
 def _stem(file: PurePath) -> str:
     """A name that no other file of the collection has, and that reads like its path."""
-    readable = re.sub(r"\W+", "-", shown(file.with_suffix("").as_posix()))[-60:].strip("-")
-    return f"{readable}-{hashlib.sha256(shown(file.as_posix()).encode()).hexdigest()[:8]}"
+    readable = re.sub(r"\W+", "-", _text(file.with_suffix("").as_posix()))[-60:].strip("-")
+    return f"{readable}-{hashlib.sha256(_text(file.as_posix()).encode()).hexdigest()[:8]}"
 
 
-def _append(log: object, out: Path, line: dict[str, object]) -> None:
+def _text(name: str) -> str:
+    """A path as the log keeps it: on Linux a name may hold bytes that are no text."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
+def _append(log: IO[str], out: Path, line: Mapping[str, object]) -> None:
     with writing(out / LOG):
         log.write(json.dumps(line, ensure_ascii=False) + "\n")
         log.flush()
@@ -276,10 +303,10 @@ def _log(out: Path, settings: dict[str, object]) -> dict[str, dict[str, str]]:
     try:
         entries = [f.name for f in out.iterdir()] if out.exists() else []
     except OSError as error:
-        raise PairsError(f"{shown(str(out))} is no folder that can be opened ({error.strerror}): name another") from error
+        raise PairsError(f"{printable(str(out))} is no folder that can be opened ({error.strerror}): name another") from error
     if LOG not in entries:
-        if [name for name in entries if name not in LITTER and not name.startswith(".")]:
-            raise PairsError(f"{shown(str(out))} holds something else: name an empty folder, or one that does not exist")
+        if [name for name in entries if name.lower() not in SYSTEM_FILES and not name.startswith(".")]:
+            raise PairsError(f"{printable(str(out))} holds something else: name an empty folder, or one that does not exist")
         return {}
     try:
         text = (out / LOG).read_bytes()
@@ -292,8 +319,8 @@ def _log(out: Path, settings: dict[str, object]) -> dict[str, dict[str, str]]:
         other = [f"{name} {begun[name]}" for name in settings if begun[name] != settings[name]]
         done = {line["file"]: line for line in lines}
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise PairsError(f"{shown(str(out / LOG))} cannot be understood ({error}): name another folder") from error
+        raise PairsError(f"{printable(str(out / LOG))} cannot be understood ({error}): name another folder") from error
     if other:
-        raise PairsError(f"{shown(str(out))} was begun with {', '.join(other)}: go on with that, or name another folder")
+        raise PairsError(f"{printable(str(out))} was begun with {', '.join(other)}: go on with that, or name another folder")
     return done
 

@@ -1,24 +1,21 @@
-"""What a designer brings, before anything is learned from it: a look at the folder, and garments for drawings alone."""
+"""What a designer brings, before anything is learned from it: a look at the folder, and a contact sheet of it."""
 
 from __future__ import annotations
 
-import shutil
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from fedgai.data.pairs import FEW, MOST, PairsError, Report, _inspect, listed, pictures, read_picture, thin, writing
-from fedgai.data.scans import own_folders, shown
-from fedgai.pipeline import SketchPipeline, on_white
-from fedgai.shipped import EXAMPLES, WEIGHTS
-from fedgai.vision.images import find_images
-
-SIDE = 512  # px, long side of what pair_up writes
+from fedgai.data.listing import SYSTEM, FolderError, describe, list_pictures, subfolder
+from fedgai.data.pairs import FEW, MOST, PairsError, Report, count, inspect, is_drawn, listed, read, thin
+from fedgai.text import printable
+from fedgai.vision import sheets
 
 CELL, CELLS = 160, 60  # px of a thumbnail, and how many a contact sheet shows
 ALIKE_BITS, ALIKE = 12, 0.8  # of 64 that may differ, and the correlation of what two drawings look like at 32 px
@@ -28,55 +25,117 @@ KINDS = {
     "scans": "scans of sheets",
     "empty": "nothing to draw from",
 }
+NAMED = frozenset({"photos", "sketches", "scans", "guides", "previews"})  # folders that hold something else than drawings
+NOTHING = ("There is no drawing here. Put your drawings (JPEG or PNG) straight into the folder; or, if you have photographs of "
+           "the same garments, into sketches/ and photos/ with equal names; or scans of whole sheets into scans/.")
+TOO_FEW = ("Your hand is measured as the average of your drawings, so few of them tell more of these garments than of you: "
+           "sketches in your style will look less like yours, and each single drawing shows more in what is shared.")
+Fingerprint = tuple[int, NDArray[np.float32]]
 
 
 @dataclass
-class Drawings(Report):
-    """What ``look`` found: ``pairs``, ``bad`` and ``notes`` as in Report, and
+class DesignerFolder(Report):
+    """What ``look`` found: ``pairs``, ``bad``, ``notes`` and ``left_out`` as in Report, and
 
     Attributes:
         path: the folder.
         kind: "pairs", "sketches", "scans" or "empty".
-        drawings: good sketches, or scans.
+        drawings: files of good sketches, or scans. A TIFF of several pages is one file.
+        pages: good drawings in all, each page of a TIFF counted.
         twins: two files each that seem to show the same drawing.
+        coloured: drawings on paper that is not white.
+        ruled: drawings on lined or squared paper.
         thumbnails: (file, picture of at most ``CELL`` px) of the first ``CELLS``.
     """
 
     path: Path = Path()
     kind: str = "empty"
     drawings: list[Path] = field(default_factory=list)
+    pages: int = 0
     twins: list[tuple[Path, Path]] = field(default_factory=list)
+    coloured: int = 0
+    ruled: int = 0
     thumbnails: list[tuple[Path, Image.Image]] = field(default_factory=list)
 
     @property
     def warnings(self) -> list[str]:
         """What to know before joining, a sentence each."""
-        count, said = len(self.drawings), []
+        said = describe({reason: files for reason, files in self.left_out.items() if reason != SYSTEM})
         if self.kind == "empty":
-            said.append("There is no drawing here. Put your drawings (JPEG or PNG) straight into the folder; or, if "
-                        "you have photographs of the same garments, into sketches/ and photos/ with equal names; or "
-                        "scans of whole sheets into scans/.")
-        elif self.kind == "scans" and count:
+            said.append(NOTHING)
+        elif self.kind == "scans" and self.pages:
             said.append("The sheets have to be cut into single drawings first; look at the preview of each.")
-        elif count < FEW:
-            said.append(f"{count} drawing{'s' * (count != 1)}, and at least {FEW} are asked for. Your hand is measured "
-                        "as the average of your drawings, so few of them tell more of these garments than of you: "
-                        "sketches in your style will look less like yours, and each single drawing shows more in "
-                        "what is shared.")
+        elif self.pages < FEW:
+            said.append(f"{count(self.pages, 'drawing')}, and at least {FEW} are asked for. {TOO_FEW}")
+        if self.coloured:
+            said.append(f"{self.coloured} of these are on paper that is not white, or in shadow. It is made white before your "
+                        "hand is measured; a scanner does it better.")
+        if self.ruled:
+            said.append(f"{self.ruled} of these seem to be on lined or squared paper, and its lines count as yours: trace them "
+                        "onto plain paper, or leave them out.")
         if self.twins:
-            said.append(f"{len(self.twins)} of these look like the same drawing as another. Keep one of each, or it "
-                        "counts twice.")
+            said.append(f"{len(self.twins)} of these look like the same drawing as another. Keep one of each, or it counts "
+                        "twice.")
         return said
 
     def __str__(self) -> str:
-        what = {"pairs": "photographs with their sketches", "scans": "scanned sheets"}.get(self.kind, "drawings")
-        lines = [f"{self.path}: {KINDS[self.kind]}", f"{len(self.drawings):,} good {what}, {len(self.bad):,} bad files"]
+        what = {"pairs": "good pair", "scans": "scanned sheet"}.get(self.kind, "good drawing")
+        lines = [f"{self.path}: {KINDS[self.kind]}", f"{count(self.pages, what)}, {count(len(self.bad), 'bad file')}"]
         lines += listed(self.bad + self.notes)
         lines += listed([(b, f"it looks like {a.name}") for a, b in self.twins])
-        return shown("\n".join(lines + self.warnings))
+        lines += describe({reason: files for reason, files in self.left_out.items() if reason == SYSTEM})
+        return printable("\n".join(lines + self.warnings), keep="\n")
 
 
-def look(path: str | Path, progress: Callable[[int, int, Path], None] | None = None) -> Drawings:
+class _Look:
+    """The parts of a look at a folder: what was seen so far."""
+
+    def __init__(self, found: DesignerFolder, progress: Callable[[int, int, Path], None] | None) -> None:
+        self.found, self.progress = found, progress
+        self.prints: dict[Path, Fingerprint] = {}
+        self.opened, self.expected = 0, 0
+
+    def visit(self, file: Path, image: Image.Image, drawn: bool) -> None:
+        """Take in a picture."""
+        self.opened += 1
+        if drawn:
+            self.prints.setdefault(file, _fingerprint(image))
+            if self.found.kind != "scans":
+                picture = np.asarray(image)
+                self.found.coloured += not sheets.is_on_white(picture)
+                self.found.ruled += sheets.is_ruled(picture)
+            if len(self.found.thumbnails) < CELLS:
+                self.found.thumbnails.append((file, _thumbnail(image)))
+        if self.progress:
+            self.progress(self.opened, max(self.opened, self.expected), file)
+
+    def at_pairs(self) -> None:
+        found = self.found
+        names = [folder for name in ("photos", "sketches", "guides") if (folder := subfolder(found.path, name))]
+        self.expected = sum(min(MOST, len(list_pictures(folder).pictures)) for folder in names)
+        report = inspect(found.path, self.visit)
+        found.pairs, found.bad, found.notes, found.left_out = report.pairs, report.bad, report.notes, report.left_out
+        found.drawings = [sketch for _, sketch in report.pairs]
+        found.pages = len(report.pairs)
+
+    def at_drawings(self, inside: str) -> None:
+        """At sketches or scans in a folder of this name, or straight in the designer's, which is ""."""
+        found = self.found
+        folder = (subfolder(found.path, inside) if inside else None) or found.path
+        files = found.add(list_pictures(folder, without=frozenset() if inside else NAMED))
+        files = thin(files, found.path, found)
+        self.expected = len(files)
+        for file in files:
+            for image in drawings_in(file, found, single=inside == "scans"):
+                if file not in found.drawings[-1:]:
+                    found.drawings.append(file)
+                found.pages += 1
+                self.visit(file, image, True)
+        if not found.drawings and not (inside == "scans" and files):
+            found.kind = "empty"
+
+
+def look(path: str | Path, progress: Callable[[int, int, Path], None] | None = None) -> DesignerFolder:
     """Look at a designer's folder of any kind, and recognise which: pairs (``photos/`` and ``sketches/``), sketches
     only (in ``sketches/``, or straight in the folder), or scans (in ``scans/``).
 
@@ -89,47 +148,49 @@ def look(path: str | Path, progress: Callable[[int, int, Path], None] | None = N
         PairsError: the folder is missing or cannot be opened. What is in it raises nothing.
     """
     path = Path(path)
-    found, seen, opened, expected = Drawings(path=path), {}, 0, 0
-    entries = {f.name for f in pictures(path, Report(), folders=True)}
-
-    def visit(file: Path, image: Image.Image) -> None:
-        nonlocal opened
-        opened += 1
-        if found.kind != "pairs" or file.parent.name == "sketches":
-            seen[file] = _fingerprint(image)
-            if len(found.thumbnails) < CELLS:
-                found.thumbnails.append((file, _thumbnail(image)))
-        if progress:
-            progress(opened, max(opened, expected), file)
-
-    if {"photos", "sketches"} <= entries and pictures(path / "photos", Report()):  # an empty photos/ is none
-        found.kind = "pairs"
-        expected = sum(min(MOST, len(pictures(path / name, Report()))) for name in entries & {"photos", "sketches", "guides"})
-        report = _inspect(path, visit)
-        found.pairs, found.bad, found.notes = report.pairs, report.bad, report.notes
-        found.drawings = [sketch for _, sketch in report.pairs]
-    else:
-        inside = next((name for name in ("sketches", "scans") if name in entries), None)
-        files = pictures(path / inside if inside else path, found)
-        found.bad = [(file, "it has no sketches/ beside it: the drawings of these garments, with the photographs' names")
-                     if file == path / "photos" else (file, reason) for file, reason in found.bad]  # fmt: skip
-        if inside == "scans":
-            files = [file for file in files if file.suffix.lower() != ".json"]  # layouts
-        if inside == "sketches" and "scans" in entries:
-            found.notes.append((path / "scans", "it is left out, because there is sketches/: one kind at a time"))
-        expected = len(files := thin(files, path, found))
-        for file in files:
-            image = read_picture(file, found)
-            if image is not None:
-                found.drawings.append(file)
-                visit(file, image)
-        if found.drawings or (inside == "scans" and files):
-            found.kind = inside or "sketches"
-    found.twins = _twins({file: seen[file] for file in found.drawings if file in seen}) if found.kind != "scans" else []
+    found = DesignerFolder(path=path)
+    looking = _Look(found, progress)
+    try:
+        photos, sketches, scans = (subfolder(path, name) for name in ("photos", "sketches", "scans"))
+        photographed = photos is not None and bool(list_pictures(photos).pictures)
+        if photographed and sketches is not None:
+            found.kind = "pairs"
+            looking.at_pairs()
+        else:
+            found.kind = "scans" if scans and not sketches else "sketches"
+            looking.at_drawings("sketches" if sketches else "scans" if scans else "")
+            if photos is not None and sketches is None and (photographed or found.kind == "empty"):
+                found.bad.append((photos, "it has no sketches/ beside it: the drawings of these garments, with the photographs' "
+                                          "names"))
+            if sketches and scans:
+                found.notes.append((scans, "it is left out, because there is sketches/: one kind at a time"))
+    except FolderError as error:
+        raise PairsError(str(error)) from error
+    found.twins = _twins({file: looking.prints[file] for file in found.drawings}) if found.kind != "scans" else []
     return found
 
 
-def contact_sheet(found: Drawings, columns: int = 8) -> Image.Image:
+def drawings_in(file: Path, report: Report, *, single: bool = False) -> Iterator[Image.Image]:
+    """The drawings of a file that are not blank, RGB: one, or one on each page of a TIFF. The report names what is bad.
+
+    Args:
+        single: only the first page counts, and the report says so.
+    """
+    page, pages = 0, 1
+    while page < pages:
+        picture = read(file, report, page)
+        if picture is None:
+            return
+        pages = picture.pages
+        if is_drawn(picture, file, report, page):
+            yield picture.image
+        page += 1
+        if single and pages > 1:
+            report.notes.append((file, f"only the first of its {pages} pages is used: save each page as a file of its own"))
+            return
+
+
+def contact_sheet(found: DesignerFolder, columns: int = 8) -> Image.Image:
     """The first ``CELLS`` pictures, each with its name; then bad files, crossed, as many as there is room for."""
     cells: list[tuple[Path, Image.Image | None]] = [*found.thumbnails]
     marked = {file for file, _ in found.bad}
@@ -150,7 +211,7 @@ def contact_sheet(found: Drawings, columns: int = 8) -> Image.Image:
             pen.rectangle((x, y, x + CELL, y + CELL), outline=(200, 30, 30), width=3)
             pen.line((x, y, x + CELL, y + CELL), (200, 30, 30), 3)
             pen.line((x, y + CELL, x + CELL, y), (200, 30, 30), 3)
-        name = unicodedata.normalize("NFC", shown(file.name))
+        name = printable(unicodedata.normalize("NFC", file.name))
         while cv2.getTextSize((0, 0), name, (0, 0), font, 12, 400)[2] > CELL:
             name = name[:-2].removesuffix("…") + "…"
         names.append((name, (x, y + CELL + 16), (200, 30, 30) if file in marked else (40, 40, 40)))
@@ -160,96 +221,13 @@ def contact_sheet(found: Drawings, columns: int = 8) -> Image.Image:
     return Image.fromarray(written)
 
 
-def pair_up(drawings: Sequence[Path], out: str | Path, garments: str | Path = EXAMPLES, *,
-            model: str | Path = WEIGHTS, progress: Callable[[int, int], None] | None = None) -> Report:
-    """Drawings without photographs -> a folder of pairs to train on.
-
-    Beside each of the designer's drawings lies the photograph of some public garment, and a guide: that garment, drawn
-    by the model in the designer's own signature, as measured over all of the drawings. What is learned from that:
-
-    - the hand: "real" for the Discriminator, the Gram matrices and the signature are the true drawings, and only those;
-    - the garment: that a drawing shows the photograph's collar and pockets is held to the guide, hence to what the
-      model could do before. How this designer translates a garment (what they leave out, where a fold becomes a line)
-      cannot be learned without photographs of the garments that were drawn: pairs teach more.
-
-    A guide is never shown to the Discriminator: it would learn the model's hand for the designer's.
-
-    Args:
-        drawings: files of single drawings, from ``look``.
-        out: gets ``photos/NNNN.jpg``, ``sketches/NNNN.png``, ``guides/NNNN.png``; those of an earlier run are replaced.
-        garments: folder of photographs, used in turn. The more, the better: the eight that ship repeat soon.
-        model: checkpoint that measures and draws.
-        progress: called before each garment with its number from 0, and how many there are.
-    Returns:
-        the pairs, the drawings and photographs that could not be used, each with its reason.
-    Raises:
-        PairsError: no drawing or no garment, ``out`` holds something else, or it cannot be written.
-        CheckpointError: the model cannot be loaded.
-    """
-    out, report = Path(out), Report()
-    names = "photos", "sketches", "guides"
-    if {(out / name).resolve() for name in names} & {file.resolve().parent for file in drawings}:
-        raise PairsError(f"{shown(str(out))} holds these very drawings, which would be replaced: name another folder")
-    folders = own_folders(out, *names)
-    with writing(out):
-        for file in [file for folder in folders for file in folder.iterdir() if file.stem.isdecimal()]:
-            file.unlink()
-    pipe, count = SketchPipeline.from_pretrained(model), 0
-
-    def true_drawings() -> Iterator[Image.Image]:
-        nonlocal count
-        for file in drawings:
-            if (image := read_picture(file, report)) is not None:
-                image.thumbnail((2 * SIDE, 2 * SIDE))
-                with writing(folders[1] / f"{count:04d}.png") as aside:
-                    image.save(aside, "PNG")
-                count += 1
-                yield image
-
-    try:
-        own = pipe.signature(true_drawings(), "own")
-        files = find_images(garments)
-    except PairsError:
-        raise
-    except ValueError as error:  # nothing to measure, no pictures
-        raise PairsError(f"these drawings cannot be paired up: {error}") from error
-    contents = 0
-    for number, file in enumerate(files):
-        if contents == count:
-            break
-        if progress:
-            progress(number, len(files))
-        try:
-            content = pipe.prepare(file, SIDE)
-        except ValueError as error:  # ImageError or NoGarment
-            report.bad.append((file, str(error)))
-            continue
-        photo = Image.fromarray(on_white(np.asarray(content.photo), content.mask))
-        guide = pipe.draw(content, own.style)
-        contents += 1
-        for folder, ending in ((folders[0], "jpg"), (folders[2], "png")):
-            first = folder / f"{contents - 1:04d}.{ending}"
-            with writing(first) as aside:
-                (photo if ending == "jpg" else guide).save(aside, "JPEG" if ending == "jpg" else "PNG", quality=95)
-    if not contents:
-        raise PairsError(f"no garment could be told from its background in any photograph of {garments}")
-    for i in range(count):
-        for folder, ending in ((folders[0], "jpg"), (folders[2], "png")):
-            if i >= contents:  # the garments again
-                with writing(folder / f"{i:04d}.{ending}") as aside:
-                    shutil.copyfile(folder / f"{i % contents:04d}.{ending}", aside)
-        report.pairs.append((folders[0] / f"{i:04d}.jpg", folders[1] / f"{i:04d}.png"))
-        report.guides.append(folders[2] / f"{i:04d}.png")
-    return report
-
-
 def _thumbnail(image: Image.Image) -> Image.Image:
     small = image.copy()
     small.thumbnail((CELL, CELL))
     return small
 
 
-def _fingerprint(image: Image.Image) -> tuple[int, np.ndarray]:
+def _fingerprint(image: Image.Image) -> Fingerprint:
     """What a drawing looks like, whatever its paper's margins: 64 bits of its DCT, and (1024,) float32, normalised."""
     grey = 255 - np.asarray(_thumbnail(image.convert("L")), np.float32)
     rows, columns = (np.flatnonzero(grey.max(axis) > 60) for axis in (1, 0))
@@ -262,9 +240,10 @@ def _fingerprint(image: Image.Image) -> tuple[int, np.ndarray]:
     return bits, flat / max(float(np.linalg.norm(flat)), 1e-6)
 
 
-def _twins(prints: dict[Path, tuple[int, np.ndarray]]) -> list[tuple[Path, Path]]:
+def _twins(prints: dict[Path, Fingerprint]) -> list[tuple[Path, Path]]:
     """Each file that looks like an earlier one, with that one first."""
-    files, first = list(prints), {}
+    files = list(prints)
+    first: dict[int, int] = {}
     bits = np.array([prints[file][0] for file in files], np.uint64)
     for i, file in enumerate(files):
         near = np.bitwise_count(bits[i] ^ bits[i + 1 :]) <= ALIKE_BITS

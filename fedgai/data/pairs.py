@@ -9,21 +9,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from fedgai.data.listing import FolderError, Listing, describe, list_pictures, match, subfolder
 from fedgai.errors import FedGAIError
+from fedgai.files import replacing
+from fedgai.text import printable
+from fedgai.vision import sheets
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.cutout import cut_out as garment_alpha
-from fedgai.vision.images import ImageError, read_image
+from fedgai.vision.decoding.appearance import SIDE
+from fedgai.vision.images import LOCAL, ImageError, Picture, read_picture
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +36,11 @@ SMALLEST = 32  # px, the shorter side; below, a pair teaches nothing
 FEW = 24  # pairs; a signature of fewer sketches than this is not to be relied on
 MOST = 1000  # pairs; beyond, that many are used, evenly spread: 0.4 MB each, and a hand is known long before
 LISTED = 20  # files named in a report, beyond which it only counts
-LITTER = ("Thumbs.db", "desktop.ini")  # Windows puts them there
 SKEW = 0.03  # share by which the proportions of a photograph and its sketch may differ before it is noted
+
+
+T = TypeVar("T")
+Visit = Callable[[Path, Image.Image, bool], None]  # a picture's file, the picture, and whether it was drawn
 
 
 class PairsError(FedGAIError):
@@ -48,15 +56,28 @@ class Report:
         bad: each file that cannot be used, with the reason as a sentence.
         notes: what is usable but worth a look, with the reason.
         guides: the pairs' guides, in their order; none where there is no ``guides/``.
+        left_out: reason -> files and folders that are no pictures.
     """
 
     pairs: list[tuple[Path, Path]] = field(default_factory=list)
     bad: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[tuple[Path, str]] = field(default_factory=list)
     guides: list[Path] = field(default_factory=list)
+    left_out: dict[str, list[Path]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return "\n".join([f"{len(self.pairs)} good pairs, {len(self.bad)} bad files", *listed(self.bad + self.notes)])
+        return self.in_words(f"{len(self.pairs)} good pairs, {count(len(self.bad), 'bad file')}")
+
+    def in_words(self, *head: str) -> str:
+        """The whole report, a line each."""
+        return printable("\n".join([*head, *listed(self.bad + self.notes), *describe(self.left_out)]), keep="\n")
+
+    def add(self, listing: Listing) -> list[Path]:
+        """Note what a listing could not use -> its pictures."""
+        self.bad += listing.bad
+        for reason, files in listing.left_out.items():
+            self.left_out.setdefault(reason, []).extend(files)
+        return listing.pictures
 
 
 def check(path: str | Path) -> Report:
@@ -67,10 +88,10 @@ def check(path: str | Path) -> Report:
     Raises:
         PairsError: there is no ``photos/`` or no ``sketches/`` to look into.
     """
-    return _inspect(Path(path), lambda *_: None)
+    return inspect(Path(path), lambda *_: None)
 
 
-class PairFolder(torch.utils.data.Dataset):
+class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     """(photograph, sketch) pairs as tensors.
 
     Both are scaled so that the long side is ``size``, and centred on white paper of size x size. Decoded once, at
@@ -95,8 +116,12 @@ class PairFolder(torch.utils.data.Dataset):
         if size < SMALLEST or size % 8:
             raise ValueError(f"size is the side in pixels, at least {SMALLEST} and divisible by 8, not {size}")
         self.path, self.size, self.cut_out = Path(path), size, cut_out
-        squares: dict[Path, np.ndarray] = {}
-        self.report = _inspect(self.path, lambda file, image: squares.update({file: _square(image, size)}))
+        squares: dict[Path, NDArray[np.uint8]] = {}
+
+        def visit(file: Path, image: Image.Image, drawn: bool) -> None:
+            squares[file] = _square(_on_white_paper(image) if drawn else image, size)
+
+        self.report = inspect(self.path, visit)
         if self.report.bad and not skip_bad:
             raise PairsError(f"{self.path}: {self.report}")
         if not self.report.pairs:
@@ -129,13 +154,18 @@ class PairFolder(torch.utils.data.Dataset):
         """What a drawing of photograph i must show, (3, size, size): the sketch itself where there are no guides."""
         return _to_tensor(self._guides[i])
 
-    def _on_paper(self, file: Path, photo: np.ndarray) -> np.ndarray:
+    def _on_paper(self, file: Path, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         try:
             alpha = garment_alpha(photo)[:, :, None]
         except NoGarment as error:
             self.report.notes.append((file, f"kept with its background: {error}"))
             return photo
-        return np.uint8(photo * alpha + 255 * (1 - alpha) + 0.5)
+        return np.asarray(photo * alpha + 255 * (1 - alpha) + 0.5, np.uint8)
+
+
+def count(number: int, what: str) -> str:
+    """A number with its noun, as "1 drawing" or "1,000 drawings"."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def listed(files: Sequence[tuple[Path, str]]) -> list[str]:
@@ -144,42 +174,36 @@ def listed(files: Sequence[tuple[Path, str]]) -> list[str]:
     return lines + ([f"  and {len(files) - LISTED:,} more"] if len(files) > LISTED else [])
 
 
-def pictures(folder: Path, report: Report, *, folders: bool = False) -> list[Path]:
-    """The files of a folder, sorted, without hidden ones and litter; or its folders. As files, folders are bad.
-
-    Raises:
-        PairsError: it cannot be opened.
-    """
+def read(file: Path, report: Report, page: int | None = None, side: int = SIDE) -> Picture | None:
+    """A picture of at least ``SMALLEST`` px on each side; None for one that cannot be used, which the report then names."""
     try:
-        entries = [f for f in sorted(folder.iterdir()) if not f.name.startswith(".") and f.name not in LITTER]
-        inside = [file for file in entries if file.is_dir()]
-    except OSError as error:
-        raise PairsError(f"{folder} cannot be opened ({error.strerror})") from error
-    if folders:
-        return inside
-    report.bad += [(file, f"it is a folder: put the pictures straight into {folder.name}/") for file in inside]
-    return [file for file in entries if file not in inside]
-
-
-def read_picture(file: Path, report: Report) -> Image.Image | None:
-    """RGB, at least ``SMALLEST`` px on each side; None for a file that cannot be used, which the report then names."""
-    try:
-        if not file.is_file():  # a pipe would be waited for, a broken or circular link has nothing behind it
-            file.stat()
-            raise ImageError("it is no regular file.")
-        image = read_image(file)
-    except OSError as error:
-        reason = f"it cannot be read: {error.strerror}"
-        if file.is_symlink():
-            reason = "it is a link that leads nowhere or in a circle"
+        picture = read_picture(file, LOCAL, page, side)
     except ImageError as error:
-        reason = str(error)
-    else:
-        if min(image.size) >= SMALLEST:
-            return image
-        reason = f"it is {image.width} x {image.height} px, the shorter side should be at least {SMALLEST} px"
-    report.bad.append((file, reason))
-    return None
+        report.bad.append((file, str(error)))
+        return None
+    width, height = picture.image.size
+    if min(width, height) < SMALLEST:
+        report.bad.append((file, f"it is {width} x {height} px, the shorter side should be at least {SMALLEST} px"))
+        return None
+    return picture
+
+
+def read_drawing(file: Path, report: Report) -> Picture | None:
+    """A drawing, as ``read``: None for a blank one, too. Of a TIFF, the first page."""
+    picture = read(file, report, 0)
+    return picture if picture is not None and is_drawn(picture, file, report) else None
+
+
+def is_drawn(picture: Picture, file: Path, report: Report, page: int = 0) -> bool:
+    """Whether there is a drawing on the paper; else the report says what is wrong."""
+    if sheets.has_ink(np.asarray(picture.image)):
+        return True
+    reason = "there is nothing to be seen on it: it is blank"
+    if picture.unseen:
+        reason = ("there is nothing to be seen of it on white paper, for its ink is white and its ground is clear: give it dark "
+                  "ink, or a dark ground")
+    report.bad.append((file, f"page {page + 1}: {reason}" if page else reason))
+    return False
 
 
 @contextlib.contextmanager
@@ -189,19 +213,15 @@ def writing(path: Path) -> Iterator[Path]:
     Raises:
         PairsError: for any OSError, in one line with what to do.
     """
-    aside = path.with_name(path.name + ".new")
     try:
-        yield aside
-        if aside.exists():
-            os.replace(aside, path)
+        with replacing(path) as temp_path:
+            yield temp_path
     except OSError as error:
-        with contextlib.suppress(OSError):  # on a read-only disk there is nothing to take away
-            aside.unlink(missing_ok=True)
-        raise PairsError(f"{path} cannot be written ({error.strerror or error}): make room, or name another folder for "
-                         "what is made") from error
+        raise PairsError(f"{printable(str(path))} cannot be written ({error.strerror or error}): make room, or name another "
+                         "folder for what is made") from error
 
 
-def thin(stems: list, path: Path, report: Report) -> list:
+def thin(stems: list[T], path: Path, report: Report) -> list[T]:
     """At most ``MOST``, evenly spread, with a note where some were left out."""
     if len(stems) <= MOST:
         return stems
@@ -209,58 +229,88 @@ def thin(stems: list, path: Path, report: Report) -> list:
     return [stems[i] for i in np.linspace(0, len(stems) - 1, MOST).round().astype(int)]
 
 
-def _inspect(path: Path, visit: Callable[[Path, Image.Image], None]) -> Report:
+def inspect(path: Path, visit: Visit) -> Report:
     """``check``, handing each decoded picture to ``visit``, so that nothing has to be decoded twice."""
     report = Report()
-    photos, sketches = (_by_stem(path / name, report) for name in ("photos", "sketches"))
-    guided = (path / "guides").is_dir()
-    guides = _by_stem(path / "guides", report) if guided else {}
-    stems = sorted(photos.keys() | sketches.keys())
-    used = set(thin([stem for stem in stems if stem in photos and stem in sketches], path, report))
-    for stem in stems:
-        if stem not in photos or stem not in sketches:
-            there, missing = (photos, "sketches") if stem in photos else (sketches, "photos")
-            report.bad += [(file, f"it has no partner {stem}.* in {missing}/") for file in there[stem]]
-            continue
-        group = photos[stem], sketches[stem]
-        for files in group:
-            if len(files) > 1:
-                names = ", ".join(f.name for f in files)
-                report.bad += [(file, f"several files have the stem {stem}: {names}; keep one") for file in files]
-        if any(len(files) > 1 for files in group):
-            continue
+    photos, sketches = (_by_stem(path, name, report) for name in ("photos", "sketches"))
+    guides = _by_stem(path, "guides", report) if subfolder(path, "guides") else None
+    partners = _partners(photos, sketches, report)
+    guided = _matched(photos, guides) if guides is not None else {}
+    used = set(thin(sorted(partners), path, report))
+    for stem in sorted(partners):
         if stem not in used:
             continue
-        if guided and len(guides.get(stem, ())) != 1:
-            report.bad.append((photos[stem][0], f"it should have one guide, {stem}.* in guides/"))
-            continue
-        pair = photos[stem][0], sketches[stem][0], *guides.get(stem, ())
-        images = [read_picture(file, report) for file in pair]
-        if None in images:
-            continue
-        for file, image in zip(pair, images, strict=True):
-            visit(file, image)
-        (w, h), (v, k) = images[0].size, images[-1].size
-        if abs(w * k - v * h) > SKEW * max(w * k, v * h):
-            report.notes.append((pair[-1], f"it has other proportions ({v} x {k}) than its photograph ({w} x {h}), so "
-                                          "the two will not lie on each other"))
-        report.pairs.append(pair[:2])
-        report.guides += pair[2:]
+        files = [photos[stem][0], sketches[partners[stem]][0]]
+        if guides is not None:
+            if stem not in guided:
+                report.bad.append((files[0], f"it should have one guide, {stem}.* in guides/"))
+                continue
+            files.append(guides[guided[stem]][0])
+        _add_pair(files, report, visit)
     return report
 
 
-def _by_stem(folder: Path, report: Report) -> dict[str, list[Path]]:
+def _add_pair(files: list[Path], report: Report, visit: Visit) -> None:
+    """Read a photograph, its sketch and perhaps its guide; a pair, if all of them are good."""
+    photo, *drawn = files
+    pictures = [read(photo, report), *(read_drawing(file, report) for file in drawn)]
+    images = [picture.image for picture in pictures if picture is not None]
+    if len(images) < len(files):
+        return
+    for file, picture in zip(files, pictures, strict=True):
+        if picture is not None and picture.pages > 1:
+            report.notes.append((file, f"only the first of its {picture.pages} pages is used"))
+    for file, image in zip(files, images, strict=True):
+        visit(file, image, file is not photo)
+    (w, h), (v, k) = images[0].size, images[-1].size
+    if abs(w * k - v * h) > SKEW * max(w * k, v * h):
+        report.notes.append((files[-1], f"it has other proportions ({v} x {k}) than its photograph ({w} x {h}), so "
+                                        "the two will not lie on each other"))
+    report.pairs.append((files[0], files[1]))
+    report.guides += files[2:]
+
+
+def _by_stem(path: Path, name: str, report: Report) -> dict[str, list[Path]]:
+    """"folder/stem" -> the pictures of that name in one of a designer's folders."""
     stems: dict[str, list[Path]] = {}
     try:
-        files = pictures(folder, report)
-    except PairsError as error:
+        folder = subfolder(path, name) or path / name
+        files = report.add(list_pictures(folder))
+    except FolderError as error:
         raise PairsError(f"{error}: a designer's folder holds photos/ and sketches/, with equal file names") from error
-    for file in files:  # macOS decomposes accents in file names, other systems do not
-        stems.setdefault(unicodedata.normalize("NFC", file.stem), []).append(file)
+    for file in files:
+        stems.setdefault(file.relative_to(folder).with_suffix("").as_posix(), []).append(file)
     return stems
 
 
-def _square(image: Image.Image, size: int) -> np.ndarray:
+def _matched(left: dict[str, list[Path]], right: dict[str, list[Path]]) -> dict[str, str]:
+    """Names of single files of two folders that belong together."""
+    names = [[name.rpartition("/") for name, files in side.items() if len(files) == 1] for side in (left, right)]
+    found = match(*([(folder, stem) for folder, _, stem in side] for side in names))
+    return {a.removeprefix("/"): b.removeprefix("/") for a, b in found.items()}
+
+
+def _partners(photos: dict[str, list[Path]], sketches: dict[str, list[Path]], report: Report) -> dict[str, str]:
+    """Photographs' names -> their sketches'. What has no partner, or several, is bad."""
+    partners = _matched(photos, sketches)
+    for there, other, taken, missing in ((photos, sketches, partners.keys(), "sketches"),
+                                         (sketches, photos, set(partners.values()), "photos")):
+        for stem, files in there.items():
+            if len(files) > 1:
+                names = ", ".join(file.name for file in files)
+                report.bad += [(file, f"several files have the stem {stem}: {names}; keep one") for file in files]
+            elif stem not in taken:
+                several = len(other.get(stem, ())) > 1
+                report.bad.append((files[0], f"several files in {missing}/ have its stem {stem}" if several else
+                                   f"it has no partner {stem}.* in {missing}/"))
+    return partners
+
+
+def _on_white_paper(image: Image.Image) -> Image.Image:
+    return Image.fromarray(sheets.on_white_paper(np.asarray(image)))
+
+
+def _square(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """-> (size, size, 3) uint8, the picture centred on white paper."""
     scale = size / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)

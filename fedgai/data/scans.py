@@ -20,10 +20,13 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fedgai.data.pairs import PairsError, Report, listed, pictures, read_picture, writing
+from fedgai.data.listing import FolderError, list_pictures
+from fedgai.data.pairs import PairsError, Report, count, read, writing
+from fedgai.text import printable
 from fedgai.vision import sheets
 
 MADE = ".made-by-fedgai"  # lies where we write pictures, and so may replace what is there
+SIDE = 3072  # px that a sheet's long side keeps at least: its drawings are small parts of it
 MARGIN = 0.015  # paper around a drawing, in long sides of the sheet
 HELP = ("keep: false drops a box; boxes with the same drawing number become one drawing; box is left, top, right, "
         "bottom in pixels of the upright sheet; boxes: null looks for them again")
@@ -70,6 +73,16 @@ class Layout:
         turn = cv2.getRotationMatrix2D((width / 2, height / 2), self.angle, 1)
         turn[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
         return np.vstack([turn, (0, 0, 1)]), size
+
+    def scaled(self, size: tuple[int, int]) -> Layout:
+        """The same layout of the same picture, read at another size: (width, height) in px."""
+        across, down = size[0] / self.size[0], size[1] / self.size[1]
+        if size == self.size or abs(across / down - 1) > 0.02:
+            return self
+        boxes = self.boxes and tuple(replace(b, box=(round(b.box[0] * across), round(b.box[1] * down), round(b.box[2] * across),
+                                                     round(b.box[3] * down))) for b in self.boxes)
+        corners = self.corners and tuple((x * across, y * down) for x, y in self.corners)
+        return replace(self, size=size, boxes=boxes, corners=corners)
 
     @classmethod
     def from_json(cls, text: str) -> Layout:
@@ -128,15 +141,8 @@ class Scans(Report):
     previews: list[Path] = field(default_factory=list)
 
     def __str__(self) -> str:
-        counts = {"drawing": self.drawings, "sheet": self.sheets, "bad file": self.bad}
-        drawings, sheets_, bad = (f"{len(found)} {what}{'' if len(found) == 1 else 's'}" for what, found in counts.items())
-        head = f"{drawings} on {sheets_}, {bad}"
-        return shown("\n".join([head, *listed(self.bad + self.notes)]))
-
-
-def shown(text: str) -> str:
-    """Text with file names in it, as text: on Linux a name may hold bytes that no terminal takes, and OpenCV dies of."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+        return self.in_words(f"{count(len(self.drawings), 'drawing')} on {count(len(self.sheets), 'sheet')}, "
+                             f"{count(len(self.bad), 'bad file')}")
 
 
 def own_folders(out: Path, *names: str) -> list[Path]:
@@ -148,7 +154,7 @@ def own_folders(out: Path, *names: str) -> list[Path]:
     folders, mark = [out / name for name in names], out / MADE
     with writing(out):
         if not mark.exists() and any(folder.exists() and any(folder.iterdir()) for folder in folders):
-            raise PairsError(f"{shown(str(out))} holds pictures of another kind, which would be replaced: name an empty "
+            raise PairsError(f"{printable(str(out))} holds pictures of another kind, which would be replaced: name an empty "
                              "folder")
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
@@ -249,7 +255,10 @@ def prepare_scans(folder: str | Path, out: str | Path,
     """
     folder, out, scans = Path(folder), Path(out), Scans()
     sketches, previews = own_folders(out, "sketches", "previews")
-    files = [file for file in pictures(folder, scans) if file.suffix.lower() != ".json"]
+    try:
+        files = scans.add(list_pictures(folder))
+    except FolderError as error:
+        raise PairsError(str(error)) from error
     stems = [file.stem for file in files]
     for number, file in enumerate(files):
         if progress:
@@ -257,42 +266,66 @@ def prepare_scans(folder: str | Path, out: str | Path,
         if stems.count(file.stem) > 1:
             scans.bad.append((file, f"several scans have the name {file.stem}: rename all but one"))
             continue
-        image, beside = read_picture(file, scans), file.with_suffix(".json")
-        if image is None:
+        picture = read(file, scans, 0, SIDE)
+        if picture is None:
             continue
-        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
-        layout = None
+        if picture.pages > 1:
+            scans.notes.append((file, f"only the first of its {picture.pages} pages is cut: save each page as a file of its own"))
         try:
-            if beside.exists():
-                text = beside.read_text(encoding="utf-8")
-                layout = Layout.from_json(text)
-                if json.loads(text).get("sha256") != sha256 or layout.size != image.size:
-                    scans.notes.append((beside, "it was made for another picture of this name, so it was made anew"))
-                    layout = None
+            layout = _layout(file, picture.image, scans)
         except (OSError, ValueError) as error:
-            scans.bad.append((beside, f"it cannot be understood: {error}. Correct it, or delete it to begin anew"))
+            if isinstance(error, PairsError):
+                raise
+            scans.bad.append((_beside(file), f"it cannot be understood: {error}. Correct it, or delete it to begin anew"))
             continue
-        if layout is None or layout.boxes is None:
-            layout = find(image, layout)
-            meta = {"help": HELP, "sheet": shown(file.name), "sha256": sha256, **asdict(layout)}
-            with writing(beside) as aside:
-                aside.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
-        drawings = split(image, layout)
-        for old in sketches.iterdir():
-            if re.fullmatch(re.escape(file.stem) + r"-\d{2,}\.png", old.name):
-                with writing(old):
-                    old.unlink()
-        for i, drawing in enumerate(drawings, 1):
-            scans.drawings.append(sketches / f"{file.stem}-{i:02d}.png")
-            with writing(scans.drawings[-1]) as aside:
-                drawing.image.save(aside, "PNG")
+        drawings = _cut(file, picture.image, layout, sketches)
+        with writing(previews / f"{file.stem}.jpg") as temp_path:
+            preview(picture.image, layout).save(temp_path, "JPEG", quality=88)
+        scans.drawings += drawings
         scans.previews.append(previews / f"{file.stem}.jpg")
-        with writing(scans.previews[-1]) as aside:
-            preview(image, layout).save(aside, "JPEG", quality=88)
         scans.sheets.append(file)
         if not drawings:
-            scans.notes.append((file, f"no drawing was found on it; lay boxes by hand in {beside.name}"))
+            scans.notes.append((file, f"no drawing was found on it; lay boxes by hand in {_beside(file).name}"))
     return scans
+
+
+def _beside(scan: Path) -> Path:
+    """Where a scan's layout is kept."""
+    return scan.with_suffix(".json")
+
+
+def _layout(file: Path, image: Image.Image, scans: Scans) -> Layout:
+    """A scan's layout: a person's, or one that is made and kept now. Raises ValueError for one that cannot be understood."""
+    beside, sha256 = _beside(file), hashlib.sha256(file.read_bytes()).hexdigest()
+    layout = None
+    if beside.exists():
+        text = beside.read_text(encoding="utf-8")
+        layout = Layout.from_json(text)
+        if json.loads(text).get("sha256") == sha256:
+            layout = layout.scaled(image.size)
+        else:
+            scans.notes.append((beside, "it was made for another picture of this name, so it was made anew"))
+            layout = None
+    if layout is None or layout.boxes is None:
+        layout = find(image, layout)
+        meta = {"help": HELP, "sheet": printable(file.name), "sha256": sha256, **asdict(layout)}
+        with writing(beside) as temp_path:
+            temp_path.write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
+    return layout
+
+
+def _cut(file: Path, image: Image.Image, layout: Layout, sketches: Path) -> list[Path]:
+    """Save a sheet's drawings, in the place of those that were cut out of it before."""
+    for old in sketches.iterdir():
+        if re.fullmatch(re.escape(file.stem) + r"-\d{2,}\.png", old.name):
+            with writing(old):
+                old.unlink()
+    saved = []
+    for i, drawing in enumerate(split(image, layout), 1):
+        saved.append(sketches / f"{file.stem}-{i:02d}.png")
+        with writing(saved[-1]) as temp_path:
+            drawing.image.save(temp_path, "PNG")
+    return saved
 
 
 def _upright(image: Image.Image, layout: Layout) -> np.ndarray:

@@ -14,8 +14,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fedgai.data.listing import find_images
 from fedgai.vision import cutout
-from fedgai.vision.images import ImageError, find_images, read_image
+from fedgai.vision.images import ImageError, read_image
 
 LONGEST = 448  # px, long side at which photographs are kept
 AGREED = 0.95  # overlap of all starts' cut-outs above which a mask is believed

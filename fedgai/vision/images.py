@@ -23,11 +23,11 @@ from fedgai.text import printable
 from fedgai.vision.decoders import decoders
 from fedgai.vision.decoding.appearance import SIDE, Decoded, normalise
 from fedgai.vision.decoding.limits import SAVE_AS, SHORTEST, Limits, RefusedPictureError, check_size
-from fedgai.vision.kinds import HEAD, PICTURE_ENDINGS, Kind, Role, kind_of
+from fedgai.vision.kinds import HEAD, Kind, Role, kind_of
 
 VISITOR = Limits(megabytes=32, pixels=50_000_000, header_pixels=250_000_000, side=20_000, seconds=10, memory=640)
 """For pictures that anybody may send."""
-LOCAL = Limits(megabytes=512, pixels=150_000_000, header_pixels=600_000_000, side=40_000, seconds=60, memory=2048)
+LOCAL = Limits(megabytes=512, pixels=150_000_000, header_pixels=600_000_000, side=20_000, seconds=60, memory=2048)
 """For pictures of somebody's own, on their own machine: A3 at 600 dpi, without compression."""
 MAX_BYTES = VISITOR.megabytes * 2**20
 
@@ -89,15 +89,6 @@ def read_picture(source: Source | Picture, limits: Limits = VISITOR, page: int |
         return _picture(decoders().decode(_bytes(source, limits), limits, side, page))
     except RefusedPictureError as error:
         raise ImageError(str(error)) from error
-
-
-def find_images(folder: str | Path) -> list[Path]:
-    """Picture files in a folder and below it, by their names' endings, sorted. Raises ImageError for none."""
-    found = sorted(path for path in Path(folder).rglob("*")
-                   if path.suffix[1:].lower() in PICTURE_ENDINGS and not path.name.startswith("."))
-    if not found:
-        raise ImageError(f"{folder} holds no pictures: name a folder with JPEG or PNG files.")
-    return found
 
 
 def to_tensor(image: Image.Image | NDArray[np.uint8]) -> Tensor:

@@ -55,7 +55,6 @@ IN_CLOUD = Kind("a file that is still in iCloud", Role.UNFINISHED, "download it 
 LINK = Kind("a link to a file", Role.OTHER, "copy the file itself")
 ARCHIVE = Kind("an archive", Role.OTHER, "unpack it first")
 DOCUMENT = Kind("a document", Role.OTHER, f"{EXPORT} from it")
-OTHER = Kind("not a picture", Role.OTHER, "leave it out")
 
 
 def _program(name: str) -> Kind:

@@ -35,7 +35,7 @@ from federation.designer.receipt import Receipt, read_all
 from federation.identity import make_key
 from federation.processes import KEEPER
 from fedgai.data import folder as drawings
-from fedgai.data.folder import Drawings
+from fedgai.data.folder import DesignerFolder
 from fedgai.data.pairs import PairsError, writing
 from fedgai.data.scans import Layout
 from fedgai.model import CONFIG_FILE
@@ -87,7 +87,7 @@ class Desk:
         self.key = make_key(home / "key")
         known = Settings.load(home / "window") or Settings.load(home) or Settings("", "", "")
         self.answers = replace(known, certificate=known.certificate or certificate)
-        self.found: Drawings | None = None
+        self.found: DesignerFolder | None = None
         self.sheets: list[Sheet] = []
         self.accepted = False
         self.busy: tuple[float, str] | None = None  # with the drawings: share done, and what

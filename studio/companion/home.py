@@ -33,10 +33,10 @@ from starlette.background import BackgroundTask
 
 from federation.designer.client_app import ROUND_FILE
 from federation.designer.companion import CompanionError, Settings, home
+from fedgai.data.listing import find_images
 from fedgai.errors import FedGAIError
 from fedgai.model import CONFIG_FILE, MODEL_FILE, WEIGHTS, CheckpointError
 from fedgai.pipeline import SketchPipeline
-from fedgai.vision.images import find_images
 from studio import pictures, pieces
 from studio.callers import caller_of
 from studio.companion.local import Door, OpenAlready, show

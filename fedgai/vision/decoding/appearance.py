@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageCms, ImageFilter
 
-from .limits import SHORTEST
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+NARROW = 64  # px, down to which a long picture's short side is made smaller
 SIDE = 1536  # px, one and a half times the largest sketch
 BLANK = 8  # levels of 255: what differs by less is one colour to the eye
 SMALLEST_MASK, LARGEST_MASK = 0.02, 0.98  # shares of a picture that its own transparency may cut out
@@ -61,7 +60,7 @@ def normalise(image: Image.Image, side: int = SIDE) -> Decoded:
 
 def factor(size: tuple[int, int], side: int) -> int:
     """By how many a picture of (width, height) is divided, so that its long side keeps at least ``side`` px."""
-    return max(1, min(max(size) // side, min(size) // SHORTEST))
+    return max(1, min(max(size) // side, min(size) // NARROW))
 
 
 def is_blank(image: Image.Image) -> bool:

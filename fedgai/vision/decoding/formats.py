@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import Image, ImageChops, TiffImagePlugin
 
-from .appearance import Decoded, as_array, factor, is_blank, levels, normalise
-from .limits import SAVE_AS, SHORTEST, LargePictureError, Limits, RefusedPictureError, check_size
+from .appearance import NARROW, Decoded, as_array, factor, is_blank, levels, normalise
+from .limits import SAVE_AS, LargePictureError, Limits, RefusedPictureError, check_size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "HEIF")  # EPS would start Ghostscript
 LARGE = 16_000_000  # pixels of work above which a picture counts as large: only one of those is decoded at a time
@@ -142,7 +142,7 @@ def _with_ending(data: bytes, ending: bytes, side: int) -> Image.Image:
 
 
 def _draft(image: Image.Image, side: int) -> None:
-    scale = max(side / max(image.size), SHORTEST / min(image.size))
+    scale = max(side / max(image.size), NARROW / min(image.size))
     if scale < 1:
         image.draft(None, (round(image.width * scale), round(image.height * scale)))
 
