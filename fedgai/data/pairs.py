@@ -252,8 +252,8 @@ def inspect(path: Path, visit: Visit) -> Report:
 
 def _add_pair(files: list[Path], report: Report, visit: Visit) -> None:
     """Read a photograph, its sketch and perhaps its guide; a pair, if all of them are good."""
-    photo, *drawn = files
-    pictures = [read(photo, report), *(read_drawing(file, report) for file in drawn)]
+    photo, sketch, *guides = files
+    pictures = [read(photo, report), read_drawing(sketch, report), *(read(guide, report) for guide in guides)]
     images = [picture.image for picture in pictures if picture is not None]
     if len(images) < len(files):
         return
@@ -261,13 +261,13 @@ def _add_pair(files: list[Path], report: Report, visit: Visit) -> None:
         if picture is not None and picture.pages > 1:
             report.notes.append((file, f"only the first of its {picture.pages} pages is used"))
     for file, image in zip(files, images, strict=True):
-        visit(file, image, file is not photo)
+        visit(file, image, file is sketch)
     (w, h), (v, k) = images[0].size, images[-1].size
     if abs(w * k - v * h) > SKEW * max(w * k, v * h):
         report.notes.append((files[-1], f"it has other proportions ({v} x {k}) than its photograph ({w} x {h}), so "
                                         "the two will not lie on each other"))
-    report.pairs.append((files[0], files[1]))
-    report.guides += files[2:]
+    report.pairs.append((photo, sketch))
+    report.guides += guides
 
 
 def _by_stem(path: Path, name: str, report: Report) -> dict[str, list[Path]]:
