@@ -91,8 +91,8 @@ class LookFirst(CompanionError):  # noqa: N818 - nothing went wrong
 
     def __init__(self, previews: Path, drawings: list[Path], report: str) -> None:
         super().__init__(f"{len(drawings)} drawings were cut out of your sheets. Look at the pictures in "
-                         f"{printable(str(previews))}, then accept them (--accept-scans). Where a frame is wrong, correct the .json "
-                         "file beside the scan")
+                         f"{printable(str(previews))}, then accept them (--accept-scans). Where a frame is wrong, correct the "
+                         ".json file beside the scan")
         self.previews, self.drawings, self.report = previews, drawings, report
 
 

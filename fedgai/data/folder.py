@@ -174,7 +174,7 @@ def drawings_in(file: Path, report: Report, *, single: bool = False) -> Iterator
     """The drawings of a file that are not blank, RGB: one, or one on each page of a TIFF. The report names what is bad.
 
     Args:
-        single: only the first page counts, and the report says so.
+        single: it is a sheet: only the first page counts, and the report says so; whether it is blank is seen later.
     """
     page, pages = 0, 1
     while page < pages:
@@ -182,7 +182,7 @@ def drawings_in(file: Path, report: Report, *, single: bool = False) -> Iterator
         if picture is None:
             return
         pages = picture.pages
-        if is_drawn(picture, file, report, page):
+        if single or is_drawn(picture, file, report, page):
             yield picture.image
         page += 1
         if single and pages > 1:
