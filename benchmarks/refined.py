@@ -24,12 +24,12 @@ from tqdm import tqdm
 
 from experiments import strangers
 from fedgai.ateliers import hands as atelier
+from fedgai.data.listing import find_images
 from fedgai.evaluation import independent
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.pipeline import SketchPipeline, fit_and_cut, on_white
 from fedgai.training.refine_signature import RefineConfig, refine
 from fedgai.vision.cutout import NoGarment
-from fedgai.vision.images import find_images
 
 SIZE = 512
 Cut = tuple[np.ndarray, np.ndarray]  # photograph on white, mask
