@@ -8,7 +8,6 @@ scanned. A pen's width counts in pixels of a drawing that is 512 px long, which 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,18 +19,16 @@ from torch import Tensor, nn
 
 from fedgai.networks.style import StreamingStatistics
 from fedgai.vision.images import read_image, to_image, to_tensor
+from fedgai.vision.paper import on_white_paper
 
 Drawing = str | Path | bytes | Image.Image | np.ndarray | Tensor
 
 SIDE = 512  # px, long side at which a hand is measured; a smaller drawing is not enlarged, which would only blur it
 READ_SIDE = 2 * SIDE  # px, long side at which paper and ink are looked for
 MARGIN = 0.1  # paper around the ink, in long sides of the ink: about what is around a garment in its photograph
-ENOUGH = 0.4  # share of a picture that is white paper where all of its paper is
-BLOCKS = 10  # along each side, in which paper is looked for
 MULTIPLE, SMALLEST = 8, 16  # the encoder halves three times, and reflects at the edge, for which it needs two cells
 INK = 26  # grey levels of 255 by which ink is darker than white paper, in its darkest channel
 SPECK = 0.008  # in long sides: smaller pieces of ink do not say where a drawing ends
-WHITE, DARK = 246, 110  # grey levels: paper above WHITE is left as it is, and so is paper below DARK, which is a choice
 
 
 def page(drawing: Drawing) -> np.ndarray:
@@ -49,7 +46,7 @@ def page(drawing: Drawing) -> np.ndarray:
         drawing = to_image(drawing.reshape(drawing.shape[-3:]))
     image = read_image(drawing)
     image.thumbnail((READ_SIDE, READ_SIDE))
-    picture = _on_white_paper(np.asarray(image))
+    picture = on_white_paper(np.asarray(image))
     box = _ink_box(picture)
     if box is not None:
         picture = _cut(picture, box)
@@ -85,50 +82,6 @@ def measure(encoder: nn.Module, drawings: Iterable[Drawing]) -> tuple[Tensor, in
         picture = padded(page(drawing))[None].to(device)
         statistics.update(encoder(picture.contiguous(memory_format=torch.channels_last)))
     return statistics.style(), statistics.images
-
-
-def _on_white_paper(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> the same on white, where it was drawn on light paper that is not white."""
-    if np.mean(picture.min(2) >= WHITE) > ENOUGH:
-        return picture
-    paper = _paper(picture)
-    if paper.mean((0, 1)).min() >= WHITE or paper.mean((0, 1)).max() <= DARK:
-        return picture
-    share = picture / np.maximum(paper, 8)  # of the paper's light; ink takes the same share of it on every paper
-    off = np.abs(share[::5, ::5].min(2) - 1)
-    # the paper's own grain, as a standard deviation, from its smoother part: a rubbed shade is no grain
-    grain = np.percentile(off[off < 0.15], 30) / 0.385 if (off < 0.15).any() else 0.0
-    # what is lighter than the paper's own grain becomes white, and ink stays what it is
-    blank = np.clip((share.min(2) - 1 + 6 * grain) / max(3 * grain, 1e-3), 0, 1)[..., None]
-    return np.uint8(255 * np.clip(share + blank * (1 - share), 0, 1) + 0.5)
-
-
-def _paper(picture: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> (H, W, 3) float32, the paper alone: a quadratic surface per channel, for a tint and a soft shadow.
-
-    It is fitted to the lightest tenth of each block, of which those that a drawing fills lie below the surface and are left
-    out. A surface that followed the page closely would take a rubbed shade or a wash for a shadow.
-    """
-    height, width = picture.shape[:2]
-    rows, columns = (np.linspace(0, side, BLOCKS + 1).astype(int) for side in (height, width))
-    light = np.array([np.percentile(picture[top:bottom, left:right], 90, (0, 1)) for top, bottom in itertools.pairwise(rows)
-                      for left, right in itertools.pairwise(columns)])  # (BLOCKS^2, 3)
-    centre = (np.arange(BLOCKS) + 0.5) / BLOCKS * 2 - 1
-    basis = _quadratic(*(x.ravel() for x in np.meshgrid(centre, centre, indexing="ij")))
-    kept = np.ones(len(light), bool)
-    for _ in range(6):
-        surface = basis @ np.linalg.lstsq(basis[kept], light[kept], rcond=None)[0]
-        below = (surface - light).max(1)
-        kept = below <= max(3, 1.5 * float(np.median(np.abs(below[kept]))))
-        if kept.sum() < 2 * basis.shape[1]:
-            return np.full(picture.shape, np.percentile(light, 95, 0), np.float32)
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    return np.float32(_quadratic(y, x) @ np.linalg.lstsq(basis[kept], light[kept], rcond=None)[0])
-
-
-def _quadratic(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Coordinates in [-1, 1] of any shape -> the same with a last axis of the six terms."""
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
 
 
 def _ink_box(picture: np.ndarray) -> tuple[int, int, int, int] | None:

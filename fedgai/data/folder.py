@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from fedgai.data.listing import SYSTEM, FolderError, describe, list_pictures, subfolder
 from fedgai.data.pairs import FEW, MOST, PairsError, Report, count, inspect, is_drawn, listed, read, thin
 from fedgai.text import printable
-from fedgai.vision import sheets
+from fedgai.vision.paper import is_on_white, is_ruled
 
 CELL, CELLS = 160, 60  # px of a thumbnail, and how many a contact sheet shows
 ALIKE_BITS, ALIKE = 12, 0.8  # of 64 that may differ, and the correlation of what two drawings look like at 32 px
@@ -102,8 +102,8 @@ class _Look:
             self.prints.setdefault(file, _fingerprint(image))
             if self.found.kind != "scans":
                 picture = np.asarray(image)
-                self.found.coloured += not sheets.is_on_white(picture)
-                self.found.ruled += sheets.is_ruled(picture)
+                self.found.coloured += not is_on_white(picture)
+                self.found.ruled += is_ruled(picture)
             if len(self.found.thumbnails) < CELLS:
                 self.found.thumbnails.append((file, _thumbnail(image)))
         if self.progress:

@@ -24,11 +24,11 @@ from fedgai.data.listing import FolderError, Listing, describe, list_pictures, m
 from fedgai.errors import FedGAIError
 from fedgai.files import replacing
 from fedgai.text import printable
-from fedgai.vision import sheets
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.cutout import cut_out as garment_alpha
 from fedgai.vision.decoding.appearance import SIDE
 from fedgai.vision.images import LOCAL, ImageError, Picture, read_picture
+from fedgai.vision.paper import has_ink, on_white_paper
 
 log = logging.getLogger(__name__)
 
@@ -196,7 +196,7 @@ def read_drawing(file: Path, report: Report) -> Picture | None:
 
 def is_drawn(picture: Picture, file: Path, report: Report, page: int = 0) -> bool:
     """Whether there is a drawing on the paper; else the report says what is wrong."""
-    if sheets.has_ink(np.asarray(picture.image)):
+    if has_ink(np.asarray(picture.image)):
         return True
     reason = "there is nothing to be seen on it: it is blank"
     if picture.unseen:
@@ -307,7 +307,7 @@ def _partners(photos: dict[str, list[Path]], sketches: dict[str, list[Path]], re
 
 
 def _on_white_paper(image: Image.Image) -> Image.Image:
-    return Image.fromarray(sheets.on_white_paper(np.asarray(image)))
+    return Image.fromarray(on_white_paper(np.asarray(image)))
 
 
 def _square(image: Image.Image, size: int) -> NDArray[np.uint8]:

@@ -7,7 +7,6 @@ import math
 import cv2
 import numpy as np
 
-WHITE, DARK = 246, 110  # grey levels: paper above WHITE is white; paper below DARK was chosen to be dark, and stays
 WORK_SIDE = 1400  # px, long side at which ink is looked for
 PAPER_SIDE = 350  # px, long side at which light is measured: it changes slowly
 FOCAL = 0.75  # of a phone's main camera, in long sides of its picture; the proportions of a slanted sheet hang on it
@@ -15,7 +14,6 @@ STEP = 10  # grey levels by which a sheet is lighter than what it lies on, all a
 STEEPEST = 18  # degrees of skew that are looked for
 GAIN = 0.02  # in the drawings' symmetry, of 1, for which a sheet without visible edges is turned
 INK = 26  # grey levels of 255 darker than paper
-RULED_SIDE, BANDS, FEWEST_RULES, FAINT = 700, 10, 6, (10, 140)  # px, strips, lines in a strip, and how dark they are
 # in long sides of the sheet
 GAP, RIM = 0.012, 0.025  # strokes nearer than GAP belong together; edges and holes lie in the RIM
 DUST = 0.008  # ink smaller than that belongs to a drawing only within it
@@ -94,49 +92,6 @@ def flatten(corners: np.ndarray, picture: tuple[int, int]) -> tuple[np.ndarray, 
     width, height = max(16, round(math.sqrt(area * ratio))), max(16, round(math.sqrt(area / ratio)))
     flat = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
     return cv2.getPerspectiveTransform(np.float32(corners), flat), (width, height)
-
-
-def paper(rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 of nothing but a sheet -> (h, w, 3) float32, its paper without the drawing, ``PAPER_SIDE`` px long."""
-    return _paper(_fit(rgb, PAPER_SIDE))
-
-
-def is_on_white(rgb: np.ndarray) -> bool:
-    """Whether (H, W, 3) uint8 is on white paper, or on paper so dark that it was chosen to be dark. Its border tells."""
-    ground = paper(rgb)
-    border = np.concatenate([ground[[0, -1]].reshape(-1, 3), ground[:, [0, -1]].reshape(-1, 3)])
-    return bool(np.percentile(border.min(1), 25) >= WHITE or np.percentile(border.max(1), 75) <= DARK)
-
-
-def on_white_paper(rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8, a drawing -> the same on white, where it was drawn on light paper that is not white."""
-    return rgb if is_on_white(rgb) else whiten(rgb)
-
-
-def is_ruled(rgb: np.ndarray) -> bool:
-    """Whether (H, W, 3) uint8 seems to be lined or squared paper: evenly spaced faint lines from one end to the other."""
-    dark = 255 - whiten(_fit(rgb, RULED_SIDE)).min(2).astype(np.float32)
-    return any(sum(_has_rules(band) for band in np.array_split(way, BANDS, 1)) >= 3 for way in (dark, dark.T))
-
-
-def _has_rules(band: np.ndarray) -> bool:
-    """Whether (h, w) darkness, w small, has level lines all the way down."""
-    faint = ((band > FAINT[0]) & (band < FAINT[1])).mean(1) > 0.7
-    starts = np.flatnonzero(faint & ~np.roll(faint, 1))
-    if len(starts) < FEWEST_RULES or starts[-1] - starts[0] < 0.6 * len(faint):
-        return False
-    steps = np.diff(starts)
-    return float(np.abs(steps - np.median(steps)).mean()) < 0.25 * float(np.median(steps))
-
-
-def has_ink(rgb: np.ndarray) -> bool:
-    """Whether there is a stroke on (H, W, 3) uint8 paper: something darker, or coloured, and longer than a speck."""
-    small = _fit(rgb, 2 * PAPER_SIDE)
-    ground = np.median(small.reshape(-1, 3), axis=0)
-    ink = np.uint8(np.abs(small.astype(np.float32) - ground).max(2) > INK)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    sides = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    return bool(len(sides)) and int(sides.max()) > 2 * DUST * max(small.shape)
 
 
 def whiten(rgb: np.ndarray) -> np.ndarray:

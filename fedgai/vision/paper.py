@@ -1,0 +1,110 @@
+"""The paper that a drawing is on: whether it is white, lined or blank, and the same drawing on white."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Levels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+ENOUGH = 0.4  # share of a picture that is white paper where all of its paper is
+BLOCKS = 10  # along each side, in which paper is looked for
+WHITE, DARK = 246, 110  # grey levels: paper above WHITE is left as it is, and so is paper below DARK, which is a choice
+LOOK_SIDE = 700  # px, long side at which paper is looked at
+STRIPS, FEWEST_RULES, FAINT = 10, 6, (10, 140)  # strips of a page, rules in a strip, and how much darker than paper they are
+INK, SPECK = 26, 0.016  # grey levels by which ink differs from paper, and in long sides, what is longer than a speck
+
+
+def on_white_paper(picture: Levels) -> Levels:
+    """(H, W, 3) uint8 -> the same on white, where it was drawn on light paper that is not white."""
+    paper = _tinted(picture)
+    if paper is None:
+        return picture
+    share = picture / np.maximum(paper, 8)  # of the paper's light; ink takes the same share of it on every paper
+    off = np.abs(share[::5, ::5].min(2) - 1)
+    # the paper's own grain, as a standard deviation, from its smoother part: a rubbed shade is no grain
+    grain = float(np.percentile(off[off < 0.15], 30)) / 0.385 if (off < 0.15).any() else 0.0
+    # what is lighter than the paper's own grain becomes white, and ink stays what it is
+    blank = np.clip((share.min(2) - 1 + 6 * grain) / max(3 * grain, 1e-3), 0, 1)[..., None]
+    return np.asarray(255 * np.clip(share + blank * (1 - share), 0, 1) + 0.5, np.uint8)
+
+
+def is_on_white(picture: Levels) -> bool:
+    """Whether (H, W, 3) uint8 is on white paper, or on paper so dark that it was chosen to be dark."""
+    return _tinted(_small(picture)) is None
+
+
+def is_ruled(picture: Levels) -> bool:
+    """Whether (H, W, 3) uint8 seems to be on lined or squared paper: evenly spaced faint lines from one end to the other."""
+    dark = 255 - np.asarray(on_white_paper(_small(picture)).min(2), np.float32)
+    return any(sum(_has_rules(strip) for strip in np.array_split(way, STRIPS, 1)) >= 3 for way in (dark, dark.T))
+
+
+def has_ink(picture: Levels) -> bool:
+    """Whether there is a stroke on (H, W, 3) uint8 paper: something that is not like the paper, and longer than a speck."""
+    small = on_white_paper(_small(picture)).astype(np.float32)
+    ink = np.abs(small - np.median(small.reshape(-1, 3), axis=0)).max(2) > INK
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    sides = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
+    return bool(len(sides)) and int(sides.max()) > SPECK * max(small.shape)
+
+
+def _small(picture: Levels) -> Levels:
+    """At most ``LOOK_SIDE`` px on the long side."""
+    scale = LOOK_SIDE / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _has_rules(strip: Floats) -> bool:
+    """Whether (h, w) darkness, w small, has level lines all the way down."""
+    faint = ((strip > FAINT[0]) & (strip < FAINT[1])).mean(1) > 0.7
+    starts = np.flatnonzero(faint & ~np.roll(faint, 1))
+    if len(starts) < FEWEST_RULES or starts[-1] - starts[0] < 0.6 * len(faint):
+        return False
+    steps = np.diff(starts)
+    return float(np.abs(steps - np.median(steps)).mean()) < 0.25 * float(np.median(steps))
+
+
+def _tinted(picture: Levels) -> Floats | None:
+    """(H, W, 3) uint8 -> (H, W, 3) float32, its paper alone; None where that is white, or was chosen to be dark."""
+    if np.mean(picture.min(2) >= WHITE) > ENOUGH:
+        return None
+    paper = _paper(picture)
+    mean = paper.mean((0, 1))
+    return None if mean.min() >= WHITE or mean.max() <= DARK else paper
+
+
+def _paper(picture: Levels) -> Floats:
+    """(H, W, 3) uint8 -> (H, W, 3) float32, the paper alone: a quadratic surface per channel, for a tint and a soft shadow.
+
+    It is fitted to the lightest tenth of each block, of which those that a drawing fills lie below the surface and are left
+    out. A surface that followed the page closely would take a rubbed shade or a wash for a shadow.
+    """
+    height, width = picture.shape[:2]
+    rows, columns = (np.linspace(0, side, BLOCKS + 1).astype(int) for side in (height, width))
+    light = np.array([np.percentile(picture[top:bottom, left:right], 90, (0, 1)) for top, bottom in itertools.pairwise(rows)
+                      for left, right in itertools.pairwise(columns)])  # (BLOCKS^2, 3)
+    centre = (np.arange(BLOCKS) + 0.5) / BLOCKS * 2 - 1
+    basis = _quadratic(*(x.ravel() for x in np.meshgrid(centre, centre, indexing="ij")))
+    kept = np.ones(len(light), bool)
+    for _ in range(6):
+        surface = basis @ np.linalg.lstsq(basis[kept], light[kept], rcond=None)[0]
+        below = (surface - light).max(1)
+        kept = below <= max(3, 1.5 * float(np.median(np.abs(below[kept]))))
+        if kept.sum() < 2 * basis.shape[1]:
+            return np.full(picture.shape, np.percentile(light, 95, 0), np.float32)
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    return np.asarray(_quadratic(y, x) @ np.linalg.lstsq(basis[kept], light[kept], rcond=None)[0], np.float32)
+
+
+def _quadratic(y: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
+    """Coordinates in [-1, 1] of any shape -> the same with a last axis of the six terms."""
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
