@@ -50,6 +50,7 @@ class Line:
 LINES = (
     Line("strength", "Strength", "From the mean of all hands to beyond the blend.", 0.0, 1.5),
     Line("detail", "Line detail", "How many of the inner lines are kept.", 0.05, 1.0),
+    Line("print", "Print", "How much of a print or pattern is drawn.", 0.0, 1.0, 0.0),
 )
 
 
@@ -85,6 +86,7 @@ class Look:
     detail: float = 1.0
     size: int = 512
     cutout: bool = True
+    print: float = 0.0
     bank: Bank | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -150,7 +152,7 @@ class Bank:
         return Look(clean, size=side, cutout=bool(cutout), bank=self, **values)
 
     def content(self, garment: Garment, look: Look, session: str = "") -> Content:
-        """The heavy part, once for a photograph, a size, a line detail and a cut-out.
+        """The heavy part, once for a photograph, a size, a line detail, a print and a cut-out.
 
         Where no garment can be told from its background, it is the whole photograph.
 
@@ -160,7 +162,7 @@ class Bank:
         Raises:
             ImageError, UploadError: the photograph cannot be read.
         """
-        key = (garment.photo.sha256(), look.size, look.detail, look.cutout)
+        key = (garment.photo.sha256(), look.size, look.detail, look.print, look.cutout)
         return self.contents.get(key, lambda: self._prepare(garment, look), session, lasting=bool(garment.name))
 
     def draw(self, content: Content, look: Look, paper: Paper = "white") -> Image.Image:
@@ -179,7 +181,9 @@ class Bank:
 
     def _prepare(self, garment: Garment, look: Look) -> Content:
         photo = garment.photo.read()
-        return self.pipeline.prepare(photo, look.size, cutout=look.cutout, detail=look.detail, on_missing="keep")
+        return self.pipeline.prepare(
+            photo, look.size, cutout=look.cutout, detail=look.detail, print_amount=look.print, on_missing="keep"
+        )
 
 
 class SketchStudio:

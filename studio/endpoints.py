@@ -45,22 +45,22 @@ class Endpoints:
 
     async def sketch(
         self, visitor: gr.Request, photo: Photo, weights: dict[str, float], strength: float, detail: float, size: float,
-        cutout: bool, paper: str,
+        cutout: bool, paper: str, print: float = 0.0,
     ) -> Image.Image:  # fmt: skip
         """Draw a garment photograph in a blend of designers: weights are {name: number from 0 to 1}, see /styles."""
         with sentences():
-            look = self.studio.look(weights, {"strength": strength, "detail": detail}, size, cutout)
+            look = self.studio.look(weights, {"strength": strength, "detail": detail, "print": print}, size, cutout)
             async with self._content(visitor, photo, look, 1) as (job, content):
                 kind: Paper = "transparent" if paper == "transparent" else "white"
                 return await job.run(look.pixels, partial(self.studio.draw, content, look, kind))
 
     async def svg(
         self, visitor: gr.Request, photo: Photo, weights: dict[str, float], strength: float, detail: float, size: float,
-        cutout: bool, paper: str,
+        cutout: bool, paper: str, print: float = 0.0,
     ) -> str:  # fmt: skip
         """Draw as /sketch does, and trace the sketch: an SVG document, with a layer for each type of line."""
         with sentences():
-            look = self.studio.look(weights, {"strength": strength, "detail": detail}, size, cutout)
+            look = self.studio.look(weights, {"strength": strength, "detail": detail, "print": print}, size, cutout)
             async with self._content(visitor, photo, look, LATTICES) as (job, content):
                 kind: Paper = "transparent" if paper == "transparent" else "white"
                 return await job.run(LATTICES * look.pixels, partial(svg_of, self.studio, content, look, "Sketch", kind))
@@ -139,6 +139,7 @@ def build_endpoints(endpoints: Endpoints) -> None:
         size = gr.Number(512, label=f"long side in px, {SIZES[0]} to {SIZES[-1]}")
         cutout = gr.Checkbox(True, label="cut the garment out of its background")
         paper = gr.Radio(["white", "transparent"], value="white", label="paper")
+        amount = gr.Number(0.0, label="how much of a print is drawn, 0 to 1")
         a = gr.Textbox(bank.names[0], label="from this designer")
         b = gr.Textbox(bank.names[-1], label="to this designer")
         sketch = gr.Image(type="pil", image_mode=None, format="png", label="sketch")
@@ -152,8 +153,8 @@ def build_endpoints(endpoints: Endpoints) -> None:
         progress = gr.JSON(label="progress")
         photographs = gr.Gallery(format="png", label="photographs")
         button = gr.Button()
-    button.click(endpoints.sketch, [photo, weights, strength, detail, size, cutout, paper], sketch, api_name="sketch")
-    button.click(endpoints.svg, [photo, weights, strength, detail, size, cutout, paper], document, api_name="svg")
+    button.click(endpoints.sketch, [photo, weights, strength, detail, size, cutout, paper, amount], sketch, api_name="sketch")
+    button.click(endpoints.svg, [photo, weights, strength, detail, size, cutout, paper, amount], document, api_name="svg")
     button.click(endpoints.styles, None, styles, api_name="styles")
     button.click(endpoints.contact_sheet, [photo, size, cutout], sketches, api_name="contact_sheet")
     button.click(endpoints.blend_row, [photo, a, b, size, cutout], sketches, api_name="blend_row")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
 from gradio_client import Client, handle_file
@@ -32,7 +33,7 @@ def test_documents_its_endpoints(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert set(endpoints) == {"/sketch", "/svg", "/styles", "/contact_sheet", "/blend_row", "/imagine"}
     parameters = [p["parameter_name"] for p in endpoints["/sketch"]["parameters"]]
-    assert parameters == ["photo", "weights", "strength", "detail", "size", "cutout", "paper"]
+    assert parameters == ["photo", "weights", "strength", "detail", "size", "cutout", "paper", "print"]
     assert all(endpoint["description"] for endpoint in endpoints.values())
 
 
@@ -48,6 +49,10 @@ def test_sketch(client: Client, names: list[str], tmp_path: Path) -> None:
     assert white.format == "PNG" and white.mode == "RGB" and white.size == (257, 300)
     clear = Image.open(client.predict(photo, {names[0]: 1}, size=256, paper="transparent", api_name="/sketch"))
     assert clear.mode == "RGBA" and clear.getchannel("A").getextrema()[0] == 0
+    striped = handle_file(ROOT / "examples" / "striped_shirt.jpg")
+    plain = Image.open(client.predict(striped, {names[0]: 1}, size=256, api_name="/sketch"))
+    printed = Image.open(client.predict(striped, {names[0]: 1}, size=256, print=1, api_name="/sketch"))
+    assert np.mean(np.asarray(printed) < 128) > 1.5 * np.mean(np.asarray(plain) < 128)
     other = Image.open(client.predict(photo, {names[3]: 1}, 1.2, 0.5, 300, False, "white", api_name="/sketch"))
     assert other.tobytes() != white.tobytes()
 
@@ -119,7 +124,7 @@ def test_bad_pictures_get_a_sentence_and_the_next_is_drawn(client: Client, tmp_p
 def test_the_page_s_own_listeners_are_no_api(studio: StudioServer) -> None:
     with urllib.request.urlopen(f"{studio.url}gradio_api/info") as answer:
         info = json.load(answer)
-    assert len(info["named_endpoints"]) == 5 and info["unnamed_endpoints"] == {}
+    assert len(info["named_endpoints"]) == 6 and info["unnamed_endpoints"] == {}
 
 
 def test_ten_visitors_at_once_are_all_served(studio: StudioServer, names: list[str], tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def studio(tiny_model_dir: Path) -> SketchStudio:
 
 def test_a_link_says_what_was_set_and_is_read_back(studio: SketchStudio) -> None:
     garment = studio.examples["denim_jacket"]
-    look = Look({"Ada Line": 0.25, "Coco Blot": 1.0, "Bruno Hatch": 0.0}, 0.8, 0.35, 768, False)
+    look = Look({"Ada Line": 0.25, "Coco Blot": 1.0, "Bruno Hatch": 0.0}, 0.8, 0.35, 768, False, 0.6)
     text = links.query(look, garment)
     assert parse_qs(text)["style"] == ["Ada Line:0.25", "Coco Blot:1"]
     opened = links.read(studio, text)
