@@ -30,8 +30,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from fedgai.errors import FedGAIError, sentence
 from fedgai.imagine import Imaginer
-from fedgai.model import WEIGHTS, CheckpointError
+from fedgai.model import CheckpointError
 from fedgai.pipeline import SketchPipeline
+from fedgai.shipped import WEIGHTS
 from studio import settings
 from studio.background import repeating
 from studio.drawing import SketchStudio

@@ -281,8 +281,8 @@ class SketchStudio:
 def number(value: object, low: float, high: float, what: str) -> float:
     """A finite number within its range, else LookError with a sentence."""
     try:
-        found = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):  # the last for an integer of hundreds of digits
+        found = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):  # the last for an integer of hundreds of digits
         found = math.nan
     if not low <= found <= high:
         raise LookError(f"{what} should be a number from {low:g} to {high:g}.")

@@ -69,9 +69,7 @@ class Endpoints:
         """The designers: name and description."""
         return [{"name": s.name, "description": s.description} for s in self.studio.now.styles.values()]
 
-    async def contact_sheet(
-        self, visitor: gr.Request, photo: Photo, size: float, cutout: bool
-    ) -> list[tuple[Image.Image, str]]:
+    async def contact_sheet(self, visitor: gr.Request, photo: Photo, size: float, cutout: bool) -> list[tuple[Image.Image, str]]:
         """Draw a garment photograph once in every designer's hand; the captions are their names."""
         with sentences():
             bank = self.studio.now
@@ -114,9 +112,7 @@ class Endpoints:
                 yield tab.progress(request) | {"prompt": words}, photos if new or request.over else gr.skip()
 
     @contextlib.asynccontextmanager
-    async def _content(
-        self, visitor: gr.Request, photo: Photo, look: Look, sketches: int
-    ) -> AsyncIterator[tuple[Job, Content]]:
+    async def _content(self, visitor: gr.Request, photo: Photo, look: Look, sketches: int) -> AsyncIterator[tuple[Job, Content]]:
         """The photograph made ready, and the job within which so many sketches of it are drawn."""
         if photo is None:
             raise FedGAIError("Send a photograph.")

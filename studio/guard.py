@@ -94,7 +94,7 @@ class OpenPages:
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
 
-    def __contains__(self, session: str) -> bool:
+    def __contains__(self, session: object) -> bool:
         return session in self._open
 
     def opened(self, session: str) -> None:

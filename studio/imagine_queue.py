@@ -288,5 +288,5 @@ def duration(seconds: float) -> str:
 
 
 def about(seconds: float | None) -> str:
-    """", about 12 s left", or nothing where that is not known."""
+    """ ", about 12 s left", or nothing where that is not known."""
     return "" if seconds is None else f", about {duration(seconds)} left"

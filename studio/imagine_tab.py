@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import gradio as gr
 from PIL import Image
@@ -43,7 +43,7 @@ class ImagineTab:
     def words(self, chips: object, text: object) -> str:
         """What the model will read; HTML."""
         try:
-            return escaped(prompt(chips, text))  # type: ignore[arg-type]
+            return escaped(_prompt(chips, text))
         except FedGAIError as error:
             return escaped(sentence(error))
 
@@ -137,8 +137,13 @@ class ImagineTab:
 def wish(chips: object, text: object, seed: object, count: object) -> tuple[str, int, int]:
     """From what came over the wire: the words, the first seed, and how many pictures. Raises FedGAIError."""
     first = number(seed, 0, SEEDS - 1, "The seed")
-    words = prompt(chips, text)  # type: ignore[arg-type]  # it checks
+    words = _prompt(chips, text)
     return words, int(first), int(number(count, 1, MOST_PICTURES, "Variations"))
+
+
+def _prompt(chips: object, text: object) -> str:
+    """What the model reads; ``prompt`` checks the chips itself. Raises ImagineError."""
+    return prompt(cast("Mapping[str, str]", chips), text if isinstance(text, str) else "")
 
 
 def build_tab(queue: ImagineQueue, uploads: UploadFolder, current: gr.State, demo: gr.Blocks) -> None:

@@ -121,9 +121,7 @@ class Page:
         drawn, look, remark = await self.drawn_for(visitor, garment, *controls)
         return drawn, links.query(look, garment), remark
 
-    async def drawn_for(
-        self, visitor: gr.Request, garment: Garment, *controls: object
-    ) -> tuple[dict[str, Any], Look, str]:
+    async def drawn_for(self, visitor: gr.Request, garment: Garment, *controls: object) -> tuple[dict[str, Any], Look, str]:
         """What the comparison shows, the look, and a notice or "". Raises FedGAIError."""
         look = self.studio.look(*controls)
         async with self.ready(visitor, garment, look, 1) as (job, content):
@@ -160,9 +158,7 @@ class Page:
         return await self._many(visitor, garment, look, blends, lambda step: next(iter(step.weights))), ""
 
     @with_notice(1)
-    async def row(
-        self, visitor: gr.Request, garment: Garment, link: str, a: str, b: str, *controls: object
-    ) -> tuple[Any, ...]:
+    async def row(self, visitor: gr.Request, garment: Garment, link: str, a: str, b: str, *controls: object) -> tuple[Any, ...]:
         """-> blend row, notice."""
         garment, look = self.present(garment, link), self._small(controls)
         blends = self.studio.blends(look.bank or self.studio.now, a, b)
@@ -194,26 +190,21 @@ class Page:
         return pieces.pair(pieces.Captioned(pictures.png(s), f"{alt} {n}", f"Round {n}") for n, s in sketches), gr.skip()
 
     @with_notice(1)
-    async def png(
-        self, visitor: gr.Request, garment: Garment, link: str, paper: str, *controls: object
-    ) -> tuple[Any, ...]:
+    async def png(self, visitor: gr.Request, garment: Garment, link: str, paper: str, *controls: object) -> tuple[Any, ...]:
         """-> download, notice."""
         garment, look = self.present(garment, link), self.studio.look(*controls)
         async with self.ready(visitor, garment, look, 1) as (job, content):
-            kind = "transparent" if paper == "Transparent" else "white"
-            sketch = await job.run(look.pixels, partial(self.studio.draw, content, look, kind))  # type: ignore[arg-type]
-        return {"data": pictures.png(sketch), "name": f"{file_name(garment, look)}.png", "time": time.time()}, ""
+            sketch = await job.run(look.pixels, partial(self.studio.draw, content, look, _paper(paper)))
+        return _file(pictures.png(sketch), garment, look, "png"), ""
 
     @with_notice(1)
-    async def vector(
-        self, visitor: gr.Request, garment: Garment, link: str, paper: str, *controls: object
-    ) -> tuple[Any, ...]:
+    async def vector(self, visitor: gr.Request, garment: Garment, link: str, paper: str, *controls: object) -> tuple[Any, ...]:
         """-> download, notice."""
         garment, look = self.present(garment, link), self.studio.look(*controls)
         async with self.ready(visitor, garment, look, LATTICES) as (job, content):
-            kind: Paper = "transparent" if paper == "Transparent" else "white"
-            text = await job.run(LATTICES * look.pixels, partial(svg_of, self.studio, content, look, garment.title, kind))
-        return {"data": pictures.svg(text), "name": f"{file_name(garment, look)}.svg", "time": time.time()}, ""
+            trace = partial(svg_of, self.studio, content, look, garment.title, _paper(paper))
+            text = await job.run(LATTICES * look.pixels, trace)
+        return _file(pictures.svg(text), garment, look, "svg"), ""
 
     # -- what else the page does -------------------------------------------------------------------------------------
 
@@ -233,10 +224,6 @@ class Page:
         ends = (gr.Dropdown(names, value=end if end in names else names[i]) for i, end in ((0, a), (-1, b)))
         return gr.update(markup=self.faders(bank)), *ends
 
-    def rounds(self, event: gr.EventData) -> list[Any]:
-        rounds = getattr(event, "rounds", None)
-        return list(rounds)[:2] if isinstance(rounds, list) else []
-
     def reset(self) -> tuple[Any, ...]:
         look = self.studio.first_look
         return dict(look.weights), look.lines, look.size, look.cutout
@@ -247,15 +234,10 @@ class Page:
         found = self.studio.examples.get(choice) if isinstance(choice, str) else None
         return found or self.studio.first_garment, ""
 
-    def choice(self, event: gr.EventData) -> Any:
-        return getattr(event, "choice", None) or gr.skip()
-
     # -- for these ---------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def ready(
-        self, visitor: gr.Request, garment: Garment, look: Look, sketches: int
-    ) -> AsyncIterator[tuple[Job, Content]]:
+    async def ready(self, visitor: gr.Request, garment: Garment, look: Look, sketches: int) -> AsyncIterator[tuple[Job, Content]]:
         """The photograph made ready, and the job within which so many sketches of it are drawn. Raises FedGAIError."""
         caller = caller_of(visitor)
         async with self.turns.job(caller, PREPARING + sketches * look.pixels) as job:
@@ -284,10 +266,27 @@ def portrait(garment: Garment, photo: Image.Image) -> str:
     return render("portrait.html", picture=pictures.jpeg(photo, 560), alt=garment.alt)
 
 
-def file_name(garment: Garment, look: Look) -> str:
-    """For a sketch that is taken away: "trench_coat-Dara-Goro"."""
+def chosen_rounds(event: gr.EventData) -> list[Any]:
+    """Two rounds of the federation, to compare."""
+    rounds = getattr(event, "rounds", None)
+    return list(rounds)[:2] if isinstance(rounds, list) else []
+
+
+def chosen_blend(event: gr.EventData) -> Any:
+    """The blend of a picture that was chosen."""
+    return getattr(event, "choice", None) or gr.skip()
+
+
+def _paper(choice: str) -> Paper:
+    return "transparent" if choice == "Transparent" else "white"
+
+
+def _file(data: str, garment: Garment, look: Look, ending: str) -> dict[str, Any]:
+    """For a download, such as "trench_coat-Dara-Goro.png"."""
     words = [garment.name or "sketch", *(name for name, _ in look.shares)]
-    return "-".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
+    name = "-".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
+    # the time makes every answer a new one: the page saves a file when the value changes
+    return {"data": data, "name": f"{name}.{ending}", "time": time.time()}
 
 
 def _designers(bank: Bank, garment: Garment) -> list[pieces.FaderRow]:

@@ -17,7 +17,7 @@ from studio.drawing import LINES, SIZES, Look, SketchStudio
 from studio.endpoints import Endpoints, build_endpoints
 from studio.gradio_adapter import queued
 from studio.imagine_queue import ImagineQueue
-from studio.listeners import Page, portrait
+from studio.listeners import Page, chosen_blend, chosen_rounds, portrait
 from studio.templating import render
 
 TEXT = "One garment, many hands. Bring a photograph, blend the designers, and the sketch follows."
@@ -208,7 +208,7 @@ def wire(
     if federation:
         federation.following.select(page.followed, [sheets.a, sheets.b], [mixer.blend, sheets.a, sheets.b], **QUIET)
         changes.append(federation.following.select)
-        federation.checkpoints.select(page.rounds, None, federation.chosen, **QUIET)
+        federation.checkpoints.select(chosen_rounds, None, federation.chosen, **QUIET)
         gr.on(
             [*changes, federation.chosen.change], page.compared, [federation.chosen, *shown, *controls],
             [federation.compared, sketch.notice], trigger_mode="always_last", **QUIET,
@@ -220,7 +220,7 @@ def wire(
     taken = [garment.photo, current, sketch.remark, sketch.notice]
     garment.photo.input(page.take, [garment.photo, *controls], taken, **QUIET)
     garment.examples.select(page.example, None, [current, sketch.remark], **QUIET)
-    gr.on([sheets.sheet.select, sheets.row.select], page.choice, None, mixer.blend, **QUIET)
+    gr.on([sheets.sheet.select, sheets.row.select], chosen_blend, None, mixer.blend, **QUIET)
     mixer.surprise.click(page.studio.surprise, None, mixer.blend, **QUIET)
     mixer.reset.click(page.reset, None, controls, **QUIET)
     drawing_sheet = sheets.draw_sheet.click(
@@ -236,9 +236,7 @@ def wire(
     taken = [sketch.download_svg, sketch.notice]
     sketch.download_svg.click(page.vector, [*shown, sketch.paper, *controls], taken, **QUIET)
     remembered = gr.Textbox(visible=False)
-    demo.load(
-        page.opened, remembered, [current, *controls, sketch.remark], js="() => studio.remembered()", **QUIET
-    )
+    demo.load(page.opened, remembered, [current, *controls, sketch.remark], js="() => studio.remembered()", **QUIET)
 
 
 def _examples(studio: SketchStudio) -> str:
