@@ -4,97 +4,122 @@
 
 Standard input is a pipe that the asker never writes to: it closes when the asker ends, be it by kill -9. Then, or at
 SIGTERM, or when the command itself ends, every process that descends from here is ended, those in sessions of their own too,
-for on Linux they become this process's children when their parents die. What they print goes to LOG, which is
-rotated. Needs nothing but Python's own library, so that it starts in 50 ms and holds 10 MB.
+for on Linux they become this process's children when their parents die. What they print goes to LOG, which is rotated.
+Windows knows neither sessions nor adoption: there the tree of processes is ended as it is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
-import select
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+
+import psutil
 
 GRACE = 4.0  # seconds between asking politely and not
 LOG_BYTES, LOGS = 5 * 2**20, 3  # of one log file; older ones beside it
 _DEATH_SIGNAL, _SUBREAPER = 1, 36  # PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
+_LINUX = sys.platform == "linux"
 
 
 def keep(log: Path, command: list[str]) -> int:
     """Run ``command`` until it ends, or the asker does. Returns its exit status, negative for a signal."""
-    _prctl(_SUBREAPER)
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: asked.append(number))
-    signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                             preexec_fn=lambda: _prctl(_DEATH_SIGNAL, signal.SIGKILL))  # fmt: skip
-    output, ends, deadline = child.stdout.fileno(), None, None
-    while True:
-        ends = _reap(child.pid, ends)
-        if ends is not None:
-            break
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if left == 0.0:
-            break
-        # a closed pipe stays readable, so once the end has been asked for, standard input is left out
-        ready = select.select([woken, output] + ([0] if deadline is None else []), [], [], left)[0]
-        if woken in ready:
-            os.read(woken, 4096)
-        if output in ready:
-            _append(log, os.read(output, 65536))
-        if deadline is None and (asked or (0 in ready and not os.read(0, 4096))):
-            child.send_signal(signal.SIGTERM)
-            deadline = time.monotonic() + GRACE
+    events: queue.SimpleQueue[str] = queue.SimpleQueue()
+    if _LINUX:
+        _prctl(_SUBREAPER)
+        signal.signal(signal.SIGCHLD, lambda number, frame: events.put("child"))
+    signal.signal(signal.SIGTERM, lambda number, frame: events.put("end"))
+    child = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=(lambda: _prctl(_DEATH_SIGNAL, signal.SIGKILL)) if _LINUX else None,
+    )  # fmt: skip
+    assert child.stdout is not None
+    output = child.stdout.fileno()
+    pump = threading.Thread(target=_pump, args=(output, log), daemon=True)
+    threads = [pump, threading.Thread(target=_watch_asker, args=(events,), daemon=True)]
+    if not _LINUX:
+        threads.append(threading.Thread(target=_watch_child, args=(child, events), daemon=True))
+    for thread in threads:
+        thread.start()
+    status = _until_end(child, events)
     while pids := descendants(os.getpid()):  # until none is left: a process may start another while it is being looked for
         for pid in pids:
-            _kill(pid)
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(pid).kill()
         time.sleep(0.01)
-        ends = _reap(child.pid, ends)
-    os.set_blocking(output, False)
-    try:
-        while last := os.read(output, 65536):
-            _append(log, last)
-    except BlockingIOError:
-        pass
-    return -signal.SIGKILL if ends is None else ends
+        status = _ended(child, status)
+    pump.join(1)  # what was printed last
+    return -signal.SIGTERM if status is None else status
 
 
 def descendants(root: int) -> list[int]:
-    """Processes that come from ``root``, without it and without the dead; none where there is no /proc."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            state, parent = (entry / "stat").read_text().rpartition(") ")[2].split()[:2]
-        except OSError:  # it ended meanwhile
-            continue
-        if state != "Z":
-            children.setdefault(int(parent), []).append(int(entry.name))
-    found, look = [], [root]
-    while look:
-        below = children.get(look.pop(), [])
-        found += below
-        look += below
+    """Processes that come from ``root``, without it and without the dead."""
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(root).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process.pid)
     return found
 
 
-def _reap(pid: int, known: int | None) -> int | None:
-    """Collect the dead. Returns the exit status of ``pid``, or ``known`` where it is not among them."""
+def _until_end(child: subprocess.Popen[bytes], events: queue.SimpleQueue[str]) -> int | None:
+    """Wait until the child ends, or the grace does that it has once the end was asked for."""
+    deadline: float | None = None
+    while (status := _ended(child, None)) is None:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return None
+        try:
+            event = events.get(timeout=left)
+        except queue.Empty:
+            return None
+        if event == "end" and deadline is None:
+            child.terminate()
+            deadline = time.monotonic() + GRACE
+    return status
+
+
+def _ended(child: subprocess.Popen[bytes], known: int | None) -> int | None:
+    """The exit status of the child, or ``known`` while there is none. Collects other dead processes, too."""
+    if not _LINUX:
+        return child.poll() if known is None else known
     while True:
         try:
-            dead, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
             return known
-        if dead == 0:
+        if pid == 0:
             return known
-        if dead == pid:
-            known = os.waitstatus_to_exitcode(status)
+        if pid == child.pid:
+            known = child.returncode = os.waitstatus_to_exitcode(status)
+
+
+def _watch_asker(events: queue.SimpleQueue[str]) -> None:
+    """The pipe from the asker closes when the asker ends."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 4096):
+            pass
+    events.put("end")
+
+
+def _watch_child(child: subprocess.Popen[bytes], events: queue.SimpleQueue[str]) -> None:
+    child.wait()
+    events.put("child")
+
+
+def _pump(output: int, log: Path) -> None:
+    """What is printed goes to the log."""
+    with contextlib.suppress(OSError):
+        while text := os.read(output, 65536):
+            _append(log, text)
 
 
 def _append(log: Path, text: bytes) -> None:
@@ -105,23 +130,14 @@ def _append(log: Path, text: bytes) -> None:
                 if older.exists():
                     os.replace(older, log.with_suffix(f".{number + 1}.log"))
             os.replace(log, log.with_suffix(".1.log"))
-        with log.open("ab") as f:
-            f.write(text)
+        with log.open("ab") as file:
+            file.write(text)
     except OSError:  # a full disk must not end the federation
         pass
 
 
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
 def _prctl(option: int, value: int = 1) -> None:
-    """Linux only; elsewhere what the pipe does must do."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 if __name__ == "__main__":

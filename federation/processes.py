@@ -17,4 +17,5 @@ def free_port() -> int:
     """A loopback port that nobody listens on: a SuperNode has an API of its own, and two on a machine need two."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+        port: int = s.getsockname()[1]
+        return port
