@@ -102,21 +102,24 @@ def tidy(app: FastAPI, demo: gr.Blocks, studio: SketchStudio, uploads: UploadFol
 def federate(app: FastAPI, folder: Folder, studio: SketchStudio) -> Federation:
     """Put the federation behind the studio: its way in, the operator's panel, the page's news; and its processes, from the
     application's start to its end."""
-    from federation.address import address_of
     from federation.server.gateway import gateway
     from federation.server.host import Host, HostError
     from federation.server.hub import HubQueue
+    from federation.server.operator_log import start_log
     from studio.federation.follow import Federation
     from studio.federation.panel import PATH, Panel
+    from studio.federation.routes import routes
 
+    start_log()
     repo, password = os.environ.get("FEDGAI_HUB_REPO"), os.environ.get("FEDGAI_OPERATOR_PASSWORD")
-    hub = HubQueue(folder, repo, os.environ.get("HF_TOKEN")) if repo else None
+    public = os.environ.get("FEDGAI_HUB_PUBLIC") == "1"
+    hub = HubQueue(folder, repo, os.environ.get("HF_TOKEN"), public=public) if repo else None
     host = Host(folder, hub=hub)
     federation = Federation(folder, studio, hub.state if hub else None, PATH if password else "")
     app.include_router(gateway(folder, lambda: (host.superlink_address, host.certificate) if host.ready.is_set() else None))
-    app.include_router(federation.routes())
+    app.include_router(routes(federation))
     if password:
-        app.include_router(Panel(folder, password, address_of).routes())
+        app.include_router(Panel(folder, password).routes())
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:

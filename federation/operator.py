@@ -1,7 +1,8 @@
 """The operator: who takes part, whether it goes on, and from where.
 
-    python -m federation.operator approve KEY.pub --name NAME
-    python -m federation.operator list | rounds | pause | resume
+    python -m federation.operator approve KEY.pub --name NAME       a file, the key itself, or the fingerprint of one who asks
+    python -m federation.operator list | rounds [--json]
+    python -m federation.operator pause | resume
     python -m federation.operator revoke NAME_OR_FINGERPRINT
     python -m federation.operator rollback ROUND
 
@@ -12,64 +13,46 @@ when it starts. The studio's panel calls the same functions.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from federation.identity import display_name, fingerprint, public_key
-from federation.server.folder import Folder, Member, home
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from federation.identity import fingerprint
+from federation.server.folder import Folder, home
+from federation.server.knocks import knocks
+from federation.server.members import Member, approve, revoke
+from federation.server.round_words import designers_words, house_words, state_words
 from fedgai.errors import FedGAIError
 from fedgai.model import CheckpointError
+from fedgai.text import printable
+
+__all__ = [
+    "OperatorError", "approve", "approve_knock", "asking", "main", "members", "pause", "resume", "revoke", "rollback", "rounds",
+]  # fmt: skip
+
+LAST_ROUND = 10**9  # no federation counts further
+TIMES = ("finished", "since", "last")  # columns of ISO 8601
 
 
 class OperatorError(FedGAIError):
     """What was asked cannot be done; the message is one line for people."""
 
 
-def approve(folder: Folder, key: str, name: str) -> Member:
-    """Let a designer in, or in again.
+def approve_knock(folder: Folder, key_fingerprint: str, name: str) -> Member:
+    """Let in a designer who asks, by the fingerprint that their own machine shows.
 
-    Args:
-        folder: the federation's.
-        key: path of a public key file, or the key itself as one OpenSSH line.
-        name: what others will see, 1 to 40 printable characters, nobody else's.
     Raises:
-        OperatorError: not an ECDSA P-384 key, or the name is taken, or the key is known under another name.
+        OperatorError: nobody asks with such a key.
+        MemberError, IdentityError: as ``approve``.
     """
-    line, name, approved = public_key(key), display_name(name), None
-
-    def change(members: list[Member]) -> list[Member]:
-        nonlocal approved
-        known = next((m for m in members if m.key == line), None)
-        if any(m.name.casefold() == name.casefold() for m in members if m is not known):
-            raise OperatorError(f"the name {name!r} is taken: choose another")
-        if known is not None and not known.revoked and known.name != name:
-            raise OperatorError(f"this key is already approved, as {known.name!r}")
-        if known is not None and not known.revoked:
-            approved = known
-            return members
-        approved = replace(known, name=name, approved=_now(), revoked="") if known else Member(name, line, approved=_now())
-        return [approved if m is known else m for m in members] if known else [*members, approved]
-
-    folder.change_members(change)
-    return approved
-
-
-def revoke(folder: Folder, who: str) -> Member:
-    """Shut a designer out. Raises OperatorError where no member in good standing has this name or fingerprint."""
-    revoked = None
-
-    def change(members: list[Member]) -> list[Member]:
-        nonlocal revoked
-        found = next((m for m in members if not m.revoked and who in (m.name, fingerprint(m.key))), None)
-        if found is None:
-            raise OperatorError(f"no member in good standing has the name or fingerprint {who!r}: see list")
-        revoked = replace(found, revoked=_now())
-        return [revoked if m is found else m for m in members]
-
-    folder.change_members(change)
-    return revoked
+    found = next((knock for knock in knocks(folder) if knock.fingerprint == key_fingerprint), None)
+    if found is None:
+        raise OperatorError(f"nobody asks to be let in with the key {key_fingerprint[:80]}: see list")
+    return approve(folder, found.key, name)
 
 
 def pause(folder: Folder) -> None:
@@ -78,11 +61,14 @@ def pause(folder: Folder) -> None:
 
 
 def resume(folder: Folder) -> None:
+    """Go on."""
     folder.change_control(paused=False)
 
 
 def rollback(folder: Folder, number: int) -> None:
     """Draw with an earlier round at once, and start the next from it. Raises OperatorError where it is not there."""
+    if not 0 <= number < LAST_ROUND:
+        raise OperatorError("there is no such round: see rounds")
     try:
         folder.set_latest(number)
     except CheckpointError as error:
@@ -91,91 +77,122 @@ def rollback(folder: Folder, number: int) -> None:
 
 
 def rounds(folder: Folder) -> list[dict[str, str]]:
-    """A row a whole checkpoint, ascending: round, finished, designers (good answers of those asked), state,
-    epsilon (of central differential privacy, so far), metrics."""
+    """A row a whole checkpoint, ascending: round, finished, designers (good answers of those asked), house (steps that the
+    house Generator learned), state, epsilon (of central differential privacy, so far)."""
     latest, rows = folder.latest(), []
     for number in folder.rounds():
         report = folder.report(number)
-        designers = report.get("designers", [])
-        private = report.get("privacy") or {}
-        state = "published" if report.get("published", True) else f"held back: {report.get('held_back', '')}"
+        private = report.get("privacy")
+        epsilon = private.get("epsilon") if isinstance(private, dict) else None
+        state = state_words(report)
         rows.append({
             "round": str(number),
-            "finished": report.get("finished", ""),
-            "designers": f"{sum(d['accepted'] for d in designers)} of {len(designers)}" if designers else "",
+            "finished": str(report.get("finished", ""))[:40],
+            "designers": designers_words(report),
+            "house": house_words(report),
             "state": f"{state}, drawn with" if number == latest else state,
-            "epsilon": f"{private['epsilon']:.3g}" if private else "",
-            "metrics": " ".join(f"{k}={v:.4g}" for k, v in report.get("metrics", {}).items() if isinstance(v, int | float)),
+            "epsilon": f"{epsilon:.3g}" if isinstance(epsilon, float) else "",
         })  # fmt: skip
     return rows
 
 
 def members(folder: Folder) -> list[dict[str, str]]:
-    """A row a member: name, fingerprint, state, since (ISO 8601)."""
+    """A row a member: name, state, fingerprint, since (ISO 8601)."""
     online = set(folder.status().online)
     return [
         {
             "name": m.name,
-            "fingerprint": fingerprint(m.key),
             "state": "revoked" if m.revoked else "online" if m.name in online else "approved",
+            "fingerprint": fingerprint(m.key),
             "since": m.revoked or m.approved,
         }
         for m in folder.members()
     ]
 
 
+def asking(folder: Folder) -> list[dict[str, str]]:
+    """A row for each key that asked to be let in and is no member's: fingerprint, address, last (ISO 8601)."""
+    return [{"fingerprint": k.fingerprint, "address": k.address, "last": k.last} for k in knocks(folder)]
+
+
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m federation.operator", description="Operate the federation.")
-    parser.add_argument("--home", type=Path, help="the federation's folder (default: FEDGAI_HOME)")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    command = commands.add_parser("approve", help="let a designer in, or in again")
-    command.add_argument("key", metavar="KEY.pub", help="public key file, or the key's line in quotes")
-    command.add_argument("--name", required=True, help="what others will see")
-    commands.add_parser("list", help="members")
-    command = commands.add_parser("revoke", help="shut a designer out, at once")
-    command.add_argument("who", metavar="NAME_OR_FINGERPRINT")
-    commands.add_parser("pause", help="stop; the round in progress is repeated at resume")
-    commands.add_parser("resume", help="go on")
-    commands.add_parser("rounds", help="whole checkpoints")
-    command = commands.add_parser("rollback", help="draw with an earlier round, and go on from it")
-    command.add_argument("round", type=int)
-    asked = parser.parse_args(arguments)
+    """The command line."""
+    asked = _parser().parse_args(arguments)
     try:
         folder = Folder(asked.home.expanduser() if asked.home else home())
-        match asked.command:
-            case "approve":
-                member = approve(folder, asked.key, asked.name)
-                print(f"{member.name} is approved, {fingerprint(member.key)}")
-            case "list":
-                print(_table(members(folder), "nobody is approved yet"))
-            case "revoke":
-                print(f"{revoke(folder, asked.who).name} is revoked")
-            case "pause":
-                pause(folder)
-                print("paused")
-            case "resume":
-                resume(folder)
-                print("resumed")
-            case "rounds":
-                print(_table(rounds(folder), "there is no checkpoint yet"))
-            case "rollback":
-                rollback(folder, asked.round)
-                print(f"the studio draws with round {asked.round}, and the next round starts from it")
-    except (FedGAIError, CheckpointError, OSError) as error:
+        _run(folder, asked)
+    except (FedGAIError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
 
 
-def _table(rows: list[dict[str, str]], empty: str) -> str:
-    if not rows:
-        return empty
-    widths = {k: max(len(k), *(len(row[k]) for row in rows)) for k in rows[0]}
-    lines = [{k: k for k in widths}, *rows]
-    return "\n".join("  ".join(line[k].ljust(w) for k, w in widths.items()).rstrip() for line in lines)
+def _run(folder: Folder, asked: argparse.Namespace) -> None:
+    match asked.command:
+        case "approve":
+            known = asked.key.startswith("SHA256:")
+            member = approve_knock(folder, asked.key, asked.name) if known else approve(folder, asked.key, asked.name)
+            print(f"{member.name} is approved, {fingerprint(member.key)}")
+        case "list":
+            _show({"members": members(folder), "asking to be let in": asking(folder)}, "nobody is approved yet", asked.json)
+        case "revoke":
+            print(f"{revoke(folder, asked.who).name} is revoked")
+        case "pause":
+            pause(folder)
+            print("paused")
+        case "resume":
+            resume(folder)
+            print("resumed")
+        case "rounds":
+            _show({"rounds": rounds(folder)}, "there is no checkpoint yet", asked.json)
+        case "rollback":
+            rollback(folder, asked.round)
+            print(f"the studio draws with round {asked.round}, and the next round starts from it")
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m federation.operator", description="Operate the federation.")
+    parser.add_argument("--home", type=Path, help="the federation's folder (default: FEDGAI_HOME)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    command = commands.add_parser("approve", help="let a designer in, or in again")
+    command.add_argument("key", metavar="KEY.pub", help="public key file, the key in quotes, or the fingerprint of one who asks")
+    command.add_argument("--name", required=True, help="what others will see")
+    command = commands.add_parser("list", help="members, and who asks to be one")
+    command.add_argument("--json", action="store_true")
+    command = commands.add_parser("revoke", help="shut a designer out, at once")
+    command.add_argument("who", metavar="NAME_OR_FINGERPRINT")
+    commands.add_parser("pause", help="stop; the round in progress is repeated at resume")
+    commands.add_parser("resume", help="go on")
+    command = commands.add_parser("rounds", help="whole checkpoints")
+    command.add_argument("--json", action="store_true")
+    command = commands.add_parser("rollback", help="draw with an earlier round, and go on from it")
+    command.add_argument("round", type=_round)
+    return parser
+
+
+def _round(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a round's number")
+    return int(text)
+
+
+def _show(tables: dict[str, list[dict[str, str]]], empty: str, as_json: bool) -> None:
+    """Tables that fit the terminal; columns without anything in them are left out."""
+    if as_json:
+        print(json.dumps(tables if len(tables) > 1 else next(iter(tables.values())), indent=1))
+        return
+    console = Console(highlight=False)
+    filled = {title: rows for title, rows in tables.items() if rows}
+    for title, rows in filled.items():
+        table = Table(title=title if len(filled) > 1 else None, title_justify="left", box=None, pad_edge=False)
+        columns = [name for name in rows[0] if any(row[name] for row in rows)]
+        for name in columns:
+            table.add_column(name, overflow="fold", no_wrap=name == "round")
+        for row in rows:
+            cells = [row[name][:16].replace("T", " ") if name in TIMES else row[name] for name in columns]
+            table.add_row(*(Text(printable(cell)) for cell in cells))  # as it is: a name may look like rich's markup
+        console.print(table)
+    if not next(iter(tables.values())):
+        print(empty)
 
 
 if __name__ == "__main__":

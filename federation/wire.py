@@ -1,14 +1,20 @@
-"""What both sides of the federation must agree on: the calls, their headers, and how tensors cross the wire."""
+"""What both sides of the federation must agree on: the calls, their headers, how tensors cross the wire, an update's size."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from flwr.app import Array, ArrayRecord
 from torch import Tensor
+
+from fedgai.model import PRESETS
+from fedgai.networks.discriminator import Discriminator
 
 FLEET = frozenset({
     "activate-node", "confirm-message-received", "deactivate-node", "get-fab", "get-run", "pull-messages", "pull-object",
@@ -17,20 +23,29 @@ FLEET = frozenset({
 """Names under /v1/fleet/ of flwr 1.41. Kept here, so that what is reachable from outside does not grow with an update."""
 
 KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER = "flwr-public-key", "flwr-signature", "flwr-timestamp"
-
-KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER = "flwr-public-key", "flwr-signature", "flwr-timestamp"
 FORWARDED = (
     KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, "content-type", "accept", "flwr-package-name",
     "flwr-package-version", "flwr-component-name",
 )  # fmt: skip
+"""Headers of a request that reach the SuperLink."""
 RETURNED = ("content-type", "content-length", "flwr-version-incompatibility-message", "retry-after")
+"""Headers of the SuperLink's answer that reach the caller."""
 
+NONCE = "nonce"
+"""Key of a round's config record: random bytes, so that nobody can name the record's object before it is sent."""
+NONCE_BYTES = 16
+
+CHUNK = 5 * 2**20  # bytes of an array that Flower sends as one object (FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE)
+FRAMING = 1024  # bytes of an object beside its numbers, at most: its type, its children's ids, names
+WORDS = 2**17  # bytes of an update's metrics and of what a designer says about itself, at most
+
+AsgiEvent = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[AsgiEvent]]
+Send = Callable[[AsgiEvent], Awaitable[None]]
 
 
-class RefusedError(Exception):
+class CallRefusedError(Exception):
     """An answer instead of the SuperLink's: one sentence, for whoever called and for the log.
 
     Args:
@@ -44,18 +59,45 @@ class RefusedError(Exception):
         self.status, self.reason, self.retry = status, reason, retry
 
 
+@dataclass(frozen=True)
+class UpdateSize:
+    """The most that one update of a preset consists of, as Flower sends it.
+
+    Attributes:
+        objects: the message, its content, its three records, and each tensor with its chunks.
+        depth: of the tree that these objects form.
+        bytes: of all objects together.
+        largest: bytes of one object.
+    """
+
+    objects: int
+    depth: int
+    bytes: int
+    largest: int
+
+
+@lru_cache
+def update_size(preset: str) -> UpdateSize:
+    """How large an update may be. Raises KeyError for a preset that does not exist."""
+    shapes = [tuple(tensor.shape) for tensor in Discriminator(PRESETS[preset].rows).shared().values()]
+    arrays = [2 * math.prod(shape) + 128 for shape in shapes]  # float16, and numpy's header
+    objects = 5 + sum(1 + math.ceil(size / CHUNK) for size in arrays)
+    largest = max(*(min(size, CHUNK) for size in arrays), WORDS) + FRAMING + 128 * objects
+    return UpdateSize(objects, 5, sum(arrays) + WORDS + objects * (FRAMING + 128), largest)
+
+
 def fleet_call(scope: Scope) -> str:
-    """Which of FLEET a request is for: as it was written, without decoding, without a query. Raises RefusedError."""
+    """Which of FLEET a request is for: as it was written, without decoding, without a query. Raises CallRefusedError."""
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     start = b"/v1/fleet/"
-    call = path[len(start):].decode("latin-1") if path.startswith(start) else ""
+    call = path[len(start) :].decode("latin-1") if path.startswith(start) else ""
     if scope["method"] != "POST" or call not in FLEET or scope.get("query_string"):
-        raise RefusedError(404, "there is nothing here")
+        raise CallRefusedError(404, "there is nothing here")
     return call
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """By lower-case name; of one that comes twice, the first: what is checked here is what goes on."""
+    """By lower-case name. Of a header that comes twice the first counts: what is checked here is what goes on."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
@@ -63,7 +105,7 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 
 def plain(line: str) -> str:
-    """One line of a log: no line breaks or terminal codes from outside."""
+    """One line of a log: no line breaks or terminal codes from outside, at most 400 characters."""
     return "".join(c if c.isprintable() else "?" for c in line)[:400]
 
 

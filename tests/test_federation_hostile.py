@@ -16,7 +16,7 @@ from federation import operator
 from federation.demo import Demo
 from federation.identity import make_key
 from federation.processes import free_port
-from federation.server.host import number
+from federation.server.members import node_id_of
 from fedgai.ateliers.hands import ATELIERS
 from fedgai.model import WEIGHTS, FedGAI
 
@@ -41,7 +41,7 @@ def federation(home: Path, honest: Sequence[str], hostile: dict[str, Sequence[st
     operator.pause(demo.folder)  # until everybody is there
     strangers: dict[str, HostileDesigner] = {}
     with demo:
-        model, victim = FedGAI.load(WEIGHTS), number(make_key(home / honest[0] / "key"))
+        model, victim = FedGAI.load(WEIGHTS), node_id_of(make_key(home / honest[0] / "key"))
         try:
             for name, ways in hostile.items():
                 operator.approve(demo.folder, make_key(home / name / "key"), name)

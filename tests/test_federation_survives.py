@@ -17,7 +17,7 @@ from studio_server import PATIENCE
 from federation.demo import Demo
 from federation.keeper import descendants
 from federation.processes import free_port
-from federation.server.host import processes
+from federation.server.superlink_process import processes
 from fedgai.model import FedGAI
 
 KILLS = int(os.environ.get("FEDGAI_KILLS", "20"))

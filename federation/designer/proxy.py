@@ -50,7 +50,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from federation.designer.receipt import Receipt
 from federation.identity import make_certificate
-from federation.wire import FLEET, FORWARDED, RETURNED, Receive, RefusedError, Scope, Send, fleet_call, headers_of, plain
+from federation.wire import FLEET, FORWARDED, RETURNED, CallRefusedError, Receive, Scope, Send, fleet_call, headers_of, plain
 
 log = logging.getLogger("fedgai.proxy")
 
@@ -202,14 +202,14 @@ class Proxy:
         try:
             call = fleet_call(scope)
             if self.notice.state == "refused":
-                raise RefusedError(403, self.notice.text)
+                raise CallRefusedError(403, self.notice.text)
             body = bytearray()
             async for piece in Request(scope, receive).stream():
                 body += piece
                 if len(body) > MOST:
-                    raise RefusedError(413, f"a request has at most {MOST} bytes")
+                    raise CallRefusedError(413, f"a request has at most {MOST} bytes")
             response = await self._answer(call, headers_of(scope), bytes(body))
-        except RefusedError as refusal:
+        except CallRefusedError as refusal:
             response = PlainTextResponse(refusal.reason + "\n", refusal.status)
         except ClientDisconnect:  # nobody is there to answer
             return
@@ -219,7 +219,7 @@ class Proxy:
         await response(scope, receive, send)
 
     async def _answer(self, call: str, headers: dict[str, str], body: bytes) -> Response:
-        """Of the server, or of the proxy in its place. Raises RefusedError."""
+        """Of the server, or of the proxy in its place. Raises CallRefusedError."""
         outgoing, object_id = None, ""
         try:
             if call == "push-messages":
@@ -227,7 +227,7 @@ class Proxy:
             elif call == "push-object":
                 outgoing, object_id = self._object(message_pb2.PushObjectRequest.FromString(body))
         except DecodeError:
-            raise RefusedError(400, "this is not what a SuperNode sends") from None
+            raise CallRefusedError(400, "this is not what a SuperNode sends") from None
         if outgoing and object_id and object_id not in outgoing.wanted:  # the server has it; asked for below, to see it
             answer, returned = message_pb2.PushObjectResponse(stored=True), {}
         else:
@@ -238,7 +238,7 @@ class Proxy:
             if answer is None:
                 return Response(content, response.status_code, returned)
             if self.notice.state == "refused":  # meanwhile, by another request
-                raise RefusedError(403, self.notice.text)
+                raise CallRefusedError(403, self.notice.text)
             self._was_online = True
             self._count(body, answer)
             if self.notice.state != "budget" or call == "push-messages":
@@ -259,7 +259,7 @@ class Proxy:
 
     async def _ask(self, call: str, headers: dict[str, str], body: bytes,
                    outgoing: Outgoing | None) -> tuple[httpx.Response, bytes]:
-        """The server, without following it elsewhere. Raises RefusedError where it does not answer."""
+        """The server, without following it elsewhere. Raises CallRefusedError where it does not answer."""
 
         async def counted() -> AsyncIterator[bytes]:  # read once there is a connection, and not before
             self.sent += len(body)
@@ -291,7 +291,7 @@ class Proxy:
         return response, bytes(content)
 
     def _judged(self, call: str, response: httpx.Response, content: bytes) -> Protobuf | None:
-        """A good answer; None for an error that the SuperNode should hear as it is. Raises RefusedError for others."""
+        """A good answer; None for an error that the SuperNode should hear as it is. Raises CallRefusedError for others."""
         status, server = response.status_code, self.server
         if 300 <= status < 400:
             where = plain(response.headers.get("location", "nowhere"))[:80]
@@ -342,10 +342,10 @@ class Proxy:
                                        f"installed release ({self.fab_hash[:12]}): nothing of it was run", 403)
 
     def _announced(self, request: fleet_pb2.PushMessagesRequest, size: int) -> Outgoing:
-        """What the SuperNode is about to send. Raises RefusedError."""
+        """What the SuperNode is about to send. Raises CallRefusedError."""
         if len(request.messages_list) != 1 or len(request.message_object_trees) != 1 \
                 or request.messages_list[0].content.ByteSize():  # flwr 1.41 sends contents as objects only
-            raise RefusedError(400, "this is not how a SuperNode sends a message")
+            raise CallRefusedError(400, "this is not how a SuperNode sends a message")
         tree = request.message_object_trees[0]
         ids = frozenset(node.object_id for node in iterate_object_tree(tree))
         outgoing = self._outgoing.pop(tree.object_id, None)  # the same one again: its answer was lost
@@ -359,11 +359,11 @@ class Proxy:
         return outgoing
 
     def _object(self, request: message_pb2.PushObjectRequest) -> tuple[Outgoing, str]:
-        """An object that may go out: (what it is part of, its id). Raises RefusedError."""
+        """An object that may go out: (what it is part of, its id). Raises CallRefusedError."""
         name, content = request.object_id, request.object_content
         found = [o for o in self._outgoing.values() if o.session == request.session_id and name in o.ids]
         if not found:
-            raise RefusedError(400, "this object is part of nothing that was announced")
+            raise CallRefusedError(400, "this object is part of nothing that was announced")
         outgoing = found[-1]
         try:
             validate_object_content(content)
@@ -378,7 +378,7 @@ class Proxy:
         return outgoing, name
 
     def _spend(self, outgoing: Outgoing, size: int) -> None:
-        """Of the budget. Raises RefusedError: 413, after which a SuperNode drops the message and goes on."""
+        """Of the budget. Raises CallRefusedError: 413, after which a SuperNode drops the message and goes on."""
         if outgoing.over or outgoing.used + size > self.budget:
             outgoing.over = True
             outgoing.contents.clear()
@@ -406,10 +406,10 @@ class Proxy:
         if self._on_notice:
             self._on_notice(notice)
 
-    def _trouble(self, state: str, text: str, status: int = 503) -> RefusedError:
+    def _trouble(self, state: str, text: str, status: int = 503) -> CallRefusedError:
         """For the SuperNode, while the designer is told."""
         self._tell(state, text)
-        return RefusedError(status, text)
+        return CallRefusedError(status, text)
 
 
 def about_certificate(error: BaseException | None) -> bool:

@@ -1,23 +1,27 @@
 """The federation's folder: all that it knows, on disk, so that any of its processes may die at any moment.
 
     members.json        who was approved: display name, public key, node id
+    knocks.json         keys that asked to be let in
     control.json        what the operator asked for: paused, rolled back to
     status.json         what the federation is doing now; anybody may read it
     checkpoints/0007/   one whole checkpoint a round, with report.json beside the model
     checkpoints/latest  the number of the checkpoint that the studio draws with
     reports/0007.json   the report of a round whose checkpoint is no longer here
+    signatures/         style signatures that arrived in the round in progress
+    push/               rounds on their way to the Hub
     secrets/            keys and certificates of this start; never leaves the machine
 
 Every file is written aside and renamed, every checkpoint folder too, and ``latest`` moves last: a reader sees the old
-state or the new one, never half of either.
+state or the new one, never half of either. Nobody but the owner may read any of it.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +29,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedgai.model import CONFIG_FILE, CheckpointError, FedGAI
+from filelock import FileLock
+
+from federation.server.members import Member, gone
+from federation.server.style_bank import hand_names, take_out
+from fedgai.files import sync_file, sync_folder, write_atomically
+from fedgai.model import CONFIG_FILE, STYLES_FILE, CheckpointError, FedGAI
 
 REPORT_FILE = "report.json"
 KEEP = 20  # whole checkpoints; the first of every season and the published ones of the last stay longest
@@ -38,25 +47,6 @@ def home() -> Path:
     return Path(os.environ.get("FEDGAI_HOME") or default).resolve()
 
 
-@dataclass(frozen=True)
-class Member:
-    """One approved designer.
-
-    Attributes:
-        name: what others see, 1 to 40 characters.
-        key: the public key as one OpenSSH line (ecdsa-sha2-nistp384), without its comment.
-        node_id: Flower's number for this designer, 0 until the SuperLink has given one.
-        approved: when, as ISO 8601 in UTC.
-        revoked: when, or "" for a member in good standing.
-    """
-
-    name: str
-    key: str
-    node_id: int = 0
-    approved: str = ""
-    revoked: str = ""
-
-
 @dataclass
 class Status:
     """What the federation is doing; written by whoever does it, read by the studio, the gateway and the operator.
@@ -67,7 +57,7 @@ class Status:
         round: the one in progress, or the last whole one where none is; rounds count from 1 over all seasons.
         rounds: rounds a season.
         progress: of the phase, in [0, 1].
-        asked, answered: designers, in the round in progress; 0 where that is not told.
+        asked, answered: designers, in the round in progress; 0 where that is not known.
         deadline: of the round, seconds since the epoch, or 0.
         online: display names of the designers who are connected.
         waiting_for: designers still needed before the round can start.
@@ -99,9 +89,9 @@ class Folder:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.secrets = self.path / "secrets"
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        (self.path / "reports").mkdir(exist_ok=True)
-        self.secrets.mkdir(mode=0o700, exist_ok=True)
+        _make_private(self.path)
+        for folder in (self.checkpoints, self.path / "reports", self.secrets):
+            folder.mkdir(mode=0o700, exist_ok=True)
 
     # -- small files -----------------------------------------------------------------------------------------------------
 
@@ -111,23 +101,26 @@ class Folder:
             return json.loads((self.path / name).read_text())
         except FileNotFoundError:
             return default
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CheckpointError(f"{self.path / name} cannot be read ({error}): put a whole one there, or delete it") from error
 
     def write(self, name: str, content: Any) -> None:
-        """Write a JSON file, aside and renamed."""
+        """Write a JSON file, whole or not at all."""
         write_atomically(self.path / name, json.dumps(content, indent=1).encode())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold this while reading, changing and writing a file that more than one process changes."""
-        with (self.path / ".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(self.path / ".lock"):
             yield
 
     def members(self) -> list[Member]:
-        """In the order of approval; revoked ones included."""
-        return [Member(**m) for m in self.read("members.json", [])]
+        """In the order of approval; revoked ones included. Raises CheckpointError where the list is damaged."""
+        try:
+            return [Member(**entry) for entry in self.read("members.json", [])]
+        except TypeError as error:
+            file = self.path / "members.json"
+            raise CheckpointError(f"{file} is not a list of members: put a whole one there, or delete it") from error
 
     def change_members(self, change: Callable[[list[Member]], list[Member]]) -> list[Member]:
         """Apply ``change`` to the members, safely beside other processes. Returns what was written."""
@@ -141,10 +134,12 @@ class Folder:
         return {"paused": False, **self.read("control.json", {})}
 
     def change_control(self, **changes: Any) -> None:
+        """Ask for something."""
         with self.locked():
             self.write("control.json", {**self.control(), **changes})
 
     def status(self) -> Status:
+        """What the federation is doing. Raises CheckpointError where the file is damaged."""
         known = Status.__dataclass_fields__
         return Status(**{k: v for k, v in self.read("status.json", {}).items() if k in known})
 
@@ -152,6 +147,17 @@ class Folder:
         """Change some of the status; ``updated`` is set here."""
         with self.locked():
             self.write("status.json", {**asdict(self.status()), **changes, "updated": time.time()})
+
+    def note_look(self) -> None:
+        """The host is alive; it calls this whenever it looks at its processes."""
+        (self.path / "host.alive").touch(mode=0o600)
+
+    def last_look(self) -> float:
+        """When ``note_look`` was called last, seconds since the epoch; 0 for never."""
+        try:
+            return (self.path / "host.alive").stat().st_mtime
+        except OSError:
+            return 0.0
 
     # -- checkpoints -----------------------------------------------------------------------------------------------------
 
@@ -174,47 +180,59 @@ class Folder:
         return published[-1] if published else None
 
     def checkpoint(self, number: int) -> Path:
+        """The folder of a round's checkpoint."""
         return self.checkpoints / f"{number:04d}"
 
     def report(self, number: int) -> dict[str, Any]:
-        """What is known about a round (``Report`` of server_app.py, as JSON); empty for one without."""
+        """What is known about a round; empty for one without a report, or with one that cannot be read."""
         try:
-            return json.loads((self.checkpoint(number) / REPORT_FILE).read_text())
-        except FileNotFoundError:
+            report = json.loads((self.checkpoint(number) / REPORT_FILE).read_text())
+        except (OSError, ValueError, RecursionError):
             return {}
+        return report if isinstance(report, dict) else {}
 
     def reports(self) -> dict[int, dict[str, Any]]:
         """Round -> its report, ascending: also of rounds whose checkpoints were pruned, or stayed on the Hub."""
         kept = {int(p.stem): self.read(f"reports/{p.name}", {}) for p in (self.path / "reports").glob("[0-9]*.json")}
         return dict(sorted((kept | {n: self.report(n) for n in self.rounds()}).items()))
 
-    def publish(self, number: int, model: FedGAI, report: dict[str, Any], extras: dict[str, bytes] | None = None,
-                *, latest: bool = True) -> Path:
+    def publish(
+        self,
+        number: int,
+        model: FedGAI,
+        report: dict[str, Any],
+        extras: dict[str, bytes] | None = None,
+        *,
+        latest: bool = True,
+    ) -> Path:
         """Write a round's checkpoint: aside, on the disk, renamed; then move ``latest``, if it is to be drawn with.
 
         Args:
             number: the round.
-            model: house Generator, aggregated Discriminator, style bank.
+            model: house Generator, aggregated Discriminator, style bank. Who has left meanwhile is taken out of the bank.
             report: what report.json will say.
             extras: further files by name (the model card, the thumbnail sheet).
             latest: False for a round that is held back: kept, but not drawn with.
+
         Returns:
             the checkpoint's folder.
         """
-        folder, aside = self.checkpoint(number), self.checkpoints / f".{number:04d}"
-        shutil.rmtree(aside, ignore_errors=True)
-        model.save_pretrained(aside)
+        folder, temp_path = self.checkpoint(number), self.checkpoints / f".{number:04d}"
+        shutil.rmtree(temp_path, ignore_errors=True)
+        model.save_pretrained(temp_path)
+        take_out(temp_path / STYLES_FILE, {member.name for member in gone(self.members())})
         for name, content in (extras or {}).items():
-            (aside / name).write_bytes(content)
-        (aside / REPORT_FILE).write_text(json.dumps(report, indent=1))
-        for file in aside.iterdir():
-            file.chmod(0o644)
-            _sync(file)
-        _sync(aside)
+            (temp_path / name).write_bytes(content)
+        (temp_path / REPORT_FILE).write_text(json.dumps(report, indent=1))
+        temp_path.chmod(0o700)
+        for file in temp_path.iterdir():
+            file.chmod(0o600)
+            sync_file(file)
+        sync_folder(temp_path)
         if folder.exists():  # the same round again, after a crash between here and ``latest``
             shutil.rmtree(folder)
-        os.replace(aside, folder)
-        _sync(self.checkpoints)
+        os.replace(temp_path, folder)
+        sync_folder(self.checkpoints)
         if latest:
             self.set_latest(number)
         return folder
@@ -237,20 +255,38 @@ class Folder:
             shutil.rmtree(doomed)
         return old
 
+    def hands(self) -> list[str]:
+        """Names in the style bank that is drawn with."""
+        latest = self.latest()
+        return [] if latest is None else hand_names(self.checkpoint(latest) / STYLES_FILE)
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Onto the disk first, then into place."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("wb") as f:
-        f.write(content)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(aside, path)
+    def forget_hands(self) -> None:
+        """Take the signatures of everybody who left out of what is kept here: checkpoints, and the round in progress.
+
+        Raises:
+            CheckpointError: a style bank is damaged; the others are done.
+        """
+        left = gone(self.members())
+        for member in left:
+            (self.path / "signatures" / f"{member.node_id}.safetensors").unlink(missing_ok=True)
+        damaged: list[CheckpointError] = []
+        for number in self.rounds():
+            try:
+                take_out(self.checkpoint(number) / STYLES_FILE, {member.name for member in left})
+            except CheckpointError as error:
+                damaged.append(error)
+        if damaged:
+            raise damaged[0]
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _make_private(path: Path) -> None:
+    """Make a folder that only its owner may enter; close one that an earlier version left open to others."""
+    if not path.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+        return
+    ours = (path / "checkpoints").is_dir() or not any(path.iterdir())
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if ours and mode & 0o077 and not mode & stat.S_ISVTX:
+        with contextlib.suppress(OSError):  # somebody else's, or a disk without permissions
+            path.chmod(0o700)

@@ -1,0 +1,229 @@
+"""The Hugging Face Hub, as the federation uses it: requests that fail at once, and errors in one sentence.
+
+Read from huggingface_hub 2.4.0, of which ``default_client_factory`` is private, and whose client's ``send`` is replaced.
+Nothing else of the federation touches those names; ``tests/test_hub_client.py`` fails when an update moves one of them.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import email.utils
+import hashlib
+import itertools
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, hf_raise_for_status, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
+from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+import fedgai
+from fedgai.errors import FedGAIError
+from fedgai.model import CheckpointError
+from fedgai.text import printable
+
+READ_FROM = "2.4.0"
+"""The release of huggingface_hub that this file was written against."""
+
+TIMEOUT = {"connect": 10.0, "read": 30.0, "write": 30.0, "pool": 10.0}  # seconds
+RETRIED = {408, 429, 500, 502, 503, 504}  # that huggingface_hub would ask again by itself, for minutes
+FILES = 100_000  # of a repository's list that are read
+ROUND_TAG = re.compile(r"round-(\d{4,9})")
+
+
+class HubError(FedGAIError):
+    """The Hub is away or refuses; one sentence says what is wrong and what to do.
+
+    Attributes:
+        wait: seconds that the Hub asked to be left alone for.
+        lasting: it will not go away by itself.
+    """
+
+    def __init__(self, sentence: str, wait: float = 0.0, lasting: bool = False) -> None:
+        super().__init__(sentence)
+        self.wait, self.lasting = wait, lasting
+
+
+class WithheldError(HubError):
+    """The Hub would take it, but it must not go there."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, lasting=True)
+
+
+class HubRepository:
+    """One model repository. Every method raises what huggingface_hub does; ``explained`` turns it into a HubError.
+
+    Args:
+        repo_id: "owner/name".
+        token: None for a public one; a token that nobody gave is not looked for on this machine.
+        endpoint: of another Hub than huggingface_hub's default.
+    """
+
+    def __init__(self, repo_id: str, token: str | None = None, endpoint: str | None = None) -> None:
+        self.repo_id, self.token = repo_id, token
+        self.api = HfApi(endpoint=endpoint, token=token or False, library_name="fedgai", library_version=fedgai.__version__)
+
+    def refs(self) -> tuple[str | None, dict[int, str]]:
+        """Commit at the head of main, None where there is none; and of every round that is tagged."""
+        refs = self.api.list_repo_refs(self.repo_id)
+        main = next((branch.target_commit for branch in refs.branches if branch.name == "main"), None)
+        return main, {int(m[1]): tag.target_commit for tag in refs.tags if (m := ROUND_TAG.fullmatch(tag.name))}
+
+    def is_private(self) -> bool:
+        """Whether only its owners can read it."""
+        return bool(self.api.repo_info(self.repo_id).private)
+
+    def tree(self, revision: str) -> dict[str, int]:
+        """path -> bytes."""
+        files = itertools.islice(self.api.list_repo_tree(self.repo_id, recursive=True, revision=revision), FILES)
+        return {file.path: file.size for file in files if isinstance(file, RepoFile)}
+
+    def content_hash(self, path: str, revision: str) -> str | None:
+        """What a file's content is known by (see ``content_hashes``), None where it is not there."""
+        found = self.api.get_paths_info(self.repo_id, [path], revision=revision)
+        for file in found:
+            if file.path == path and isinstance(file, RepoFile):
+                return file.lfs.sha256 if file.lfs else file.blob_id
+        return None
+
+    def fetch(self, revision: str, path: str, folder: Path, limit: int) -> bytes:
+        """One file's content, by way of a folder. Raises CheckpointError where it is larger than ``limit`` bytes."""
+        file = Path(self.api.hf_hub_download(self.repo_id, path, revision=revision, local_dir=folder))
+        if file.stat().st_size > limit:
+            raise CheckpointError(f"{self.repo_id}: {path} is larger than {limit:,} bytes: it was refused")
+        return file.read_bytes()
+
+
+def content_hashes(content: bytes) -> set[str]:
+    """What the Hub may know a file's content by: git's hash, or SHA-256 where it is kept as a large file."""
+    git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    return {git, hashlib.sha256(content).hexdigest()}
+
+
+# -- requests ----------------------------------------------------------------------------------------------------------------
+
+_ours: contextvars.ContextVar[bool] = contextvars.ContextVar("_ours", default=False)
+_prepare = threading.Lock()
+_prepared = False
+
+
+@contextmanager
+def impatient_requests() -> Iterator[None]:
+    """Requests in here have time-outs, and fail at once rather than be repeated inside huggingface_hub: its client has
+    neither, and sleeps through a Retry-After. Other users of it in this process only miss their progress bars."""
+    global _prepared
+    with _prepare:
+        if not _prepared:
+            set_client_factory(_client)
+            disable_progress_bars()
+            _prepared = True
+    reset = _ours.set(True)
+    try:
+        yield
+    finally:
+        _ours.reset(reset)
+
+
+def _client() -> Any:
+    client = default_client_factory()
+    send: Callable[..., Any] = client.send
+
+    def send_ours(request: Any, **kwargs: Any) -> Any:
+        if not _ours.get():
+            return send(request, **kwargs)
+        asked = request.extensions.get("timeout") or {}
+        request.extensions["timeout"] = {k: asked.get(k) or v for k, v in TIMEOUT.items()}
+        try:
+            response = send(request, **kwargs)
+            if response.status_code in RETRIED:
+                response.read()
+        except OfflineModeIsEnabled:
+            raise
+        except Exception as error:
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
+        if response.status_code in RETRIED:
+            hf_raise_for_status(response)
+        return response
+
+    client.send = send_ours  # type: ignore[method-assign]  # the one place that knows which requests are ours
+    return client
+
+
+# -- errors ------------------------------------------------------------------------------------------------------------------
+
+
+def is_missing(error: BaseException) -> bool:
+    """Whether the Hub says that there is no such repository (404), as it does for a private one without a token, too."""
+    return isinstance(error, RepositoryNotFoundError) and _status(error) == 404
+
+
+def explained(error: BaseException, repo_id: str) -> HubError:
+    """Whatever went wrong, in one sentence for the operator."""
+    if isinstance(error, HubError):
+        return error
+    response, cause = _response(error), error
+    while not isinstance(cause, ConnectionError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if response is None:
+        detail = printable((str(cause).splitlines() or [""])[0], longest=200) or type(cause).__name__
+        if isinstance(cause, OfflineModeIsEnabled):
+            return HubError("The Hub is switched off here: unset HF_HUB_OFFLINE to push rounds.", lasting=True)
+        if isinstance(cause, ConnectionError):
+            return HubError(f"The Hub cannot be reached, rounds wait here and are tried again ({detail}).")
+        return HubError(f"The Hub could not be used for {repo_id} ({type(cause).__name__}: {detail}).")
+    status, wait = response.status_code, _retry_after(response.headers)
+    lasting = {
+        401: f"The Hub does not accept the token for {repo_id} (401): set HF_TOKEN to a valid one.",
+        403: f"The token may not write to {repo_id} (403): give it write access, or set HF_TOKEN to one that has it.",
+        404: f"The Hub has no repo {repo_id}, or the token may not see it (404): check FEDGAI_HUB_REPO.",
+    }
+    passing = {
+        408: "The Hub has trouble of its own (408): rounds wait here and are tried again.",
+        409: f"Somebody else changed {repo_id} meanwhile (409): tried again.",
+        412: f"Somebody else changed {repo_id} meanwhile (412): tried again.",
+        429: "The Hub asks for fewer requests (429): rounds wait here and are tried again.",
+    }
+    if status in lasting:
+        return HubError(lasting[status], wait, True)
+    if status in passing:
+        return HubError(passing[status], wait)
+    if status >= 500:
+        return HubError(f"The Hub has trouble of its own ({status}): rounds wait here and are tried again.", wait)
+    detail = printable((str(error).strip().splitlines() or [""])[0], longest=200)
+    return HubError(f"The Hub refuses what was pushed to {repo_id} ({status}): {detail}", wait)
+
+
+def _status(error: BaseException) -> int | None:
+    response = _response(error)
+    return None if response is None else int(response.status_code)
+
+
+def _response(error: BaseException | None) -> Any:
+    """The refusal behind an error, if there is one."""
+    while error is not None:
+        if isinstance(error, HfHubHTTPError):
+            return error.response
+        error = error.__cause__
+    return None
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that the Hub asks to be left alone for, 0 where it does not say."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    if value:
+        try:
+            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+    reset = re.search(r"\br=0\b.*?\bt=(\d{1,6})", headers.get("RateLimit", ""))
+    return float(reset[1]) if reset else 0.0

@@ -1,0 +1,83 @@
+"""metrics.csv on the Hub: a row a round."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import logging
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+log = logging.getLogger("fedgai.hub")
+
+FIRST = ["round", "season", "started", "finished", "asked", "accepted", "pairs", "published"]
+COLUMN = re.compile(r"[\w.+-]{1,64}")
+TIME = re.compile(r"[0-9T:.+Z-]{1,40}")
+
+
+def metrics_table(previous: bytes | None, reports: Mapping[int, Mapping[str, Any]]) -> bytes:
+    """The table as CSV: rows ascending. Rows that are in ``previous`` only stay; columns only ever become more.
+
+    Args:
+        previous: the table so far; None, or one that is damaged, is begun anew from the reports.
+        reports: round -> report. Only its numbers go into the table.
+    """
+    rows, columns = _read(previous)
+    for number, report in reports.items():
+        rows[number] = _row(number, report)
+    columns += sorted({name for row in rows.values() for name in row if COLUMN.fullmatch(name)} - set(columns))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row for _, row in sorted(rows.items()))
+    return text.getvalue().encode()
+
+
+def _read(previous: bytes | None) -> tuple[dict[int, dict[str, str]], list[str]]:
+    """Rows by round, and columns in their order."""
+    rows: dict[int, dict[str, str]] = {}
+    columns = list(FIRST)
+    try:
+        table = csv.DictReader(io.StringIO((previous or b"").decode()))
+        names = table.fieldnames or ()
+        if "round" in names:
+            for row in itertools.islice(table, 10**6):
+                if not re.fullmatch(r"[0-9]{1,9}", row["round"] or ""):
+                    raise ValueError(f"{row['round']!r} is not a round's number")
+                rows[int(row["round"])] = {k: v[:64] for k, v in row.items() if k and isinstance(v, str)}
+            columns += [name for name in names if name not in columns and COLUMN.fullmatch(name)]
+    except (ValueError, csv.Error):
+        log.warning("metrics.csv on the Hub is damaged: it is begun anew")
+        return {}, list(FIRST)
+    return rows, columns
+
+
+def _row(number: int, report: Mapping[str, Any]) -> dict[str, str]:
+    designers = [d for d in report.get("designers") or () if isinstance(d, dict)]
+    house, probe = report.get("house") or {}, report.get("probe") or {}
+    numbers: dict[str, Any] = {
+        "season": report.get("season"),
+        "asked": sum(bool(d.get("asked", True)) for d in designers) if designers else None,
+        "accepted": report.get("accepted"),
+        "pairs": sum(_number(d.get("pairs")) for d in designers if d.get("accepted")) or None,
+        **(report.get("metrics") or {}),
+        "house-seconds": house.get("seconds"),
+        "house-steps": house.get("steps"),
+        **{f"house-{name}": value for name, value in (house.get("losses") or {}).items()},
+        **{f"probe-{name}": value for name, value in (probe.get("after") or {}).items()},
+    }
+    row = {name: f"{value:.6g}" for name, value in numbers.items() if is_number(value)}
+    times = {name: str(report[name]) for name in ("started", "finished") if TIME.fullmatch(str(report.get(name, "")))}
+    return {**row, **times, "round": str(number), "published": "yes" if report.get("published", True) else "no"}
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number that can be shown: finite, and not so large that a float cannot hold it."""
+    return isinstance(value, int | float) and abs(value) < 1e300 and math.isfinite(value)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and is_number(value) else 0.0

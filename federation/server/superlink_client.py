@@ -1,0 +1,151 @@
+"""The studio's connection to the SuperLink, wherever it is at the moment: designers' calls go there, its answers come back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from federation.server.rates import GatewayLimits
+from federation.wire import FORWARDED, RETURNED, CallRefusedError, Scope, Send, headers_of, plain
+
+log = logging.getLogger("fedgai.gateway")
+
+Target = Callable[[], tuple[str, Path] | None]
+
+
+class SuperLinkClient:
+    """HTTP to the SuperLink on loopback.
+
+    Args:
+        target: the SuperLink's address ("127.0.0.1:9091") and the file of the CA to verify it by; None while it is not up.
+        limits: the gateway's.
+
+    Attributes:
+        answered: monotonic seconds of its last answer, 0 for never.
+    """
+
+    def __init__(self, target: Target, limits: GatewayLimits) -> None:
+        self._target, self._limits = target, limits
+        self._client: httpx.AsyncClient | None = None
+        self._made_for: tuple[object, ...] = ()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._asked = self.answered = 0.0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the host says where the SuperLink is; then everything that comes before it is done."""
+        return self._target() is not None
+
+    async def client(self) -> tuple[httpx.AsyncClient, str]:
+        """A client that trusts this SuperLink's certificate only, and its URL. Raises CallRefusedError where it is not up."""
+        target = self._target()
+        if target is None:
+            raise CallRefusedError(503, "the federation is starting", 5)
+        address, certificate = target
+        try:
+            file = certificate.stat()
+            wanted = (address, certificate, file.st_mtime_ns, file.st_ino, asyncio.get_running_loop())
+            if self._client is None or wanted != self._made_for:
+                trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                trust.load_verify_locations(certificate)
+                former, self._made_for = self._client, wanted
+                self._client = self._connect(trust)
+                if former is not None:  # what is still on its way there has another minute
+                    asyncio.get_running_loop().call_later(60, self._close, former)
+        except (OSError, ssl.SSLError):
+            raise CallRefusedError(503, "the federation is starting", 5) from None
+        return self._client, f"https://{address}"
+
+    @asynccontextmanager
+    async def call(self, scope: Scope, call: str, name: str, content: bytes) -> AsyncIterator[httpx.Response]:
+        """Forward a member's request.
+
+        Args:
+            scope: of the request, for its headers.
+            call: one of FLEET.
+            name: of the member, for errors.
+            content: the body.
+
+        Returns:
+            the SuperLink's answer, whose body may be read or handed to ``give``.
+
+        Raises:
+            CallRefusedError: the SuperLink is away or in trouble.
+        """
+        client, url = await self.client()
+        sent = headers_of(scope)
+        headers = [(header.encode(), sent[header].encode("latin-1")) for header in FORWARDED if header in sent]
+        headers.append((b"accept-encoding", b"identity"))
+        request = client.build_request("POST", f"{url}/v1/fleet/{call}", headers=headers, content=content)
+        request.headers.pop("user-agent", None)
+        try:
+            response = await client.send(request, stream=True)
+        except httpx.TimeoutException:
+            raise CallRefusedError(504, "the SuperLink takes too long", 5) from None
+        except httpx.HTTPError:
+            raise CallRefusedError(503, "the SuperLink cannot be reached", 5) from None
+        try:
+            self.answered = time.monotonic()
+            if response.status_code >= 500:  # its database is busy, say: a SuperNode gives up after 500, and waits after 503
+                raise CallRefusedError(503, f"the SuperLink cannot do {call} of {name} now ({response.status_code})", 5)
+            if call == "activate-node" and response.status_code == 412:
+                # Approved, but not yet known there; or killed, and back before its last heartbeat has run out (a minute).
+                # As it is, the SuperNode would stop for good.
+                raise CallRefusedError(503, f"{name} will be let in in a moment", 3)
+            if response.status_code == 401:  # for what is not ours to know: the node's number is another since a restart
+                log.warning("%s", plain(f"the SuperLink refused {call} of {name} (401)"))
+            yield response
+        except httpx.HTTPError as error:
+            raise CallRefusedError(503, f"the answer to {call} broke off ({type(error).__name__})", 5) from None
+        finally:
+            await response.aclose()
+
+    async def give(self, response: httpx.Response, call: str, name: str, send: Send) -> None:
+        """Hand the SuperLink's answer to the member: what was read of it, or as it comes."""
+        returned = [(h.encode(), response.headers[h].encode("latin-1")) for h in RETURNED if h in response.headers]
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                await send({"type": "http.response.start", "status": response.status_code, "headers": returned})
+                if response.is_stream_consumed:
+                    await send({"type": "http.response.body", "body": response.content})
+                    return
+                async for piece in response.aiter_raw():
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+        except (httpx.HTTPError, TimeoutError) as error:  # half an answer is out: the connection closes, the caller asks again
+            log.warning("%s", plain(f"the answer to {call} of {name} broke off ({type(error).__name__})"))
+
+    async def silence(self) -> float:
+        """Seconds since it last answered, infinity where it never did. Asks it, at most once a second."""
+        now = time.monotonic()
+        if now - max(self.answered, self._asked) > 1:
+            self._asked = now
+            try:
+                client, url = await self.client()
+                if (await client.get(f"{url}/health", timeout=3)).status_code == 200:
+                    self.answered = time.monotonic()
+            except (CallRefusedError, httpx.HTTPError):
+                pass
+        return time.monotonic() - self.answered if self.answered else float("inf")
+
+    def _connect(self, trust: ssl.SSLContext) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
+            verify=trust,
+            trust_env=False,  # the machine's proxies are for the outside
+            follow_redirects=False,
+            timeout=httpx.Timeout(self._limits.upstream_seconds, connect=5),
+            # the SuperLink closes a connection after 5 s of silence: never take one that it is about to close
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=4),
+        )
+
+    def _close(self, client: httpx.AsyncClient) -> None:
+        task = asyncio.ensure_future(client.aclose())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)

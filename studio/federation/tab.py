@@ -1,0 +1,270 @@
+"""The federation's tab: from the folder's files to the HTML of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from federation.server.folder import Status
+from federation.server.metrics_table import is_number
+from federation.server.round_words import designers_words, house_words
+from studio.templating import render
+
+SHOWN = 40  # names in a list, and curves in a group
+STEPS = {"training": "At the designers'", "aggregating": "Averaging", "house": "At the house", "": "Checkpoint"}
+GROUPS = {
+    "metrics": ("At the designers'", "Means over those whose answers counted, weighted by their pairs of drawings."),
+    "house": ("At the house", "Losses of the house Generator at the end of its step."),
+    "probe": ("Probe", "Measured on the same photographs after every round; a round that is worse past a bound is held back."),
+    "style_distances": ("Distance to each hand", "From what the house draws in a hand to that designer's own drawings."),
+}
+WIDTH, HEIGHT, EDGE = 168, 44, 5  # of a curve, in its own units
+
+Report = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class News:
+    """What the tab shows.
+
+    Attributes:
+        status: of the federation.
+        note: of the studio, one sentence, or "".
+        link: where the operator's panel is, or "".
+        reports: round -> report, ascending.
+        repeated: of an attempt at a round that did not count, or empty.
+        kept: rounds whose checkpoints are here, ascending.
+        latest: the round that is drawn with.
+        sheets: round -> address of its thumbnail sheet.
+        hub: ``HubQueue.state``, or empty.
+    """
+
+    status: Status
+    note: str
+    link: str
+    reports: Mapping[int, Report]
+    repeated: Report
+    kept: Sequence[int]
+    latest: int | None
+    sheets: Mapping[int, str]
+    hub: Mapping[str, Any]
+
+    def parts(self) -> dict[str, str]:
+        """The tab's parts: name -> HTML."""
+        return {"now": self._now(), "people": self._people() + self._hub(), "rounds": self._rounds(), "curves": self._curves()}
+
+    def _now(self) -> str:
+        status, steps = self.status, []
+        if status.phase in STEPS:
+            at = list(STEPS).index(status.phase)
+            marks = ["done"] * at + ["at"] + [""] * (len(STEPS) - at - 1)
+            steps = list(zip(marks, STEPS.values(), strict=True))
+        return render(
+            "federation/now.html",
+            sentence=sentence(status),
+            deadline=f"{number(status.deadline):.0f}" if number(status.deadline) > 0 else "",
+            link=self.link,
+            steps=steps,
+            percent=100 * min(1.0, max(0.0, number(status.progress))),
+            remarks=[text for text in (status.note, self.note) if text],
+        )
+
+    def _people(self) -> str:
+        last = next((report for _, report in sorted(self.reports.items(), reverse=True) if report.get("designers")), {})
+        if number(self.repeated.get("round")) > number(last.get("round")):
+            last = self.repeated
+        online = [str(name) for name in self.status.online] if isinstance(self.status.online, list) else []
+        out = [d for d in _mappings(last.get("designers")) if not d.get("accepted")]
+        reasons = [
+            (str(d.get("name", "")) or "a designer", str(d.get("reason", "")) or "no reason was given") for d in out[:SHOWN]
+        ]
+        return render(
+            "federation/people.html",
+            count=len(online),
+            online=online[:SHOWN],
+            more_online=max(0, len(online) - SHOWN),
+            round=int(number(last.get("round"))) if last else None,
+            left_out=reasons,
+            more_left_out=max(0, len(out) - SHOWN),
+        )
+
+    def _hub(self) -> str:
+        hub = self.hub
+        if not hub:
+            return ""
+        waiting = [w for w in hub.get("waiting") or [] if isinstance(w, int)]
+        pushed, pushing = hub.get("last_pushed"), hub.get("pushing")
+        private = hub.get("private")
+        lines = ["" if private is None else "A private repository." if private else "Everybody can read it."]
+        if isinstance(pushed, int):
+            lines.append(f"Round {pushed} was pushed last{_when(hub.get('last_pushed_at'))}.")
+        else:
+            lines.append("Nothing has been pushed yet.")
+        if isinstance(pushing, int):
+            lines.append(f"Round {pushing} is on its way.")
+        others = [str(w) for w in waiting if w != pushing]
+        if others:
+            plural, more = ("s", ", …") if len(others) > 12 else ("s" if len(others) > 1 else "", "")
+            lines.append(f"Waiting: round{plural} {', '.join(others[:12])}{more}.")
+        retry, repo = number(hub.get("next_try")), str(hub.get("repo", ""))
+        return render(
+            "federation/hub.html",
+            address=_repository(repo),
+            repo=repo,
+            lines=[line for line in lines if line],
+            error=str(hub.get("error") or ""),
+            retry=f"{retry:.0f}" if retry > 0 else "",
+        )
+
+    def _rounds(self) -> str:
+        return render("federation/rounds.html", rounds=[self._round(n) for n in reversed(self.kept)])
+
+    def _round(self, n: int) -> dict[str, Any]:
+        report, hub = self.reports.get(n, {}), self.hub
+        designers, house = designers_words(report), house_words(report)
+        facts = [f"{designers} designers" if designers else "What the federation began with" if n == 0 else ""]
+        facts.append(f"the house learned {house}" if house else "")
+        facts += [f"{_words(k)} {_figure(v)}" for k, v in list(numbers(report.get("metrics")).items())[:3]]
+        probe = _mapping(report.get("probe"))
+        facts += [f"{_words(k)} {_figure(v)}" for k, v in list(numbers(probe.get("after")).items())[:2]]
+        pushed, waiting = hub.get("last_pushed"), hub.get("waiting") or []
+        on_hub = isinstance(pushed, int) and 0 < n <= pushed and n not in waiting
+        return {
+            "number": n,
+            "held_back": not report.get("published", True),
+            "reason": str(report.get("held_back") or "") or "no reason was given",
+            "drawn": n == self.latest,
+            "finished": _date(report.get("finished")),
+            "facts": [fact for fact in facts if fact],
+            "sheet": self.sheets.get(n, ""),
+            "address": f"{_repository(str(hub.get('repo', '')))}/tree/round-{n:04d}" if on_hub else "",
+        }
+
+    def _curves(self) -> str:
+        """Small drawings, one a figure: each has its own scale, and no colour has to be told from another."""
+        groups, rounds = [], set()
+        for key, (title, text) in GROUPS.items():
+            lines: dict[str, list[Point]] = {}
+            for n, report in self.reports.items():
+                content = report.get(key)
+                if key in ("probe", "house"):
+                    content = _mapping(content).get("after" if key == "probe" else "losses")
+                for name, value in numbers(content).items():
+                    lines.setdefault(name, []).append(Point(n, value, bool(report.get("published", True))))
+            rounds |= {point.round for points in lines.values() for point in points}
+            if lines:
+                drawn = [curve(name, points) for name, points in list(lines.items())[:SHOWN]]
+                more = max(0, len(lines) - SHOWN)
+                groups.append({"title": title, "text": text, "curves": drawn, "more": more, "wide": len(lines) > 4})
+        first, last = min(rounds, default=0), max(rounds, default=0)
+        return render("federation/curves.html", groups=groups, first=first, last=last, width=WIDTH, height=HEIGHT)
+
+
+def sentence(status: Status) -> str:
+    """What is going on, in one sentence for people."""
+    rounds = max(1, int(number(status.rounds)))
+
+    def called(n: int) -> str:
+        season, within = divmod(max(n, 1) - 1, rounds)
+        return f"{f'Season {season + 1}, round' if season else 'Round'} {within + 1} of {rounds}"
+
+    have = f"{status.answered} of {status.asked} have answered" if status.asked else f"{status.progress:.0%} have answered"
+    waiting = f"{called(status.round + 1)} is about to begin."
+    if status.waiting_for:
+        some = "one more designer is" if status.waiting_for == 1 else f"{status.waiting_for} more designers are"
+        waiting = f"{called(status.round + 1)} begins when {some} here."
+    resting = "The federation rests."
+    if status.round:
+        resting = f"{called(status.round)} was the season's last. The federation rests until the next."
+    last = f" The last whole round is {status.round}." if status.round else ""
+    return {
+        "starting": "The federation is starting.",
+        "waiting": waiting,
+        "training": f"{called(status.round)}: drawing at the designers', {have}.",
+        "aggregating": f"{called(status.round)}: the answers are being averaged.",
+        "house": f"{called(status.round)}: the house is learning from the average, {status.progress:.0%} done.",
+        "resting": resting,
+        "paused": f"The federation is paused by its operator.{last}",
+        "stopped": "The federation is stopped.",
+    }.get(status.phase, f"{called(status.round)}: {status.phase}.")
+
+
+@dataclass(frozen=True)
+class Point:
+    """A figure in one round."""
+
+    round: int
+    value: float
+    published: bool
+
+
+def curve(name: str, points: Sequence[Point]) -> dict[str, Any]:
+    """One figure over the rounds, as the template draws it."""
+    low, high = min(p.value for p in points), max(p.value for p in points)
+    first, last = points[0], points[-1]
+
+    def at(point: Point) -> tuple[float, float]:
+        x = (point.round - first.round) / (last.round - first.round) if last.round > first.round else 1.0
+        y = (point.value - low) / (high - low) if high > low else 0.5
+        return EDGE + x * (WIDTH - 2 * EDGE), HEIGHT - EDGE - y * (HEIGHT - 2 * EDGE)
+
+    places = [at(point) for point in points]
+    dots = []
+    for point, (x, y) in zip(points, places, strict=True):
+        kind = "ring" if not point.published else "end" if point is last else ""
+        if kind:
+            dots.append({"x": x, "y": y, "r": 3 if point is last else 2.4, "kind": kind})
+    label = f"{_words(name)}: {_figure(first.value)} in round {first.round}, {_figure(last.value)} in round {last.round}"
+    path = " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(places))
+    return {"label": label, "path": path, "dots": dots, "name": _words(name), "value": _figure(last.value)}
+
+
+def number(value: object) -> float:
+    """As it is, or 0 for what is no finite number."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and is_number(value) else 0.0
+
+
+def numbers(content: object) -> dict[str, float]:
+    """The finite numbers of a JSON object, by name."""
+    found = {}
+    for name, value in _mapping(content).items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and is_number(value):
+            found[str(name)] = value
+    return found
+
+
+def _mapping(content: object) -> Mapping[str, Any]:
+    return content if isinstance(content, Mapping) else {}
+
+
+def _mappings(content: object) -> list[Mapping[str, Any]]:
+    return [c for c in content if isinstance(c, Mapping)] if isinstance(content, list) else []
+
+
+def _words(name: str) -> str:
+    """"loss-generator" -> "generator loss"."""
+    words = name.replace("-", " ").replace("_", " ")
+    return f"{words[5:]} loss" if words.startswith("loss ") else words
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
+
+
+def _date(text: object) -> str:
+    try:
+        return datetime.fromisoformat(str(text)).strftime("%-d %B %Y, %H:%M UTC")
+    except ValueError:
+        return ""
+
+
+def _when(seconds: object) -> str:
+    when = number(seconds)
+    return f" on {datetime.fromtimestamp(when, UTC):%-d %B, %H:%M} UTC" if 0 < when < 1e11 else ""
+
+
+def _repository(repo: str) -> str:
+    return f"https://huggingface.co/{quote(repo)}"
