@@ -19,6 +19,7 @@ from federation.server import server_app
 from federation.server.folder import Folder
 from federation.server.server_app import FederationConfig, Season
 from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec
+from federation.wire import NONCE, NONCE_BYTES
 from fedgai import __version__
 from fedgai.model import FedGAI
 
@@ -102,6 +103,38 @@ def test_who_comes_to_nothing_is_named_and_holds_up_nobody(season: Begun, monkey
     assert not reasons  # who was silent is added by the round
     status = season.folder.status()
     assert (status.phase, status.asked, status.answered) == ("aggregating", 7, 5)
+
+
+def test_nobody_can_name_a_rounds_record_before_it_is_sent(season: Begun) -> None:
+    """Flower names an object by its content: the same task twice must not be the same object."""
+    bank = list(season[2].styles.values())
+    first, second = (server_app.round_task(FederationConfig(), bank) for _ in range(2))
+    assert first.object_id != second.object_id
+    assert len(first[NONCE]) == NONCE_BYTES and {k for k in first if first[k] != second[k]} == {NONCE}
+
+
+def test_a_superlink_in_trouble_costs_a_retry_and_no_round(season: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One 500, "database is locked", ended the run."""
+    season, strategy, model = season
+    monkeypatch.setattr(server_app, "POLL", 0.01)
+    monkeypatch.setattr(server_app, "GRACE", 0.1)
+    push, refused = season.grid.push_messages, []
+
+    def busy(messages: Iterable[Message]) -> Iterable[str]:
+        (message,) = messages
+        node = message.metadata.dst_node_id
+        if node == 16 or (node == 11 and refused.count(11) < 3):
+            refused.append(node)
+            request = httpx.Request("POST", "https://127.0.0.1/v1/runtime/push-messages")
+            raise httpx.HTTPStatusError("locked", request=request, response=httpx.Response(500, request=request))
+        return push([message])
+
+    monkeypatch.setattr(season.grid, "push_messages", busy)
+    messages = list(strategy.configure_train(1, server_app.pack(model.discriminator.shared()), ConfigRecord({}), season.grid))
+    strategy.aggregate_train(1, season.replies(messages, time.time() + 3, strategy))
+    assert {v.name for v in strategy.verdicts if v.accepted} == {"Honest", "Late"}
+    assert refused.count(11) == 3 and refused.count(16) == server_app.PUSHES
+    assert "could not pass its task on" in next(v.reason for v in strategy.verdicts if v.name == "Gone")
 
 
 def test_garments_that_are_not_there_are_named(season: Begun, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from federation.server.folder import Folder, home
 from federation.server.refine import EXAMPLES, Bounds, HouseStep, HouseStepConfig, reason_to_hold_back, sheet, style_distances
 from federation.server.report import RoundReport
 from federation.server.strategy import ERRORS, DiscriminatorAvg, Limits, UpdateSpec, privacy
-from federation.wire import pack, unpack
+from federation.wire import NONCE, NONCE_BYTES, pack, unpack
 from fedgai import __version__
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.style import Signature
@@ -39,6 +39,7 @@ log = logging.getLogger("flwr")
 app = ServerApp()
 
 POLL = 1.0  # seconds between two looks for answers
+PUSHES = 5  # tries to hand one message to the SuperLink
 GRACE = 10.0  # seconds after the deadline for what is just being received
 BANK = 32  # signatures that are shown to a designer in a round, and drawn with in the studio
 
@@ -151,14 +152,11 @@ class Season:
         spec = UpdateSpec.from_model(model, __version__)
         strategy = DiscriminatorAvg(spec, self.limits, names=self.names(), history=self.history())
         arrays = pack(model.discriminator.shared())
-        bank = list(model.styles.values())[-BANK:]
-        told = ConfigRecord({"epochs": config.local_epochs, "beta": config.beta,  # the strategy adds the round and the spec
-                             "bank-names": [s.name for s in bank],
-                             "bank": b"".join(s.style.numpy().astype("<f4").tobytes() for s in bank)})
+        task = round_task(config, list(model.styles.values())[-BANK:])
         deadline = time.time() + config.deadline
         folder.set_status(phase="training", round=number, rounds=config.rounds, progress=0.0, deadline=deadline,
                           waiting_for=0, note="", asked=0, answered=0)
-        messages = list(strategy.configure_train(number, arrays, told, self.grid))
+        messages = list(strategy.configure_train(number, arrays, task, self.grid))
         for message in messages:
             message.metadata.ttl = config.deadline
         asked = [message.metadata.dst_node_id for message in messages]
@@ -213,6 +211,18 @@ class Season:
             time.sleep(POLL)
         return True
 
+    def push(self, message: Message) -> list[str]:
+        """Hand one message to the SuperLink. A database that is busy is tried again; then raises httpx.HTTPError."""
+        for attempt in range(PUSHES):
+            try:
+                return list(self.grid.push_messages([message]))
+            except httpx.HTTPError as error:
+                log.warning("the SuperLink does not take a message (%s)", error)
+                if attempt == PUSHES - 1:
+                    raise
+                time.sleep(POLL * 2**attempt)
+        raise AssertionError
+
     def replies(self, messages: list[Message], deadline: float, strategy: DiscriminatorAvg) -> Iterator[Message]:
         """Answers one by one as they arrive, until all have come or the round closes (``Closing``); none is kept once yielded.
 
@@ -223,9 +233,11 @@ class Season:
         for message in messages:  # one by one, so that nobody can spoil more than their own
             node = message.metadata.dst_node_id
             try:
-                pending |= dict.fromkeys(filter(None, self.grid.push_messages([message])), node)
+                pending |= dict.fromkeys(filter(None, self.push(message)), node)
             except ObjectPushError:  # whoever confirms a message that is not yet whole has the SuperLink forget the rest
                 strategy.leave_out(node, "it said that it had its task before it was there")
+            except httpx.HTTPError as error:
+                strategy.leave_out(node, f"the SuperLink could not pass its task on ({type(error).__name__})")
         asked = max(1, len(pending))
         unawaited = silent_twice([r for n, r in self.folder.reports().items() if n])
         closing = Closing(deadline, len(set(pending.values()) - unawaited), self.config.quorum, self.config.grace,
@@ -301,6 +313,19 @@ class Season:
                 if d.get("sha256"):
                     found.setdefault(d["node_id"], set()).add(d["sha256"])
         return found
+
+
+def round_task(config: FederationConfig, bank: list[Signature]) -> ConfigRecord:
+    """What designers are asked in a round; the strategy adds the round and what an update must fit.
+
+    Flower names an object by its content, and refuses one that is known with other children. A member who could tell this
+    record before it is sent could register it first, and no round would ever go out; so each has random bytes in it.
+    """
+    numbers = b"".join(signature.style.numpy().astype("<f4").tobytes() for signature in bank)
+    return ConfigRecord({
+        "epochs": config.local_epochs, "beta": config.beta, "bank-names": [signature.name for signature in bank],
+        "bank": numbers, NONCE: os.urandom(NONCE_BYTES),
+    })  # fmt: skip
 
 
 def card(model: FedGAI, report: RoundReport) -> str:
