@@ -24,7 +24,8 @@ DEADLINE = round(PATIENCE / 5)  # s: some ways keep a round open until then
 REASONS = {  # what the round's report says of each
     "not_a_number": "not finite", "infinity": "not finite", "wrong_shape": "has shape",
     "extra_tensor": "'backdoor', which is not shared", "batchnorm": "BatchNorm tensor 'body.1.running_mean'",
-    "signature_beyond": "numbers that no drawing gives", "too_long": "its update has norm", "garbage_numbers": "not in numpy's format", "garbage_objects": "cannot be read",
+    "signature_beyond": "numbers that no drawing gives", "too_long": "its update has norm",
+    "garbage_numbers": "not in numpy's format", "garbage_objects": "cannot be read",
     "garbage_request": "did not answer before the deadline", "replayed": "an update of an earlier round again",
     "stale": "it belongs to round", "huge": "not whole, in time", "never_whole": "not whole, in time",
     "as_somebody_else": "claims to be somebody else's", "gives_orders": "did not answer before the deadline",
