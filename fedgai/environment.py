@@ -1,0 +1,116 @@
+"""What environment variables say, checked: numbers, and the way to the network.
+
+Every HTTP client of this project, and of the libraries it uses, reads HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE when
+it is made. One wrong value there ends a program with a traceback before it has done anything.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fedgai.errors import FedGAIError
+
+PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+TRUST = {"SSL_CERT_FILE": "file", "SSL_CERT_DIR": "folder"}
+
+
+class VariableError(FedGAIError):
+    """An environment variable has a value that cannot be used. The message names the variable and says what to do."""
+
+
+def number(name: str, default: float, low: float = 0, high: float = 1e9) -> float:
+    """A number from the environment.
+
+    Args:
+        name: of the variable.
+        default: where the variable is not set, or empty.
+        low, high: what is allowed.
+    Raises:
+        VariableError: it is not a number from ``low`` to ``high``.
+    """
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise VariableError(f"{name}={text[:40]} is not a number from {low:g} to {high:g}: correct it, or take {name} out")
+    return value
+
+
+def check_proxy(name: str, value: str) -> None:
+    """Raises VariableError where a proxy's address cannot be used. Its password is not shown."""
+    try:
+        url = urlsplit(value if "://" in value else f"http://{value}")
+        _, host = url.port, url.hostname  # a port that is no number raises
+    except ValueError:
+        url, host = urlsplit(""), None
+    if not host or any(c.isspace() for c in value):
+        raise VariableError(f"{name} is not the address of a proxy, which is like http://proxy.example:3128: correct it, or "
+                            f"take {name} out")
+    if url.scheme.startswith("socks"):
+        if url.scheme not in ("socks5", "socks5h") or importlib.util.find_spec("socksio") is None:
+            raise VariableError(f"{name} names a SOCKS proxy ({url.scheme}://{host}), which needs one more package: pip install "
+                                f"socksio (for socks5), or take {name} out")
+    elif url.scheme not in ("http", "https"):
+        raise VariableError(f"{name} begins with {url.scheme}://, and a proxy's address with http://, https:// or socks5://: "
+                            f"correct it, or take {name} out")
+
+
+def check_trust(name: str, value: str) -> None:
+    """Raises VariableError where SSL_CERT_FILE or SSL_CERT_DIR names nothing."""
+    path = Path(value)
+    if not (path.is_file() if TRUST[name] == "file" else path.is_dir()):
+        raise VariableError(f"{name} names {value}, and there is no such {TRUST[name]}: correct it, or take {name} out")
+
+
+def tidy_network(environment: MutableMapping[str, str]) -> list[str]:
+    """Take out what makes HTTP clients fail, for a program that asks nobody outside this machine.
+
+    Returns:
+        a sentence on each variable that was taken out. An empty one, or an entry of NO_PROXY that could be corrected, has none.
+    """
+    ignored = []
+    for name in (*PROXIES, *map(str.lower, PROXIES), *TRUST):
+        value = environment.get(name)
+        if value is None:
+            continue
+        try:
+            if value.strip():
+                check_trust(name, value) if name in TRUST else check_proxy(name, value.strip())
+                continue
+        except VariableError as error:
+            ignored.append(str(error))
+        del environment[name]
+    for name in ("NO_PROXY", "no_proxy"):
+        if name in environment:
+            environment[name] = ",".join(no_proxy(environment[name]))
+    return ignored
+
+
+def no_proxy(value: str) -> list[str]:
+    """The hosts of NO_PROXY as HTTP clients take them: IPv6 addresses without brackets, nothing with a space in it.
+
+    Example:
+        >>> no_proxy("[::1], localhost, 10.0.0.0/8, [")
+        ['::1', 'localhost', '10.0.0.0/8']
+    """
+    hosts = []
+    for entry in value.split(","):
+        host = entry.strip()
+        if host.startswith("["):
+            host = host[1:].partition("]")[0]
+            try:
+                ipaddress.IPv6Address(host)
+            except ValueError:
+                continue
+        if host and not any(c.isspace() or c in "[]" for c in host):
+            hosts.append(host)
+    return hosts
