@@ -17,7 +17,7 @@ from PIL import ImageOps
 
 from federation.designer.client_app import (
     ROUND_FILE,
-    RefusedError,
+    RoundRefusedError,
     _noised,
     app,
     at_home,
@@ -67,10 +67,19 @@ def asked(tiny_model_dir: Path) -> Message:
 def question(weights: Path, number: int = 7, **changes: object) -> Message:
     model = FedGAI.load(weights)
     bank = [s.style.numpy().astype("<f4").tobytes() for s in model.styles.values()]
-    told = {"round": number, "epochs": EPOCHS, "beta": 0.1, "preset": "edge", "encoder": model.encoder_sha256,
+    told = {"nonce": "0f" * 16, "round": number, "epochs": EPOCHS, "beta": 0.1, "preset": "edge", "encoder": model.encoder_sha256,
             "release": __version__, "bank-names": list(model.styles), "bank": b"".join(bank)} | changes  # fmt: skip
     content = RecordDict({"arrays": pack(model.discriminator.shared()), "config": ConfigRecord(told)})
     return make_message(Metadata(1, "asked", 0, 1, "", "", 0.0, 60.0, MessageType.TRAIN), content)
+
+
+def next_round(weights: Path, number: int = 8) -> Message:
+    """With an aggregate that is not that of ``question``, as a round's that had enough answers is."""
+    message = question(weights, number)
+    arrays = message.content["arrays"]
+    name = next(iter(arrays))
+    arrays[name] = Array(arrays[name].numpy() * np.float16(0.5))
+    return message
 
 
 def test_the_studio_at_home_knows_everybody(asked: Message, context: Context) -> None:
@@ -84,7 +93,7 @@ def test_the_studio_at_home_knows_everybody(asked: Message, context: Context) ->
     assert torch.equal(styles["Mia"].style, trainer.model.style_bounds.clamp(mia))  # a server may send anything
     assert torch.equal(styles["Zoë"].style, trainer.signature.style) and len(trainer.others) == 2  # the own one as measured here
     told["bank"] = told["bank"][:-4]
-    with pytest.raises(RefusedError, match="style bank"):
+    with pytest.raises(RoundRefusedError, match="style bank"):
         at_home(here, told)
 
 
@@ -113,7 +122,7 @@ def test_others_hands_are_drawn_in_unless_the_designer_wants_the_papers_recipe(
         asked: Message, context: Context, tiny_model_dir: Path) -> None:
     assert "loss-fusion" in train_at_home(asked, context).content["metrics"]
     context.node_config |= {"fusion": 0.0, "lr": 1e-4}  # both may change between rounds
-    assert "loss-fusion" not in train_at_home(question(tiny_model_dir, 8), context).content["metrics"]
+    assert "loss-fusion" not in train_at_home(next_round(tiny_model_dir), context).content["metrics"]
 
 
 def test_a_kill_costs_no_more_than_the_epoch(asked: Message, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,30 +144,55 @@ def test_a_kill_costs_no_more_than_the_epoch(asked: Message, context: Context, m
     assert not loaded  # what it had learned since the aggregate came is kept
 
 
-def test_the_same_round_asked_again_is_answered_without_training(asked: Message, context: Context) -> None:
+def test_a_round_is_answered_once_and_an_older_one_never(asked: Message, context: Context, tiny_model_dir: Path) -> None:
+    """A server that asks for one round again would get another answer, with noise of its own, and count one round."""
+    train_at_home(asked, context)
+    for older in (asked, question(tiny_model_dir, 6), question(tiny_model_dir, -1), next_round(tiny_model_dir, 7)):
+        with pytest.raises(RoundRefusedError, match="not newer than round 7"):
+            discreet(older, context, train_at_home)
+    assert steps(context) == list(range(1, 10))
+
+
+def test_the_same_aggregate_under_a_new_number_is_answered_without_training(
+        asked: Message, context: Context, tiny_model_dir: Path) -> None:
+    """A round had too few answers, so that the studio asks for the next: nobody has to train twice for one aggregate."""
     first = unpack(train_at_home(asked, context).content["arrays"])
-    again = train_at_home(asked, context).content
+    again = train_at_home(question(tiny_model_dir, 8), context).content
     assert all(torch.equal(value, first[name]) for name, value in unpack(again["arrays"]).items())
     assert steps(context) == list(range(1, 10)) and np.isfinite(again["metrics"]["loss-hinge"])
+    assert again["designer"]["round"] == 8
 
 
-def test_after_a_rollback_the_same_number_is_another_round(asked: Message, context: Context, tiny_model_dir: Path) -> None:
+def test_a_training_that_was_killed_goes_on_under_a_new_number(
+        asked: Message, context: Context, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = LocalTrainer.step
+
+    def killed(trainer: LocalTrainer) -> dict[str, float]:
+        if trainer.step_count == 7:
+            raise KeyboardInterrupt
+        return step(trainer)
+
+    monkeypatch.setattr(LocalTrainer, "step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_at_home(asked, context)
+    monkeypatch.setattr(LocalTrainer, "step", step)
+    train_at_home(question(tiny_model_dir, 8), context)
+    assert steps(context) == list(range(1, 10))
+
+
+def test_after_a_rollback_another_aggregate_is_another_round(asked: Message, context: Context, tiny_model_dir: Path) -> None:
     train_at_home(asked, context)
-    other = question(tiny_model_dir)
-    arrays = other.content["arrays"]
-    name = next(iter(arrays))
-    arrays[name] = Array(arrays[name].numpy() * np.float16(0.5))
-    train_at_home(other, context)
+    train_at_home(next_round(tiny_model_dir), context)
     assert steps(context) == list(range(1, 19))
-    journal = json.loads((Path(str(context.node_config["out"])) / ROUND_FILE).read_text())
-    assert journal["first"] == 9
+    state = json.loads((Path(str(context.node_config["out"])) / ROUND_FILE).read_text())
+    assert state["first"] == 9 and state["answered"]
 
 
 def test_drawings_may_be_added(asked: Message, context: Context, data: Path, tiny_model_dir: Path) -> None:
     train_at_home(asked, context)
     for kind in ("photos", "sketches"):
         draw_garment(80, 100).save(data / kind / "new.png")
-    train_at_home(question(tiny_model_dir, 8), context)
+    train_at_home(next_round(tiny_model_dir), context)
     assert steps(context)[-1] == 9 + EPOCHS * 4
 
 
@@ -176,7 +210,7 @@ def test_what_goes_wrong_is_told_here_and_not_there(asked: Message, context: Con
                                               ({"bank": b"\0" * 8}, "style bank")])  # fmt: skip
 def test_a_server_that_asks_for_something_else_is_told_so(
         change: dict, word: str, context: Context, tiny_model_dir: Path) -> None:
-    with pytest.raises(RefusedError, match=word):
+    with pytest.raises(RoundRefusedError, match=word):
         discreet(question(tiny_model_dir, **change), context, train_at_home)
     assert not (Path(str(context.node_config["out"])) / STATE_FILE).exists()
 
@@ -206,7 +240,7 @@ def test_beyond_the_budget_nothing_is_handed_over(asked: Message, context: Conte
     context.node_config["budget"] = reply.content["arrays"].count_bytes() + len(reply.content["designer"]["style"])
     assert within_budget(asked, context, lambda *_: reply) is reply
     context.node_config["budget"] -= 1
-    with pytest.raises(RefusedError, match="budget"):
+    with pytest.raises(RoundRefusedError, match="budget"):
         within_budget(asked, context, lambda *_: reply)
 
 

@@ -26,10 +26,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,8 +44,11 @@ from federation.designer.own_hand import own_signature, refine_own_hand
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.data.pairs import PairFolder
-from fedgai.model import WEIGHTS, FedGAI
+from fedgai.errors import FedGAIError
+from fedgai.files import write_atomically
+from fedgai.model import FedGAI
 from fedgai.networks.style import Signature, image_statistics, style_distance
+from fedgai.shipped import WEIGHTS
 from fedgai.training.local import LOG_FILE, STATE_FILE, LocalTrainer, StepReport, TrainConfig
 
 log = logging.getLogger("fedgai.client")
@@ -53,9 +56,10 @@ log = logging.getLogger("fedgai.client")
 DELTA = 1e-5  # of local differential privacy: the probability with which its epsilon may not hold
 ROUND_FILE = "round.json"  # which round the private model is in, so that a training that was killed goes on in it
 PROGRESS_FILE = "progress.json"
+SHOWN_EVERY = 0.3  # s between two reports of progress while it trains
 
 
-class RefusedError(ValueError):
+class RoundRefusedError(FedGAIError):
     """This machine does not do what the server asks. The server is told the text, so it says nothing of this machine."""
 
 
@@ -68,49 +72,51 @@ def discreet(message: Message, context: Context, call_next: ClientAppCallable) -
         return call_next(message, context)
     except Exception as error:
         log.exception("the round was not trained")
-        tell(context, phase="failed", trouble=str(error) or type(error).__name__)
-        if isinstance(error, RefusedError):
+        show_progress(context, phase="failed", trouble=str(error) or type(error).__name__)
+        if isinstance(error, RoundRefusedError):
             raise
         raise RuntimeError("the designer's machine could not train; its own log says why") from None
 
 
 def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """Flower's LocalDpMod where the designer's own configuration asks for it: clipped and noised before it leaves."""
-    here = context.node_config
-    epsilon, style_epsilon = (float(here.get(key, 0)) for key in ("local-epsilon", "style-epsilon"))
+    node_config = context.node_config
+    epsilon, style_epsilon = (float(node_config.get(key, 0)) for key in ("local-epsilon", "style-epsilon"))
     reply = call_next(message, context)
     if reply.has_error():
         return reply
-    told = reply.content["designer"]
+    designer = reply.content["designer"]
     if epsilon > 0:
-        clip = float(here.get("local-clip", 1.0))
+        clip = float(node_config.get("local-clip", 1.0))
         noised = _noised(message, context, message.content["arrays"], reply.content["arrays"], epsilon, clip)
         reply.content["arrays"] = pack({k: torch.from_numpy(v.numpy()) for k, v in noised.items()})
-    if style_epsilon > 0 and "style" in told:
-        style = np.frombuffer(told["style"], "<f4")
-        model = own_model(here)
+    if style_epsilon > 0 and "style" in designer:
+        style = np.frombuffer(designer["style"], "<f4")
+        model = own_model(node_config)
         centre = model.neutral.numpy()  # of round 0: what others published, or the server says they did, does not move it
         sent, own = (ArrayRecord({"style": Array(v.astype(np.float64))}) for v in (centre, style))
-        noised = _noised(message, context, sent, own, style_epsilon, float(here.get("style-clip", 10.0)))
+        noised = _noised(message, context, sent, own, style_epsilon, float(node_config.get("style-clip", 10.0)))
         # the server refuses numbers that no drawing gives, which noise can make; clamped afterwards, it promises no less
         noised_style = model.style_bounds.clamp(torch.from_numpy(noised["style"].numpy()).float())
-        told["style"] = noised_style.numpy().astype("<f4").tobytes()
-    spent = max(0.0, epsilon) + (max(0.0, style_epsilon) if "style" in told else 0.0)
+        designer["style"] = noised_style.numpy().astype("<f4").tobytes()
+    spent = max(0.0, epsilon) + (max(0.0, style_epsilon) if "style" in designer else 0.0)
     if spent:
-        reply.content["metrics"]["epsilon"] = spent  # of one round; rounds add up
+        reply.content["metrics"]["epsilon"] = spent  # of one update; updates add up
     return reply
 
 
 def _noised(message: Message, context: Context, sent: ArrayRecord, own: ArrayRecord, epsilon: float, clip: float) -> ArrayRecord:
     """``own`` as Flower's mod gives it away: its difference from ``sent`` clipped, and noise added, float64."""
-    asked = make_message(message.metadata, RecordDict({"arrays": sent}))
+    question = make_message(message.metadata, RecordDict({"arrays": sent}))
     own = ArrayRecord({name: Array(value.numpy().astype(np.float64)) for name, value in own.items()})
     # two updates, each clipped to ``clip``, differ by at most twice that
     reply = LocalDpMod(clip, 2 * clip, epsilon, DELTA)(
-        asked, context, lambda *_: make_message(message.metadata, RecordDict({"arrays": own})))
+        question, context, lambda *_: make_message(message.metadata, RecordDict({"arrays": own})))
     if reply.has_error():
-        raise RefusedError("the aggregate has other tensors than this release shares")
-    return reply.content["arrays"]
+        raise RoundRefusedError("the aggregate has other tensors than this release shares")
+    arrays = reply.content["arrays"]
+    assert isinstance(arrays, ArrayRecord)
+    return arrays
 
 
 def within_budget(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -121,20 +127,18 @@ def within_budget(message: Message, context: Context, call_next: ClientAppCallab
         return reply
     size = reply.content["arrays"].count_bytes() + len(reply.content["designer"].get("style", b""))  # the rest is some words
     if size > budget:
-        raise RefusedError(f"this update has {size:,} bytes, the designer's budget for a round is {budget:,}")
+        raise RoundRefusedError(f"this update has {size:,} bytes, the designer's budget for a round is {budget:,}")
     return reply
 
 
 app = ClientApp(mods=[discreet, within_budget, local_dp])
 
 
-def tell(context: Context, **state: object) -> None:
+def show_progress(context: Context, **state: object) -> None:
     """Write ``progress.json`` into ``out``, whole at any moment: what the companion shows."""
     file = Path(str(context.node_config["out"])) / PROGRESS_FILE
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(".new")
-    aside.write_text(json.dumps(state))
-    os.replace(aside, file)
+    write_atomically(file, json.dumps(state).encode())
 
 
 @app.train()
@@ -142,89 +146,120 @@ def train_at_home(message: Message, context: Context) -> Message:
     """One round at home.
 
     Raises:
-        RefusedError: the server asks for another preset, encoder or release, or sends what cannot be an aggregate. Flower
-            answers the server with the error, and nothing else has left this machine.
+        RoundRefusedError: the server asks for another preset, encoder or release, for a round that was answered, or sends
+            what cannot be an aggregate. Flower answers the server with the error, and nothing else has left this machine.
     """
-    here, asked = context.node_config, message.content["config"]
-    out = Path(str(here["out"]))
-    tell(context, phase="preparing", round=int(asked["round"]))
-    trainer = at_home(here, asked)
-    refine_own_hand(trainer, here)
-    first = _begin(trainer, out, int(asked["round"]), message.content["arrays"])
-    until = first + int(asked["epochs"]) * trainer.steps_per_epoch
+    node_config, config = context.node_config, message.content["config"]
+    out, number = Path(str(node_config["out"])), int(config["round"])
+    check_newer(out, number)
+    show_progress(context, phase="preparing", round=number)
+    trainer = at_home(node_config, config)
+
+    def refining(done: float) -> None:
+        show_progress(context, phase="refining", round=number, done=done)
+
+    refine_own_hand(trainer, node_config, refining)
+    first = _begin(trainer, out, number, message.content["arrays"])
+    until = first + int(config["epochs"]) * trainer.steps_per_epoch
     sums: dict[str, float] = {}
-    started, begun, clock = trainer.step_count, max(1, until - trainer.step_count), time.monotonic()
+    started, to_do, clock = trainer.step_count, max(1, until - trainer.step_count), time.monotonic()
+    shown = 0.0
 
     def watch(report: StepReport) -> None:
+        nonlocal shown
         for name, value in report.losses.items():
-            sums[name] = sums.get(name, 0.0) + value / begun
-        tell(context, phase="training", round=int(asked["round"]), step=report.step - first, steps=until - first,
-             epoch=(report.step - first - 1) // trainer.steps_per_epoch + 1, epochs=int(asked["epochs"]),
-             losses=report.losses,
-             remaining=(time.monotonic() - clock) / (report.step - started) * (until - report.step))
+            sums[name] = sums.get(name, 0.0) + value / to_do
+        now = time.monotonic()
+        if now - shown < SHOWN_EVERY and report.step < until:
+            return
+        shown = now
+        show_progress(context, phase="training", round=number, step=report.step - first, steps=until - first,
+                      epoch=(report.step - first - 1) // trainer.steps_per_epoch + 1, epochs=int(config["epochs"]),
+                      remaining=(now - clock) / (report.step - started) * (until - report.step))
 
     trainer.run(until, on_step=watch)
-    if trainer.step_count == started:  # killed between the last step and the answer
+    if trainer.step_count == started:  # killed between the last step and the answer, or the same aggregate again
         sums = last_losses(out)
-    reply = Message(answer(trainer, here, asked, sums), reply_to=message)
-    tell(context, phase="sending", round=int(asked["round"]), step=until - first, steps=until - first)
+    reply = Message(answer(trainer, node_config, config, sums), reply_to=message)
+    _write_round(out, _read_round(out) | {"answered": True})
+    show_progress(context, phase="sending", round=number, step=until - first, steps=until - first)
     return reply
 
 
-def own_model(here: UserConfig) -> FedGAI:
+def own_model(node_config: UserConfig) -> FedGAI:
     """The private model as it was last saved, or the one to start from. Raises CheckpointError."""
-    out = Path(str(here["out"]))
-    return FedGAI.load(out if (out / STATE_FILE).exists() else str(here.get("weights") or WEIGHTS))
+    out = Path(str(node_config["out"]))
+    return FedGAI.load(out if (out / STATE_FILE).exists() else str(node_config.get("weights") or WEIGHTS))
 
 
-def at_home(here: UserConfig, asked: ConfigRecord) -> LocalTrainer:
+def at_home(node_config: UserConfig, config: ConfigRecord) -> LocalTrainer:
     """The private model with its optimisers, where the last saving left them, on the drawings of today.
 
     Args:
-        here: the designer's own configuration, see above.
-        asked: by the server: round, epochs, beta, preset, encoder, release, bank-names, bank.
+        node_config: the designer's own configuration, see above.
+        config: the server's: round, epochs, beta, preset, encoder, release, bank-names, bank.
     Raises:
-        RefusedError: see ``check``.
+        RoundRefusedError: see ``check``.
         PairsError, TrainError, CheckpointError: of this machine's own folders.
     """
-    out = Path(str(here["out"]))
-    pairs = PairFolder(str(here["data"]), int(here.get("size", 256)), skip_bad=True)
-    begun, model = (out / STATE_FILE).exists(), own_model(here)
-    check(asked, model)
-    model.styles = everybody(asked, model) or model.styles  # kept for the studio at home
-    model.to(str(here.get("device") or "cpu"))
+    out = Path(str(node_config["out"]))
+    pairs = PairFolder(str(node_config["data"]), int(node_config.get("size", 256)), skip_bad=True)
+    begun, model = (out / STATE_FILE).exists(), own_model(node_config)
+    check(config, model)
+    model.styles = everybody(config, model) or model.styles  # kept for the studio at home
+    model.to(str(node_config.get("device") or "cpu"))
     # saved after each epoch: whoever closes the laptop loses no more than that
-    fusion = float(here.get("fusion", TrainConfig.fusion))
-    config = TrainConfig(epochs=10**6, lr=float(here.get("lr", TrainConfig.lr)), beta=float(asked["beta"]),
-                         freeze_batchnorm=True, save_every=len(pairs), size=pairs.size,
-                         cache_mb=int(here.get("cache-mb", 1024)), fusion=fusion)
-    name = str(here.get("name") or "designer")
-    hands = others(asked, model, name)
-    trainer = LocalTrainer(model, pairs, config, out, name=name, others=hands if fusion else None)
+    fusion = float(node_config.get("fusion", TrainConfig.fusion))
+    training = TrainConfig(epochs=10**6, lr=float(node_config.get("lr", TrainConfig.lr)), beta=float(config["beta"]),
+                           freeze_batchnorm=True, save_every=len(pairs), size=pairs.size,
+                           cache_mb=int(node_config.get("cache-mb", 1024)), fusion=fusion)
+    name = str(node_config.get("name") or "designer")
+    hands = others(config, model, name)
+    trainer = LocalTrainer(model, pairs, training, out, name=name, others=hands if fusion else None)
     if begun:
         trainer.resume(may_change=("pairs", "name", "lr"))  # drawings are added from month to month
     return trainer
 
 
+def check_newer(out: Path, number: int) -> None:
+    """A round is answered once, and only after all that came before it. Raises RoundRefusedError.
+
+    A server that asks for one round again and again would get an answer with new noise each time, and a designer who counts
+    rounds would count one. A studio that has to repeat a round gives it a new number.
+    """
+    last = _read_round(out)
+    if number < last["round"] or (number == last["round"] and last["answered"]):
+        raise RoundRefusedError(f"round {number} is not newer than round {last['round']}, which this machine has answered")
+
+
 def _begin(trainer: LocalTrainer, out: Path, number: int, arrays: ArrayRecord) -> int:
-    """Load the aggregate, unless a training that was killed is in this very round. Returns the round's first step."""
+    """Load the aggregate, unless training has begun with this very one. Returns the round's first step."""
     digest = hashlib.sha256(b"".join(array.data for array in arrays.values())).hexdigest()
-    now, file = {"round": number, "aggregate": digest}, out / ROUND_FILE
-    try:
-        then = json.loads(file.read_text())
-    except (OSError, ValueError):  # the first round, or a journal that was cut short: the round begins anew
-        then = {}
-    if {k: then.get(k) for k in now} == now and trainer.step_count > int(then["first"]):
-        return int(then["first"])
-    trainer.model.discriminator.load_shared(unpack(arrays))
+    last = _read_round(out)
+    again = last["aggregate"] == digest and trainer.step_count > last["first"]
+    if not again:
+        trainer.model.discriminator.load_shared(unpack(arrays))
+    first = int(last["first"]) if again else trainer.step_count
     out.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(".new")
-    aside.write_text(json.dumps(now | {"first": trainer.step_count}))
-    os.replace(aside, file)
-    return trainer.step_count
+    _write_round(out, {"round": number, "aggregate": digest, "first": first, "answered": False})
+    return first
 
 
-def answer(trainer: LocalTrainer, here: UserConfig, asked: ConfigRecord, sums: dict[str, float]) -> RecordDict:
+def _read_round(out: Path) -> dict[str, Any]:
+    """The last round here: round, aggregate (its SHA-256), first (step), answered."""
+    none: dict[str, Any] = {"round": 0, "aggregate": "", "first": 0, "answered": False}
+    try:
+        last = none | json.loads((out / ROUND_FILE).read_text())
+        return last | {"round": int(last["round"]), "first": int(last["first"])}
+    except (OSError, ValueError, TypeError):  # the first round, or a file that was cut short: the round begins anew
+        return none
+
+
+def _write_round(out: Path, state: dict[str, Any]) -> None:
+    write_atomically(out / ROUND_FILE, json.dumps(state).encode())
+
+
+def answer(trainer: LocalTrainer, node_config: UserConfig, config: ConfigRecord, sums: dict[str, float]) -> RecordDict:
     """All that leaves this machine after a round, and nothing else does.
 
     Returns:
@@ -234,14 +269,15 @@ def answer(trainer: LocalTrainer, here: UserConfig, asked: ConfigRecord, sums: d
     model, pairs = trainer.model, trainer.pairs
     metrics = {"num-examples": len(pairs), **{f"loss-{k.replace('_', '-')}": v for k, v in sums.items()},
                "own-distance": own_distance(trainer)}
-    told: dict[str, object] = {"round": asked["round"], "encoder": model.encoder_sha256, "preset": model.preset.name,
-                               "release": __version__}
-    if here.get("share-style"):
-        signature = own_signature(trainer, here)
-        told |= {"style": signature.style.numpy().astype("<f4").tobytes(), "sketches": signature.sketches,
-                 "name": str(here.get("name", ""))[:40], "description": str(here.get("description", ""))[:300]}
+    designer: dict[str, Any] = {"round": config["round"], "encoder": model.encoder_sha256, "preset": model.preset.name,
+                                "release": __version__}
+    if node_config.get("share-style"):
+        signature = own_signature(trainer, node_config)
+        designer |= {"style": signature.style.numpy().astype("<f4").tobytes(), "sketches": signature.sketches,
+                     "name": str(node_config.get("name", ""))[:40],
+                     "description": str(node_config.get("description", ""))[:300]}
     return RecordDict({"arrays": pack(model.discriminator.shared()), "metrics": MetricRecord(metrics),
-                       "designer": ConfigRecord(told)})
+                       "designer": ConfigRecord(designer)})
 
 
 def last_losses(out: Path) -> dict[str, float]:
@@ -250,35 +286,35 @@ def last_losses(out: Path) -> dict[str, float]:
     return {name: value for name, value in line.items() if name not in ("step", "epoch")}
 
 
-def check(asked: ConfigRecord, model: FedGAI) -> None:
-    """Raises RefusedError, naming both, where the server's federation is not one that this installation can take part in."""
+def check(config: ConfigRecord, model: FedGAI) -> None:
+    """Raises RoundRefusedError, naming both, where the server's federation is not one that this installation can take part in."""
     mine = {"preset": model.preset.name, "encoder": model.encoder_sha256, "release": __version__}
     for what, value in mine.items():
-        if asked[what] != value:
-            advice = f"install release {asked['release']}" if what == "release" else "start from the federation's weights"
-            raise RefusedError(f"the federation has {what} {str(asked[what])[:12]}, this machine {value[:12]}: {advice}")
-    if not 1 <= int(asked["epochs"]) <= 100 or not 0 <= float(asked["beta"]) <= 10:
-        raise RefusedError(f"the server asks for {asked['epochs']} epochs and beta {asked['beta']}: refused")
+        if config[what] != value:
+            advice = f"install release {config['release']}" if what == "release" else "start from the federation's weights"
+            raise RoundRefusedError(f"the federation has {what} {str(config[what])[:12]}, this machine {value[:12]}: {advice}")
+    if not 1 <= int(config["epochs"]) <= 100 or not 0 <= float(config["beta"]) <= 10:
+        raise RoundRefusedError(f"the server asks for {config['epochs']} epochs and beta {config['beta']}: refused")
 
 
-def everybody(asked: ConfigRecord, model: FedGAI) -> dict[str, Signature]:
+def everybody(config: ConfigRecord, model: FedGAI) -> dict[str, Signature]:
     """The signatures that designers published, from the server's message; descriptions are those that the model knows.
 
-    Raises RefusedError where they do not fit this encoder or are not finite.
+    Raises RoundRefusedError where they do not fit this encoder or are not finite.
     """
-    row, names = 2 * sum(model.preset.channels), list(asked.get("bank-names", []))
-    bank = np.frombuffer(asked.get("bank", b""), "<f4")
+    row, names = 2 * sum(model.preset.channels), [str(name) for name in config.get("bank-names", [])]
+    bank = np.frombuffer(config.get("bank", b""), "<f4")
     if bank.size != row * len(names) or not np.isfinite(bank).all():
-        raise RefusedError("the server's style bank does not fit this encoder")
+        raise RoundRefusedError("the server's style bank does not fit this encoder")
     unknown = Signature(torch.empty(0), model.encoder_sha256)
     styles = model.style_bounds.clamp(torch.from_numpy(bank.reshape(-1, row).copy()))  # (K, D)
     return {name: replace(model.styles.get(name, unknown), name=name, style=style)
             for name, style in zip(names, styles, strict=True)}
 
 
-def others(asked: ConfigRecord, model: FedGAI, name: str) -> Tensor | None:
+def others(config: ConfigRecord, model: FedGAI, name: str) -> Tensor | None:
     """Those of ``everybody`` but ``name``, (K, D); None where there are none. Raises as it does."""
-    hands = [signature.style for other, signature in everybody(asked, model).items() if other != name]
+    hands = [signature.style for other, signature in everybody(config, model).items() if other != name]
     return torch.stack(hands) if hands else None
 
 

@@ -170,9 +170,11 @@ class Season:
         designers = [{**asdict(v), "asked": v.node_id in asked} for v in strategy.verdicts] + silent
         if aggregate is None:
             reasons = "; ".join(f"{d['name']}: {d['reason']}" for d in designers if not d["accepted"])
-            folder.set_status(phase="waiting", note=f"Round {number} is tried again: too few good answers. {reasons}"[:500])
+            folder.set_status(phase="waiting", note=f"Round {number} had too few good answers, and is tried again as round "
+                                                    f"{number + 1}. {reasons}"[:500])
             folder.write("repeated.json", {"round": number, "at": _now(), "designers": designers})
             time.sleep(POLL)
+            self.number += 1  # a designer answers no round twice
             return
         folder.set_status(phase="house", progress=0.0, deadline=0.0)
         before = self.house.probe(model)
