@@ -57,7 +57,7 @@ def for_designers(out: Path, work: Path, atelier: str = "Dara") -> None:
     from test_window import WindowServer
 
     from federation.demo import Demo, make_pairs
-    from federation.designer.companion import Settings
+    from federation.designer.settings import Settings
     from federation.operator import approve
     from federation.processes import free_port
 

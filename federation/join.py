@@ -26,51 +26,52 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm, Prompt
 from rich.text import Text
 
-from federation.designer.companion import (
-    EXPLAINED,
-    ROOT,
-    AwayError,
-    Companion,
-    CompanionError,
-    LookFirst,
-    Settings,
-    State,
-    Studio,
-    accept,
-    address,
-    dry_run,
-    home,
-    look,
-    prepare,
-)
-from federation.designer.receipt import page, read_all, summary, table
-from federation.identity import display_name, make_key
+from federation.designer.companion import Companion, State, duration, leave
+from federation.designer.dry_run import dry_run
+from federation.designer.prepare import EXPLAINED, LookFirst, accept, look, prepare
+from federation.designer.receipt import read_all
+from federation.designer.receipt_page import page, summary, table, title
+from federation.designer.settings import CompanionError, Settings, address, home, private_folder
+from federation.designer.studio_client import AwayError, UntrustedError
+from federation.identity import display_name
 from fedgai.data.folder import DesignerFolder, contact_sheet
-from fedgai.data.pairs import PairsError, writing
+from fedgai.data.pairs import writing
+from fedgai.errors import FedGAIError, sentence
 from fedgai.model import CONFIG_FILE
 from fedgai.text import printable
-from fedgai.training.local import TrainError
 
-PHASES = {"training": "designers are training", "aggregating": "putting the updates together", "house": "the house is learning",
-          "waiting": "waiting for designers", "resting": "resting between seasons", "paused": "paused by the operator",
-          "starting": "starting", "stopped": "stopped"}  # fmt: skip
-COLUMNS = TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f} %")
+PHASES = {"training": "designers' machines are learning", "aggregating": "putting the updates together",
+          "house": "the studio is learning from all of you", "waiting": "waiting for designers",
+          "resting": "resting between seasons", "paused": "paused by the operator", "starting": "starting",
+          "stopped": "stopped"}  # fmt: skip
+SIGNATURE = """A style signature is 480 numbers that describe your hand as a whole: how dense, how dark, how curved your lines
+are. No drawing is in it.
+- If you share it, everybody who uses the studio gets a slider with your name, and can draw garments in a hand like yours. And
+  whoever already holds one of your drawings could find out whether it was among those you brought.
+- If you keep it, nobody gets your slider. You learn from each other all the same.
+You can change this later; what was shared in earlier rounds stays shared."""
+"""What sharing a signature is, for a designer who decides; docs/privacy.md has the measurements."""
 STAYS = """What stays, and what does not:
 - your drawings and your private Generator were never anywhere but on this machine; nothing of them has to be deleted
 - your style signature, if you shared it, is no slider any more from the next round on
 - checkpoints of earlier rounds stay as they are, with what the others and you taught them: that cannot be taken out of them
 - your receipts stay here, so that you can always show what was sent"""
+RETRY = 10.0  # s before a studio that is away is asked again
+
+
+# -- the conversation of the first run ---------------------------------------------------------------------------------
 
 
 def ask(console: Console, known: Settings | None) -> Settings:
-    """The conversation of the first run."""
+    """Four questions, until each has an answer that can be used."""
     console.print("[bold]Welcome.[/] Four questions, once; your answers are kept on this machine.\n")
     console.print("[bold]1.[/] Your drawings: a folder with your drawings in it; or with photos/ and sketches/ of the same "
                   "garments; or with scanned sheets in scans/. They stay where they are, and are only read.")
@@ -86,12 +87,9 @@ def ask(console: Console, known: Settings | None) -> Settings:
         return str(data.resolve())
 
     data = until_it_can_be(console, "Where are they?", drawings, known.data if known else None)
-    name = until_it_can_be(console, "[bold]2.[/] What name shall others see?", display_name,
-                           known.name if known else None)
-    console.print("\n[bold]3.[/] A style signature is 480 numbers that describe your hand (how dense, how dark, how curved your "
-                  "lines are), not one drawing. With it, others get a slider with your name. Without it you still learn from "
-                  "each other.")
-    share = Confirm.ask("Share your style signature?", console=console, default=known.share_style if known else True)
+    name = until_it_can_be(console, "[bold]2.[/] What name shall others see?", display_name, known.name if known else None)
+    console.print(f"\n[bold]3.[/] {SIGNATURE}", highlight=False)
+    share = Confirm.ask("Share your style signature?", console=console)
     server = until_it_can_be(console, "\n[bold]4.[/] Which studio? (its address, which the people who run it gave you)",
                              address, known.server if known else None)
     return replace(known or Settings("", "", ""), server=server, data=data, name=name, share_style=share)
@@ -102,12 +100,12 @@ class Question(Prompt):
 
 
 def until_it_can_be(console: Console, question: str, accepts: Callable[[str], str], default: str | None) -> str:
-    """What ``accepts`` makes of the first answer that it does not refuse with a ValueError."""
+    """What ``accepts`` makes of the first answer that it does not refuse with a FedGAIError."""
     while True:
         try:
-            return accepts(Question.ask(question, console=console, default=default) or "")
-        except ValueError as error:
-            console.print(str(error), style="yellow", highlight=False, markup=False, soft_wrap=True)
+            return accepts(Question.ask(question, console=console, default=default or "", show_default=bool(default)) or "")
+        except FedGAIError as error:
+            console.print(sentence(error), style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def folder_named(answer: str) -> Path:
@@ -120,12 +118,26 @@ def folder_named(answer: str) -> Path:
     return path
 
 
+# -- what is shown -----------------------------------------------------------------------------------------------------
+
+
+def new_bars(console: Console, **options: Any) -> Progress:
+    """Bars that move even while nobody knows how much is done."""
+    return Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
+                    TextColumn("{task.fields[share]}"), TimeElapsedColumn(), console=console, **options)
+
+
+def move(bars: Progress, task: TaskID, text: str, done: float | None) -> None:
+    share = "" if done is None else f"{100 * done:3.0f} %"
+    bars.update(task, description=text, completed=done or 0.0, total=None if done is None else 1.0, share=share)
+
+
 @contextlib.contextmanager
-def bar(console: Console) -> Iterator[Callable[[float, str], None]]:
+def bar(console: Console) -> Iterator[Callable[[float | None, str], None]]:
     """A progress bar, in a terminal; without one, nothing."""
-    with Progress(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("", total=1)
-        yield lambda share, text: bars.update(task, completed=share, description=text)
+    with new_bars(console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=None, share="")
+        yield lambda done, text: move(bars, task, text, done)
 
 
 def tell(console: Console, found: DesignerFolder) -> None:
@@ -137,8 +149,38 @@ def tell(console: Console, found: DesignerFolder) -> None:
         console.print(line, style="yellow", highlight=False, markup=False)
 
 
+def describe(state: State) -> str:
+    """One line on what goes on here."""
+    line = state.text
+    if state.remaining:
+        line += f", about {duration(state.remaining)} left"
+    return line
+
+
+def federation_line(status: dict[str, Any]) -> str:
+    """One line on what goes on at the studio, as it tells anybody."""
+    online, phase = status.get("designers_online"), str(status.get("phase"))
+    line = f"all of you, round {status.get('round', '?')}: {PHASES.get(phase, 'not known')}"
+    left = status.get("seconds_left")
+    if phase == "training" and isinstance(left, int | float) and left > 0:
+        line += f" ({duration(left)} more at most)"
+    if isinstance(online, list):
+        line += f", {len(online)} {'designer' if len(online) == 1 else 'designers'} connected"
+    return line
+
+
+def show_key(console: Console, companion: Companion) -> None:
+    console.print("\nYour key. Send this line to whoever runs the studio, once:\n")
+    console.print(companion.key, style="bold", soft_wrap=True, highlight=False)
+    console.print(f"\nIts fingerprint, which they see when this machine connects: {companion.fingerprint}\n", highlight=False,
+                  soft_wrap=True)
+
+
+# -- what is done ------------------------------------------------------------------------------------------------------
+
+
 def make_ready(console: Console, folder: Path, chosen: Settings, found: DesignerFolder | None = None) -> Path:
-    """``prepare``, with a bar; somebody at a terminal is asked to look at scanned sheets. Raises CompanionError."""
+    """``prepare``, with a bar; somebody at a terminal is asked to look at scanned sheets. Raises FedGAIError."""
     while True:
         try:
             with bar(console) as progress:
@@ -157,19 +199,139 @@ def make_ready(console: Console, folder: Path, chosen: Settings, found: Designer
 
 
 def check(console: Console, folder: Path, chosen: Settings) -> None:
-    """The report on the folder, and a contact sheet. Raises CompanionError."""
+    """The report on the folder, and a contact sheet. Raises FedGAIError."""
     with bar(console) as progress:
         found = look(chosen, progress)
     console.print(str(found), highlight=False, markup=False, soft_wrap=True)
     console.print(EXPLAINED[found.kind], highlight=False, markup=False)
-    file = folder / "contact-sheet.jpg"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with writing(file) as aside:
-        contact_sheet(found).save(aside, "JPEG", quality=88)
+    file = private_folder(folder) / "contact-sheet.jpg"
+    with writing(file) as temp_path:
+        contact_sheet(found).save(temp_path, "JPEG", quality=88)
     console.print(f"All of them in one picture: {file}", highlight=False, markup=False, soft_wrap=True)
     if found.kind == "scans":
         make_ready(console, folder, chosen, found)
+
+
+def join(console: Console, folder: Path, chosen: Settings) -> None:
+    """Take part until Ctrl-C, or until as many updates were sent as asked for. Raises FedGAIError."""
+    with bar(console) as progress:
+        found = look(chosen, progress)
+    tell(console, found)
+    with Companion(folder, chosen) as companion:
+        make_ready(console, folder, chosen, found)
+        show_key(console, companion)
+        said = ""
+        while True:
+            try:
+                companion.start()
+                break
+            except UntrustedError:  # somebody has to do something
+                raise
+            except AwayError as error:
+                if str(error) != said:
+                    said = str(error)
+                    console.print(said, style="dim", highlight=False, markup=False, soft_wrap=True)
+                time.sleep(RETRY)
+        watch(console, companion)
+
+
+def watch(console: Console, companion: Companion) -> None:
+    """Show the state, live in a terminal, a line a change elsewhere, until it is over. Raises FedGAIError."""
+    view = View(console)
+    sent = companion.state().receipts
+    with Live(console=console, refresh_per_second=8, transient=True) as live:
+        while True:
+            state = companion.tend()
+            if state.phase == "refused":
+                raise CompanionError(state.text)
+            if state.phase == "left":
+                console.print(sentence(CompanionError(state.text)))
+                return
+            view.show(live, state)
+            if state.receipts > sent:
+                sent = state.receipts
+                last = companion.receipts.read()[-1]
+                console.print(f"{title(last)} was sent. {summary(last)}. --receipt shows all of it.", highlight=False,
+                              markup=False)
+            if companion.finished:
+                console.print("As many rounds are done as you asked for (--rounds). Run it again to go on.")
+                return
+            time.sleep(1)
+
+
+class View:
+    """Two bars in a terminal; elsewhere a line for each change."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._phases = ("", "")
+        self._said: set[str] = set()
+        self._last = ""
+        self._fresh()
+
+    def _fresh(self) -> None:
+        """Bars that count their time from now."""
+        self._bars = new_bars(self.console)
+        self._mine, self._theirs = (self._bars.add_task("", total=None, share="") for _ in range(2))
+
+    def show(self, live: Live, state: State) -> None:
+        if state.late and state.late not in self._said:
+            self._said.add(state.late)
+            self.console.print(state.late, style="yellow", highlight=False, markup=False)
+        if not self.console.is_terminal:
+            if state.phase + state.text != self._last:
+                self.console.print(describe(state), highlight=False, markup=False)
+                self._last = state.phase + state.text
+            return
+        phases = state.phase, str(state.federation.get("phase"))
+        if phases != self._phases:
+            self._phases = phases
+            self._fresh()
+        move(self._bars, self._mine, describe(state), state.done)
+        progress = state.federation.get("progress")
+        known = isinstance(progress, int | float) and phases[1] in ("training", "aggregating", "house") and progress > 0
+        move(self._bars, self._theirs, federation_line(state.federation), float(progress or 0) if known else None)
+        counts = Text(f"{state.bytes / 1000:,.0f} kB have left this machine in {state.receipts} "
+                      f"{'update' if state.receipts == 1 else 'updates'}. Ctrl-C stops; it goes on another day.", style="dim")
+        live.update(Group(self._bars, counts))
+
+
+def go(console: Console, folder: Path, chosen: Settings, at_once: bool) -> None:
+    """Leave, once the designer has said so. ``at_once``: without asking. Raises FedGAIError."""
+    console.print(STAYS, highlight=False, markup=False)
+    if sys.stdin.isatty() and not at_once and not Confirm.ask(f"\nLeave {chosen.server}?", console=console):
+        raise CompanionError("you are still a member; nothing was changed")
+    name = leave(folder, chosen)
+    console.print(f"\nYou have left {chosen.server}: {name} is no member there any more.", highlight=False, markup=False,
+                  soft_wrap=True)
+
+
+def open_page(name: str, args: argparse.Namespace) -> int:
+    """The "window", or the studio at "home": pages on 127.0.0.1, in a process of their own. Returns its exit status."""
+    if name == "home" and not (args.home / "model" / CONFIG_FILE).exists():
+        raise CompanionError("there is no Generator of your own yet: it is made in the first round")
+    if importlib.util.find_spec("gradio") is None:
+        raise CompanionError("this page needs Gradio: pip install -e .[studio,federation]")
+    command = [sys.executable, "-m", f"studio.companion.{name}", "--home", str(args.home.resolve())]
+    command += ["--port", str(args.port)] if args.port else []
+    if name == "window" and args.certificate:
+        command += ["--certificate", str(Path(args.certificate).resolve())]
+    return subprocess.call(command)
+
+
+def show_receipts(console: Console, folder: Path) -> None:
+    """Raises OSError where the page cannot be written."""
+    receipts = read_all(folder / "receipts")
+    if not receipts:
+        console.print("Nothing was sent yet.")
+        return
+    console.print(table(receipts), soft_wrap=True, highlight=False, markup=False)
+    file = folder / "receipts" / "receipt.html"
+    file.write_text(page(receipts), encoding="utf-8")
+    console.print(f"The same as a page, to show or to print: {file}", soft_wrap=True)
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -177,7 +339,8 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--server", help="address of the studio, https")
     parser.add_argument("--data", help="your folder: drawings; or photos/ and sketches/; or scans/")
     parser.add_argument("--name", help="what others see")
-    parser.add_argument("--share-style", action=argparse.BooleanOptionalAction, default=None, help="send the style signature")
+    parser.add_argument("--share-style", action=argparse.BooleanOptionalAction, default=None,
+                        help="send the style signature, so that others get a slider with your name")
     parser.add_argument("--description", help="a sentence about your hand, sent with the signature")
     parser.add_argument("--preset", choices=("edge", "vgg16"), help="that the federation must have")
     parser.add_argument("--device", help="cpu, cuda, mps")
@@ -190,6 +353,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
                         help="where your private model and receipts are kept")
     parser.add_argument("--port", type=int, help="of the window, or of the studio at home")
     parser.add_argument("--accept-scans", action="store_true", help="the previews of your scanned sheets are right")
+    parser.add_argument("--yes", action="store_true", help="with --leave: do not ask")
     what = parser.add_mutually_exclusive_group()
     for name in ("check", "dry-run", "receipt", "window", "studio", "leave"):
         what.add_argument(f"--{name}", action="store_true")
@@ -213,136 +377,55 @@ def settings(console: Console, args: argparse.Namespace) -> Settings:
     return found
 
 
-def join(console: Console, folder: Path, chosen: Settings) -> None:
-    """Take part until Ctrl-C, or until as many rounds were sent as asked for. Raises CompanionError."""
-    with bar(console) as progress:
-        found = look(chosen, progress)
-    tell(console, found)
-    with Companion(folder, chosen) as companion:
-        make_ready(console, folder, chosen, found)
-        console.print("\nYour key. Send this line to whoever runs the studio, once:\n")
-        console.print(companion.key, style="bold", soft_wrap=True, highlight=False)
-        console.print()
-        said = ""
-        while True:
-            try:
-                companion.start()
-                break
-            except AwayError as error:
-                if str(error) != said:
-                    console.print(said := str(error), style="dim", highlight=False, markup=False, soft_wrap=True)
-                time.sleep(10)
-        watch(console, companion)
+def where_to_leave(args: argparse.Namespace) -> Settings:
+    """Which studio, by what certificate: leaving needs no drawings. Raises CompanionError."""
+    known = Settings.load(args.home) or Settings("", "", "")
+    server = args.server or known.server
+    if not server:
+        raise CompanionError("say --server: which studio do you want to leave?")
+    return replace(known, server=address(server), certificate=args.certificate or known.certificate)
 
 
-def watch(console: Console, companion: Companion) -> None:
-    """Show the state, live in a terminal, a line a change elsewhere, until it is over."""
-    bars = Progress(*COLUMNS, console=console)
-    mine, theirs = bars.add_task("", total=1), bars.add_task("", total=1)
-    said, sent = "", companion.state().receipts
-    with Live(console=console, auto_refresh=False, transient=True) as live:
-        while True:
-            state = companion.tend()
-            if state.phase == "refused":
-                raise CompanionError(state.text)
-            line = describe(state)
-            bars.update(mine, description=line, completed=state.done)
-            told = state.federation or {}
-            bars.update(theirs, description=federation_line(told), completed=float(told.get("progress") or 0))
-            left = Text(f"left this machine {state.sent / 1000:,.0f} kB, came in {state.received / 1000:,.0f} kB, "
-                        f"{state.receipts} receipts", style="dim")
-            if console.is_terminal:
-                live.update(Group(bars, left), refresh=True)
-            elif state.phase + state.text != said:
-                console.print(line, highlight=False)
-                said = state.phase + state.text
-            if state.receipts > sent:
-                sent = state.receipts
-                last = read_all(companion.receipts)[-1]
-                console.print(f"Round {last.round} was sent. {summary(last)}. --receipt shows each of them.", highlight=False,
-                              markup=False)
-            if companion.finished:
-                console.print("As many rounds are done as you asked for (--rounds). Run it again to go on.")
-                return
-            time.sleep(1)
-
-
-def describe(state: State) -> str:
-    line = state.text
-    if state.losses:
-        line += f", loss {state.losses.get('generator', 0.0):.2f}"
-    if state.remaining:
-        line += f", {state.remaining / 60:.0f} min left" if state.remaining > 90 else f", {state.remaining:.0f} s left"
-    return line
-
-
-def federation_line(status: dict) -> str:
-    online = status.get("designers_online") or []
-    phase = str(status.get("phase"))
-    return f"federation, round {status.get('round', '?')}: {PHASES.get(phase, 'not known')}, {len(online)} designers online"
-
-
-def open_page(name: str, args: argparse.Namespace) -> int:
-    """The "window", or the studio at "home": pages on 127.0.0.1, in a process of their own. Returns its exit status."""
-    if name == "home" and not (args.home / "model" / CONFIG_FILE).exists():
-        raise CompanionError("there is no Generator of your own yet: it is made in the first round")
-    if importlib.util.find_spec("gradio") is None:
-        raise CompanionError("this page needs Gradio: pip install -e .[studio,federation]")
-    command = [sys.executable, "-m", f"studio.{name}", "--home", str(args.home.resolve())]
-    command += ["--port", str(args.port)] if args.port else []
-    if name == "window" and args.certificate:
-        command += ["--certificate", str(Path(args.certificate).resolve())]
-    return subprocess.call(command, cwd=ROOT)
-
-
-def show_receipts(console: Console, folder: Path) -> None:
-    receipts = read_all(folder / "receipts")
-    if not receipts:
-        console.print("Nothing was sent yet.")
-        return
-    console.print(table(receipts), soft_wrap=True, highlight=False, markup=False)
-    file = folder / "receipts" / "receipt.html"
-    file.write_text(page(receipts), encoding="utf-8")
-    console.print(f"The same as a page, to show or to print: {file}", soft_wrap=True)
+def run(console: Console, args: argparse.Namespace) -> int:
+    """What was asked for. Returns the exit status. Raises FedGAIError, OSError."""
+    if args.receipt:
+        show_receipts(console, args.home)
+        return 0
+    if args.studio or args.window:
+        return open_page("home" if args.studio else "window", args)
+    if args.leave:
+        go(console, args.home, where_to_leave(args), args.yes)
+        return 0
+    chosen = settings(console, args)
+    if args.accept_scans:
+        accept(args.home)
+    if args.check:
+        check(console, args.home, chosen)
+    elif args.dry_run:
+        make_ready(console, args.home, chosen)
+        with bar(console) as progress:
+            receipt = dry_run(args.home, chosen, progress)
+        console.print("Nothing is sent. A round would send this:\n")
+        console.print(table([receipt]), soft_wrap=True, highlight=False, markup=False)
+    else:
+        join(console, args.home, chosen)
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, 1 with one line of reason, 130 after Ctrl-C."""
+    """Returns the exit status: 0, 1 with one sentence, 130 after Ctrl-C."""
     args, console = parse(arguments), Console()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        if args.receipt:
-            show_receipts(console, args.home)
-            return 0
-        if args.studio or args.window:
-            return open_page("home" if args.studio else "window", args)
-        chosen = settings(console, args)
-        if args.accept_scans:
-            accept(args.home)
-        if args.check:
-            check(console, args.home, chosen)
-        elif args.dry_run:
-            make_ready(console, args.home, chosen)
-            with bar(console) as progress:
-                receipt = dry_run(args.home, chosen, progress)
-            console.print("Nothing is sent. A round would send this:\n")
-            console.print(table([receipt]), soft_wrap=True, highlight=False, markup=False)
-        elif args.leave:
-            make_key(args.home / "key")
-            console.print(f"{Studio(chosen).leave(args.home / 'key')} has left {chosen.server}.\n\n{STAYS}")
-        else:
-            join(console, args.home, chosen)
+        return run(console, args)
     except KeyboardInterrupt:
         console.print("\nStopped. Run it again to go on.")
         return 130
-    except (CompanionError, PairsError, TrainError) as error:
-        console.print(f"[red]{type(error).__name__.removesuffix('Error')}:[/] ", end="")
-        console.print(str(error), highlight=False, markup=False, soft_wrap=True)
+    except (FedGAIError, OSError) as error:
+        if isinstance(error, OSError) and not error.filename:  # a full disk does not say which file it was
+            error.filename = str(args.home)
+        console.print(sentence(error), style="red", highlight=False, markup=False, soft_wrap=True)
         return 1
-    except OSError as error:
-        console.print(f"{error.filename or args.home} cannot be used: {error.strerror}", highlight=False, markup=False)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ from conftest import draw_garment
 from PIL import Image, ImageOps
 from test_drawings import fill, sketch
 
-from federation.designer import companion
-from federation.designer.companion import CompanionError, LookFirst, Settings, accept, look, prepare
+from federation.designer import prepare as preparing
+from federation.designer.prepare import LookFirst, accept, look, prepare
+from federation.designer.settings import CompanionError, Settings
 from fedgai.data.pairs import PairFolder
 from fedgai.data.scans import prepare_scans
 
@@ -25,8 +26,8 @@ def settings(data: Path) -> Settings:
 @pytest.fixture(autouse=True)
 def light(tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Paired up by a model that is untrained."""
-    real = companion.pair_up
-    monkeypatch.setattr(companion, "pair_up", lambda files, out, **told: real(files, out, model=tiny_model_dir, **told))
+    real = preparing.pair_up
+    monkeypatch.setattr(preparing, "pair_up", lambda files, out, **told: real(files, out, model=tiny_model_dir, **told))
 
 
 @pytest.fixture
@@ -45,9 +46,9 @@ def scans(tmp_path: Path) -> Path:
 def test_pairs_are_trained_on_where_they_are(tmp_path: Path) -> None:
     for kind in ("photos", "sketches"):
         fill(tmp_path / "own" / kind, 2)
-    told: list[float] = []
-    assert look(settings(tmp_path / "own"), lambda share, text: told.append(share)).kind == "pairs"
-    assert told == [0.25, 0.5, 0.75, 1.0]
+    shares: list[float | None] = []
+    assert look(settings(tmp_path / "own"), lambda share, text: shares.append(share)).kind == "pairs"
+    assert shares == [0.25, 0.5, 0.75, 1.0]
     assert prepare(tmp_path / "home", settings(tmp_path / "own")) == tmp_path / "own"
     assert not (tmp_path / "home" / "pairs").exists()
 
@@ -56,11 +57,12 @@ def test_drawings_alone_are_paired_once_and_again_where_they_changed(tmp_path: P
     own, home, told = fill(tmp_path / "own", 3), tmp_path / "home", []
     made = prepare(home, settings(own), lambda share, text: told.append((share, text)))
     assert made == home / "pairs" and len(PairFolder(made, 64).report.guides) == 3
-    assert all(0 <= share <= 1 for share, _ in told) and {"looking", "pairing", "3"} <= {text.split()[0] for _, text in told}
+    assert all(share is None or 0 <= share <= 1 for share, _ in told)
+    assert {"looking", "measuring", "pairing", "3"} <= {text.split()[0] for _, text in told}
     before = {file: file.stat().st_mtime_ns for file in made.rglob("*.*")}
     with monkeypatch.context() as change:
-        change.setattr(companion, "pair_up", None)
-        change.setattr(companion, "look", None)
+        change.setattr(preparing, "pair_up", None)
+        change.setattr(preparing, "look", None)
         assert prepare(home, settings(own)) == made
     assert before == {file: file.stat().st_mtime_ns for file in made.rglob("*.*")}
     sketch(7).save(own / "new.png")
@@ -77,10 +79,10 @@ def test_sheets_are_looked_at_before_they_count(scans: Path, tmp_path: Path, mon
             prepare(home, chosen)
         assert [file.suffix for file in found.value.previews.iterdir()] == [".jpg"] and len(found.value.drawings) == 4
         assert "4 drawings on 1 sheet" in found.value.report and not (home / "pairs").exists()
-        monkeypatch.setattr(companion, "prepare_scans", None)  # the second time there is nothing to cut
+        monkeypatch.setattr(preparing, "prepare_scans", None)  # the second time there is nothing to cut
     accept(home)
     assert len(PairFolder(prepare(home, chosen), 64)) == 4
-    monkeypatch.setattr(companion, "prepare_scans", prepare_scans)
+    monkeypatch.setattr(preparing, "prepare_scans", prepare_scans)
 
     layout = json.loads((scans / "page 1.json").read_text())
     layout["boxes"][1]["keep"] = False
@@ -111,5 +113,5 @@ def test_what_was_written_half_is_made_anew(tmp_path: Path) -> None:
     own, home = fill(tmp_path / "own", 2), tmp_path / "home"
     made = prepare(home, settings(own))
     for text in ("", "[]", "{"):
-        (home / companion.PREPARED_FILE).write_text(text)
+        (home / preparing.PREPARED_FILE).write_text(text)
         assert prepare(home, settings(own)) == made and os.listdir(made / "guides")

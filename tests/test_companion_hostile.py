@@ -18,8 +18,9 @@ from flwr.proto.fab_pb2 import GetFabResponse
 from test_drawings import fill
 
 from federation.demo import Demo
-from federation.designer.companion import AwayError, Settings, Studio
 from federation.designer.receipt import read_all
+from federation.designer.settings import Settings
+from federation.designer.studio_client import AwayError, StudioClient, UntrustedError
 from federation.identity import make_certificate, make_key
 from federation.operator import approve
 from federation.processes import free_port
@@ -120,9 +121,9 @@ def meddled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meddler]:
 
 @pytest.mark.parametrize("line", TROUBLE)
 def test_trouble_is_one_line(line: str, meddled: Meddler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.designer.companion.PATIENCE", 1.0)
+    monkeypatch.setattr("federation.designer.studio_client.PATIENCE", 1.0)
     meddled.how = TROUBLE[line]
-    studio = Studio(Settings(meddled.url, str(tmp_path), "Zoë", certificate=str(meddled.certificate)))
+    studio = StudioClient(Settings(meddled.url, str(tmp_path), "Zoë", certificate=str(meddled.certificate)))
     make_key(tmp_path / "key")
     for ask in (studio.check, lambda: studio.leave(tmp_path / "key")):
         with pytest.raises(AwayError) as refusal:
@@ -134,8 +135,8 @@ def test_another_certificate_is_not_trusted(meddled: Meddler, tmp_path: Path) ->
     make_certificate(tmp_path)
     before = len(meddled.asked)
     for certificate in ("", str(tmp_path / "ca.pem")):
-        with pytest.raises(AwayError, match="does not trust: nothing was sent"):
-            Studio(Settings(meddled.url, str(tmp_path), "Zoë", certificate=certificate)).check()
+        with pytest.raises(UntrustedError, match=r"does not trust: nothing was sent.*name it"):
+            StudioClient(Settings(meddled.url, str(tmp_path), "Zoë", certificate=certificate)).check()
     assert len(meddled.asked) == before
 
 

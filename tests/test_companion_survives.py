@@ -19,8 +19,8 @@ from safetensors import safe_open
 
 from federation.demo import Demo, make_pairs
 from federation.designer.client_app import PROGRESS_FILE, ROUND_FILE
-from federation.designer.companion import Settings
 from federation.designer.receipt import read_all
+from federation.designer.settings import Settings
 from federation.identity import make_key
 from federation.keeper import descendants
 from federation.operator import approve

@@ -16,7 +16,7 @@ from studio_server import PATIENCE, ROOT
 pytest.importorskip("gradio")
 pytest.importorskip("flwr")
 
-from federation.designer.companion import CompanionError, Settings
+from federation.designer.settings import CompanionError, Settings
 from federation.processes import free_port
 from studio.companion.home import HomePage, HomeStudio
 from studio.drawing import Garment

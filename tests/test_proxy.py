@@ -2,155 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import logging
 import socket
-import ssl
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 
 pytest.importorskip("flwr")
 
-import uvicorn
 from fastapi import FastAPI
-from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, Metadata, MetricRecord, RecordDict
-from flwr.app.message import make_message, remove_content_from_message
+from flwr.app import Array, ArrayRecord, Error
+from flwr.app.message import remove_content_from_message
 from flwr.common.serde import message_to_proto
 from flwr.proto.fab_pb2 import Fab, GetFabResponse
-from flwr.proto.fleet_pb2 import ActivateNodeResponse, PullMessagesResponse, PushMessagesRequest, PushMessagesResponse
-from flwr.proto.message_pb2 import PushObjectRequest, PushObjectResponse
+from flwr.proto.fleet_pb2 import ActivateNodeResponse, PushMessagesRequest, PushMessagesResponse
+from flwr.proto.message_pb2 import PushObjectRequest
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
-from starlette.requests import Request
+from helpers.fleet import HASH, PROGRAM, SESSION, STYLE, Node, Studio, proto, reply, update
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from test_host import PROJECT, SERVER, until
 
-from federation.designer.proxy import MOST, Notice, Proxy
-from federation.designer.receipt import Receipt, page, read_all, table
+from federation.designer.notices import Notice
+from federation.designer.proxy import Proxy
+from federation.designer.receipt import BEGAN, SENT, Receipt, read_all
+from federation.designer.receipt_page import page, table
 from federation.designer.supernode import SuperNode
-from federation.identity import make_certificate, make_key
+from federation.designer.upstream import MOST
+from federation.identity import make_key
 from federation.operator import approve
 from federation.server.folder import Folder
 from federation.server.gateway import gateway
 from federation.server.host import Host
-
-PROGRAM = b"the program of the release"
-HASH = hashlib.sha256(PROGRAM).hexdigest()
-SESSION = "session"
-GOOD = {"activate-node": ActivateNodeResponse(node_id=7), "pull-messages": PullMessagesResponse(),
-        "get-fab": GetFabResponse(fab=Fab(hash_str=HASH, content=PROGRAM))}  # fmt: skip
-
-
-class Studio:
-    """In the studio's place, with TLS: answers well, or as ``answer`` says; ``asked`` are (path, headers, body)."""
-
-    def __init__(self, folder: Path, app: Any = None) -> None:
-        folder.mkdir()
-        make_certificate(folder)
-        self.certificate = folder / "ca.pem"
-        self.asked: list[tuple[str, dict[str, str], bytes]] = []
-        self.answer: Callable[[str], Response] | None = None
-        self.delay = 0.0
-        self.has: set[str] = set()  # ids of objects
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"https://127.0.0.1:{self.port}"
-        self._server = uvicorn.Server(uvicorn.Config(
-            app or self._serve, interface="asgi3", ws="none", lifespan="off", port=self.port, log_level="error",
-            ssl_certfile=folder / "server.pem", ssl_keyfile=folder / "server.key", timeout_graceful_shutdown=1))
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-        while not self._server.started:
-            time.sleep(0.01)
-
-    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
-        request = Request(scope, receive)
-        call, body = request.url.path.removeprefix("/v1/fleet/"), await request.body()
-        self.asked.append((request.url.path, dict(request.headers), body))
-        await asyncio.sleep(self.delay)
-        response = self.answer(call) if self.answer else proto(self.good(call, body))
-        await response(scope, receive, send)
-
-    def good(self, call: str, body: bytes) -> Any:
-        if call == "push-messages":
-            tree = PushMessagesRequest.FromString(body).message_object_trees[0]
-            return PushMessagesResponse(objects_to_push=ids(tree) - self.has, session_id=SESSION)
-        if call == "push-object":
-            self.has.add(PushObjectRequest.FromString(body).object_id)
-            return PushObjectResponse(stored=True)
-        return GOOD[call]
-
-    def stop(self) -> None:
-        self._server.should_exit = True
-        self._thread.join(10)
-
-
-class Node:
-    """In the SuperNode's place."""
-
-    def __init__(self, proxy: Proxy) -> None:
-        self.client = httpx.Client(verify=ssl.create_default_context(cafile=proxy.certificate), trust_env=False,
-                                   timeout=20, base_url=f"https://{proxy.address}")
-
-    def ask(self, call: str, content: bytes = b"", **headers: str) -> httpx.Response:
-        return self.client.post(f"/v1/fleet/{call}", content=content, headers=headers)
-
-    def push(self, message: Message) -> list[int]:
-        """As flwr 1.41 does: returns the statuses, of push-messages and of each object."""
-        tree, objects = get_object_tree(message), get_all_nested_objects(message)
-        announced = PushMessagesRequest(messages_list=[message_to_proto(remove_content_from_message(message))],
-                                        message_object_trees=[tree])
-        answer = self.ask("push-messages", announced.SerializeToString())
-        statuses = [answer.status_code]
-        if answer.status_code == 200:
-            told = PushMessagesResponse.FromString(answer.content)
-            for name, item in objects.items():
-                if name in told.objects_to_push:
-                    statuses.append(self.object(name, item.deflate(), told.session_id))
-        return statuses
-
-    def object(self, name: str, content: bytes, session: str = SESSION) -> int:
-        request = PushObjectRequest(object_id=name, object_content=content, session_id=session)
-        return self.ask("push-object", request.SerializeToString()).status_code
-
-
-def proto(message: Any) -> Response:
-    return Response(message.SerializeToString(), media_type="application/protobuf")
-
-
-def ids(tree: Any) -> set[str]:
-    return {tree.object_id}.union(*(ids(child) for child in tree.children))
-
-
-def update(number: int = 3, **designer: Any) -> RecordDict:
-    """As client_app.answer returns it."""
-    generator = np.random.default_rng(number)
-    tensors = {"layers.0.weight": generator.normal(size=(4, 3, 2)).astype(np.float16), "scale": np.array(2, np.float16)}
-    told = {"round": number, "encoder": "abc", "preset": "small", "release": "0.2.0", "style": STYLE, "sketches": 12,
-            "name": "Ada", "description": "thin lines"} | designer
-    metrics = {"num-examples": 12, "loss-generator": 0.25, "own-distance": 1.5}
-    arrays = ArrayRecord({k: Array(v) for k, v in tensors.items()})
-    return RecordDict({"arrays": arrays, "metrics": MetricRecord(metrics), "designer": ConfigRecord(told)})
-
-
-STYLE = np.arange(8, dtype="<f4").tobytes()
-
-
-def reply(content: RecordDict | Error) -> Message:
-    metadata = Metadata(1, "", 7, 1, "0" * 64, "3", 1.0, 60.0, "train")
-    message = make_message(metadata, content if isinstance(content, RecordDict) else None,
-                           content if isinstance(content, Error) else None)
-    message.metadata.__dict__["_message_id"] = message.object_id
-    return message
 
 
 @pytest.fixture(autouse=True)
@@ -198,7 +84,7 @@ def test_forwards_what_a_supernode_asks_and_nothing_else(studio: Studio, proxy: 
     path, headers, body = studio.asked[0]
     assert (path, headers["flwr-signature"], body) == ("/v1/fleet/activate-node", "abc", b"body")
     assert not {"cookie", "x-mine", "user-agent"} & headers.keys()
-    assert proxy.sent == 4 and proxy.received == len(answer.content)
+    assert proxy.upstream.sent == 4 and proxy.upstream.received == len(answer.content)
     for path in ("/v1/control/start-run", "/v1/fleet/", "/v1/fleet/activate-node/", "/v1/fleet/activate-node?a=b", "/",
                  "/v1/fleet/%61ctivate-node", "/federation/status", "/v1/fleet/pull-messages-x"):  # fmt: skip
         assert node.client.post(path).status_code == 404, path
@@ -273,7 +159,7 @@ async def endless():
 def test_a_supernode_is_told_to_wait(studio: Studio, proxy: Proxy, node: Node, answer: Callable[[], Response],
                                      state: str, words: str) -> None:  # fmt: skip
     studio.answer = lambda call: answer()
-    proxy.timeout = 20  # for 64 MB
+    proxy.upstream.timeout = 20  # for 64 MB
     response = node.ask("pull-messages")
     assert (response.status_code, proxy.notice.state) == (503, state)
     assert words in proxy.notice.text and proxy.notice.text.isprintable()
@@ -296,20 +182,20 @@ def test_errors_about_one_call_pass(studio: Studio, proxy: Proxy, node: Node) ->
 
 
 def test_a_studio_that_hangs_or_is_gone(studio: Studio, proxy: Proxy, node: Node) -> None:
-    studio.delay, proxy.timeout = 5, 0.5
+    studio.delay, proxy.upstream.timeout = 5, 0.5
     assert (node.ask("pull-messages").status_code, proxy.notice.state) == (503, "away")
     assert "does not answer" in proxy.notice.text
     studio.stop()
-    sent = proxy.sent
+    sent = proxy.upstream.sent
     assert node.ask("pull-messages", b"body").status_code == 503 and "cannot be reached" in proxy.notice.text
-    assert proxy.sent == sent  # nobody took it
+    assert proxy.upstream.sent == sent  # nobody took it
 
 
 def test_a_certificate_of_somebody_else(studio: Studio, proxy: Proxy, tmp_path: Path) -> None:
     for trusted in (proxy.certificate, None):  # another authority's; the system's
         with Proxy(studio.url, tmp_path / "other", HASH, root_certificate=trusted, timeout=2) as other:
             assert Node(other).ask("activate-node", b"body").status_code == 503
-            assert other.notice.state == "certificate" and other.sent == 0
+            assert other.notice.state == "certificate" and other.upstream.sent == 0
     assert not studio.asked
 
 
@@ -323,7 +209,7 @@ def test_an_update_leaves_a_receipt(studio: Studio, proxy: Proxy, node: Node, tm
     assert (receipt.round, receipt.server) == (3, studio.url)
     assert receipt.tensors == Receipt.of(content, "").tensors
     pushed = [body for path, _, body in studio.asked if "/push-" in path]
-    assert receipt.wire_bytes == sum(map(len, pushed)) == proxy.sent
+    assert receipt.wire_bytes == sum(map(len, pushed)) == proxy.upstream.sent
     assert receipt.bytes == sum(r.count_bytes() for r in content.values())
     assert [file.name for file in (tmp_path / "home" / "receipts").iterdir()] == ["round-0003.json"]
 
@@ -343,29 +229,32 @@ def test_a_push_that_is_made_again_has_one_receipt(studio: Studio, proxy: Proxy,
     message = reply(update())
     studio.answer = lambda call: PlainTextResponse("", 503) if call == "push-object" else proto(
         PushMessagesResponse(objects_to_push=get_all_nested_objects(message), session_id=SESSION))
-    assert 503 in node.push(message) and not read_all(tmp_path / "home" / "receipts")
+    assert 503 in node.push(message)
+    assert [receipt.state for receipt in read_all(tmp_path / "home" / "receipts")] == [BEGAN]
     studio.answer = None
     for _ in range(2):
         assert set(node.push(message)) == {200}
     (receipt,) = read_all(tmp_path / "home" / "receipts")
-    assert receipt.wire_bytes > 2 * receipt.bytes  # what was tried in vain left, too
+    pushed = [body for path, _, body in studio.asked if "/push-" in path]
+    assert receipt.state == SENT
+    assert receipt.wire_bytes == sum(map(len, pushed)) - len(pushed[-1])  # what was tried in vain, too; not the last question
 
 
 def test_beyond_the_budget_nothing_goes_out(studio: Studio, proxy: Proxy, node: Node, tmp_path: Path) -> None:
-    proxy.budget = 2500
+    proxy.outbox.budget = 2500
     message = reply(update())
     statuses = node.push(message)
     assert statuses[0] == 200 and statuses[1] == 200 and statuses[-1] == 413  # the message itself is never sent
     stopped = statuses.index(413)
     assert set(statuses[stopped:]) == {413}
     pushed = [PushObjectRequest.FromString(body) for path, _, body in studio.asked if path.endswith("push-object")]
-    assert sum(len(p.object_content) for p in pushed) < proxy.budget and message.object_id not in studio.has
+    assert sum(len(p.object_content) for p in pushed) < proxy.outbox.budget and message.object_id not in studio.has
     assert proxy.notice.state == "budget" and "2,500" in proxy.notice.text
     node.ask("pull-messages")
     assert proxy.notice.state == "budget"  # a designer should see that, until the next update
     assert set(node.push(message)) == {413}
     assert not read_all(tmp_path / "home" / "receipts")
-    proxy.budget = 2**20
+    proxy.outbox.budget = 2**20
     assert set(node.push(reply(update(4)))) == {200} and proxy.notice.state == "online"
 
 
@@ -415,20 +304,20 @@ def test_logs_say_nothing_private(studio: Studio, proxy: Proxy, node: Node, capl
 
 def test_a_receipt_has_the_hashes_of_what_was_sent() -> None:
     content = update()
-    receipt = Receipt.of(content, "https://studio", 77)
+    receipt = Receipt.of(content, "https://studio")
     weight = content["arrays"]["layers.0.weight"].numpy()
     row = receipt.tensors[0]
     assert (row.name, row.shape, row.dtype, row.bytes) == ("layers.0.weight", (4, 3, 2), "float16", 48)
     assert row.sha256 == hashlib.sha256(weight.astype("<f2").tobytes()).hexdigest()
     assert receipt.signature == {"bytes": 32, "sha256": hashlib.sha256(STYLE).hexdigest()}
-    assert receipt.told["name"] == "Ada" and "style" not in receipt.told and "round" not in receipt.told
+    assert receipt.values["name"] == "Ada" and "style" not in receipt.values and "round" not in receipt.values
     assert receipt.metrics["num-examples"] == 12 and receipt.epsilon is None and "No noise" in receipt.meaning
     content["metrics"]["epsilon"] = 4.0
     assert Receipt.of(content, "").epsilon == 4 and "epsilon 4 " in Receipt.of(content, "").meaning
 
 
 def test_a_receipt_of_a_hand_without_a_description() -> None:
-    assert Receipt.of(update(description=""), "").told["description"] == ""
+    assert Receipt.of(update(description=""), "").values["description"] == ""
 
 
 def test_a_receipt_names_what_should_not_be_there() -> None:
@@ -436,15 +325,15 @@ def test_a_receipt_names_what_should_not_be_there() -> None:
     content["generator"] = ArrayRecord({"weight": Array(np.zeros(3, np.float32))})
     receipt = Receipt.of(content, "")
     assert receipt.tensors[-1].name == "generator.weight"
-    assert receipt.told["thumbnail"]["sha256"] == hashlib.sha256(b"JPEG").hexdigest()
+    assert receipt.values["thumbnail"]["sha256"] == hashlib.sha256(b"JPEG").hexdigest()
 
 
 def test_receipts_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    files = [Receipt.of(update(n), "https://studio", 5).save(tmp_path) for n in (12, 3, 3)]
+    files = [Receipt.of(update(n), "https://studio", SENT).save(tmp_path) for n in (12, 3, 3)]
     assert [f.name for f in files] == ["round-0012.json", "round-0003.json", "round-0003-2.json"]
     (tmp_path / "round-0004.json").write_text('{"round": 4')
     (tmp_path / "round-0005.json").write_text("[]")
-    (tmp_path / "round-0006.json").write_text(json.dumps(json.loads(files[0].read_text()) | {"told": 3}))
+    (tmp_path / "round-0006.json").write_text(json.dumps(json.loads(files[0].read_text()) | {"values": 3}))
     receipts = read_all(tmp_path)
     assert [r.round for r in receipts] == [3, 3, 12] and receipts[2].tensors == Receipt.of(update(12), "").tensors
     assert all(f"round-000{n}.json" in caplog.text for n in (4, 5, 6))
@@ -455,7 +344,7 @@ def test_receipts_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
 
 def test_the_page_shows_nothing_but_text() -> None:
     hostile = '<script>alert(1)</script><img src=x onerror="y">'
-    receipt = Receipt.of(update(name=hostile, description="\x1b[2J & <b>"), f"https://{hostile}", 5)
+    receipt = Receipt.of(update(name=hostile, description="\x1b[2J & <b>"), f"https://{hostile}", SENT)
     shown = page([receipt])
     assert "<script" not in shown and "<img" not in shown and "&lt;script&gt;" in shown and "<b>" not in shown
     assert receipt.tensors[0].sha256 in shown and receipt.signature["sha256"] in shown
@@ -516,7 +405,7 @@ def test_a_real_supernode_through_it(tmp_path: Path) -> None:
             node = SuperNode(tmp_path / "node", proxy.address, tmp_path / "key", {"a": 1}, proxy.certificate)
             until(lambda: proxy.notice.state == "budget", 180, "an update that is too large")
             assert not proxy.receipts.exists()
-            proxy.budget = 2**20
+            proxy.outbox.budget = 2**20
             until(lambda: read_all(proxy.receipts), 180, "the next one")
             until(lambda: folder.rounds()[-1] > 0, 90, "the server has it")
             assert node.process.poll() is None

@@ -26,14 +26,15 @@ pytest.importorskip("flwr")
 from PIL import Image
 
 from federation.demo import Demo
-from federation.designer.companion import Settings
 from federation.designer.receipt import read_all
+from federation.designer.settings import Settings
+from federation.identity import fingerprint
 from federation.operator import approve
 from federation.processes import free_port
 from fedgai.ateliers.hands import ATELIERS, draw
 from fedgai.pipeline import SketchPipeline, fit_and_cut, on_white
 from fedgai.vision.images import MAX_BYTES
-from studio.companion.desk import Desk, plain_name
+from studio.companion.drawings import DrawingsFolder, plain_name
 
 GARMENTS = ("hoodie", "trench_coat", "denim_jacket", "midi_dress")
 LEAVES = "You may close this page"
@@ -197,7 +198,7 @@ def test_it_listens_on_loopback_alone_and_is_open_once(window: WindowServer) -> 
 def test_scans_are_cut_corrected_and_accepted(visit: Callable[..., object], drawings: Path, tmp_path: Path) -> None:
     page = visit()
     page.get_by_label("Scanned sheets").check()
-    page.set_input_files('[data-shelf="scans"] input:not([webkitdirectory])', str(sheet(drawings, tmp_path / "page one.jpg")))
+    page.set_input_files('[data-place="scans"] input:not([webkitdirectory])', str(sheet(drawings, tmp_path / "page one.jpg")))
     says(page, "3 drawings found on 1 sheet", "#found")
     boxes = page.locator("#found [data-box]")
     assert boxes.count() == 3
@@ -231,11 +232,17 @@ def test_a_round_from_the_first_drop_to_the_receipt(
     assert (drawings / "sketches" / "note.png").exists()  # the original
     page.click("#join")
     says(page, "Write the name that others shall see")
-    for label, answer in (("Your name", "Chloé"), ("Its address", host.url)):
-        page.get_by_label(label).fill(answer)
-        page.get_by_label(label).blur()
-    page.wait_for_function("document.querySelectorAll('.todo .done').length === 3")
+    page.get_by_label("Your name").fill("Chloé")
+    page.get_by_label("Your name").blur()
+    page.wait_for_function("document.querySelectorAll('.todo .done').length === 2")
+    page.click("#join")
+    says(page, "Choose in step 2 whether your signature is shared or kept")
+    page.get_by_label("Share it").check()
+    page.get_by_label("Its address").fill(host.url)
+    page.get_by_label("Its address").blur()
+    page.wait_for_function("document.querySelectorAll('.todo .done').length === 4")
     assert page.locator("#key-line").inner_text() == (window.home / "key.pub").read_text().strip()
+    assert page.locator("#fingerprint").inner_text() == fingerprint((window.home / "key.pub").read_text())
     page.click("#dry")
     says(page, "What would be sent now", "#sent")
     assert "style signature" in page.locator("#sample").inner_text() and not (window.home / "receipts").exists()
@@ -303,9 +310,14 @@ def test_leaving_says_what_stays(visit: Callable[..., object], host: Demo) -> No
     page.get_by_text("Leave the federation").click()
     assert "checkpoints of earlier rounds stay" in page.locator("#leaving").inner_text()
     page.click("#leave")
-    says(page, "Chloé has left")
+    page.click("#leave-no")
+    assert not any(member.revoked for member in host.folder.members())
+    page.click("#leave")
+    page.click("#leave-yes")
+    says(page, "You have left")
     assert all(member.revoked for member in host.folder.members())
     page.click("#leave")
+    page.click("#leave-yes")
     says(page, "you are no member there")
 
 
@@ -315,18 +327,18 @@ async def pieces(content: bytes) -> AsyncIterator[bytes]:
 
 
 def test_copies_keep_what_is_there(tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "home")
+    drawings = DrawingsFolder(tmp_path / "home", lambda: Settings("", "", ""))
 
-    def put(name: str, content: bytes, shelf: str = "sketches") -> str:
+    def put(name: str, content: bytes, place: str = "sketches") -> str:
         with ThreadPoolExecutor(1) as thread:  # in this one Playwright has a loop of its own
-            return thread.submit(asyncio.run, desk.put(shelf, name, pieces(content))).result()
+            return thread.submit(asyncio.run, drawings.put(place, name, pieces(content))).result()
 
     folder = tmp_path / "home" / "drawings" / "sketches"
     assert put("a.png", b"one") == put("a.png", b"one") == put("a.png", b"two") == put("../../b.png", b"three") == ""
     assert sorted(f.name for f in folder.iterdir()) == ["a-2.png", "a.png", "b.png"]
     assert "32 MB" in put("big.png", bytes(MAX_BYTES + 1)) and len(list(folder.iterdir())) == 3
     assert put("x", b"", "../key") == "there is no such place"
-    desk.close()
+    drawings.close()
 
 
 @pytest.mark.parametrize(("name", "kept"), [

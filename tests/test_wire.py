@@ -31,8 +31,9 @@ from PIL import Image
 from recording_proxy import RecordingProxy
 
 from federation.demo import Demo, make_pairs
-from federation.designer.companion import Companion, Settings
+from federation.designer.companion import Companion
 from federation.designer.receipt import read_all
+from federation.designer.settings import Settings
 from federation.operator import approve
 from federation.processes import free_port
 from federation.wire import pack
@@ -230,8 +231,8 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     home = tmp_path_factory.mktemp("companion")
     demo = Demo(folder, free_port(), rounds=1, names=["Aiko"], house_steps=2, deadline=int(PATIENCE), patience=PATIENCE)
     proxy = RecordingProxy(demo.port, demo.tls / "server.pem", demo.tls / "server.key", demo.tls / "ca.pem")
-    settings = Settings(f"https://127.0.0.1:{proxy.port}", str(data), "Chloé", description="Even lines.", rounds=1, size=SIZE,
-                        certificate=str(demo.tls / "ca.pem"))  # fmt: skip
+    settings = Settings(f"https://127.0.0.1:{proxy.port}", str(data), "Chloé", share_style=True, rounds=1, size=SIZE,
+                        description="Even lines.", certificate=str(demo.tls / "ca.pem"))  # fmt: skip
     try:
         demo.start_studio()
         with Companion(home, settings) as companion:

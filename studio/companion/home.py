@@ -25,6 +25,8 @@ from pathlib import Path
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported; so is the next
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import studio.companion.quiet_network  # noqa: F401, I001 - before gradio, which dies of a wrong proxy
+
 import gradio as gr
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
@@ -32,14 +34,14 @@ from PIL import Image
 from starlette.background import BackgroundTask
 
 from federation.designer.client_app import ROUND_FILE
-from federation.designer.companion import CompanionError, Settings, home
+from federation.designer.settings import CompanionError, Settings, home
 from fedgai.data.listing import find_images
 from fedgai.errors import FedGAIError
 from fedgai.model import CONFIG_FILE, MODEL_FILE, WEIGHTS, CheckpointError
 from fedgai.pipeline import SketchPipeline
 from studio import pictures, pieces
 from studio.callers import caller_of
-from studio.companion.local import Door, OpenAlready, show
+from studio.companion.local_page import LocalPage, OpenAlready, show
 from studio.drawing import SIZES, Garment, Look, SketchStudio, number
 from studio.gradio_adapter import queued, use_folder
 from studio.listeners import Page, notice, with_notice
@@ -333,7 +335,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         studio = HomeStudio(args.home.resolve())
-        door = Door(studio.folder / "window", "studio", args.port)
+        local = LocalPage(studio.folder / "window", "studio", args.port)
     except OpenAlready as error:
         print(error, flush=True)
         if error.url and not args.no_browser:
@@ -352,8 +354,8 @@ def main() -> int:
             studio.follow()
 
     threading.Thread(target=follow, name="follow", daemon=True).start()
-    print(f"Your own studio: {door.url} - on this machine alone. Ctrl-C ends it.", flush=True)
-    door.serve(app, browser=not args.no_browser)
+    print(f"Your own studio: {local.url} - on this machine alone. Ctrl-C ends it.", flush=True)
+    local.serve(app, browser=not args.no_browser)
     over.set()
     return 0
 

@@ -1,26 +1,35 @@
 // What the companion's window does in the browser. As in studio.js, each function belongs to one gr.HTML; act(choice)
 // hands a choice to the server. Everything that changes by itself comes as parts of "window/live".
 Object.assign(window.studio, {
-  desk: { parts: {}, marks: {}, timer: 0, failures: 0, begun: false },
+  window: { parts: {}, marks: {}, timer: 0, failures: 0, begun: false },
 
-  // Asks the desk what is new, a second after it last answered. The desk goes on without us, and we without it.
+  // Asks the companion what is new, a second after it last answered. It goes on without this page, and this page without it.
   ask() {
-    const desk = studio.desk;
-    clearTimeout(desk.timer);
-    desk.begun = true;
-    const have = Object.entries(desk.marks).map((pair) => pair.join(":")).join(",");
+    const known = studio.window;
+    clearTimeout(known.timer);
+    known.begun = true;
+    const have = Object.entries(known.marks).map((pair) => pair.join(":")).join(",");
     fetch(`window/live?have=${have}`, { signal: AbortSignal.timeout(10000) })
       .then((answer) => (answer.ok ? answer.json() : Promise.reject(answer.status)))
       .then((changed) => {
-        desk.failures = 0;
-        for (const [name, [mark, html]] of Object.entries(changed)) [desk.marks[name], desk.parts[name]] = [mark, html];
+        known.failures = 0;
+        for (const [name, [mark, html]] of Object.entries(changed)) [known.marks[name], known.parts[name]] = [mark, html];
       })
-      .catch(() => (desk.failures += 1)) // it was closed, or is too busy for a moment
+      .catch(() => (known.failures += 1)) // it was closed, or is too busy for a moment
       .finally(() => {
-        document.body.classList.toggle("lost", desk.failures > 2);
-        document.dispatchEvent(new Event("studio:desk"));
-        desk.timer = setTimeout(studio.ask, document.hidden ? 5000 : 1000);
+        document.body.classList.toggle("lost", known.failures > 2);
+        document.dispatchEvent(new Event("studio:window"));
+        known.timer = setTimeout(studio.ask, document.hidden ? 5000 : 1000);
       });
+  },
+
+  // How long something has lasted, counted here, so that it moves even while nothing else does.
+  elapsed() {
+    for (const span of document.querySelectorAll("[data-since]")) {
+      const seconds = Math.max(0, Math.round(Date.now() / 1000 - Number(span.dataset.since)));
+      const minutes = Math.floor(seconds / 60);
+      span.textContent = seconds < 3 ? "" : minutes ? `${minutes} min ${String(seconds % 60).padStart(2, "0")} s` : `${seconds} s`;
+    }
   },
 
   // Places for parts, and all that can be pressed in them.
@@ -31,16 +40,17 @@ Object.assign(window.studio, {
       setTimeout(studio.ask, 250);
     };
     const show = () => {
-      if (!element.isConnected) return document.removeEventListener("studio:desk", show);
+      if (!element.isConnected) return document.removeEventListener("studio:window", show);
       for (const place of element.querySelectorAll("[data-part]")) {
-        const html = studio.desk.parts[place.dataset.part] ?? "";
+        const html = studio.window.parts[place.dataset.part] ?? "";
         if (shown[place.dataset.part] === html) continue;
         const open = [...place.querySelectorAll("details[open][id]")].map((details) => details.id);
         const focus = place.contains(document.activeElement) ? document.activeElement.id : "";
         place.innerHTML = shown[place.dataset.part] = html; // escaped by the server
         for (const id of open) place.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
-        if (focus) place.querySelector(`#${CSS.escape(focus)}`)?.focus();
+        if (focus) (place.querySelector(`#${CSS.escape(focus)}`) ?? place.querySelector(".choices button"))?.focus();
       }
+      studio.elapsed();
     };
     element.addEventListener("click", async (event) => {
       const button = event.target.closest("button");
@@ -66,8 +76,11 @@ Object.assign(window.studio, {
         say({ do: what, what: button.dataset.what ?? "" });
       }
     });
-    document.addEventListener("studio:desk", show);
-    if (!studio.desk.begun) studio.ask();
+    document.addEventListener("studio:window", show);
+    if (!studio.window.begun) {
+      studio.ask();
+      setInterval(studio.elapsed, 1000);
+    }
     show();
   },
 
@@ -80,7 +93,7 @@ Object.assign(window.studio, {
       const { name, value, files, dataset } = event.target;
       if (name === "kind") act({ do: "choose", what: value });
       if (files) {
-        copy(dataset.shelf, [...files].map((file) => [file.webkitRelativePath || file.name, file]));
+        copy(dataset.place, [...files].map((file) => [file.webkitRelativePath || file.name, file]));
         event.target.value = "";
       }
     });
@@ -98,7 +111,7 @@ Object.assign(window.studio, {
         zone.classList.toggle("over", kind === "dragenter" || kind === "dragover");
         if (kind === "drop") {
           const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
-          Promise.all(entries.map((entry) => within(entry, ""))).then((lists) => copy(zone.dataset.shelf, lists.flat()));
+          Promise.all(entries.map((entry) => within(entry, ""))).then((lists) => copy(zone.dataset.place, lists.flat()));
         }
       });
     }
@@ -115,11 +128,11 @@ Object.assign(window.studio, {
       }
     };
 
-    const copy = async (shelf, all) => {
+    const copy = async (place, all) => {
       const parent = (path) => path.split("/").at(-2)?.toLowerCase();
       const files = all.filter(([path]) => !/(^|\/)(\.|Thumbs\.db$|desktop\.ini$)/.test(path));
       const pairs = ["photos", "sketches"].every((name) => files.some(([path]) => parent(path) === name));
-      const to = (path) => (pairs ? { photos: "photos", sketches: "partners" }[parent(path)] : shelf);
+      const to = (path) => (pairs ? { photos: "photos", sketches: "partners" }[parent(path)] : place);
       const [queue, refused] = [files.filter(([path]) => to(path)), []];
       const total = queue.length;
       if (!total) return;
@@ -137,7 +150,7 @@ Object.assign(window.studio, {
         }
       }));
       said.textContent = refused.length ? `Not copied: ${refused.slice(0, 5).join("; ")}${refused.length > 5 ? ` and ${refused.length - 5} more` : ""}` : "";
-      const kind = pairs ? "pairs" : { photos: "pairs", partners: "pairs" }[shelf] ?? shelf;
+      const kind = pairs ? "pairs" : { photos: "pairs", partners: "pairs" }[place] ?? place;
       choose(kind);
       act({ do: "dropped", what: kind });
       setTimeout(studio.ask, 250);

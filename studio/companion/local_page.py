@@ -7,7 +7,6 @@ this machine for its own. So each request is looked at first: what host was aske
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import sys
@@ -17,9 +16,13 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
+from filelock import FileLock, Timeout
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fedgai.errors import FedGAIError
+from fedgai.files import write_atomically
 
 LOOPBACK = "127.0.0.1"  # and nothing else: there is no setting for it
 HEADERS = {
@@ -30,7 +33,7 @@ HEADERS = {
 }
 
 
-class OpenAlready(ValueError):  # noqa: N818 - nothing went wrong
+class OpenAlready(FedGAIError):  # noqa: N818 - nothing went wrong
     """The page is open already; ``url`` says where, "" where that is not known."""
 
     def __init__(self, url: str) -> None:
@@ -39,7 +42,7 @@ class OpenAlready(ValueError):  # noqa: N818 - nothing went wrong
 
 
 class OwnPageOnly:
-    """ASGI middleware: 403 for whatever is not asked by a page of this very address, or by the designer at its door.
+    """ASGI middleware: 403 for whatever is not asked by a page of this very address, or by the designer who opens it.
 
     Args:
         app: what is behind it.
@@ -77,11 +80,11 @@ class OwnPageOnly:
                 and headers.get("sec-fetch-dest") == "document")
 
 
-class Door:
+class LocalPage:
     """Holds a page's port and its place in a folder, so that it is open once.
 
     Args:
-        folder: gets ``NAME.lock``, with the page's address.
+        folder: gets ``NAME.lock``, and ``NAME.url`` with the page's address.
         name: of the page.
         port: to listen on; another, where that is taken.
     Raises:
@@ -90,19 +93,17 @@ class Door:
     """
 
     def __init__(self, folder: Path, name: str, port: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (folder / f"{name}.lock").open("a+")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = FileLock(folder / f"{name}.lock", timeout=0, mode=0o600, thread_local=False)
+        address = folder / f"{name}.url"
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.seek(0)
-            raise OpenAlready(self._lock.read().strip()) from None
+            self._lock.acquire()
+        except Timeout:
+            raise OpenAlready(address.read_text().strip() if address.exists() else "") from None
         self.socket = _listening(port)
         self.port = self.socket.getsockname()[1]
         self.url = f"http://{LOOPBACK}:{self.port}/"
-        self._lock.truncate(0)
-        self._lock.write(self.url)
-        self._lock.flush()
+        write_atomically(address, self.url.encode())
         self._server: uvicorn.Server | None = None
 
     def serve(self, app: FastAPI, browser: bool) -> None:
@@ -123,14 +124,16 @@ class Door:
 
 def show(url: str) -> None:
     """In the designer's browser, where there is one."""
-    if sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():  # else it would be one of text
+    has_screen = "DISPLAY" in os.environ or "WAYLAND_DISPLAY" in os.environ
+    if sys.platform in ("darwin", "win32") or has_screen:  # else it would be a browser of text
         webbrowser.open(url)
 
 
 def _listening(port: int) -> socket.socket:
     for number in (port, 0):
         s = socket.socket()
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # on Windows it would let two programs listen on one port
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             s.bind((LOOPBACK, number))
             s.listen(128)  # who follows the address before the page is served waits

@@ -1,0 +1,44 @@
+"""What would be sent in a round, found out without sending it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flwr.app import ConfigRecord, Context, MessageType, Metadata, RecordDict
+from flwr.app.message import make_message
+
+from federation.designer.client_app import answer, at_home, local_dp
+from federation.designer.prepare import prepare
+from federation.designer.receipt import Receipt
+from federation.designer.settings import NodeConfig, Progress, Settings, node_config
+from federation.wire import pack
+from fedgai import __version__
+from fedgai.model import FedGAI
+from fedgai.shipped import WEIGHTS
+
+
+def dry_run(folder: Path, settings: Settings, progress: Progress | None = None) -> Receipt:
+    """Exactly what would be sent in a round, from the private model as it is now; nothing is sent, and the model not saved.
+
+    Args:
+        folder: HOME, see settings.py.
+        settings: the designer's answers.
+        progress: as in ``prepare``.
+    Raises:
+        FedGAIError: as a round would.
+    """
+    settings = settings.checked()
+    config: NodeConfig = node_config(folder, settings, prepare(folder, settings, progress))
+    model = FedGAI.load(WEIGHTS)
+    bank = list(model.styles.values())
+    question = ConfigRecord({
+        "round": 0, "epochs": 1, "beta": 0.1, "preset": model.preset.name, "encoder": model.encoder_sha256,
+        "release": __version__, "bank-names": [s.name for s in bank],
+        "bank": b"".join(s.style.numpy().astype("<f4").tobytes() for s in bank)})  # fmt: skip
+    trainer = at_home(config, question)
+    arrays = pack(model.discriminator.shared())
+    origin = Metadata(0, "", 0, 0, "", "", 0.0, 0.0, MessageType.TRAIN)
+    message = make_message(origin, RecordDict({"arrays": arrays, "config": question}))
+    context = Context(run_id=0, node_id=0, node_config=config, state=RecordDict(), run_config={})
+    reply = local_dp(message, context, lambda *_: make_message(origin, answer(trainer, config, question, {})))
+    return Receipt.of(reply.content, settings.server)

@@ -1,0 +1,202 @@
+"""Updates on their way out. All of an update is held here before any of it leaves.
+
+A SuperNode (flwr 1.41) sends an update in this order: push-messages, with the message's metadata and the SHA-256 of each object
+that it consists of, but neither their contents nor their sizes; then, two at a time, one push-object for each: chunks of an
+array (5 MB at most) before the array, arrays before their record, and the message itself at the end.
+
+So the proxy takes the objects one by one and says "stored" to the SuperNode, but sends none of them. Only when it has the last
+one, and all together fit into the budget, is the update read, its receipt written, and then everything sent. Of an update that
+is too large, that cannot be read, or whose receipt cannot be written, nothing has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flwr.app import Message
+from flwr.proto import fleet_pb2, message_pb2
+from flwr.supercore.inflatable.inflatable_object import (
+    UnexpectedObjectContentError,
+    get_object_id,
+    get_object_type_from_object_content,
+    iterate_object_tree,
+)
+from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents, validate_object_content
+
+from federation.designer.notices import Notices
+from federation.designer.receipt import BEGAN, Receipt
+from federation.wire import CallRefusedError
+
+KINDS = frozenset({"ArrayChunk", "Array", "ArrayRecord", "MetricRecord", "ConfigRecord", "RecordDict", "Message"})
+"""Flower's objects that an update consists of."""
+
+REMEMBERED = 2  # messages on their way out: a SuperNode has one
+FRESH = 240.0  # s: a signature that is older may be refused before it arrives (the gateway takes it for 305)
+
+
+@dataclass
+class Outgoing:
+    """A message on its way out.
+
+    Attributes:
+        ids: of all its objects, parts before what they are part of; the last is the message's own.
+        session: the server's word for this push.
+        wanted: ids that the server says it does not have.
+        requests: the SuperNode's push-object requests, by id; within the budget, so this is what bounds the memory.
+        signatures: headers of requests that were not forwarded, each with the time it was made (monotonic, s). The gateway
+            takes a signature once.
+        confirmed: ids that the server has now.
+        counted: ids whose contents count in the budget already; a second try counts once.
+        used, wire: bytes that count in the budget; bytes of bodies that went out.
+        over: the budget does not suffice.
+        file, receipt: what is written about it, once it begins to leave.
+        sending: held by whoever sends it.
+    """
+
+    ids: tuple[str, ...]
+    session: str = ""
+    wanted: set[str] = field(default_factory=set)
+    requests: dict[str, bytes] = field(default_factory=dict)
+    signatures: list[tuple[float, dict[str, str]]] = field(default_factory=list)
+    confirmed: set[str] = field(default_factory=set)
+    counted: set[str] = field(default_factory=set)
+    used: int = 0
+    wire: int = 0
+    over: bool = False
+    file: Path | None = None
+    receipt: Receipt | None = None
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def root(self) -> str:
+        return self.ids[-1]
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of it is here."""
+        return self.done or len(self.requests) == len(self.ids)
+
+    @property
+    def done(self) -> bool:
+        """Whether the server has all of it."""
+        return self.confirmed >= set(self.ids)
+
+    def missing(self) -> list[str]:
+        """Ids that the SuperNode is asked for: what is not here yet, or the message itself, to go on sending."""
+        absent = [name for name in self.ids if name not in self.requests]
+        return absent or [self.root]
+
+    def asked_again(self, session: str) -> None:
+        """The server gave this push a new word: requests with the old one would be refused."""
+        if session != self.session:
+            self.requests.clear()
+        self.session = session
+
+    def signature(self) -> dict[str, str]:
+        """Headers that were not used yet. Raises CallRefusedError where the SuperNode has to sign again."""
+        while self.signatures:
+            when, headers = self.signatures.pop()
+            if time.monotonic() - when < FRESH:
+                return headers
+        raise CallRefusedError(503, "sign again: the update goes on from here")
+
+
+class Outbox:
+    """Takes updates from the SuperNode, checks them, and writes their receipts.
+
+    Args:
+        receipts: their folder.
+        server: address that receipts name.
+        budget: bytes that one update may have.
+        notices: where the designer reads what is wrong.
+    """
+
+    def __init__(self, receipts: Path, server: str, budget: int, notices: Notices) -> None:
+        self.receipts, self.server, self.budget, self.notices = receipts, server, budget, notices
+        self._updates: OrderedDict[str, Outgoing] = OrderedDict()  # by root
+
+    def announce(self, request: fleet_pb2.PushMessagesRequest, size: int) -> Outgoing:
+        """What the SuperNode is about to send. Raises CallRefusedError."""
+        if len(request.messages_list) != 1 or len(request.message_object_trees) != 1 \
+                or request.messages_list[0].content.ByteSize():  # flwr 1.41 sends contents as objects only
+            raise CallRefusedError(400, "this is not how a SuperNode sends a message")
+        ids = tuple(dict.fromkeys(node.object_id for node in iterate_object_tree(request.message_object_trees[0])))
+        update = self._updates.pop(ids[-1], None)  # the same one again: its answer was lost
+        again = update is not None and update.ids == ids
+        if update is None or not again:
+            update = Outgoing(ids)
+        self._spend(update, 0 if again else size)
+        self._updates[update.root] = update
+        while len(self._updates) > REMEMBERED:
+            self._updates.popitem(last=False)
+        return update
+
+    def hold(self, request: message_pb2.PushObjectRequest, body: bytes, headers: dict[str, str]) -> tuple[Outgoing, str]:
+        """Take an object: (what it is part of, its id). Raises CallRefusedError."""
+        name, content = request.object_id, request.object_content
+        found = [u for u in self._updates.values() if u.session == request.session_id and name in u.ids]
+        if not found:
+            raise CallRefusedError(400, "this object is part of nothing that was announced")
+        update = found[-1]
+        try:
+            validate_object_content(content)
+            good = get_object_id(content) == name and get_object_type_from_object_content(content) in KINDS
+        except (UnexpectedObjectContentError, ValueError):
+            good = False
+        if not good:
+            raise self.notices.trouble("error", "an update has a part that is not what it is called: it was not sent", 400)
+        if update.done:
+            return update, name
+        if name not in update.counted:
+            self._spend(update, len(content))
+            update.counted.add(name)
+        update.requests[name] = body
+        update.signatures.append((time.monotonic(), headers))
+        return update, name
+
+    def begin(self, update: Outgoing) -> None:
+        """Write the receipt before anything leaves. Raises CallRefusedError where that cannot be done: nothing may leave then."""
+        contents = {name: message_pb2.PushObjectRequest.FromString(body).object_content
+                    for name, body in update.requests.items()}  # fmt: skip
+        try:
+            message = inflate_object_from_contents(update.root, contents)
+            if not isinstance(message, Message):
+                raise TypeError
+            receipt = Receipt.of(message.content, self.server, BEGAN) if message.has_content() else None
+        except Exception:  # a parser's; its text may quote what was to be sent
+            raise self.notices.trouble("error", "an update has a part that cannot be read: it was not sent", 400) from None
+        if receipt is None:  # this machine answers with a refusal
+            return
+        try:
+            update.file = receipt.save(self.receipts)
+        except OSError as error:
+            raise self.notices.trouble("error", f"the receipt of an update cannot be written to {self.receipts} "
+                                                f"({error.strerror}): nothing is sent before it is. Make room") from None
+        update.receipt = receipt
+
+    def finish(self, update: Outgoing) -> None:
+        """Complete the receipt: what has left, and whether the server confirmed it. What has left has left, whether or not
+        that can be written down."""
+        if update.done:
+            update.requests.clear()
+            update.signatures.clear()
+        if update.receipt is None or update.file is None:
+            return
+        update.receipt = update.receipt.updated(update.wire, update.done)
+        try:
+            update.receipt.write(update.file)
+        except OSError as error:  # it says "began", which is true
+            self.notices.show("error", f"the receipt of an update cannot be completed ({error.strerror}): it says that it began")
+
+    def _spend(self, update: Outgoing, size: int) -> None:
+        """Of the budget. Raises CallRefusedError: 413, after which a SuperNode drops the message and goes on."""
+        if update.over or update.used + size > self.budget:
+            update.over = True
+            update.requests.clear()
+            raise self.notices.trouble("budget", f"an update is larger than the {self.budget:,} bytes that you allow for a "
+                                                 "round: nothing of it was sent", 413)
+        update.used += size

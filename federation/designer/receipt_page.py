@@ -1,0 +1,109 @@
+"""Receipts for people: a table for the terminal, and a page to print or to show."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from federation.designer.receipt import BEGAN, SAMPLE, Receipt, noise_spent
+from fedgai.text import printable
+
+LABELS = {
+    "num-examples": "drawings that were learned from",
+    "own-distance": "how far its drawings are from your hand",
+    "epsilon": "noise: epsilon",
+    "sketches": "drawings that the signature was measured on",
+    "encoder": "which eye the software looks with (SHA-256)",
+    "preset": "which size of the software",
+    "release": "which release of the software",
+    "name": "your name",
+    "description": "your sentence about your hand",
+    "loss-hinge": "average error: telling your drawings from its own",
+    "loss-discriminator": "average error: judging drawings, in all",
+    "loss-feddecorr": "average error: how much its figures repeat each other",
+    "loss-adversarial": "average error: drawing so that it passes as yours",
+    "loss-adversarial-other": "average error: drawing so that it passes as another's",
+    "loss-gram": "average error: texture of your lines",
+    "loss-cosine": "average error: direction of your lines",
+    "loss-semantic": "average error: shape of the garment",
+    "loss-semantic-paired": "average error: shape of the garment",
+    "loss-chroma": "average error: colour",
+    "loss-fusion": "average error: likeness to others' hands",
+    "loss-generator": "average error: drawing, in all",
+}
+"""Names of what is sent beside the tensors, for people who draw. The files have the software's own names."""
+
+_PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def lines_of(receipt: Receipt) -> list[tuple[str, str, str, str, str]]:
+    """Of a table: what, shape or value, type, bytes, SHA-256."""
+    lines = [(r.name, " x ".join(map(str, r.shape)) or "one number", r.dtype, f"{r.bytes:,}", r.sha256)
+             for r in receipt.tensors]
+    if receipt.signature:
+        lines.append(("style signature", "", "float32", f"{receipt.signature['bytes']:,}", receipt.signature["sha256"]))
+    for name, value in (receipt.values | receipt.metrics).items():
+        lines.append((LABELS.get(name, name), f"{value:.6g}" if isinstance(value, float) else str(value), "", "", ""))
+    return lines
+
+
+def title(receipt: Receipt) -> str:
+    return "What would be sent" if receipt.state == SAMPLE else f"Round {receipt.round}"
+
+
+def summary(receipt: Receipt) -> str:
+    """When, where to, how much, and whether it arrived: one line without its full stop."""
+    what = f"{receipt.bytes:,} bytes, {'with' if receipt.signature else 'without'} your style signature"
+    if receipt.state == SAMPLE:
+        return f"{what}; this is a sample, and nothing was sent"
+    line = f"{_when(receipt.at)}, to {receipt.server}: {what}"
+    if receipt.state == BEGAN:
+        return f"{line}; it began to leave, and the studio did not confirm all of it: count it as sent"
+    return line
+
+
+def noise_line(receipts: Sequence[Receipt]) -> str:
+    """What all receipts together say about noise: one sentence; "" without receipts."""
+    left = [receipt for receipt in receipts if receipt.state != SAMPLE]
+    noised = [receipt for receipt in left if receipt.epsilon is not None]
+    if not left:
+        return ""
+    if not noised:
+        return f"No noise was added to any of the {len(left)} updates." if len(left) > 1 else "No noise was added."
+    text = f"Noise was added to {len(noised)} of {len(left)} updates; together their epsilon is {noise_spent(left):g}."
+    return text if len(noised) == len(left) else f"{text} Of those without noise, nothing is promised."
+
+
+def table(receipts: Sequence[Receipt], width: int = 120) -> str:
+    """For a terminal: plain text, ``width`` columns, a table an update; hashes cut to 16 digits, whole in the files."""
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None, highlight=False, markup=False, emoji=False)
+    for receipt in receipts:
+        drawn = Table("what", "shape or value", "type", "bytes", "SHA-256", box=box.SIMPLE_HEAD)
+        for cells in lines_of(receipt):
+            drawn.add_row(*(printable(cell) for cell in (*cells[:4], cells[4][:16])))
+        console.print(title(receipt), f"{printable(summary(receipt))}.", drawn, receipt.meaning, "", sep="\n")
+    if line := noise_line(receipts):
+        console.print(line)
+    return out.getvalue()
+
+
+def page(receipts: Sequence[Receipt]) -> str:
+    """One HTML page without scripts or anything from elsewhere, to show or to print."""
+    rounds = [{"title": title(r), "summary": summary(r), "meaning": r.meaning, "lines": lines_of(r)} for r in receipts]
+    return _PAGES.get_template("receipt.html").render(rounds=rounds, noise=noise_line(receipts))
+
+
+def _when(at: str) -> str:
+    """2026-11-25T21:06:56+00:00 -> 25 November 2026, 21:06 UTC; anything else stays as it is."""
+    try:
+        return f"{datetime.fromisoformat(at):%d %B %Y, %H:%M} UTC"
+    except ValueError:
+        return at
