@@ -41,6 +41,7 @@ Paper = Literal["white", "transparent"]
 
 SIZES = (64, 1024)  # px, long side of a sketch
 STRENGTHS = (0.0, 1.5)
+NEARLY_WHITE, OUTLINED = 225, 178  # grey levels: a garment lighter than the first is made as dark as the second
 MASK_SIDE = 1024  # px, the finest that ``cut_out`` looks at
 SILHOUETTE = LINE_TYPES.index("silhouette")
 LATTICES = 4  # drawings by which lines are told from hatching
@@ -177,7 +178,7 @@ class SketchPipeline:
             picture = without_print(picture, mask, seen.lines, print_amount)
         picture = simplify(picture, detail, mask)
         if mask is not None:
-            picture = on_white(picture, mask)
+            picture = on_white(_off_white(picture, mask), mask)
         types = None if seen is None else np.uint8(255 * seen.lines.clip(0, 1))
         return Content(image, mask, None if mask is None else _ink_area(mask), self._run(self._encode, picture), types)
 
@@ -351,6 +352,17 @@ def _fit_and_see(photo: Photo, size: int, draughtsman: Draughtsman | None, cutou
 def on_white(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 and its (H, W) float32 mask in [0, 1] -> (H, W, 3) uint8, the background white."""
     return np.uint8(255.5 - mask[..., None] * (255 - np.float32(photo)))
+
+
+def _off_white(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 and its (H, W) mask -> the same, darker where the garment is nearly white along its silhouette: on white
+    paper it would have no outline."""
+    inside = np.uint8(mask > 0.5)
+    rim = (inside > 0) & (cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(1, max(mask.shape) // 50)) == 0)
+    light = float(np.percentile(photo[rim].mean(1), 60)) if rim.any() else 0.0
+    if light <= NEARLY_WHITE:
+        return photo
+    return np.uint8(photo * (max(OUTLINED, NEARLY_WHITE - 2.5 * (light - NEARLY_WHITE)) / light))
 
 
 def _fit(image: Image.Image, size: int) -> Image.Image:

@@ -26,6 +26,9 @@ FAINTEST_EDGE = 0.6  # share of an outline's length that follows colour edges; 2
 WORST_SCORE = 0.4  # outlines below this are of nothing: 240 real garments scored 0.59 and more
 SURE_OUTLINE = 0.85  # mean likelihood of an outline along a mask's border, above which it is believed at once
 FAINTEST_OUTLINE = 0.12  # and below which it is of nothing: 30 real garments had 0.29 and more, noise 0.03
+HOLLOW = 0.6  # share of what an outline encloses, below which it is more than what differs from the background
+GAP, EMPTY = 0.02, 0.12  # of the short side: gaps in an outline that are closed, and how far strokes lie from each other
+INK = 30  # Lab levels by which the lines of a drawing differ from its paper
 SEED = 0  # of OpenCV's k-means, also the one inside GrabCut
 
 
@@ -162,7 +165,30 @@ def _on_plain(lab: np.ndarray) -> np.ndarray | None:
     noise = np.percentile(distance[frame], 90)
     if noise > 3:
         return None
-    return _tidy(distance > 3 + 3 * noise)
+    differs = distance > 3 + 3 * noise
+    mask, enclosed = _tidy(differs), _enclosed(differs)
+    drawn = differs.any() and np.median(distance[differs]) > INK  # a pale garment's outline has too many gaps
+    # in a drawing, or a picture in black and white, much of the garment is as light as what it lies on
+    return enclosed if drawn and mask.sum() < HOLLOW * enclosed.sum() and _is_filled(enclosed, differs) else mask
+
+
+def _enclosed(differs: np.ndarray) -> np.ndarray:
+    """(h, w) bool -> (h, w) bool, with all that lies within its outlines, small gaps closed."""
+    reach = max(1, round(GAP * min(differs.shape)))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
+    padded = np.pad(differs.astype(np.uint8), reach + 1)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)
+    _, parts = cv2.connectedComponents(1 - closed, connectivity=4)
+    inside = (parts != parts[0, 0])[reach + 1 : -reach - 1, reach + 1 : -reach - 1]
+    return _tidy(inside)
+
+
+def _is_filled(enclosed: np.ndarray, differs: np.ndarray) -> bool:
+    """Whether strokes run all over a region: within a belt's ring, or a bag's handle, there are none."""
+    if not enclosed.any():
+        return False
+    away = cv2.distanceTransform((~differs).astype(np.uint8), cv2.DIST_L2, 5)
+    return float((away[enclosed] < EMPTY * min(differs.shape)).mean()) > 0.9
 
 
 # --- Cues ----------------------------------------------------------------------------------------------------------
