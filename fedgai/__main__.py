@@ -6,34 +6,46 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from huggingface_hub import logging
+from PIL import Image
 from tqdm import tqdm
 
 from fedgai.ateliers.hands import ATELIERS
+from fedgai.data.folder import drawings_in, look
 from fedgai.data.listing import find_images
-from fedgai.data.pairs import check as check_pairs
+from fedgai.data.pairs import Report
 from fedgai.errors import FedGAIError
 from fedgai.files import write_atomically
-from fedgai.model import PRESETS, WEIGHTS, FedGAI
+from fedgai.model import PRESETS, FedGAI
 from fedgai.pipeline import SketchPipeline
-from fedgai.shipped import EXAMPLES
+from fedgai.shipped import EXAMPLES, WEIGHTS
 from fedgai.strokes import to_svg
+from fedgai.text import printable
 from fedgai.vision.edges import EDGES
+from fedgai.vision.images import LOCAL, read_mask, read_picture
 
 SKETCHES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 
 
-def sketch(photo: str, style: Sequence[str], out: Path, size: int, cutout: bool, print_amount: float,
+def sketch(photo: str, style: Sequence[str], out: Path, size: int, cutout: bool, mask: Path | None, print_amount: float,
            model: str | Path) -> None:
     """Draw one photograph and write the sketch, as a picture or as strokes."""
     if out.suffix.lower() not in SKETCHES:
         raise FedGAIError(f"a sketch is written as {', '.join(SKETCHES)}: give --out a name that ends so, not {out.name!r}")
+    if mask is not None and not cutout:
+        raise FedGAIError("--mask says what to cut out, and --no-cutout to cut out nothing: leave one of them out")
+    picture = read_picture(photo, LOCAL)
+    if picture.pages > 1:
+        print(f"fedgai sketch: {photo} has {picture.pages} pages; the first one that is not blank is drawn", file=sys.stderr)
+    if mask is not None:
+        picture = replace(picture, mask=read_mask(mask, picture.image.size))
     pipe, styles = SketchPipeline.from_pretrained(model), [_weighted(text) for text in style]
-    drawn = pipe(photo, styles, size=size, cutout=cutout, print_amount=print_amount)
+    drawn = pipe(picture, styles, size=size, cutout=cutout, print_amount=print_amount)
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix.lower() == ".svg":
         svg = to_svg(drawn.strokes(), Path(photo).stem, f"Drawn by FedGAI in the style of {', '.join(style)}.")
@@ -81,26 +93,37 @@ def styles(model: str | Path, as_json: bool) -> None:
 
 def signature(drawings: Path, out: Path, name: str | None, description: str, model: str | Path, refined: bool) -> None:
     """Measure a folder of drawings and write its signature; refine it to the model's Generator if asked."""
-    pairs = []
-    if refined and (drawings / "photos").is_dir() and (drawings / "sketches").is_dir():
-        pairs = check_pairs(drawings).pairs
-    files = [sketch for _, sketch in pairs] or find_images(drawings)
+    with _bar("looking") as progress:
+        found = look(drawings, lambda done, total, file: progress(done, total))
+    if found.kind == "scans" and found.drawings:
+        raise FedGAIError(f"{drawings} holds whole sheets: cut them into drawings first, with `fedgai-join --check --data "
+                          f"{drawings}`, and name the folder with those")
+    print(found)
+    if not found.drawings:
+        raise FedGAIError(f"{drawings} holds no drawings that can be used")
     pipe = SketchPipeline.from_pretrained(model)
-    measured = pipe.signature(tqdm(files, "measuring", unit="drawing", disable=None), name or drawings.resolve().name,
-                              description)
+    images = (image for file in found.drawings for image in drawings_in(file, Report()))
+    with _bar("measuring") as progress:
+        measured = pipe.signature(_counted(images, found.pages, progress), name or drawings.resolve().name, description)
     note = ""
     if refined:
         from fedgai.training.refine_signature import refine  # no other command needs it
 
         with _bar("refining") as progress:
-            found = refine(pipe.model, measured, pairs, files, find_images(EXAMPLES),
-                           progress=lambda share: progress(round(100 * share), 100))
-        measured = found.signature
-        note = (f"; refined: {1 - found.after / found.before:.0%} nearer to drawings that were kept aside" if found.better else
+            better = refine(pipe.model, measured, found.pairs, found.drawings, find_images(EXAMPLES),
+                            progress=lambda share: progress(round(100 * share), 100))
+        measured = better.signature
+        note = (f"; refined: {1 - better.after / better.before:.0%} nearer to drawings that were kept aside" if better.better else
                 "; refining brought drawings no nearer, so it is the measured one")
     out.parent.mkdir(parents=True, exist_ok=True)
     measured.save(out)
     print(f"{out}: {measured.style.numel()} numbers from {measured.sketches} drawings{note}")
+
+
+def _counted(images: Iterable[Image.Image], total: int, progress: Callable[[int, int], None]) -> Iterator[Image.Image]:
+    for number, image in enumerate(images, 1):
+        yield image
+        progress(number, total)
 
 
 def info(preset: str, as_json: bool) -> None:
@@ -113,7 +136,7 @@ def info(preset: str, as_json: bool) -> None:
     print(json.dumps(facts) if as_json else "\n".join(f"{name:<14} {n:>12,}" for name, n in counts.items()))
 
 
-def pairs(photos: Path, style: str, out: Path, **options: object) -> None:
+def pairs(photos: Path, style: str, out: Path, **options: Any) -> None:
     """Make a designer's folder from a folder of photographs."""
     from fedgai.data.datasets import make_pairs  # no other command needs it
 
@@ -125,7 +148,7 @@ def pairs(photos: Path, style: str, out: Path, **options: object) -> None:
     print(f"Look at {out / 'contact.jpg'}. A pair that you do not want: delete its two files, they are not drawn again.")
 
 
-def garments(count: int, seed: int, out: Path, **options: object) -> None:
+def garments(count: int, seed: int, out: Path, **options: Any) -> None:
     """Pictures of procedural garments with their ground truth."""
     from fedgai.garments.writing import write_garments  # no other command needs it
 
@@ -134,7 +157,7 @@ def garments(count: int, seed: int, out: Path, **options: object) -> None:
     print(f"{out}: {made} garments made, {count - made} were there")
 
 
-def train(**options: object) -> None:
+def train(**options: Any) -> None:
     """One designer's GAN, at home."""
     from fedgai.training.local import train  # no other command needs the trainer and what it imports
 
@@ -183,6 +206,8 @@ def parser() -> argparse.ArgumentParser:
                    help="a name of `fedgai styles` or a signature file; again for each style of the blend")
     c.add_argument("--size", type=int, default=512, help="long side, 64 to 1024 px")
     c.add_argument("--no-cutout", action="store_false", dest="cutout", help="draw the background too")
+    c.add_argument("--mask", type=Path, metavar="MASK.png",
+                   help="what to cut out: a picture of the photograph's proportions, white or opaque where the garment is")
     c.add_argument("--print", type=float, default=0.0, dest="print_amount", metavar="0..1",
                    help="how much of the cloth's print is drawn: 0 none, 1 as the photograph shows it")
     c.add_argument("--out", type=Path, required=True, metavar="FILE.png or FILE.svg")
@@ -259,8 +284,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.set_verbosity_error()  # its retries would be lines of their own before ours
     try:
         run(**options)
-    except (ValueError, OSError) as error:
-        print(f"fedgai {command}: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, OSError) as error:  # FedGAIError is a ValueError; the library's own checks of numbers are plain ones
+        print(f"fedgai {command}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print(f"fedgai {command}: there is not enough memory: close other programs, or choose a smaller --size", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"fedgai {command}: stopped", file=sys.stderr)

@@ -33,6 +33,8 @@ MAX_BYTES = VISITOR.megabytes * 2**20
 
 Source = str | Path | bytes | Image.Image | NDArray[Any]
 
+PROPORTION, SMALLEST_MASK = 0.02, 0.002  # shares by which a mask may differ from its photograph, and that it marks at least
+
 Image.init()  # else only the five commonest formats are known
 
 
@@ -139,6 +141,37 @@ def simplify(photo: NDArray[np.uint8], detail: float, mask: NDArray[np.float32] 
         slope = (mean(guide * values) - mean_guide * mean_values) / (mean(guide * guide) - mean_guide**2 + 1e-3)
         guide = mean(slope) * guide + mean(mean_values - slope * mean_guide)
     return np.asarray(np.clip(255 * guide + 0.5, 0, 255), np.uint8)
+
+
+def read_mask(source: Source, size: tuple[int, int]) -> NDArray[np.float32]:
+    """A mask that somebody made: white, or opaque where the file has transparency, is the garment.
+
+    Args:
+        source: see ``read_picture``.
+        size: (width, height) of the photograph, px. The mask may have another size, but not other proportions.
+    Returns:
+        (H, W) float32 in [0, 1].
+    Raises:
+        ImageError: it cannot be read, has other proportions, or marks nothing, or all.
+    """
+    picture = read_picture(source, LOCAL)
+    (width, height), (own_width, own_height) = size, picture.image.size
+    if abs(width * own_height - own_width * height) > PROPORTION * max(width * own_height, own_width * height):
+        raise ImageError(f"The mask is {own_width} x {own_height} px and the photograph {width} x {height}: give one of the same "
+                         "proportions.")
+    grey = Image.fromarray(picture.mask) if picture.mask is not None else picture.image.convert("L").convert("F").point(_to_one)
+    mask = np.asarray(grey.resize(size, Image.Resampling.BILINEAR), np.float32).clip(0, 1)
+    share, frame = float((mask > 0.5).mean()), np.concatenate([mask[[0, -1]].ravel(), mask[:, [0, -1]].ravel()])
+    if not SMALLEST_MASK < share < 1 - SMALLEST_MASK:
+        raise ImageError("The mask marks " + ("nothing" if share <= SMALLEST_MASK else "all of the picture")
+                         + ": make the garment white, and what is around it black.")
+    if (frame > 0.5).all():
+        raise ImageError("The mask marks what is around the garment: make the garment white, and what is around it black.")
+    return mask
+
+
+def _to_one(level: Any) -> Any:
+    return level * (1 / 255)
 
 
 def can_read(kind: Kind) -> bool:

@@ -15,6 +15,8 @@ Floats = NDArray[np.float32]
 ENOUGH = 0.4  # share of a picture that is white paper where all of its paper is
 BLOCKS = 10  # along each side, in which paper is looked for
 WHITE, DARK = 246, 110  # grey levels: paper above WHITE is left as it is, and so is paper below DARK, which is a choice
+COLOURED, TINGE = 25, 0.15  # grey levels between the channels of coloured paper, and of its light's share, what is nearly grey
+GRAINS = 5  # standard deviations of the paper's grain by which it is lighter than ink
 LOOK_SIDE = 700  # px, long side at which paper is looked at
 STRIPS, FEWEST_RULES, FAINT = 10, 6, (10, 140)  # strips of a page, rules in a strip, and how much darker than paper they are
 INK, SPECK = 26, 0.016  # grey levels by which ink differs from paper, and in long sides, what is longer than a speck
@@ -26,12 +28,23 @@ def on_white_paper(picture: Levels) -> Levels:
     if paper is None:
         return picture
     share = picture / np.maximum(paper, 8)  # of the paper's light; ink takes the same share of it on every paper
+    share = _without_tinge(share, paper)
     off = np.abs(share[::5, ::5].min(2) - 1)
     # the paper's own grain, as a standard deviation, from its smoother part: a rubbed shade is no grain
     grain = float(np.percentile(off[off < 0.15], 30)) / 0.385 if (off < 0.15).any() else 0.0
     # what is lighter than the paper's own grain becomes white, and ink stays what it is
-    blank = np.clip((share.min(2) - 1 + 6 * grain) / max(3 * grain, 1e-3), 0, 1)[..., None]
+    blank = np.clip((share.min(2) - 1 + GRAINS * grain) / max(3 * grain, 1e-3), 0, 1)[..., None]
     return np.asarray(255 * np.clip(share + blank * (1 - share), 0, 1) + 0.5, np.uint8)
+
+
+def _without_tinge(share: NDArray[Any], paper: Floats) -> NDArray[Any]:
+    """(H, W, 3) shares of coloured paper's light -> the same, with what is nearly grey made grey: a camera, and JPEG, blur colours,
+    so that black ink on brown paper comes out brownish at its edges."""
+    if np.ptp(paper.mean((0, 1))) < COLOURED:
+        return share
+    grey = (share * (0.3, 0.59, 0.11)).sum(2, keepdims=True)
+    colour = share - grey
+    return grey + colour * np.clip(np.abs(colour).max(2, keepdims=True) / TINGE - 1, 0, 1)
 
 
 def is_on_white(picture: Levels) -> bool:
