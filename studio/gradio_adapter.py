@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import logging
 import os
 import sys
@@ -21,6 +22,7 @@ import gradio.blocks
 import gradio.queueing
 import gradio.routes
 from fastapi import FastAPI
+from gradio.block_function import BlockFunction
 
 from fedgai.vision.images import MAX_BYTES
 from studio.failures import WithoutMessages, describe
@@ -67,10 +69,20 @@ def queued(demo: gr.Blocks) -> gr.Blocks:
     """Have events run as soon as they come. ``Turns`` and ``ImagineQueue`` say who is served when."""
     demo.max_threads = WORKERS
     demo.state_session_capacity = SESSIONS
+    demo.validate_inputs = _completed  # type: ignore[method-assign]
     demo.queue(default_concurrency_limit=None, max_size=2 * WORKERS, api_open=False)
     # statistics of the last events, which nobody looks at, and which are reckoned anew after each
     demo._queue.ANALYTICS_MAX_EVENTS, demo._queue.ANAYLTICS_CACHE_FREQUENCY = 1, sys.maxsize
     return demo
+
+
+def _completed(block_fn: BlockFunction, inputs: list[Any]) -> None:
+    """In the place of ``validate_inputs``, which repeats what a visitor sent. A program may have been written before an
+    endpoint took its last values: those are what the endpoint's documentation gives as their defaults."""
+    missing = block_fn.inputs[len(inputs) :]
+    if missing and block_fn.api_visibility != "public":
+        raise gr.Error("The page and the studio do not fit together: load the page again.", print_exception=False)
+    inputs.extend(copy.deepcopy(getattr(component, "value", None)) for component in missing)
 
 
 def mount(app: FastAPI, demo: gr.Blocks, **options: Any) -> FastAPI:

@@ -15,6 +15,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 from studio_server import ROOT, StudioServer
+from studio_visitor import Visitor, file_data
 
 EXAMPLE = ROOT / "examples" / "denim_jacket.jpg"
 
@@ -119,6 +120,18 @@ def test_bad_pictures_get_a_sentence_and_the_next_is_drawn(client: Client, tmp_p
         client.predict(handle_file(heavy_file(tmp_path)), size=256, api_name="/sketch")
     sketch = client.predict(handle_file(shirt_picture(tmp_path)), size=256, api_name="/sketch")
     assert Image.open(sketch).size == (219, 256)
+
+
+def test_a_program_that_knows_fewer_settings_is_served(studio: StudioServer, names: list[str]) -> None:
+    """Those that came after it was written have their defaults; of a page's own event it is a sentence."""
+    with Visitor(studio.url) as program:
+        photo = file_data(program.upload(EXAMPLE.read_bytes()), True)
+        whole = [photo, {names[0]: 1}, 1, 1, 256, True, "white"]
+        for count in range(1, len(whole) + 1):
+            assert program.call("sketch", whole[:count]).ok, count
+        assert "Send a photograph" in program.call("sketch", []).text
+        short = program.do("redraw", [])
+        assert not short.ok and "load the page again" in short.text
 
 
 def test_the_page_s_own_listeners_are_no_api(studio: StudioServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,7 @@ def test_the_names_are_still_there() -> None:
     assert demo.state_holder.capacity == gradio_adapter.SESSIONS
     assert {"session_data", "time_last_used", "lock"} <= vars(demo.state_holder).keys()
     assert hasattr(gradio.routes, "DEFAULT_TEMP_DIR")
+    assert list(inspect.signature(gr.Blocks.validate_inputs).parameters) == ["self", "block_fn", "inputs"]
     for module in (gradio.queueing, gradio.routes):
         assert hasattr(module.traceback, "print_exc")
     assert gradio.processing_utils._check_allowed  # what has_launched is for
