@@ -11,11 +11,11 @@ demo: $(VENV)/.installed ## the studio, on http://127.0.0.1:7860
 federation-demo: $(VENV)/.installed ## studio, host and eight virtual designers; three rounds, on https://127.0.0.1:7860
 	$(RUN) -m federation.demo --fresh
 
-test: $(VENV)/.installed-dev ## all tests
-	$(RUN) -m pytest -q
+test: $(VENV)/.installed-dev ## all tests, in two processes
+	$(RUN) -m pytest -q -n 2 --dist loadfile
 
 test-fast: $(VENV)/.installed-dev ## the unit tests alone
-	$(RUN) -m pytest -q -m "not slow and not long"
+	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not slow and not long"
 
 test-long: $(VENV)/.installed-dev ## twenty kills of a running federation, and of a companion; one hostile designer in eight; the paper's preset
 	$(RUN) -m pytest -q -m long -s

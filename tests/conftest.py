@@ -121,16 +121,21 @@ def browser() -> Iterator[object]:
         yield running
 
 
-SERVERS = ("test_api", "test_companion_hostile", "test_companion_survives", "test_federation", "test_federation_hostile",
-           "test_federation_survives", "test_flwr_run", "test_gateway", "test_home", "test_host", "test_house", "test_hub",
-           "test_join", "test_package", "test_proxy", "test_studio", "test_studio_accessible", "test_studio_fair",
-           "test_studio_federation", "test_studio_files", "test_studio_imagine", "test_studio_limits", "test_studio_path",
-           "test_studio_start",
-           "test_window", "test_wire", "test_fusion", "test_inversion", "test_benchmarks")  # fmt: skip
+SLOW = (
+    "test_api", "test_benchmarks", "test_client_app", "test_companion", "test_companion_hostile",
+    "test_companion_survives", "test_decoders", "test_draughtsman", "test_federation", "test_federation_hostile",
+    "test_federation_house", "test_federation_survives", "test_flwr_run", "test_fusion", "test_garments",
+    "test_gateway", "test_gateway_attacks", "test_home", "test_host", "test_house", "test_hub", "test_imagine",
+    "test_inversion", "test_join", "test_package", "test_perceptual", "test_pipeline", "test_pretrained",
+    "test_proxy", "test_receipt_attacks", "test_refine_signature", "test_server_app", "test_simulate", "test_strokes",
+    "test_studio", "test_studio_accessible", "test_studio_fair", "test_studio_federation", "test_studio_gradio",
+    "test_studio_imagine", "test_studio_limits", "test_studio_path", "test_studio_start", "test_superlink_state",
+    "test_train", "test_weights", "test_window", "test_wire",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts servers, browsers or long training; `make test-fast` leaves it out."""
     for item in items:
-        if item.path.stem in SERVERS:
+        if item.path.stem in SLOW:
             item.add_marker(pytest.mark.slow)

@@ -54,8 +54,9 @@ def data(tmp_path: Path) -> Path:
 def context(data: Path, tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     for name in ("_task_id", "_run_id", "_node_id"):  # Flower sets them in a process of the ClientApp's own
         monkeypatch.setattr(TaskIdentity, name, 1)
+    # refining takes a minute, and has tests of its own (test_refine_signature.py)
     config = {"data": str(data), "out": str(tmp_path / "model"), "name": "Zoë", "share-style": True,
-              "weights": str(tiny_model_dir), "size": SIZE}  # fmt: skip
+              "weights": str(tiny_model_dir), "size": SIZE, "refine": False}  # fmt: skip
     return Context(run_id=1, node_id=1, node_config=config, state=RecordDict(), run_config={})
 
 
