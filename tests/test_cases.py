@@ -153,8 +153,9 @@ def test_what_lies_beside_photographs_is_counted(folders: Path) -> None:
 
 def test_what_is_left_out_is_named_with_what_to_do(folders: Path) -> None:
     said = str(look(folders / "mixed"))
-    for words in ("iphone.HEIC", "HEIC photograph", "Most Compatible", "export.pdf: it is a PDF document", "look.psd", "from Photoshop",
-                  "from Procreate", "download.jpg.crdownload", "notes.txt", "My drawing.lnk", "copy the file itself", ".DS_Store",
+    for words in ("iphone.HEIC", "HEIC photograph", "Most Compatible", "export.pdf: it is a PDF document", "look.psd",
+                  "from Photoshop", "from Procreate", "download.jpg.crdownload", "notes.txt", "My drawing.lnk",
+                  "copy the file itself", ".DS_Store",
                   "at least 24 are asked for"):
         assert words in said, words
 
@@ -189,7 +190,8 @@ def test_lined_paper_is_told(folders: Path, tmp_path: Path) -> None:
 def test_a_blank_drawing_is_named(folders: Path, tmp_path: Path) -> None:
     for name, colour in (("white.png", "white"), ("kraft.png", (197, 164, 121)), ("black.png", "black")):
         Image.new("RGB", (300, 400), colour).save(tmp_path / name)
-    shade = np.tile(np.linspace(255, 150, 400)[:, None, None], (1, 300, 3)) + np.random.default_rng(0).normal(0, 2, (400, 300, 3))
+    shade = np.tile(np.linspace(255, 150, 400)[:, None, None], (1, 300, 3))
+    shade += np.random.default_rng(0).normal(0, 2, shade.shape)
     Image.fromarray(np.uint8(shade.clip(0, 255))).save(tmp_path / "shadow.jpg")
     (tmp_path / "drawn.jpg").write_bytes(next((folders / "base").iterdir()).read_bytes())
     found = look(tmp_path)

@@ -98,7 +98,7 @@ def test_every_import_is_declared(top):
 
 
 def test_what_a_deployment_installs_is_within_the_ranges():
-    wanted = declared("studio", "federation", "imagine")
+    wanted = declared("studio", "federation", "imagine", "heic")
     assert wanted.keys() == REQUIREMENTS.keys()
     developer = pins((ROOT / "requirements-dev.txt").read_text().splitlines())
     for name, specifier in (wanted | declared("clip", "metrics")).items():

@@ -24,6 +24,7 @@ SYSTEM_FOLDERS = {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snap
                   "system volume information", "__macosx", "network trash folder", "temporary items", "node_modules",
                   "__pycache__"}  # fmt: skip
 LIBRARIES = (".photoslibrary", ".photolibrary", ".aplibrary", ".lrdata", ".lrlibrary", ".app", ".bundle")  # they look like files
+HEIC_ENDINGS = (".heic", ".heif", ".hif")
 MOST_FILES, DEEPEST = 100_000, 16  # files and levels that are looked at
 SYSTEM = "files and folders of the system, or hidden"
 BESIDE = "beside a picture of the same name"
@@ -66,7 +67,11 @@ def list_pictures(folder: str | Path, *, without: frozenset[str] = frozenset(), 
             found.pictures.append(path)
         else:
             others.append((path, *reason))
-    beside = {_loose(path.with_suffix("")) for path in found.pictures}
+    beside = {_loose(path.with_suffix("")) for path in found.pictures if path.suffix.lower() not in HEIC_ENDINGS}
+    twins = [path for path in found.pictures if path.suffix.lower() in HEIC_ENDINGS and _loose(path.with_suffix("")) in beside]
+    if twins:  # a phone saves a photograph as HEIC and as JPEG
+        found.pictures = [path for path in found.pictures if path not in set(twins)]
+        found.left_out[BESIDE] = twins
     for path, why, bad in others:
         if path.suffix and _loose(path.with_suffix("")) in beside:
             found.left_out.setdefault(BESIDE, []).append(path)
@@ -192,7 +197,7 @@ def _walk(folder: Path, found: Listing, without: frozenset[str], most: int) -> I
                 raise FolderError(f"{printable(str(folder))} holds more than {most:,} files: name a folder with your "
                                   "pictures only.")
             if name.endswith(".icloud") and name.startswith("."):
-                found.bad.append((path, f"it is {IN_CLOUD.name}: {IN_CLOUD.advice}"))
+                found.bad.append((path, f"it is {IN_CLOUD.refusal}"))
             elif _is_hidden(entry) or name in SYSTEM_FILES or name in SYSTEM_FOLDERS or name.startswith("~$"):
                 found.left_out.setdefault(SYSTEM, []).append(path)
             elif not _is_folder(entry):
@@ -243,5 +248,5 @@ def _reason(path: Path) -> tuple[str, bool] | None:
     if can_read(kind):
         return None
     if kind.role in (Role.OTHER_PICTURE, Role.UNFINISHED) or kind is RAW:
-        return f"it is {kind.name}: {kind.advice}", True
-    return f"{kind.name}: {kind.advice}", False
+        return f"it is {kind.refusal}", True
+    return kind.refusal, False

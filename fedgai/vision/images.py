@@ -22,10 +22,10 @@ from fedgai.errors import FedGAIError
 from fedgai.text import printable
 from fedgai.vision.decoders import decoders
 from fedgai.vision.decoding.appearance import SIDE, Decoded, normalise
-from fedgai.vision.decoding.limits import SAVE_AS, SHORTEST, Limits, RefusedPictureError, check_size
+from fedgai.vision.decoding.limits import NO_PICTURE, SAVE_AS, SHORTEST, Limits, RefusedPictureError, check_size
 from fedgai.vision.kinds import HEAD, Kind, Role, kind_of
 
-VISITOR = Limits(megabytes=32, pixels=50_000_000, header_pixels=250_000_000, side=20_000, seconds=10, memory=640)
+VISITOR = Limits(megabytes=32, pixels=52_000_000, header_pixels=250_000_000, side=20_000, seconds=10, memory=640)
 """For pictures that anybody may send."""
 LOCAL = Limits(megabytes=512, pixels=150_000_000, header_pixels=600_000_000, side=20_000, seconds=60, memory=2048)
 """For pictures of somebody's own, on their own machine: A3 at 600 dpi, without compression."""
@@ -85,11 +85,15 @@ def read_picture(source: Source | Picture, limits: Limits = VISITOR, page: int |
     """
     if isinstance(source, Picture):
         return source
+    kind = None
     try:
         if isinstance(source, np.ndarray | Image.Image):
             return _picture(_in_memory(source, limits, side))
-        return _picture(decoders().decode(_bytes(source, limits), limits, side, page))
+        data, kind = _bytes(source, limits)
+        return _picture(decoders().decode(data, limits, side, page))
     except RefusedPictureError as error:
+        if str(error) == NO_PICTURE and kind is not None and kind.modules:
+            raise ImageError(f"This is {kind.name} that cannot be opened: {kind.advice}, and try again.") from error
         raise ImageError(str(error)) from error
 
 
@@ -179,8 +183,8 @@ def can_read(kind: Kind) -> bool:
     return kind.role is Role.PICTURE or any(importlib.util.find_spec(module) for module in kind.modules)
 
 
-def _bytes(source: str | Path | bytes, limits: Limits) -> bytes:
-    """A file's bytes, if it is one that may hold a picture. Raises ImageError."""
+def _bytes(source: str | Path | bytes, limits: Limits) -> tuple[bytes, Kind | None]:
+    """A file's bytes, if it is one that may hold a picture, and its kind. Raises ImageError."""
     if isinstance(source, bytes):
         name, data = "", source
     else:
@@ -191,8 +195,8 @@ def _bytes(source: str | Path | bytes, limits: Limits) -> bytes:
         raise ImageError("The file is empty: copy it again, or leave it out.")
     kind = kind_of(name, data[:HEAD])
     if kind is not None and not can_read(kind):
-        raise ImageError(f"This is {kind.name}: {kind.advice}, and try again.")
-    return data
+        raise ImageError(f"This is {kind.refusal}, and try again.")
+    return data, kind
 
 
 def _file(path: str | Path, limits: Limits) -> bytes:

@@ -32,7 +32,7 @@ class Kind:
         name: with its article, for a sentence: "a PDF document".
         role: see there.
         advice: what to do, as a command.
-        modules: Python packages of which any one reads it.
+        modules: Python packages of which any one reads it; the first is the one to install.
     """
 
     name: str
@@ -40,13 +40,18 @@ class Kind:
     advice: str = ""
     modules: tuple[str, ...] = ()
 
+    @property
+    def refusal(self) -> str:
+        """What it is, and what to do, where it cannot be read; without a full stop."""
+        install = f", or pip install {self.modules[0].replace('_', '-')}" if self.modules else ""
+        return f"{self.name}: {self.advice}{install}"
+
 
 AS_JPEG = "save it as JPEG or PNG"
 EXPORT = "export the picture as JPEG or PNG"
 PICTURE = Kind("a picture", Role.PICTURE)
 HEIC = Kind("a HEIC photograph", Role.OTHER_PICTURE,
-            f"{AS_JPEG} (an iPhone does so after Settings, Camera, Formats, Most Compatible), or install pi-heif",
-            ("pi_heif", "pillow_heif"))  # fmt: skip
+            f"{AS_JPEG} (an iPhone does so after Settings, Camera, Formats, Most Compatible)", ("pi_heif", "pillow_heif"))
 RAW = Kind("a camera's raw file", Role.COMPANION, "export it as JPEG from your photo program")
 FILM = Kind("a film", Role.COMPANION, "take a still of it, as JPEG or PNG")
 NOTES = Kind("a program's notes on a picture", Role.COMPANION, "leave it out")

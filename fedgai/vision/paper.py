@@ -38,8 +38,10 @@ def on_white_paper(picture: Levels) -> Levels:
 
 
 def _without_tinge(share: NDArray[Any], paper: Floats) -> NDArray[Any]:
-    """(H, W, 3) shares of coloured paper's light -> the same, with what is nearly grey made grey: a camera, and JPEG, blur colours,
-    so that black ink on brown paper comes out brownish at its edges."""
+    """(H, W, 3) shares of coloured paper's light -> the same, with what is nearly grey made grey.
+
+    Cameras and JPEG blur colours, so that black ink on brown paper comes out brownish at its edges.
+    """
     if np.ptp(paper.mean((0, 1))) < COLOURED:
         return share
     grey = (share * (0.3, 0.59, 0.11)).sum(2, keepdims=True)

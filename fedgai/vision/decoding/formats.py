@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image, ImageChops, TiffImagePlugin
 
 from .appearance import NARROW, Decoded, as_array, factor, is_blank, levels, normalise
-from .limits import SAVE_AS, LargePictureError, Limits, RefusedPictureError, check_size
+from .limits import NO_PICTURE, SAVE_AS, LargePictureError, Limits, RefusedPictureError, check_size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "HEIF")  # EPS would start Ghostscript
 LARGE = 16_000_000  # pixels of work above which a picture counts as large: only one of those is decoded at a time
@@ -23,7 +23,6 @@ ANIMATED_PIXELS = 200_000_000  # of an animation, over the frames that are looke
 LOST, LOST_ROWS = 0.05, 18  # share of a JPEG's height, and rows of one row of blocks, that may be missing at its end
 DARK = 64  # of 255: 16 bits that hold 12 or fewer come out no lighter
 ENDINGS = (b"\xff\xd9", bytes(range(1, 64)) * 4 + b"\xff\xd9")  # two for a JPEG that has lost its own
-NO_PICTURE = f"This is not a picture that can be read here: {SAVE_AS}."
 # tags of TIFF
 PAGE_KIND, WIDTH, HEIGHT, BITS, MEANING, TURN, SAMPLES, PLANES, NUMBERS = 254, 256, 257, 258, 262, 274, 277, 284, 339
 
@@ -230,7 +229,7 @@ def _tiff_page(image: Any, data: bytes, side: int) -> Decoded:
         image = _by_libtiff(data, image.tell())
     if image.mode == "F" or image.mode[0] == "I":
         grey = levels(as_array(image), inverted=meaning == 0, narrow=True)
-        return normalise(_with_info(grey, profile), side)
+        return normalise(_with_profile(grey, profile), side)
     found = normalise(image, side)
     if bits > 8 and max(high for _, high in found.rgb.getextrema()) < DARK:  # type: ignore[misc]
         raise RefusedPictureError(f"This TIFF seems to use only a part of its {bits} bits, or is nearly black: {SAVE_AS}.")
@@ -259,16 +258,12 @@ def _by_opencv(data: bytes, number: int, tags: Any, profile: bytes | None) -> Im
         raise OSError("OpenCV cannot decode it")
     if values.ndim == 3:
         values = values[..., 2::-1]  # from BGR
-    return _with_info(levels(values, inverted=tags.get(MEANING) == 0, narrow=True), profile, tags.get(TURN))
+    return _with_profile(levels(values, inverted=tags.get(MEANING) == 0, narrow=True), profile)  # it is upright already
 
 
-def _with_info(image: Image.Image, profile: bytes | None, turn: object = None) -> Image.Image:
+def _with_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile:
         image.info["icc_profile"] = profile
-    if isinstance(turn, int):
-        exif = Image.Exif()
-        exif[TURN] = turn
-        image.info["exif"] = exif.tobytes()
     return image
 
 

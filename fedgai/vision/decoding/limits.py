@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 SAVE_AS = "save it as JPEG or PNG and try again"
+NO_PICTURE = f"This is not a picture that can be read here: {SAVE_AS}."
 SHORTEST = 16  # px, the shorter side of a picture
 
 
