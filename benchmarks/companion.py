@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from federation.demo import ROOT, SIZE, Demo, make_pairs
+from federation.demo import ROOT, SIZE, Demo, draw_examples
 from federation.designer.client_app import PROGRESS_FILE
 from federation.identity import make_key
 from federation.keeper import descendants
@@ -42,7 +42,7 @@ def make_folder(folder: Path, count: int, photos: Path | None) -> None:
         (folder / kind).mkdir(parents=True)
     names, made = list(ATELIERS), 0
     if photos is None:
-        make_pairs(folder / "hands", names[: -(-count // 16)])
+        draw_examples(folder / "hands", names[: -(-count // 16)])
         files = sorted((folder / "hands").glob("*/photos/*.jpg"))[:count]
         for i, file in enumerate(files):
             file.rename(folder / "photos" / f"{i}.jpg")

@@ -56,12 +56,12 @@ def for_designers(out: Path, work: Path, atelier: str = "Dara") -> None:
     ``work``: an empty folder, or one with the pairs of an earlier run."""
     from test_window import WindowServer
 
-    from federation.demo import Demo, make_pairs
+    from federation.demo import Demo, draw_examples
     from federation.designer.settings import Settings
     from federation.operator import approve
     from federation.processes import free_port
 
-    make_pairs(work / "pairs", [atelier], 384)
+    draw_examples(work / "pairs", [atelier], 384)
     demo, window = Demo(work, free_port(), rounds=1, names=[atelier], house_steps=2), None
     home = work / "designer" / "home"
     Settings("", "", "").save(home / "window")

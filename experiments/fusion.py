@@ -35,7 +35,7 @@ from torch import Tensor
 from federation.designer.client_app import at_home, train_at_home
 from federation.server.folder import Folder, write_atomically
 from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec
-from federation.simulate import hands, make_pairs
+from federation.simulate import draw_seeded, hands
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.ateliers.hands import ATELIERS, Hand, render, study
@@ -112,7 +112,7 @@ class Seed:
         for i, (name, hand) in enumerate(self.hands.items()):
             folder = self.path / name / "pairs"
             if not (folder / "whole").exists():
-                make_pairs(seen, folder, hand, plan.pairs, plan.size, seed + i)
+                draw_seeded(seen, folder, hand, plan.pairs, plan.size, seed + i)
                 (folder / "whole").touch()
 
     def config(self, name: str, arm: str) -> UserConfig:

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from federation.designer.supernode import SuperNode
 from federation.identity import make_certificate, make_key
@@ -31,6 +30,7 @@ from federation.operator import approve
 from federation.processes import QUIET
 from federation.server.folder import Folder
 from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.data.drawn_pairs import save_pair
 from fedgai.data.listing import find_images
 from fedgai.model import WEIGHTS
 from fedgai.pipeline import fit_and_cut, on_white
@@ -40,21 +40,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SIZE = 256  # px
 
 
-def make_pairs(folder: Path, names: Sequence[str], size: int = SIZE, garments: int | None = None) -> None:
+def draw_examples(folder: Path, names: Sequence[str], size: int = SIZE, garments: int | None = None) -> None:
     """Write ``folder/NAME/photos`` and ``sketches``: the example garments and their mirror images, in each atelier's hand."""
     cut = [fit_and_cut(file, size) for file in find_images(EXAMPLES)[:garments]]
     for name in names:
         if (folder / name / "whole").exists():
             continue
-        for kind in ("photos", "sketches"):
-            (folder / name / kind).mkdir(parents=True, exist_ok=True)
         for i, (image, mask) in enumerate(cut):
             photo = on_white(np.asarray(image), mask)
             for side, flip in (("a", np.array), ("b", np.fliplr)):
                 turned = np.ascontiguousarray(flip(photo))
                 drawn = draw(turned, ATELIERS[name], mask=np.ascontiguousarray(flip(mask)))
-                Image.fromarray(turned).save(folder / name / "photos" / f"{i}{side}.jpg", quality=95)
-                Image.fromarray(drawn).save(folder / name / "sketches" / f"{i}{side}.png")
+                save_pair(folder / name, f"{i}{side}", turned, drawn)
         (folder / name / "whole").touch()
 
 
@@ -95,7 +92,7 @@ class Demo:
         self.through: dict[str, int] = {}  # ports of proxies that designers reach the studio through, where a test has some
 
     def __enter__(self) -> Demo:
-        make_pairs(self.home / "pairs", self.names, self.size, self.garments)
+        draw_examples(self.home / "pairs", self.names, self.size, self.garments)
         try:
             self.start_studio()
             for name in self.names:

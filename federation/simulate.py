@@ -23,19 +23,17 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
-from PIL import Image
 
 from federation.designer import client_app
 from federation.server.folder import Folder
 from federation.server.server_app import FederationConfig, Season
 from federation.server.strategy import Limits
 from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand
+from fedgai.data.drawn_pairs import draw_pair, save_pair
 from fedgai.data.listing import find_images
 from fedgai.errors import FedGAIError
 from fedgai.model import WEIGHTS, FedGAI
-from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.shipped import EXAMPLES
-from fedgai.vision.cutout import NoGarment
 
 
 def hands(count: int, seed: int) -> dict[str, Hand]:
@@ -45,22 +43,17 @@ def hands(count: int, seed: int) -> dict[str, Hand]:
     return dict(list((ATELIERS | more).items())[:count])
 
 
-def make_pairs(files: Sequence[Path], folder: Path, hand: Hand, count: int, size: int, seed: int) -> None:
-    """Write ``folder/photos`` and ``sketches``: up to ``count`` garments of a seeded choice, in one hand."""
-    order = np.random.default_rng(seed).permutation(len(files))
-    for kind in ("photos", "sketches"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
+def draw_seeded(files: Sequence[Path], folder: Path, hand: Hand, count: int, size: int, seed: int) -> None:
+    """A designer's folder of up to ``count`` garments of a seeded choice, in one hand."""
     made = 0
-    for i in order:
+    for i in np.random.default_rng(seed).permutation(len(files)):
         if made == count:
             break
         try:
-            image, mask = fit_and_cut(files[i], size)
-        except (NoGarment, ValueError):
+            photo, sketch = draw_pair(files[i], size, lambda photo, mask: draw(photo, hand, mask=mask))
+        except ValueError:  # NoGarment is one
             continue
-        photo = on_white(np.asarray(image), mask)
-        Image.fromarray(photo).save(folder / "photos" / f"{i:04d}.jpg", quality=95)
-        Image.fromarray(draw(photo, hand, mask=mask)).save(folder / "sketches" / f"{i:04d}.png")
+        save_pair(folder, f"{i:04d}", photo, sketch)
         made += 1
 
 
@@ -91,7 +84,7 @@ def simulate(designers: int, rounds: int, *, epochs: int = 11, pairs: int = 24, 
     drawn_by = hands(designers, seed)
     for i, (name, hand) in enumerate(drawn_by.items()):
         if not (home / "designers" / name / "pairs" / "whole").exists():
-            make_pairs(find_images(photos), home / "designers" / name / "pairs", hand, pairs, size, seed + i)
+            draw_seeded(find_images(photos), home / "designers" / name / "pairs", hand, pairs, size, seed + i)
             (home / "designers" / name / "pairs" / "whole").touch()
     if folder.latest() is None:
         folder.publish(0, FedGAI.load(weights), {"round": 0, "published": True})

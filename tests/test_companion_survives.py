@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from federation.demo import Demo, make_pairs
+from federation.demo import Demo, draw_examples
 from federation.designer.client_app import PROGRESS_FILE, ROUND_FILE
 from federation.designer.receipt import read_all
 from federation.designer.settings import Settings
@@ -91,7 +91,7 @@ MOMENTS = [random.Random(24 + kill).randrange(1, 4 * PAIRS * EPOCHS // 3) for ki
     pytest.param([20, 1000], id="two"), pytest.param(MOMENTS, id="many", marks=pytest.mark.long)])  # fmt: skip
 def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
-    make_pairs(tmp_path / "made", ["Aiko"], SIZE)
+    draw_examples(tmp_path / "made", ["Aiko"], SIZE)
     for kind in ("photos", "sketches"):
         (data / kind).mkdir(parents=True)
         for i, file in enumerate(sorted((tmp_path / "made" / "Aiko" / kind).iterdir())[:PAIRS]):

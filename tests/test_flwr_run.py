@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from studio_server import PATIENCE, ROOT
 
-from federation.demo import make_pairs
+from federation.demo import draw_examples
 from federation.keeper import descendants
 from federation.processes import KEEPER, QUIET, free_port
 from federation.server.folder import Folder
@@ -70,7 +70,7 @@ def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> No
     processes, address = flower
     processes.flwr("build", "--app", str(ROOT))
     assert len(list(tmp_path.glob("*.fab"))) == 1
-    make_pairs(tmp_path / "pairs", NAMES, size=128, garments=2)
+    draw_examples(tmp_path / "pairs", NAMES, size=128, garments=2)
     for name in NAMES:
         config = {"data": str(tmp_path / "pairs" / name), "out": str(tmp_path / name), "weights": str(WEIGHTS), "size": 128}
         processes.start(f"{name}.log", "flower-supernode", "--insecure", "--superlink", address, "--port", str(free_port()),

@@ -30,7 +30,7 @@ import torch
 from PIL import Image
 from recording_proxy import RecordingProxy
 
-from federation.demo import Demo, make_pairs
+from federation.demo import Demo, draw_examples
 from federation.designer.companion import Companion
 from federation.designer.receipt import read_all
 from federation.designer.settings import Settings
@@ -222,7 +222,7 @@ class Recording:
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     """A studio, a proxy that records before it, and a real companion with its own proxy, SuperNode and ClientApp."""
     folder = tmp_path_factory.mktemp("studio")
-    make_pairs(folder / "pairs", ["Aiko"], SIZE)
+    draw_examples(folder / "pairs", ["Aiko"], SIZE)
     data = tmp_path_factory.mktemp("Atelier Ödmark") / "Unshown Winter Collection"
     for kind in ("photos", "sketches"):
         (data / kind).mkdir(parents=True)

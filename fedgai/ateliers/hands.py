@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from fedgai.networks import hatching as strokes
+from fedgai.vision.flow import across, along, tangents
 
 LINE_SCALES = (0.55, 0.95, 1.6)  # sigma of the centre Gaussian, pixels, for fine to broad lines
 
@@ -159,37 +160,13 @@ def _luminance(photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
     return relative.astype(np.float32), (0.5 + (relative - mean) / (deviation + 0.07) * 0.18).astype(np.float32)
 
 
-def _tangents(light: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors (x, y) along the flow, (H, W) each: minor eigenvector of the smoothed structure tensor."""
-    gx, gy = cv2.Scharr(light, cv2.CV_32F, 1, 0), cv2.Scharr(light, cv2.CV_32F, 0, 1)
-    e, f, g = (cv2.GaussianBlur(p, (0, 0), sigma) for p in (gx * gx, gx * gy, gy * gy))
-    angle = 0.5 * np.arctan2(2 * f, e - g) + np.pi / 2
-    return np.cos(angle), np.sin(angle)
-
-
 def _flow_dog(light: np.ndarray, tx: np.ndarray, ty: np.ndarray, sigma: float, reach: float) -> np.ndarray:
-    """Difference of Gaussians across the flow, summed along it: (H, W) float32, positive on dark lines and edges."""
-    h, w = light.shape
-    y, x = np.mgrid[0:h, 0:w].astype(np.float32)
-    gauss = lambda t, s: np.exp(-t * t / (2 * s * s)) / s  # noqa: E731
+    """Difference of Gaussians across the flow, averaged along it: (H, W) float32, positive on dark lines and edges."""
     steps = np.arange(-int(np.ceil(sigma * 4)), int(np.ceil(sigma * 4)) + 1)
-    centre, surround = gauss(steps, sigma), gauss(steps, sigma * 1.6)
+    centre, surround = (np.exp(-steps * steps / (2 * s * s)) / s for s in (sigma, sigma * 1.6))
     kernel = centre / centre.sum() - 0.985 * surround / surround.sum()
-    across = sum(float(k) * cv2.remap(light, x - ty * t, y + tx * t, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-                 for k, t in zip(kernel, steps.tolist(), strict=True))
-    total, weight = across.copy(), 1.0
-    for sign in (1.0, -1.0):  # follow the streamline both ways, so that lines bend with the fold
-        px, py, dx, dy = x.copy(), y.copy(), tx * sign, ty * sign
-        for step in range(1, int(reach * 2) + 1):
-            px, py = px + dx, py + dy
-            vx = cv2.remap(tx, px, py, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-            vy = cv2.remap(ty, px, py, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
-            turn = np.where(vx * dx + vy * dy < 0, -1.0, 1.0).astype(np.float32)
-            dx, dy = vx * turn, vy * turn
-            k = float(np.exp(-step * step / (2 * reach * reach)))
-            total += k * cv2.remap(across, px, py, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            weight += k
-    return np.maximum(-total / weight, 0)
+    response = across(light, tx, ty, dict(zip(steps.tolist(), kernel.tolist(), strict=True)))
+    return np.maximum(-along(response, tx, ty, reach), 0)
 
 
 def study(photo: np.ndarray, mask: np.ndarray | None = None) -> Study:
@@ -211,7 +188,7 @@ def study(photo: np.ndarray, mask: np.ndarray | None = None) -> Study:
     within = np.clip(distance / 2, 0, 1)  # inner lines fade before they meet the silhouette
     lines = np.empty((len(LINE_SCALES), len(FLOWS), *mask.shape), np.float32)
     for j, flow in enumerate(FLOWS):
-        tx, ty = _tangents(even, flow)
+        tx, ty = tangents(even, flow)
         for i, sigma in enumerate(LINE_SCALES):
             response = _flow_dog(even, tx, ty, sigma, 1.0 + flow)
             strong = np.percentile(response[mask > 0.5], 97.5)

@@ -21,25 +21,22 @@ from typing import IO
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.data.drawn_pairs import Pen, draw_pair, save_pair
 from fedgai.data.listing import SYSTEM_FILES, describe, list_pictures
-from fedgai.data.pairs import SMALLEST, PairsError, listed, writing
-from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.data.pairs import PairsError, listed, writing
 from fedgai.text import printable
 from fedgai.vision.edges import EDGES
-from fedgai.vision.images import LOCAL, read_image, read_picture
+from fedgai.vision.images import read_image
 
 LOG = "pairs.jsonl"  # first line: how the folder is made; then one line for each photograph that was looked at
 PARTITION = "list_eval_partition.txt"  # DeepFashion's: picture, ..., train | val | test | query | gallery
 MASK = re.compile(r"(?:^|[\W\d_])(?:masks?|segm?|segments?|segmentations?|parsing|anno|annotations?|densepose|keypoints?"
                   r"|landmarks?)(?:$|[\W\d_])", re.IGNORECASE)
-SMALL = 64  # px, the shorter side; a smaller photograph has no seams to draw
 CELL, PAIRS = 192, 24  # px of a thumbnail, and pairs on a contact sheet
 MOST_FILES = 5_000_000  # public collections are large
-Pen = Callable[[NDArray[np.uint8], NDArray[np.float32] | None], NDArray[np.uint8]]
 Line = dict[str, str]
 
 
@@ -143,14 +140,11 @@ def _draw(photos: Path, file: PurePath, out: Path, size: int, pen: Pen) -> Line:
     """Draw one photograph and save the pair -> its line of the log: with a stem, or with why it was skipped."""
     line = {"file": _text(file.as_posix()), "category": _category(file)}
     try:
-        photo, sketch = _pair(photos / file, size, pen)
+        photo, sketch = draw_pair(photos / file, size, pen)
     except (ValueError, cv2.error) as error:  # ImageError or NoGarment, or what OpenCV cannot do
         return line | {"skipped": " ".join(str(error).split())}
     stem = _stem(file)
-    with writing(out / "sketches" / f"{stem}.png") as temp_path:
-        sketch.save(temp_path, "PNG")
-    with writing(out / "photos" / f"{stem}.jpg") as temp_path:
-        photo.save(temp_path, "JPEG", quality=95)
+    save_pair(out, stem, photo, sketch)
     return line | {"stem": stem}
 
 
@@ -214,16 +208,6 @@ def _pen(style: str) -> Pen:
     if style.casefold() not in hands:
         raise ValueError(f"no atelier {style!r}: there are {', '.join([*ATELIERS, *EDGES])}")
     return lambda photo, mask: draw(photo, hands[style.casefold()], mask=mask)
-
-
-def _pair(file: Path, size: int, pen: Pen) -> tuple[Image.Image, Image.Image]:
-    picture = read_picture(file, LOCAL)
-    width, height = picture.image.size
-    if min(width, height) < SMALL or min(width, height) * size < SMALLEST * max(width, height):
-        raise ValueError(f"The picture is {width} x {height} px: too small or too narrow to draw from.")
-    image, mask = fit_and_cut(picture, size)
-    photo = on_white(np.asarray(image), mask)
-    return Image.fromarray(photo), Image.fromarray(pen(photo, mask))
 
 
 def _chosen(photos: Path, out: Path, seed: int, only: str | None, split: str | None) -> tuple[list[PurePath], Made]:

@@ -13,6 +13,9 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from fedgai.vision.flow import across, tangents
+from fedgai.vision.flow import along as mean_along
+
 REFERENCE = 512  # px, the long side to which lengths below refer
 FINE = 2  # Canny's chains of whole pixels are found at so many times the size, and averaged down: else they are stairs
 FAINTEST = 0.03  # lightness in [0, 1] per px: no edge is fainter, or blank paper's noise would be drawn
@@ -101,17 +104,15 @@ def xdog(photo: np.ndarray, mask: np.ndarray | None = None, *, sigma: float = 1.
     light = cv2.bilateralFilter(lab[..., 0], 0, 0.08, 2 * scale)
     low, high = np.quantile(light[distance > 0], (0.02, 0.98))
     light = np.float32(np.clip((light - low) / max(high - low, LEAST_RANGE), 0, 1))
-    tx, ty = _tangents(light, flow * scale)
+    tx, ty = tangents(light, flow * scale)
     reach = math.ceil(2.5 * SURROUND * sigma * scale)
     steps = np.arange(-reach, reach + 1)
     centre, surround = (np.exp(-np.square(steps / (s * sigma * scale)) / 2) for s in (1, SURROUND))
     kernel = (tone + sharpness) * centre / centre.sum() - sharpness * surround / surround.sum()
-    y, x = np.mgrid[: light.shape[0], : light.shape[1]].astype(np.float32)
-    sharpened = sum(k * cv2.remap(light, x - ty * t, y + tx * t, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-                    for k, t in zip(kernel.tolist(), steps.tolist(), strict=True))
-    sharpened = 0.75 - 0.5 * tone + _along(sharpened, tx, ty, along * scale)
+    sharpened = across(light, tx, ty, dict(zip(steps.tolist(), kernel.tolist(), strict=True)))
+    sharpened = 0.75 - 0.5 * tone + mean_along(sharpened, tx, ty, along * scale)
     paper = 1 + np.tanh(slope * np.minimum(sharpened - threshold, 0))
-    ink = (1 - _along(paper, tx, ty, scale)) * np.clip(distance, 0, 1)
+    ink = (1 - mean_along(paper, tx, ty, scale)) * np.clip(distance, 0, 1)
     if mask is not None:
         half = weight * scale / 2
         ink = np.maximum(ink, np.clip(half + 0.5 - np.abs(distance - half), 0, 1))
@@ -119,32 +120,6 @@ def xdog(photo: np.ndarray, mask: np.ndarray | None = None, *, sigma: float = 1.
 
 
 EDGES: dict[str, Callable[..., np.ndarray]] = {"canny": canny, "xdog": xdog}
-
-
-def _tangents(light: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
-    """Unit vectors (x, y) along the flow, (H, W) float32 each: minor eigenvector of the smoothed structure tensor."""
-    gx, gy = (cv2.Sobel(light, cv2.CV_32F, *d) for d in ((1, 0), (0, 1)))
-    e, f, g = (cv2.GaussianBlur(product, (0, 0), sigma) for product in (gx * gx, gx * gy, gy * gy))
-    angle = 0.5 * np.arctan2(2 * f, e - g) + np.pi / 2
-    return np.cos(angle), np.sin(angle)
-
-
-def _along(values: np.ndarray, tx: np.ndarray, ty: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian mean of (H, W) values along the flow's streamlines, sigma in px."""
-    h, w = values.shape
-    y, x = np.mgrid[:h, :w].astype(np.float32)
-    total, weight = values.copy(), 1.0
-    for sign in (1.0, -1.0):
-        px, py, dx, dy = x, y, tx * sign, ty * sign
-        for step in range(1, int(2 * sigma) + 1):
-            px, py = px + dx, py + dy
-            vx, vy = (cv2.remap(v, px, py, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) for v in (tx, ty))
-            turn = np.where(vx * dx + vy * dy < 0, np.float32(-1), np.float32(1))  # the flow has no direction
-            dx, dy = vx * turn, vy * turn
-            k = float(np.exp(-step * step / (2 * sigma * sigma)))
-            total = total + k * cv2.remap(values, px, py, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            weight += k
-    return total / weight
 
 
 def _seen(photo: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
