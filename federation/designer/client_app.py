@@ -41,10 +41,10 @@ from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
 
 from federation.designer.own_hand import own_signature, refine_own_hand
+from federation.designer.round_config import RoundConfig, RoundRefusedError
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.data.pairs import PairFolder
-from fedgai.errors import FedGAIError
 from fedgai.files import write_atomically
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature, image_statistics, style_distance
@@ -57,10 +57,6 @@ DELTA = 1e-5  # of local differential privacy: the probability with which its ep
 ROUND_FILE = "round.json"  # which round the private model is in, so that a training that was killed goes on in it
 PROGRESS_FILE = "progress.json"
 SHOWN_EVERY = 0.3  # s between two reports of progress while it trains
-
-
-class RoundRefusedError(FedGAIError):
-    """This machine does not do what the server asks. The server is told the text, so it says nothing of this machine."""
 
 
 def discreet(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -85,13 +81,14 @@ def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -
     reply = call_next(message, context)
     if reply.has_error():
         return reply
-    designer = reply.content["designer"]
+    designer = reply.content.config_records["designer"]
     if epsilon > 0:
-        clip = float(node_config.get("local-clip", 1.0))
-        noised = _noised(message, context, message.content["arrays"], reply.content["arrays"], epsilon, clip)
+        clip, aggregate = float(node_config.get("local-clip", 1.0)), message.content.array_records["arrays"]
+        noised = _noised(message, context, aggregate, reply.content.array_records["arrays"], epsilon, clip)
         reply.content["arrays"] = pack({k: torch.from_numpy(v.numpy()) for k, v in noised.items()})
-    if style_epsilon > 0 and "style" in designer:
-        style = np.frombuffer(designer["style"], "<f4")
+    measured = designer.get("style")
+    if style_epsilon > 0 and isinstance(measured, bytes):
+        style = np.frombuffer(measured, "<f4")
         model = own_model(node_config)
         centre = model.neutral.numpy()  # of round 0: what others published, or the server says they did, does not move it
         sent, own = (ArrayRecord({"style": Array(v.astype(np.float64))}) for v in (centre, style))
@@ -101,7 +98,7 @@ def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -
         designer["style"] = noised_style.numpy().astype("<f4").tobytes()
     spent = max(0.0, epsilon) + (max(0.0, style_epsilon) if "style" in designer else 0.0)
     if spent:
-        reply.content["metrics"]["epsilon"] = spent  # of one update; updates add up
+        reply.content.metric_records["metrics"]["epsilon"] = spent  # of one update; updates add up
     return reply
 
 
@@ -114,9 +111,7 @@ def _noised(message: Message, context: Context, sent: ArrayRecord, own: ArrayRec
         question, context, lambda *_: make_message(message.metadata, RecordDict({"arrays": own})))
     if reply.has_error():
         raise RoundRefusedError("the aggregate has other tensors than this release shares")
-    arrays = reply.content["arrays"]
-    assert isinstance(arrays, ArrayRecord)
-    return arrays
+    return reply.content.array_records["arrays"]
 
 
 def within_budget(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
@@ -125,7 +120,8 @@ def within_budget(message: Message, context: Context, call_next: ClientAppCallab
     budget = int(context.node_config.get("budget", 0))
     if not budget or reply.has_error():
         return reply
-    size = reply.content["arrays"].count_bytes() + len(reply.content["designer"].get("style", b""))  # the rest is some words
+    style = reply.content.config_records["designer"].get("style")
+    size = reply.content.array_records["arrays"].count_bytes() + (len(style) if isinstance(style, bytes) else 0)  # and words
     if size > budget:
         raise RoundRefusedError(f"this update has {size:,} bytes, the designer's budget for a round is {budget:,}")
     return reply
@@ -149,18 +145,19 @@ def train_at_home(message: Message, context: Context) -> Message:
         RoundRefusedError: the server asks for another preset, encoder or release, for a round that was answered, or sends
             what cannot be an aggregate. Flower answers the server with the error, and nothing else has left this machine.
     """
-    node_config, config = context.node_config, message.content["config"]
-    out, number = Path(str(node_config["out"])), int(config["round"])
+    node_config, record = context.node_config, message.content.config_records["config"]
+    config = RoundConfig.read(record)
+    out, number = Path(str(node_config["out"])), config.round
     check_newer(out, number)
     show_progress(context, phase="preparing", round=number)
-    trainer = at_home(node_config, config)
+    trainer = at_home(node_config, record)
 
     def refining(done: float) -> None:
         show_progress(context, phase="refining", round=number, done=done)
 
     refine_own_hand(trainer, node_config, refining)
-    first = _begin(trainer, out, number, message.content["arrays"])
-    until = first + int(config["epochs"]) * trainer.steps_per_epoch
+    first = _begin(trainer, out, number, message.content.array_records["arrays"])
+    until = first + config.epochs * trainer.steps_per_epoch
     sums: dict[str, float] = {}
     started, to_do, clock = trainer.step_count, max(1, until - trainer.step_count), time.monotonic()
     shown = 0.0
@@ -174,13 +171,13 @@ def train_at_home(message: Message, context: Context) -> Message:
             return
         shown = now
         show_progress(context, phase="training", round=number, step=report.step - first, steps=until - first,
-                      epoch=(report.step - first - 1) // trainer.steps_per_epoch + 1, epochs=int(config["epochs"]),
+                      epoch=(report.step - first - 1) // trainer.steps_per_epoch + 1, epochs=config.epochs,
                       remaining=(now - clock) / (report.step - started) * (until - report.step))
 
     trainer.run(until, on_step=watch)
     if trainer.step_count == started:  # killed between the last step and the answer, or the same aggregate again
         sums = last_losses(out)
-    reply = Message(answer(trainer, node_config, config, sums), reply_to=message)
+    reply = Message(answer(trainer, node_config, record, sums), reply_to=message)
     _write_round(out, _read_round(out) | {"answered": True})
     show_progress(context, phase="sending", round=number, step=until - first, steps=until - first)
     return reply
@@ -192,17 +189,17 @@ def own_model(node_config: UserConfig) -> FedGAI:
     return FedGAI.load(out if (out / STATE_FILE).exists() else str(node_config.get("weights") or WEIGHTS))
 
 
-def at_home(node_config: UserConfig, config: ConfigRecord) -> LocalTrainer:
+def at_home(node_config: UserConfig, record: ConfigRecord) -> LocalTrainer:
     """The private model with its optimisers, where the last saving left them, on the drawings of today.
 
     Args:
         node_config: the designer's own configuration, see above.
-        config: the server's: round, epochs, beta, preset, encoder, release, bank-names, bank.
+        record: the server's question, see ``RoundConfig``.
     Raises:
-        RoundRefusedError: see ``check``.
+        RoundRefusedError: see ``RoundConfig.read`` and ``check``.
         PairsError, TrainError, CheckpointError: of this machine's own folders.
     """
-    out = Path(str(node_config["out"]))
+    out, config = Path(str(node_config["out"])), RoundConfig.read(record)
     pairs = PairFolder(str(node_config["data"]), int(node_config.get("size", 256)), skip_bad=True)
     begun, model = (out / STATE_FILE).exists(), own_model(node_config)
     check(config, model)
@@ -210,7 +207,7 @@ def at_home(node_config: UserConfig, config: ConfigRecord) -> LocalTrainer:
     model.to(str(node_config.get("device") or "cpu"))
     # saved after each epoch: whoever closes the laptop loses no more than that
     fusion = float(node_config.get("fusion", TrainConfig.fusion))
-    training = TrainConfig(epochs=10**6, lr=float(node_config.get("lr", TrainConfig.lr)), beta=float(config["beta"]),
+    training = TrainConfig(epochs=10**6, lr=float(node_config.get("lr", TrainConfig.lr)), beta=config.beta,
                            freeze_batchnorm=True, save_every=len(pairs), size=pairs.size,
                            cache_mb=int(node_config.get("cache-mb", 1024)), fusion=fusion)
     name = str(node_config.get("name") or "designer")
@@ -250,7 +247,8 @@ def _read_round(out: Path) -> dict[str, Any]:
     none: dict[str, Any] = {"round": 0, "aggregate": "", "first": 0, "answered": False}
     try:
         last = none | json.loads((out / ROUND_FILE).read_text())
-        return last | {"round": int(last["round"]), "first": int(last["first"])}
+        state: dict[str, Any] = last | {"round": int(last["round"]), "first": int(last["first"])}
+        return state
     except (OSError, ValueError, TypeError):  # the first round, or a file that was cut short: the round begins anew
         return none
 
@@ -259,7 +257,7 @@ def _write_round(out: Path, state: dict[str, Any]) -> None:
     write_atomically(out / ROUND_FILE, json.dumps(state).encode())
 
 
-def answer(trainer: LocalTrainer, node_config: UserConfig, config: ConfigRecord, sums: dict[str, float]) -> RecordDict:
+def answer(trainer: LocalTrainer, node_config: UserConfig, record: ConfigRecord, sums: dict[str, float]) -> RecordDict:
     """All that leaves this machine after a round, and nothing else does.
 
     Returns:
@@ -267,16 +265,16 @@ def answer(trainer: LocalTrainer, node_config: UserConfig, config: ConfigRecord,
         which round, preset, encoder and release it belongs to; and, if the designer agreed, signature and name.
     """
     model, pairs = trainer.model, trainer.pairs
-    metrics = {"num-examples": len(pairs), **{f"loss-{k.replace('_', '-')}": v for k, v in sums.items()},
-               "own-distance": own_distance(trainer)}
-    designer: dict[str, Any] = {"round": config["round"], "encoder": model.encoder_sha256, "preset": model.preset.name,
+    losses = {f"loss-{name.replace('_', '-')}": value for name, value in sums.items()}
+    metrics = MetricRecord({"num-examples": len(pairs), **losses, "own-distance": own_distance(trainer)})
+    designer: dict[str, Any] = {"round": record["round"], "encoder": model.encoder_sha256, "preset": model.preset.name,
                                 "release": __version__}
     if node_config.get("share-style"):
         signature = own_signature(trainer, node_config)
         designer |= {"style": signature.style.numpy().astype("<f4").tobytes(), "sketches": signature.sketches,
                      "name": str(node_config.get("name", ""))[:40],
                      "description": str(node_config.get("description", ""))[:300]}
-    return RecordDict({"arrays": pack(model.discriminator.shared()), "metrics": MetricRecord(metrics),
+    return RecordDict({"arrays": pack(model.discriminator.shared()), "metrics": metrics,
                        "designer": ConfigRecord(designer)})
 
 
@@ -286,33 +284,30 @@ def last_losses(out: Path) -> dict[str, float]:
     return {name: value for name, value in line.items() if name not in ("step", "epoch")}
 
 
-def check(config: ConfigRecord, model: FedGAI) -> None:
+def check(config: RoundConfig, model: FedGAI) -> None:
     """Raises RoundRefusedError, naming both, where the server's federation is not one that this installation can take part in."""
     mine = {"preset": model.preset.name, "encoder": model.encoder_sha256, "release": __version__}
-    for what, value in mine.items():
-        if config[what] != value:
-            advice = f"install release {config['release']}" if what == "release" else "start from the federation's weights"
-            raise RoundRefusedError(f"the federation has {what} {str(config[what])[:12]}, this machine {value[:12]}: {advice}")
-    if not 1 <= int(config["epochs"]) <= 100 or not 0 <= float(config["beta"]) <= 10:
-        raise RoundRefusedError(f"the server asks for {config['epochs']} epochs and beta {config['beta']}: refused")
+    for what, theirs in {"preset": config.preset, "encoder": config.encoder, "release": config.release}.items():
+        if theirs != mine[what]:
+            advice = f"install release {theirs[:12]}" if what == "release" else "start from the federation's weights"
+            raise RoundRefusedError(f"the federation has {what} {theirs[:12]}, this machine {mine[what][:12]}: {advice}")
 
 
-def everybody(config: ConfigRecord, model: FedGAI) -> dict[str, Signature]:
+def everybody(config: RoundConfig, model: FedGAI) -> dict[str, Signature]:
     """The signatures that designers published, from the server's message; descriptions are those that the model knows.
 
-    Raises RoundRefusedError where they do not fit this encoder or are not finite.
+    Raises RoundRefusedError where they do not fit this encoder.
     """
-    row, names = 2 * sum(model.preset.channels), [str(name) for name in config.get("bank-names", [])]
-    bank = np.frombuffer(config.get("bank", b""), "<f4")
-    if bank.size != row * len(names) or not np.isfinite(bank).all():
+    row = 2 * sum(model.preset.channels)
+    if config.bank.size != row * len(config.names):
         raise RoundRefusedError("the server's style bank does not fit this encoder")
     unknown = Signature(torch.empty(0), model.encoder_sha256)
-    styles = model.style_bounds.clamp(torch.from_numpy(bank.reshape(-1, row).copy()))  # (K, D)
+    styles = model.style_bounds.clamp(torch.from_numpy(config.bank.reshape(-1, row).copy()))  # (K, D)
     return {name: replace(model.styles.get(name, unknown), name=name, style=style)
-            for name, style in zip(names, styles, strict=True)}
+            for name, style in zip(config.names, styles, strict=True)}
 
 
-def others(config: ConfigRecord, model: FedGAI, name: str) -> Tensor | None:
+def others(config: RoundConfig, model: FedGAI, name: str) -> Tensor | None:
     """Those of ``everybody`` but ``name``, (K, D); None where there are none. Raises as it does."""
     hands = [signature.style for other, signature in everybody(config, model).items() if other != name]
     return torch.stack(hands) if hands else None

@@ -146,7 +146,7 @@ class Settings:
     def _from_json(cls, text: str) -> Settings:
         """Raises ValueError for values of another kind: they come from a file that anybody may have edited."""
         answers: dict[str, Any] = json.loads(text)
-        kinds = {"share_style": (bool, type(None)), "rounds": int, "budget": int, "size": int,
+        kinds: dict[str, Any] = {"share_style": (bool, type(None)), "rounds": int, "budget": int, "size": int,
                  "local_epsilon": (int, float), "style_epsilon": (int, float)}  # fmt: skip
         known = {field.name: answers[field.name] for field in fields(cls) if field.name in answers}
         for name, value in known.items():

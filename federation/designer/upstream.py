@@ -93,8 +93,8 @@ class Upstream:
                 on_sent(len(body))
             yield body
 
-        kept = {name: headers[name].encode("latin-1") for name in FORWARDED if name in headers}
-        kept |= {"accept-encoding": b"identity", "content-length": str(len(body)).encode()}
+        kept = {name.encode(): headers[name].encode("latin-1") for name in FORWARDED if name in headers}
+        kept |= {b"accept-encoding": b"identity", b"content-length": str(len(body)).encode()}
         request = self._client.build_request("POST", f"{self.server}/v1/fleet/{call}", headers=kept, content=counted())
         request.headers.pop("user-agent", None)
         content = bytearray()

@@ -121,7 +121,8 @@ class Window:
 def build(window: Window) -> gr.Blocks:
     """The page. Gradio keeps the fields; everything else is a place for what ``Parts`` says."""
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    with gr.Blocks(title="FedGAI Companion", analytics_enabled=False, fill_width=True) as demo:
+    demo: gr.Blocks = gr.Blocks(title="FedGAI Companion", analytics_enabled=False, fill_width=True)
+    with demo:
         gr.HTML(HEADER, elem_id="header", **PLAIN)
         with gr.Row(elem_id="desk", equal_height=False):
             with gr.Column(elem_id="steps", min_width=0):

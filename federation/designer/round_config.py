@@ -1,0 +1,58 @@
+"""What the server asks for in a round, read once and checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from flwr.app import ConfigRecord
+from numpy.typing import NDArray
+
+from fedgai.errors import FedGAIError
+
+MOST_EPOCHS, MOST_BETA = 100, 10.0
+
+
+class RoundRefusedError(FedGAIError):
+    """This machine does not do what the server asks. The server is told the text, so it says nothing of this machine."""
+
+
+@dataclass(frozen=True)
+class RoundConfig:
+    """A round's config record. What else the record holds, such as its nonce, is of no use here.
+
+    Attributes:
+        round: its number.
+        epochs: times that training goes through the designer's pairs, 1 to 100.
+        beta: weight of FedDecorr, 0 to 10.
+        preset, encoder, release: of the federation.
+        names: of the designers whose signatures ``bank`` holds, in its order.
+        bank: the signatures one after the other, float32, finite.
+    """
+
+    round: int
+    epochs: int
+    beta: float
+    preset: str
+    encoder: str
+    release: str
+    names: tuple[str, ...]
+    bank: NDArray[np.float32]
+
+    @classmethod
+    def read(cls, record: ConfigRecord) -> RoundConfig:
+        """Raises RoundRefusedError where a value is missing, of another kind, or out of bounds."""
+        number, epochs, beta = record.get("round"), record.get("epochs"), record.get("beta")
+        words = [record.get(key) for key in ("preset", "encoder", "release")]
+        names, bank = record.get("bank-names", []), record.get("bank", b"")
+        if not isinstance(number, int) or not isinstance(epochs, int) or not isinstance(beta, int | float) \
+                or not all(isinstance(word, str) for word in words) or not isinstance(names, list) \
+                or not isinstance(bank, bytes) or len(bank) % 4:
+            raise RoundRefusedError("the server's question is not one that this release understands")
+        if not 1 <= epochs <= MOST_EPOCHS or not 0 <= beta <= MOST_BETA:
+            raise RoundRefusedError(f"the server asks for {epochs} epochs and beta {beta}: refused")
+        signatures = np.frombuffer(bank, "<f4").astype(np.float32)
+        if not np.isfinite(signatures).all():
+            raise RoundRefusedError("the server's style bank does not fit this encoder")
+        preset, encoder, release = (str(word) for word in words)
+        return cls(number, epochs, float(beta), preset, encoder, release, tuple(str(name) for name in names), signatures)
