@@ -1,4 +1,4 @@
-"""What environment variables say, checked: numbers, and the way to the network.
+"""What the environment says about the way to the network, checked.
 
 Every HTTP client of this project, and of the libraries it uses, reads HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE when
 it is made. One wrong value there ends a program with a traceback before it has done anything.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
-import os
 from collections.abc import MutableMapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,28 +20,6 @@ TRUST = {"SSL_CERT_FILE": "file", "SSL_CERT_DIR": "folder"}
 
 class VariableError(FedGAIError):
     """An environment variable has a value that cannot be used. The message names the variable and says what to do."""
-
-
-def number(name: str, default: float, low: float = 0, high: float = 1e9) -> float:
-    """A number from the environment.
-
-    Args:
-        name: of the variable.
-        default: where the variable is not set, or empty.
-        low, high: what is allowed.
-    Raises:
-        VariableError: it is not a number from ``low`` to ``high``.
-    """
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise VariableError(f"{name}={text[:40]} is not a number from {low:g} to {high:g}: correct it, or take {name} out")
-    return value
 
 
 def check_proxy(name: str, value: str) -> None:

@@ -18,7 +18,8 @@ pytest.importorskip("flwr")
 
 from federation.designer.settings import CompanionError, Settings
 from federation.processes import free_port
-from studio.companion.home import HomePage, HomeStudio
+from studio.companion.home import HomePage
+from studio.companion.home_studio import HomeStudio
 from studio.drawing import Garment
 from studio.uploads import PhotoFile, UploadFolder
 

@@ -1,0 +1,154 @@
+"""Environment variables that are wrong: a sentence that names the variable, or it works; never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_drawings import fill
+
+from fedgai.environment import VariableError, no_proxy, tidy_network
+
+pytest.importorskip("flwr")
+
+from federation.designer.network import CertificateError, loopback_environment, route
+from federation.processes import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = float(os.environ.get("FEDGAI_PATIENCE", "180"))
+NETWORK = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+STUDIO = "https://studio.example"
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NETWORK:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.parametrize(("name", "value", "word"), [
+    ("HTTPS_PROXY", "socks5://127.0.0.1:1080", "SOCKS"), ("ALL_PROXY", "socks5h://127.0.0.1:1080", "socksio"),
+    ("all_proxy", "socks4://127.0.0.1:1080", "SOCKS"), ("HTTPS_PROXY", "ftp://proxy.example", "begins with ftp://"),
+    ("HTTPS_PROXY", "http://proxy.example:port", "not the address"), ("https_proxy", "http://", "not the address"),
+    ("HTTPS_PROXY", "http://pro xy", "not the address"), ("SSL_CERT_FILE", "/no/such/file.pem", "no such file"),
+    ("SSL_CERT_DIR", "/no/such/folder", "no such folder")])  # fmt: skip
+def test_a_variable_that_cannot_be_used_is_named(name: str, value: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv(name, value)
+    with pytest.raises(VariableError, match=word) as refusal:
+        route(STUDIO)
+    assert name.upper() in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_a_proxys_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "ftp://zoe:secret@proxy.example")
+    with pytest.raises(VariableError) as refusal:
+        route(STUDIO)
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(("environment", "proxy"), [
+    ({}, None), ({"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
+    ({"HTTPS_PROXY": "proxy.example:3128"}, "http://proxy.example:3128"), ({"HTTPS_PROXY": ""}, None),
+    ({"ALL_PROXY": "http://proxy.example:1"}, "http://proxy.example:1"), ({"HTTP_PROXY": "http://proxy.example:1"}, None),
+    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[::1],studio.example"}, None),
+    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[::1]"}, "http://p:1"), ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, None),
+    ({"HTTPS_PROXY": "http://p:1", "no_proxy": "example"}, None)])  # fmt: skip
+def test_the_way_to_the_studio(environment: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert route(STUDIO).proxy == proxy
+
+
+@pytest.mark.parametrize("server", ["https://127.0.0.1:7860", "https://localhost:7860", "https://[::1]:7860"])
+def test_this_machine_is_never_reached_through_a_proxy(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    assert route(server).proxy is None
+
+
+def test_addresses_in_no_proxy_may_be_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8, [fd00::1]")
+    assert route("https://10.1.2.3").proxy is None and route("https://[fd00::1]").proxy is None
+    assert route("https://11.1.2.3").proxy is not None
+
+
+def test_a_certificate_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    with pytest.raises(CertificateError, match="PEM"):
+        route(STUDIO, tmp_path / "ca.pem")
+
+
+def test_what_http_clients_die_of_is_taken_out() -> None:
+    import httpx
+
+    environment = {"ALL_PROXY": "socks4://p:1", "HTTPS_PROXY": "", "NO_PROXY": "[::1], a b, localhost", "SSL_CERT_FILE": "/none",
+                   "HTTP_PROXY": "http://proxy.example:1", "OTHER": "x"}  # fmt: skip
+    said = tidy_network(environment)
+    assert environment == {"NO_PROXY": "::1,localhost", "HTTP_PROXY": "http://proxy.example:1", "OTHER": "x"}
+    assert len(said) == 2 and "ALL_PROXY" in said[0] and "SSL_CERT_FILE" in said[1]
+    assert no_proxy("") == []
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        httpx.Client().close()
+
+
+def test_a_supernode_reaches_the_proxy_of_its_own_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through HTTPS_PROXY it ended three times, and the companion said that it was connected."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", "[::1]")
+    environment = loopback_environment()
+    assert environment["HTTPS_PROXY"] == "http://proxy.example:3128"  # weights may have to come from the Hub
+    assert "127.0.0.1" in environment["NO_PROXY"].split(",") and "[" not in environment["NO_PROXY"]
+
+
+WRONG = [{"ALL_PROXY": "socks4://127.0.0.1:9"}, {"NO_PROXY": "[::1]"}, {"SSL_CERT_FILE": "/no/such/file.pem"},
+         {"HTTPS_PROXY": "http://proxy.example:port"}, {"FEDGAI_CACHE_MB": ""}, {"FEDGAI_COMPANION": ""}]  # fmt: skip
+
+
+@pytest.mark.parametrize("environment", WRONG, ids=lambda e: "=".join(*e.items()))
+def test_the_companion_says_which_variable_or_works(environment: dict[str, str], tmp_path: Path) -> None:
+    """In a folder of the project that cannot be written, as after an installation by somebody else."""
+    fill(tmp_path / "own", 2)
+    told = ["--server", "https://studio.invalid", "--data", str(tmp_path / "own"), "--name", "Zoë",
+            "--home", str(tmp_path / "home")]  # fmt: skip
+    said = subprocess.run([sys.executable, "-m", "federation.join", "--check", *told], cwd=ROOT, capture_output=True, text=True,
+                          timeout=2 * PATIENCE, stdin=subprocess.DEVNULL, env=os.environ | environment, check=False)
+    assert said.returncode == 0 and "Traceback" not in said.stderr, said.stdout + said.stderr
+    process = subprocess.Popen([sys.executable, "-m", "studio.companion.window", "--home", str(tmp_path / "home"), "--no-browser",
+                                "--port", str(free_port())], cwd=ROOT, env=os.environ | environment, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "The companion's window: http://127.0.0.1:" in line, line + process.stdout.read()
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.mark.parametrize("environment", WRONG[:4], ids=lambda e: "=".join(*e.items()))
+def test_joining_says_which_variable_it_is(environment: dict[str, str], tmp_path: Path) -> None:
+    fill(tmp_path / "own" / "photos", 2)
+    fill(tmp_path / "own" / "sketches", 2)
+    told = ["--server", "https://studio.invalid", "--data", str(tmp_path / "own"), "--name", "Zoë",
+            "--home", str(tmp_path / "home")]  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", "federation.join", *told], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+                               stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=os.environ | environment)  # fmt: skip
+    said = ""
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said += line
+            if "cannot be reached" in line:  # NO_PROXY=[::1]: it works, as far as there is a network
+                break
+    finally:
+        process.kill()
+        process.wait()
+    name = next(iter(environment))
+    assert "Traceback" not in said and (name in said or "cannot be reached" in said), said

@@ -1,0 +1,177 @@
+"""Whatever a user can cause is one sentence: in the terminal, in the window, in the studio at home."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gradio")
+pytest.importorskip("flwr")
+
+import federation
+import fedgai
+import studio
+from federation import join
+from federation.designer.settings import Settings
+from fedgai.errors import FedGAIError, sentence
+from studio.companion import home, window
+from studio.companion.actions import CompanionActions
+from studio.companion.background import failure, in_background
+
+FIXTURE = Path(__file__).resolve().parent / "fixtures" / "companion-801d4d4.zip"
+
+
+def every_error() -> list[type[FedGAIError]]:
+    """All subclasses in the project, from all of its modules."""
+    for package in (fedgai, federation, studio):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                try:
+                    importlib.import_module(module.name)
+                except ImportError:  # of an extra that is not installed
+                    continue
+    found: list[type[FedGAIError]] = []
+    todo: list[type[FedGAIError]] = [FedGAIError]
+    while todo:
+        found.append(todo.pop())
+        todo += [kind for kind in found[-1].__subclasses__() if kind not in found]
+    return sorted(set(found), key=lambda kind: kind.__name__)
+
+
+ERRORS = every_error()
+
+
+def made(kind: type[FedGAIError]) -> FedGAIError:
+    """One with a sentence, whatever its own constructor wants."""
+    error = kind.__new__(kind)
+    ValueError.__init__(error, "there is no folder /drawings: name another one")
+    error.__dict__["url"] = ""
+    return error
+
+
+SENTENCE = "There is no folder /drawings: name another one."
+
+
+def test_there_are_errors_to_walk() -> None:
+    names = {kind.__name__ for kind in ERRORS}
+    assert {"CheckpointError", "PairsError", "TrainError", "ImageError", "CompanionError", "AwayError", "RoundRefusedError",
+            "IdentityError", "VariableError", "SuperNodeError", "OpenAlready"} <= names  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_each_is_a_sentence_everywhere(kind: type[FedGAIError], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                       capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    error = made(kind)
+    assert sentence(error) == failure(error) == SENTENCE
+
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(join, "run", fails)
+    assert join.main(["--home", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.strip() == SENTENCE
+
+    told: list[str] = []
+    in_background("test", fails, told.append).join()
+    assert told == [SENTENCE]
+
+    for module, name in ((window, "CompanionActions"), (home, "HomeStudio")):
+        monkeypatch.setattr(module, name, fails)
+        monkeypatch.setattr("sys.argv", ["page", "--home", str(tmp_path / name), "--no-browser"])
+        status = module.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        assert (status, err.strip()) == (1, SENTENCE) or kind.__name__ == "OpenAlready"
+
+
+def test_a_mistake_of_ours_is_not_silent(caplog: pytest.LogCaptureFixture) -> None:
+    told: list[str] = []
+    ended: list[bool] = []
+
+    def work() -> None:
+        raise ZeroDivisionError("a mistake")
+
+    in_background("test", work, told.append, lambda: ended.append(True)).join()
+    assert len(told) == 1 and "ZeroDivisionError" in told[0] and "the mistake is the companion's" in told[0]
+    assert ended == [True] and "a mistake" in caplog.text
+
+
+def test_a_full_disk_is_a_sentence() -> None:
+    error = OSError(28, "No space left on device")
+    assert sentence(error) == "A file cannot be used: No space left on device."
+    error.filename = "/drawings"
+    assert sentence(error) == "/drawings cannot be used: No space left on device."
+
+
+# -- a private model that is damaged -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A companion's, with a private model, as a round left it."""
+    with zipfile.ZipFile(FIXTURE) as packed:
+        packed.extractall(tmp_path)
+    Settings("https://studio.example", str(tmp_path / "drawings"), "Zoë", share_style=True, size=64).save(tmp_path / "home")
+    shutil.copy(tmp_path / "home" / "settings.json", tmp_path / "home" / "window" / "settings.json")
+    return tmp_path / "home"
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe not what it was \x00" * 9)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+
+@pytest.fixture
+def actions(folder: Path) -> Iterator[CompanionActions]:
+    running = CompanionActions(folder)
+    yield running
+    running.close()
+
+
+@pytest.mark.parametrize("damage", [cut_short, garbage, empty])
+@pytest.mark.parametrize("name", ["model.safetensors", "training.safetensors", "config.json", "styles.safetensors"])
+def test_a_damaged_private_model_is_a_sentence_in_the_terminal(
+        name: str, damage: object, folder: Path, quiet: None, capsys: pytest.CaptureFixture[str]) -> None:
+    damage(folder / "model" / name)
+    status = join.main(["--home", str(folder), "--dry-run"])
+    out, err = capsys.readouterr()
+    assert status == 1 and "Traceback" not in out + err and not err, out + err
+    assert name in out.splitlines()[-1] or str(folder / "model") in out.splitlines()[-1], out
+
+
+def test_a_damaged_private_model_is_a_sentence_in_the_window(folder: Path, actions: CompanionActions) -> None:
+    cut_short(folder / "model" / "model.safetensors")
+    actions.show_sample()
+    actions.drawings._worker.submit(lambda: None).result(300)
+    assert actions.sample is None
+    assert "model" in actions.drawings.trouble and actions.drawings.trouble.endswith(".")
+
+
+def test_a_damaged_private_model_is_a_sentence_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch,
+                                                       capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    cut_short(folder / "model" / "model.safetensors")
+    monkeypatch.setattr("sys.argv", ["home", "--home", str(folder), "--no-browser"])
+    assert home.main() == 1
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err and err.count("\n") == 1 and "model" in err
