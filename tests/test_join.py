@@ -22,6 +22,7 @@ from federation.demo import Demo
 from federation.designer.receipt import read_all
 from federation.designer.settings import CompanionError, Settings, home
 from federation.designer.studio_client import StudioClient, release_hash
+from federation.identity import fingerprint
 from federation.join import main
 from federation.operator import approve
 from federation.processes import free_port
@@ -68,13 +69,15 @@ def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, fol
 
     with (folder / "said.txt").open("w+") as said:
         process = subprocess.Popen([*JOIN, "--home", str(folder)], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT,
-                                   stdin=subprocess.DEVNULL, env=os.environ | {"COLUMNS": "300"})  # fmt: skip
+                                   stdin=subprocess.DEVNULL,
+                                   env=os.environ | {"COLUMNS": "300", "HTTPS_PROXY": "http://127.0.0.1:9"})  # fmt: skip
         try:
             until = time.monotonic() + PATIENCE
             while "the operator" not in (words := (folder / "said.txt").read_text()):
                 assert process.poll() is None and time.monotonic() < until, words
                 time.sleep(0.3)
             assert (folder / "key.pub").read_text().strip() in words
+            assert fingerprint((folder / "key.pub").read_text()) in words and "connected" not in words
             second = run(folder=folder)
             assert second.returncode == 1 and "already running" in second.stdout
             approve(studio.folder, str(folder / "key.pub"), "Chloé")
@@ -256,9 +259,9 @@ def test_bad_files_are_named_with_their_reason(tmp_path: Path, join: Join) -> No
     Image.new("1", (30_000, 30_000)).save(own / "sketches" / "no. 000.tiff", compression="group4")
     (own / "photos" / "loop").symlink_to(own)
     status, said = join("--check", "--data", str(own))
-    assert status == 0 and "2 good photographs with their sketches" in said
-    for name, reason in (("no. 000.tiff", "too large: scale it"), ("no. 001.png", "in a circle"), ("no. 004.png", "no partner"),
-                         ("loop", "it is a folder")):  # fmt: skip
+    assert status == 0 and "2 good pairs, 4 bad files" in said
+    for name, reason in (("no. 000.tiff", "scale it down"), ("no. 001.png", "in a circle"), ("no. 004.png", "no partner"),
+                         ("loop", "links to folders")):  # fmt: skip
         assert any(name in line and reason in line for line in said.splitlines()), (name, said)
     (own / "round").symlink_to(own / "round")
     for what in ("--check", "--dry-run"):

@@ -22,10 +22,10 @@ import asyncio, cryptography, fastapi, filelock, flwr.clientapp, flwr.app.messag
 import flwr.clientapp.mod, flwr.supercore.inflatable.inflatable_utils, rich.live, skimage, webbrowser, tempfile, multiprocessing
 for name in ("fcntl", "grp", "posix", "pty", "pwd", "resource", "termios", "tty"):
     sys.modules[name] = None
-for name in ("SIGCHLD", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGALRM", "setitimer", "pthread_sigmask", "set_wakeup_fd"):
+for name in ("SIGCHLD", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "setitimer", "pthread_sigmask", "set_wakeup_fd"):
     if hasattr(signal, name):
         delattr(signal, name)
-for name in ("fork", "getuid", "geteuid", "getpgid", "killpg", "nice", "setsid", "sched_getaffinity", "chown", "WNOHANG"):
+for name in ("fork", "getuid", "geteuid", "getpgid", "killpg", "nice", "setsid", "sched_getaffinity", "chown"):
     if hasattr(os, name):
         delattr(os, name)
 os.environ.pop("DISPLAY", None)
