@@ -560,7 +560,7 @@ def test_status(way: Way, ada: Designer, tiny_model_dir: Path) -> None:
         (way.folder.checkpoint(number) / "report.json").write_text(json.dumps(report))
     way.folder.set_latest(1)
     way.folder.write("app.json", {"fab_hash": "abc"})
-    way.folder.set_status(phase="training", round=3, progress=0.5, online=["Ada Line"])
+    way.folder.set_status(phase="training", round=3, progress=0.5, online=["Ada Line"], deadline=time.time() + 600)
     time.sleep(1.1)
     answer = httpx.get(f"{way.url}/federation/status")
     status = answer.json()
@@ -569,7 +569,9 @@ def test_status(way: Way, ada: Designer, tiny_model_dir: Path) -> None:
         "version": "0.1.0", "flower": "1.41.0", "app_hash": "abc", "preset": "edge", "encoder": config["encoder_sha256"],
         "round": 3, "rounds": 11, "phase": "training", "progress": 0.5, "designers_online": ["Ada Line"], "waiting_for": 0,
         "checkpoint": 1, "held_back": "drawings got worse", "updated": status["updated"],
+        "seconds_left": status["seconds_left"],
     }  # fmt: skip
+    assert 500 < status["seconds_left"] < 600
     assert ada.line.split()[1] not in answer.text and "node" not in answer.text
     (way.folder.path / "status.json").write_text("{")
     time.sleep(1.1)

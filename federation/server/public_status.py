@@ -40,6 +40,7 @@ def public_status(folder: Folder) -> dict[str, Any]:
         "progress": status.progress,
         "designers_online": status.online,
         "waiting_for": status.waiting_for,
+        "seconds_left": max(0, round(status.deadline - time.time())),  # for designers to answer, at most; 0 where none are asked
         "checkpoint": latest,
         "held_back": newest.get("held_back", ""),
         "updated": status.updated,
