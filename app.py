@@ -35,6 +35,7 @@ from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
 from studio import settings
 from studio.background import repeating
+from studio.connections import BoundedProtocol
 from studio.drawing import SketchStudio
 from studio.gradio_adapter import forgetting, quiet_logs, use_folder
 from studio.guard import Guard, OpenPages
@@ -198,6 +199,9 @@ def main() -> None:
     print(f"FedGAI studio: {scheme}://{arguments.host}:{arguments.port}", flush=True)
     config = uvicorn.Config(
         app,
+        http=BoundedProtocol,
+        loop="studio.connections:Loop",
+        ws="none",
         log_level="warning",
         log_config=None,
         timeout_graceful_shutdown=2,  # a page holds a connection for as long as it is open: do not wait for those at the end
