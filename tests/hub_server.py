@@ -250,7 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
             reply = {"url": f"{hub.endpoint}/{repo_id}", "id": "0"}
             if repo_id in hub.repos:
                 return 409, {**reply, "error": "You already created this model repo"}, {}
-            hub.create(repo_id)
+            hub.create(repo_id, private=asked.get("visibility") == "private" or bool(asked.get("private")))
             return 200, reply, {}
         if m := re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             self.writer()

@@ -9,6 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,10 @@ from federation.server.folder import Folder
 from federation.server.hub import HubQueue
 from federation.server.hub_client import HubError
 from federation.server.hub_content import read_members
-from federation.server.members import Member, merge_members
+from federation.server.members import Member, merge_members, revoke
 from federation.server.metrics_table import metrics_table
 from federation.server.restore import restore
+from federation.server.style_bank import hand_names
 from fedgai.model import CheckpointError, FedGAI
 from fedgai.pipeline import SketchPipeline
 
@@ -82,7 +84,7 @@ def play(folder: Folder, model: FedGAI, number: int, *, held_back: str = "") -> 
 
 
 def queue_to(hub: HubServer, folder: Folder, token: str | None = "hf_write", **how: float) -> HubQueue:
-    return HubQueue(folder, REPO, token, hub.endpoint, **{"first_wait": 0.02, "longest_wait": 0.05, **how})
+    return HubQueue(folder, REPO, token, hub.endpoint, public=True, **{"first_wait": 0.02, "longest_wait": 0.05, **how})
 
 
 def until(condition: Callable[[], bool], seconds: float = 10) -> None:
@@ -410,7 +412,7 @@ def test_a_held_back_round_and_a_rollback_come_back_as_they_were(hub, folder, mo
 def test_nothing_to_restore(hub, tmp_path):
     new = Folder(tmp_path / "new")
     assert restore(new, REPO, hub.token, hub.endpoint) is None
-    with pytest.raises(HubError, match=r"does not accept the token|no repo ada/coats"):
+    with pytest.raises(HubError, match="no repo ada/coats that everybody may read"):
         restore(new, REPO, None, hub.endpoint)
     hub.create(REPO)
     assert restore(new, REPO, None, hub.endpoint) is None
@@ -506,3 +508,82 @@ def test_of_two_accounts_of_a_member_the_later_counts():
     assert merge_members([ADA], [revoked]) == [Member(ADA.name, ADA.key, 0, ADA.approved, "2026-03-01")]
     assert merge_members([again], [revoked]) == [again]
     assert merge_members([Member(ADA.name, ADA.key, 0, ADA.approved)], [ADA, BRUNO]) == [ADA, BRUNO]
+
+
+# -- who may read it, and who left -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("public", [False, True])
+def test_a_repository_is_made_private_unless_asked_for_and_that_is_said(hub, folder, model, public, caplog):
+    """Members' names, keys and numbers are in it."""
+    play(folder, model, 1)
+    queue = HubQueue(folder, REPO, hub.token, hub.endpoint, public=public)
+    assert queue.state()["private"] is None
+    queue.enqueue(1)
+    assert queue.step()
+    assert hub.repos[REPO].private is not public
+    assert queue.state()["private"] is not public
+    assert ("everybody can read ada/coats" in caplog.text) is public
+
+
+def test_a_public_repository_that_is_there_stays_and_is_said(hub, folder, model, caplog):
+    hub.create(REPO)
+    play(folder, model, 1)
+    queue = queue_to(hub, folder)
+    queue.enqueue(1)
+    assert queue.step() and queue.state()["private"] is False
+    assert "everybody can read ada/coats" in caplog.text
+
+
+def bank(hub: HubServer, tmp_path: Path, path: str = "styles.safetensors") -> list[str]:
+    (tmp_path / "bank").write_bytes(hub.repo(REPO)[path])
+    return hand_names(tmp_path / "bank")
+
+
+def designed(model: FedGAI, name: str, node_id: int) -> None:
+    hand = model.styles["Coco Blot"]
+    model.add_style(replace(hand, style=hand.style.clone(), name=name, extra={"designer": node_id}))
+
+
+def test_who_leaves_is_taken_out_of_the_hubs_latest_at_once(hub, folder, model, tmp_path):
+    """Nobody else is there, so that no round comes that would do it."""
+    folder.change_members(lambda _: [replace(ADA, name="Ada"), BRUNO])
+    designed(model, "Ada", ADA.node_id)
+    play(folder, model, 1)
+    play(folder, model, 2, held_back="contours got worse")
+    queue = queue_to(hub, folder)
+    for number in (1, 2):
+        queue.enqueue(number)
+    assert queue.step()
+    assert "Ada" in bank(hub, tmp_path) and "Ada" in bank(hub, tmp_path, "held-back/styles.safetensors")
+    revoke(folder, "Ada")
+    assert queue.step() and hub.commits(REPO)[-1] == "Members"
+    for path in ("styles.safetensors", "held-back/styles.safetensors"):
+        assert bank(hub, tmp_path, path) == ["Ada Line", "Bruno Hatch", "Coco Blot"]
+    new = Folder(tmp_path / "new")
+    assert restore(new, REPO, hub.token, hub.endpoint) == 2
+    assert all("Ada" not in FedGAI.load(new.checkpoint(n)).styles for n in new.rounds())
+
+
+def test_who_leaves_while_a_round_waits_does_not_go_to_the_hub_with_it(hub, folder, model, tmp_path):
+    folder.change_members(lambda _: [replace(ADA, name="Ada"), BRUNO])
+    designed(model, "Ada", ADA.node_id)
+    play(folder, model, 1)
+    queue = queue_to(hub, folder)
+    queue.enqueue(1)  # its files are linked into the queue
+    revoke(folder, "Ada")
+    assert queue.step()
+    assert "Ada" not in bank(hub, tmp_path)
+
+
+def test_numbers_with_four_hundred_digits_on_the_hub(hub, pushed, tmp_path):
+    digits = "1" + "0" * 400
+    report = json.loads(pushed["federation/reports/0001.json"])
+    text = json.dumps({**report, "metrics": {"loss": 0}, "house": {"seconds": 0}}).replace('"loss": 0', f'"loss": {digits}')
+    hub.create(REPO, {**pushed, "federation/reports/0001.json": text.replace('"seconds": 0', '"seconds": 1e999').encode()})
+    new = Folder(tmp_path / "new")
+    assert restore(new, REPO, endpoint=hub.endpoint) == 1
+    assert new.reports()[1]["metrics"] == {"loss": None} and new.reports()[1]["house"] == {"seconds": None}
+    assert b"loss" not in metrics_table(None, {1: {"metrics": {"loss": 10**400}}})  # nor where a report has one all the same
+    table = metrics_table(f"round\n{digits}\n".encode(), {})
+    assert table.count(b"\n") == 1

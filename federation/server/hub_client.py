@@ -165,8 +165,14 @@ def is_missing(error: BaseException) -> bool:
     return isinstance(error, RepositoryNotFoundError) and _status(error) == 404
 
 
-def explained(error: BaseException, repo_id: str) -> HubError:
-    """Whatever went wrong, in one sentence for the operator."""
+def explained(error: BaseException, repo_id: str, *, has_token: bool = True) -> HubError:
+    """Whatever went wrong, in one sentence for the operator.
+
+    Args:
+        error: what was raised.
+        repo_id: the repository.
+        has_token: whether the Hub was asked with one.
+    """
     if isinstance(error, HubError):
         return error
     response, cause = _response(error), error
@@ -191,6 +197,9 @@ def explained(error: BaseException, repo_id: str) -> HubError:
         412: f"Somebody else changed {repo_id} meanwhile (412): tried again.",
         429: "The Hub asks for fewer requests (429): rounds wait here and are tried again.",
     }
+    if status in (401, 404) and not has_token:
+        advice = "if it is private, set HF_TOKEN to a token that may read it"
+        return HubError(f"The Hub has no repo {repo_id} that everybody may read ({status}): {advice}.", wait, True)
     if status in lasting:
         return HubError(lasting[status], wait, True)
     if status in passing:

@@ -124,7 +124,7 @@ def restore(folder: Folder, repo_id: str, token: str | None = None, endpoint: st
         except Exception as error:
             if token and is_missing(error):
                 return None  # the first push makes it
-            reason = explained(error, repo_id)
+            reason = explained(error, repo_id, has_token=bool(token))
             if attempt >= tries or reason.lasting:
                 raise reason from error
             time.sleep(min(max(2.0 ** (attempt - 1), reason.wait), 30))
