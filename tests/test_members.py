@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -107,7 +108,7 @@ def test_one_spelling_of_a_name() -> None:
 
 def test_who_leaves_is_taken_out_of_every_bank_at_once(tmp_path: Path, tiny_model_dir: Path) -> None:
     folder, model = Folder(tmp_path), FedGAI.load(tiny_model_dir)
-    ateliers = list(model.styles)
+    ateliers, neutral = list(model.styles), model.neutral
     ada, bruno = approve(folder, line(), "Ada"), approve(folder, line(), "Coco Blot")
     folder.change_members(lambda ms: [replace(m, node_id=i + 1) for i, m in enumerate(ms)])
     for member in (ada, bruno):
@@ -119,8 +120,9 @@ def test_who_leaves_is_taken_out_of_every_bank_at_once(tmp_path: Path, tiny_mode
     (tmp_path / "signatures" / "1.safetensors").write_bytes(b"arrived")
     revoke(folder, "Ada")
     for number in (0, 1, 2):
-        styles = FedGAI.load(folder.checkpoint(number)).styles
-        assert list(styles) == ateliers  # Bruno draws under an atelier's name, in its place
+        left = FedGAI.load(folder.checkpoint(number))
+        assert list(left.styles) == ateliers  # Bruno draws under an atelier's name, in its place
+        assert torch.equal(left.neutral, neutral)
     assert not (tmp_path / "signatures" / "1.safetensors").exists()
     folder.publish(3, model, {"round": 3})  # a round that was under way when she left
     assert "Ada" not in folder.hands() and "Coco Blot" in folder.hands()

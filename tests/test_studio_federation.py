@@ -28,7 +28,7 @@ pytest.importorskip("flwr")
 
 from federation.operator import approve, members
 from federation.server.folder import Folder
-from federation.server.members import Member
+from federation.server.members import Member, revoke
 from fedgai.model import FedGAI
 from fedgai.pipeline import SketchPipeline
 from studio.drawing import Look, SketchStudio
@@ -392,6 +392,24 @@ def test_signatures_that_arrive(followed: tuple[Rounds, SketchStudio, Federation
     federation.look()
     assert studio.names == before
     assert studio.look({before[0]: 1}, {}, 256, False) == Look({before[0]: 1.0}, size=256, cutout=False)
+
+
+def test_who_leaves_takes_their_slider_along_when_nobody_else_is_there(followed: tuple[Rounds, SketchStudio, Federation],
+                                                                       key: str) -> None:  # fmt: skip
+    """No round comes any more that would do it. The neutral hand is that of round 0, before and after."""
+    rounds, studio, federation = followed
+    folder, before, neutral = rounds.folder, studio.names, studio.pipeline.model.neutral
+    approve(folder, key, "Zed")
+    hand = next(iter(rounds.model.styles.values()))
+    rounds.model.add_style(replace(hand, style=hand.style + 5, name="Zed", extra={"designer": 9}))
+    rounds.publish(1)
+    federation.look()
+    assert studio.names == [*before, "Zed"]
+    revoke(folder, "Zed")
+    federation.look()
+    assert studio.names == before and "Zed" not in studio.pipeline.styles
+    assert "Zed" not in newest(folder).styles  # a start would find the same
+    assert torch.equal(studio.pipeline.model.neutral, neutral) and torch.equal(newest(folder).model.neutral, neutral)
 
 
 def test_only_what_changed_is_told(followed: tuple[Rounds, SketchStudio, Federation]) -> None:

@@ -42,14 +42,15 @@ def take_out(file: Path, designers: Collection[str]) -> bool:
             metadata = bank.metadata()
             texts, order = json.loads(metadata["styles"]), json.loads(metadata["order"])
             out = {name for name in order if name in designers and "designer" in texts[name]}
-            kept = {name: bank.get_tensor(name) for name in order if name not in out}
+            # all other tensors stay: the neutral hand is among them, under a name that is nobody's
+            kept = {name: bank.get_tensor(name) for name in bank.keys() if name not in out}
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{file} is not a style bank ({error}): put a whole one there") from error
     if not out:
         return False
     metadata |= {
-        "styles": json.dumps({name: texts[name] for name in kept}),
-        "order": json.dumps(list(kept)),
+        "styles": json.dumps({name: text for name, text in texts.items() if name not in out}),
+        "order": json.dumps([name for name in order if name not in out]),
     }
     write_atomically(file, save(kept, metadata))
     return True
