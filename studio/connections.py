@@ -13,14 +13,10 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from uvicorn.loops.auto import auto_loop_factory
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from federation.address import trusted_proxies
-
-try:
-    from uvloop import Loop as _Loop
-except ImportError:  # Windows
-    _Loop = type(asyncio.new_event_loop())  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol as _Protocol
@@ -33,11 +29,20 @@ HEADER_BYTES = 2**16  # of them
 WAITING = 50  # connections of one address that have not got to a request
 ALL_WAITING = 500  # of everybody
 
+
+
+def _loop_class() -> Any:
+    """Of the event loops that uvicorn would choose: uvloop's where that is installed."""
+    loop = auto_loop_factory(use_subprocess=False)()
+    loop.close()
+    return type(loop)
+
+
 _waiting: dict[BoundedProtocol, None] = {}  # those that have not got to a request, the oldest first
 _by_address: Counter[str] = Counter()
 
 
-class Loop(_Loop):
+class Loop(_loop_class()):  # type: ignore[misc]  # whichever there is
     """The event loop of uvicorn's choice, which gives up on TLS after ``HANDSHAKE`` seconds."""
 
     async def create_server(self, *args: Any, **kwargs: Any) -> Any:
