@@ -70,8 +70,8 @@ def pair_up(drawings: Sequence[Path], out: str | Path, garments: str | Path = EX
         except ValueError as error:  # ImageError or NoGarment
             report.bad.append((file, str(error)))
             continue
-        photo = Image.fromarray(on_white(np.asarray(content.photo), content.mask))
-        _save(photo, photos / f"{contents:04d}.jpg", "JPEG")
+        assert content.mask is not None  # else it had raised NoGarment
+        _save(Image.fromarray(on_white(np.asarray(content.photo), content.mask)), photos / f"{contents:04d}.jpg", "JPEG")
         _save(pipe.draw(content, own.style), guides / f"{contents:04d}.png", "PNG")
         contents += 1
     if not contents:

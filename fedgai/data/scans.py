@@ -12,9 +12,10 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,12 +67,12 @@ class Layout:
     def upright(self) -> tuple[np.ndarray, tuple[int, int]]:
         """(3, 3) homography from the picture's px to the upright sheet's, and the upright sheet's (width, height)."""
         if self.corners is not None:
-            return sheets.flatten(np.float32(self.corners), self.size)
+            return sheets.flatten(np.asarray(self.corners, np.float32), self.size)
         (width, height), angle = self.size, math.radians(self.angle)
         cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
         size = round(width * cos + height * sin), round(width * sin + height * cos)
-        turn = cv2.getRotationMatrix2D((width / 2, height / 2), self.angle, 1)
-        turn[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
+        turn = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), self.angle, 1))
+        turn[:, 2] += np.array([(size[0] - width) / 2, (size[1] - height) / 2])
         return np.vstack([turn, (0, 0, 1)]), size
 
     def scaled(self, size: tuple[int, int]) -> Layout:
@@ -91,17 +92,16 @@ class Layout:
             d = json.loads(text)
             boxes, corners = d["boxes"], d["corners"]
             if boxes is not None:
-                boxes = tuple(Box(tuple(round(float(x)) for x in b["box"]), int(b["drawing"]),
-                                  b.get("keep", True) is True) for b in boxes)
+                boxes = tuple(Box(_box(b["box"]), int(b["drawing"]), b.get("keep", True) is True) for b in boxes)
             if corners is not None:
                 corners = tuple((float(x), float(y)) for x, y in corners)
             width, height = map(int, d["size"])
             layout = cls((width, height), float(d["angle"]), corners, boxes)
         except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"something is missing or of the wrong kind ({error})") from error
-        if any(len(b.box) != 4 for b in boxes or ()) or not math.isfinite(layout.angle):
-            raise ValueError("a box has four numbers, and the angle is a number of degrees")
-        if corners is not None and (len(corners) != 4 or not cv2.isContourConvex(np.float32(corners))):
+        if not math.isfinite(layout.angle):
+            raise ValueError("the angle is a number of degrees")
+        if corners is not None and (len(corners) != 4 or not cv2.isContourConvex(np.asarray(corners, np.float32))):
             raise ValueError("the corners are the sheet's four, clockwise")
         edges = [x for place in (*(b.box for b in boxes or ()), *(corners or ())) for x in place]
         if any(abs(x) > 4 * max(layout.size) for x in edges):  # a slip of the pen would ask for terabytes
@@ -143,6 +143,14 @@ class Scans(Report):
     def __str__(self) -> str:
         return self.in_words(f"{count(len(self.drawings), 'drawing')} on {count(len(self.sheets), 'sheet')}, "
                              f"{count(len(self.bad), 'bad file')}")
+
+
+def _box(values: Sequence[Any]) -> tuple[int, int, int, int]:
+    """Raises ValueError for anything but four numbers."""
+    if len(values) != 4:
+        raise ValueError("a box has four numbers")
+    left, top, right, bottom = (round(float(value)) for value in values)
+    return left, top, right, bottom
 
 
 def own_folders(out: Path, *names: str) -> list[Path]:
@@ -197,21 +205,22 @@ def split(image: Image.Image, layout: Layout | None = None) -> list[Drawing]:
     height, width = sheet.shape[:2]
     scale, margin = max(sheet.shape) / sheets.work_side(sheet), MARGIN * max(sheet.shape)
     drawings = []
-    for number in sorted({box.drawing for box in layout.boxes if box.keep}):
-        edges = np.array([box.box for box in layout.boxes if box.keep and box.drawing == number])
-        whole = *edges[:, :2].min(0), *edges[:, 2:].max(0)
+    kept = [box for box in layout.boxes or () if box.keep]
+    for number in sorted({box.drawing for box in kept}):
+        edges = np.array([box.box for box in kept if box.drawing == number])
+        whole = *edges[:, :2].min(0).tolist(), *edges[:, 2:].max(0).tolist()
         left, top = (max(0, round(edge - margin)) for edge in whole[:2])
         right, bottom = (min(end, round(edge + margin)) for edge, end in zip(whole[2:], (width, height), strict=True))
         if min(right - left, bottom - top) < 16:
             continue  # a corrected box that lies off the sheet
         picture = sheet[top:bottom, left:right].copy()
-        own = [i for i, box in enumerate(groups, 1) if sheets.share(box, [edge / scale for edge in whole]) > 0.5]
+        own = [i for i, box in enumerate(groups, 1) if sheets.share(box, tuple(edge / scale for edge in whole)) > 0.5]
         if own:  # else the box was laid by hand, on a part or on something that did not look like a drawing
             x, y = (np.minimum(np.arange(a, b) / scale, n - 1).astype(int)
                     for a, b, n in ((left, right, labels.shape[1]), (top, bottom, labels.shape[0])))
             near = labels[np.ix_(y, x)]
             picture[(near != 0) & ~np.isin(near, own)] = 255  # a neighbour that reaches in, a note, a hole
-        corners = np.float64([[[left, top], [right, top], [right, bottom], [left, bottom]]])
+        corners = np.asarray([[[left, top], [right, top], [right, bottom], [left, bottom]]], np.float64)
         outline = cv2.perspectiveTransform(corners, back)[0].round(1).tolist()
         drawings.append(Drawing(Image.fromarray(picture), (left, top, right, bottom), tuple(map(tuple, outline)),
                                 layout.angle))

@@ -111,7 +111,7 @@ def _on_outline(mask: np.ndarray, outline: np.ndarray) -> float:
     """Mean of (h, w) outline along the border of (h, w) bool mask, in [0, 1]; 0 for a mask too small or large."""
     if not SMALLEST <= mask.mean() <= LARGEST:
         return 0.0
-    border = cv2.morphologyEx(np.uint8(mask), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    border = cv2.morphologyEx(np.asarray(mask, np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
     border &= ~_frame(mask.shape, 0.01)  # where the picture cuts a garment off, it has no outline
     return float(outline[border].mean()) if border.any() else 0.0
 
@@ -197,7 +197,7 @@ def _is_filled(enclosed: np.ndarray, differs: np.ndarray) -> bool:
 def _view(lab: np.ndarray) -> _View:
     walk = _walk(lab)
     walk = walk / max(np.percentile(walk, 98), 1e-6)
-    cut, _ = cv2.threshold(np.uint8(255 * np.minimum(walk, 1)), 0, 255, cv2.THRESH_OTSU)
+    cut, _ = cv2.threshold(np.asarray(255 * np.minimum(walk, 1), np.uint8), 0, 255, cv2.THRESH_OTSU)
     inner = np.clip(4 * (255 * walk - cut) / max(cut, 1), -4, 4).astype(np.float32)
     depths = np.digitize(walk, np.quantile(walk, np.linspace(0, 1, DEPTHS + 1)[1:-1]))
     return _View(lab, _words(lab), depths, inner, lab[..., 0] / 255)
@@ -213,8 +213,10 @@ def _words(lab: np.ndarray) -> np.ndarray:
     sample = features[:: max(1, len(features) // 4000)]
     stop = (cv2.TERM_CRITERIA_EPS + cv2.TERM_CRITERIA_MAX_ITER, 10, 1.0)
     cv2.setRNGSeed(SEED)
-    _, _, centres = cv2.kmeans(sample, min(WORDS, len(sample)), None, stop, 1, cv2.KMEANS_PP_CENTERS)
-    return (features @ centres.T - 0.5 * (centres**2).sum(1)).argmax(1).reshape(lab.shape[:2])
+    first = np.zeros((len(sample), 1), np.int32)  # not looked at: the centres are chosen by KMEANS_PP_CENTERS
+    _, _, found = cv2.kmeans(sample, min(WORDS, len(sample)), first, stop, 1, cv2.KMEANS_PP_CENTERS)
+    centres = np.asarray(found)
+    return np.asarray((features @ centres.T - 0.5 * (centres**2).sum(1)).argmax(1).reshape(lab.shape[:2]))
 
 
 def _walk(lab: np.ndarray) -> np.ndarray:
@@ -225,7 +227,7 @@ def _walk(lab: np.ndarray) -> np.ndarray:
     """
     height, width = lab.shape[:2]
     half = cv2.resize(lab, (max(4, width // 2), max(4, height // 2)), interpolation=cv2.INTER_AREA)
-    half = cv2.bilateralFilter(half * np.float32((0.7, 1.3, 1.3)), 5, 15, 2)
+    half = cv2.bilateralFilter(half * np.asarray((0.7, 1.3, 1.3), np.float32), 5, 15, 2)
     down, right = (np.linalg.norm(np.diff(half, axis=axis), axis=2) for axis in (0, 1))
     free = 1.5 * np.median(np.concatenate([down.ravel(), right.ravel()]))
     down, right = np.maximum(down - free, 0) + 0.02, np.maximum(right - free, 0) + 0.02
@@ -293,16 +295,16 @@ def _evidence(labels: np.ndarray, belief: np.ndarray, count: int) -> np.ndarray:
     """(h, w) labels in [0, count), (h, w) belief -> (h, w) log-odds of being inside, by label alone."""
     inside = np.bincount(labels.ravel(), belief.ravel(), count) / belief.sum()
     outside = np.bincount(labels.ravel(), 1 - belief.ravel(), count) / (1 - belief).sum()
-    return np.log((inside + 2e-3) / (outside + 2e-3))[labels]
+    return np.asarray(np.log((inside + 2e-3) / (outside + 2e-3))[labels])
 
 
 def _sigmoid(odds: np.ndarray) -> np.ndarray:
-    return (1 / (1 + np.exp(-odds))).astype(np.float32)
+    return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
 
 
 def _smooth(belief: np.ndarray, light: np.ndarray, radius: int) -> np.ndarray:
     """(h, w) belief -> the same, even within edges, short of certainty so that it can still change its mind."""
-    return np.clip(_guided(light, belief, radius, 1e-3), 0.01, 0.99)
+    return np.asarray(np.clip(_guided(light, belief, radius, 1e-3), 0.01, 0.99))
 
 
 def _overlap(mask: np.ndarray, other: np.ndarray) -> float:
@@ -324,7 +326,7 @@ def _run_grabcut(lab: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray
     if inside.any() and not inside.all():
         cv2.setRNGSeed(SEED)
         models = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(lab.astype(np.uint8), labels, None, *models, rounds, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(lab.astype(np.uint8), labels, (0, 0, 0, 0), *models, rounds, cv2.GC_INIT_WITH_MASK)
         inside = (labels & 1).astype(bool)
     return inside
 
@@ -399,8 +401,8 @@ def _guided(guide: np.ndarray, values: np.ndarray, radius: int, noise: float) ->
     """
 
     def mean(x: np.ndarray) -> np.ndarray:
-        return cv2.blur(x, (2 * radius + 1, 2 * radius + 1))
+        return np.asarray(cv2.blur(x, (2 * radius + 1, 2 * radius + 1)))
 
     mean_guide, mean_values = mean(guide), mean(values)
     slope = (mean(guide * values) - mean_guide * mean_values) / (mean(guide * guide) - mean_guide**2 + noise)
-    return mean(slope) * guide + mean(mean_values - slope * mean_guide)
+    return np.asarray(mean(slope) * guide + mean(mean_values - slope * mean_guide))

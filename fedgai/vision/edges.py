@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fedgai.vision.flow import across, tangents
 from fedgai.vision.flow import along as mean_along
 
+Array = NDArray[Any]
 REFERENCE = 512  # px, the long side to which lengths below refer
 FINE = 2  # Canny's chains of whole pixels are found at so many times the size, and averaged down: else they are stairs
 FAINTEST = 0.03  # lightness in [0, 1] per px: no edge is fainter, or blank paper's noise would be drawn
@@ -56,19 +59,22 @@ def canny(photo: np.ndarray, mask: np.ndarray | None = None, *, sigma: float = 1
     if threshold is None:
         threshold = max(float(np.quantile(strength[distance > 0], STRENGTHS)), FAINTEST)
     levels = 2**14  # 16 bits hold gradients of up to 2 in lightness per px
-    chains = cv2.Canny(np.int16(np.clip(dx, -2, 2) * levels * 0.99), np.int16(np.clip(dy, -2, 2) * levels * 0.99),
+    steps = [np.asarray(np.clip(d, -2, 2) * levels * 0.99, np.int16) for d in (dx, dy)]
+    chains = cv2.Canny(steps[0], steps[1],
                        LOWER * threshold * levels, threshold * levels, L2gradient=True)
     chains[distance < 2 * weight * fine] = 0  # the silhouette's own line is there
     _, labels, stats, _ = cv2.connectedComponentsWithStats(chains, connectivity=8)
     long = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) >= shortest * fine
     long[0] = False
     half = weight * fine / 2
-    off = cv2.distanceTransform(1 - np.uint8(long[labels]), cv2.DIST_L2, 5) if long.any() else np.full(labels.shape, 1e3)
-    lines = np.clip(half + 0.5 - cv2.GaussianBlur(np.float32(off), (0, 0), 0.5 * fine), 0, 1)
+    off: Array = np.full(labels.shape, 1e3)
+    if long.any():
+        off = np.asarray(cv2.distanceTransform(1 - np.asarray(long[labels], np.uint8), cv2.DIST_L2, 5))
+    lines = np.clip(half + 0.5 - cv2.GaussianBlur(np.asarray(off, np.float32), (0, 0), 0.5 * fine), 0, 1)
     if mask is not None:
         lines = np.maximum(lines, np.clip(half + 0.5 - np.abs(distance - half), 0, 1))
     ink = cv2.resize(lines, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
-    return np.uint8(255.5 - 255 * ink)
+    return np.asarray(255.5 - 255 * ink, np.uint8)
 
 
 def xdog(photo: np.ndarray, mask: np.ndarray | None = None, *, sigma: float = 1.0, sharpness: float = 15,
@@ -103,7 +109,7 @@ def xdog(photo: np.ndarray, mask: np.ndarray | None = None, *, sigma: float = 1.
     distance = _distance(inside)
     light = cv2.bilateralFilter(lab[..., 0], 0, 0.08, 2 * scale)
     low, high = np.quantile(light[distance > 0], (0.02, 0.98))
-    light = np.float32(np.clip((light - low) / max(high - low, LEAST_RANGE), 0, 1))
+    light = np.asarray(np.clip((light - low) / max(high - low, LEAST_RANGE), 0, 1), np.float32)
     tx, ty = tangents(light, flow * scale)
     reach = math.ceil(2.5 * SURROUND * sigma * scale)
     steps = np.arange(-reach, reach + 1)
@@ -116,7 +122,7 @@ def xdog(photo: np.ndarray, mask: np.ndarray | None = None, *, sigma: float = 1.
     if mask is not None:
         half = weight * scale / 2
         ink = np.maximum(ink, np.clip(half + 0.5 - np.abs(distance - half), 0, 1))
-    return np.uint8(255.5 - 255 * np.clip(ink, 0, 1))
+    return np.asarray(255.5 - 255 * np.clip(ink, 0, 1), np.uint8)
 
 
 EDGES: dict[str, Callable[..., np.ndarray]] = {"canny": canny, "xdog": xdog}
@@ -125,11 +131,11 @@ EDGES: dict[str, Callable[..., np.ndarray]] = {"canny": canny, "xdog": xdog}
 def _seen(photo: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """The garment's mask, (H, W) float32; Lab, (H, W, 3) float32, lightness in [0, 1], beyond the garment as at its rim."""
     inside = np.ones(photo.shape[:2], np.float32) if mask is None else mask.astype(np.float32)
-    lab = cv2.cvtColor(np.float32(photo) / 255, cv2.COLOR_RGB2LAB) / 100
+    lab = cv2.cvtColor(np.asarray(photo, np.float32) / 255, cv2.COLOR_RGB2LAB) / 100
     within = inside > 0.9
     if mask is None or not within.any():
         return inside, lab
-    _, nearest = cv2.distanceTransformWithLabels(1 - np.uint8(within), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    _, nearest = cv2.distanceTransformWithLabels(1 - np.asarray(within, np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     values = np.zeros((nearest.max() + 1, 3), np.float32)
     values[nearest[within]] = lab[within]
     return inside, values[nearest]
@@ -137,7 +143,7 @@ def _seen(photo: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray, np.nd
 
 def _distance(inside: np.ndarray) -> np.ndarray:
     """(H, W) float32: px from the silhouette, positive inside. Where there is no outside, far from it."""
-    solid = np.uint8(inside > 0.5)
+    solid = np.asarray(inside > 0.5, np.uint8)
     depth = cv2.distanceTransform(cv2.copyMakeBorder(solid, 1, 1, 1, 1, cv2.BORDER_REPLICATE), cv2.DIST_L2, 5)[1:-1, 1:-1]
     beyond = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5)
     return cv2.GaussianBlur(np.where(solid > 0, depth - 0.5, 0.5 - beyond).clip(-999, 999).astype(np.float32), (0, 0), 1.0)

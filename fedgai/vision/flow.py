@@ -28,16 +28,20 @@ def along(values: Plane, tx: Plane, ty: Plane, sigma: float) -> Plane:
     """Gaussian mean of (H, W) values along the streamlines of ``tangents``, ``sigma`` in px: lines bend with the fold."""
     h, w = values.shape
     y, x = np.mgrid[:h, :w].astype(np.float32)
-    total, weight = values.copy(), 1.0
+    total: Plane = values.copy()
+    weight = 1.0
     for sign in (1.0, -1.0):
-        px, py, dx, dy = x, y, tx * sign, ty * sign
+        px: Plane = x
+        py: Plane = y
+        dx: Plane = tx * sign
+        dy: Plane = ty * sign
         for step in range(1, int(2 * sigma) + 1):
             px, py = px + dx, py + dy
             vx, vy = (np.asarray(cv2.remap(v, px, py, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)) for v in (tx, ty))
             turn = np.where(vx * dx + vy * dy < 0, np.float32(-1), np.float32(1))  # the flow has no direction
             dx, dy = vx * turn, vy * turn
             k = float(np.exp(-step * step / (2 * sigma * sigma)))
-            total = total + k * cv2.remap(values, px, py, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            total = total + k * np.asarray(cv2.remap(values, px, py, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
             weight += k
     return total / weight
 

@@ -46,7 +46,7 @@ def _without_tinge(share: NDArray[Any], paper: Floats) -> NDArray[Any]:
         return share
     grey = (share * (0.3, 0.59, 0.11)).sum(2, keepdims=True)
     colour = share - grey
-    return grey + colour * np.clip(np.abs(colour).max(2, keepdims=True) / TINGE - 1, 0, 1)
+    return np.asarray(grey + colour * np.clip(np.abs(colour).max(2, keepdims=True) / TINGE - 1, 0, 1))
 
 
 def is_on_white(picture: Levels) -> bool:

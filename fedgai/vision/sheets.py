@@ -32,7 +32,7 @@ def _fit(rgb: np.ndarray, side: int) -> np.ndarray:
 
 
 def work_side(rgb: np.ndarray) -> int:
-    return min(WORK_SIDE, max(rgb.shape))
+    return min(WORK_SIDE, int(max(rgb.shape)))
 
 
 def corners(rgb: np.ndarray) -> tuple[tuple[float, float], ...] | None:
@@ -40,7 +40,8 @@ def corners(rgb: np.ndarray) -> tuple[tuple[float, float], ...] | None:
     small = _fit(rgb, 700)
     scale = max(rgb.shape) / max(small.shape)
     light = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    light = cv2.medianBlur(cv2.morphologyEx(light, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8)), 5)  # without strokes
+    closed = cv2.morphologyEx(light, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))  # without strokes
+    light = np.asarray(cv2.medianBlur(closed, 5))
     _, mask = cv2.threshold(light, 0, 1, cv2.THRESH_OTSU)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = max(outlines, key=cv2.contourArea, default=None)
@@ -50,7 +51,7 @@ def corners(rgb: np.ndarray) -> tuple[tuple[float, float], ...] | None:
     four = cv2.approxPolyDP(hull, 0.03 * cv2.arcLength(hull, True), True)[:, 0].astype(np.float64)
     if len(four) != 4 or cv2.contourArea(outline) < 0.95 * cv2.contourArea(hull):
         return None
-    points, height, width = outline[:, 0].astype(np.float64), *light.shape
+    points, (height, width) = np.asarray(outline)[:, 0].astype(np.float64), light.shape
     lines = []
     for a, b in zip(four, np.roll(four, -1, 0), strict=True):
         along, length = (b - a) / np.linalg.norm(b - a), np.linalg.norm(b - a)
@@ -58,7 +59,7 @@ def corners(rgb: np.ndarray) -> tuple[tuple[float, float], ...] | None:
         side = points[(at > 0.08 * length) & (at < 0.92 * length) & (off < 6)]
         if len(side) < 0.4 * length:
             return None
-        middle, frame = side.mean(0), np.float64([width - 1, height - 1])
+        middle, frame = side.mean(0), np.asarray([width - 1, height - 1], np.float64)
         if (np.minimum(side, frame - side) < 2).any(1).mean() < 0.5:  # a side on the picture's rim has nothing outside
             across = np.array([along[1], -along[0]])
             across *= np.sign(across @ (middle - four.mean(0)))  # outwards
@@ -66,7 +67,7 @@ def corners(rgb: np.ndarray) -> tuple[tuple[float, float], ...] | None:
             step = light[inner[:, 1], inner[:, 0]].astype(int) - light[outer[:, 1], outer[:, 0]]
             if np.percentile(step, 15) < STEP:
                 return None
-        vx, vy, x, y = cv2.fitLine(np.float32(side), cv2.DIST_HUBER, 0, 0.01, 0.01).ravel()
+        vx, vy, x, y = np.asarray(cv2.fitLine(np.asarray(side, np.float32), cv2.DIST_HUBER, 0, 0.01, 0.01)).ravel().tolist()
         lines.append(np.cross((x, y, 1), (x + vx, y + vy, 1)))
     crossings = np.array([np.cross(lines[i - 1], lines[i]) for i in range(4)], np.float64)
     four = (crossings[:, :2] / crossings[:, 2:] + 0.5) * scale
@@ -83,15 +84,16 @@ def flatten(corners: np.ndarray, picture: tuple[int, int]) -> tuple[np.ndarray, 
     A slanted sheet looks too short. Its proportions follow from the camera's focal length: with K its matrix and h1, h2
     the images of the sheet's two directions, they are |K^-1 h1| : |K^-1 h2| (Zhang & He, whiteboard scanning, 2007).
     """
-    square = cv2.getPerspectiveTransform(np.float32([[0, 0], [1, 0], [1, 1], [0, 1]]), np.float32(corners))
+    unit = np.asarray([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    square = cv2.getPerspectiveTransform(unit, np.asarray(corners, np.float32))
     focal = FOCAL * max(picture)
     camera = np.array([[focal, 0, picture[0] / 2], [0, focal, picture[1] / 2], [0, 0, 1]])
     h1, h2, _ = np.linalg.solve(camera, square).T
     ratio = np.clip(np.linalg.norm(h1) / np.linalg.norm(h2), 0.2, 5)
-    area = cv2.contourArea(np.float32(corners))
+    area = cv2.contourArea(np.asarray(corners, np.float32))
     width, height = max(16, round(math.sqrt(area * ratio))), max(16, round(math.sqrt(area / ratio)))
-    flat = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
-    return cv2.getPerspectiveTransform(np.float32(corners), flat), (width, height)
+    flat = np.asarray([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    return cv2.getPerspectiveTransform(np.asarray(corners, np.float32), flat), (width, height)
 
 
 def whiten(rgb: np.ndarray) -> np.ndarray:
@@ -99,7 +101,7 @@ def whiten(rgb: np.ndarray) -> np.ndarray:
     paper = cv2.resize(_paper(_fit(rgb, PAPER_SIDE)), rgb.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     ratio = rgb / np.maximum(paper, 8)
     grain = 1.48 * np.median(np.abs(ratio[::5, ::5] - 1))  # most of a sheet is paper
-    return np.uint8(np.clip(255 / (1 - np.clip(3 * grain, 0.05, 0.15)) * ratio, 0, 255))
+    return np.asarray(np.clip(255 / (1 - np.clip(3 * grain, 0.05, 0.15)) * ratio, 0, 255), np.uint8)
 
 
 def _paper(small: np.ndarray) -> np.ndarray:
@@ -111,13 +113,13 @@ def _paper(small: np.ndarray) -> np.ndarray:
     side = max(small.shape)
     grey = small.min(2)
     bare = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, _disc(side / 12), borderType=cv2.BORDER_REPLICATE)
-    ink = np.uint8(grey < 0.93 * bare)
+    ink = np.asarray(grey < 0.93 * bare, np.uint8)
     outlines, _ = cv2.findContours(cv2.dilate(ink, _disc(4)), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    ink = cv2.dilate(ink, _disc(4))
+    ink = np.asarray(cv2.dilate(ink, _disc(4)), np.uint8)
     for outline in outlines:
         if cv2.contourArea(outline) < 0.5 * ink.size:  # else it is a frame around everything
             cv2.drawContours(ink, [outline], -1, 1, -1)
-    known = np.float32(1 - ink)
+    known = np.asarray(1 - ink, np.float32)
     paper = np.empty(small.shape, np.float32)
     paper[:] = np.percentile(small, 90, (0, 1))
     for share in (0.3, 0.08, 0.02):  # from far to near: the nearest paper counts, where there is some
@@ -137,7 +139,7 @@ def _disc(diameter: float) -> np.ndarray:
 
 def ink(sheet: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 white sheet -> (h, w) uint8, 1 on ink, at most ``WORK_SIDE`` px long."""
-    return np.uint8(_fit(sheet, WORK_SIDE).min(2) < 255 - INK)
+    return np.asarray(_fit(sheet, WORK_SIDE).min(2) < 255 - INK, np.uint8)
 
 
 def groups(ink: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:
@@ -152,11 +154,11 @@ def groups(ink: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int, int]]
     rubbish = _rubbish(ink)
     ink = ink & ~rubbish
     _, pieces, sizes, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(ink, cv2.MORPH_CLOSE, _disc(4)))
-    length = sizes[:, 2:4].max(1)[pieces]  # (h, w), of the piece that a pixel belongs to
-    solid = ink & np.uint8(length >= DUST * side)
+    length = np.asarray(sizes[:, 2:4].max(1)[pieces])  # (h, w), of the piece that a pixel belongs to
+    solid = np.asarray(ink & (length >= DUST * side), np.uint8)
     count, near, stats, centres = cv2.connectedComponentsWithStats(cv2.dilate(solid, _disc(2 * reach)))
     longest = np.zeros(count, np.int32)
-    np.maximum.at(longest, near[solid > 0], length[solid > 0])
+    np.maximum.at(longest, np.asarray(near, np.int64)[solid > 0], length[solid > 0])
     long, short = stats[:, 2:4].max(1) - 2 * reach, stats[:, 2:4].min(1) - 2 * reach
     drawn = (long >= LONG * side) & (short >= SHORT * side) & (longest >= STROKE * side)
     drawn &= (short >= 0.05 * side) | (long < 4 * short)  # else a line of writing
@@ -165,8 +167,9 @@ def groups(ink: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int, int]]
     middle = centres.round().astype(int)
     owner, hulls = np.where(drawn, np.arange(count), -1), np.zeros(ink.shape, np.uint8)
     for i in np.flatnonzero(drawn):
-        outlines, _ = cv2.findContours(np.uint8(near == i), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        hull = cv2.fillConvexPoly(np.zeros(ink.shape, np.uint8), cv2.convexHull(np.vstack(outlines)), 1)
+        outlines, _ = cv2.findContours(np.asarray(near == i, np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        hull = np.zeros(ink.shape, np.uint8)
+        cv2.fillConvexPoly(hull, cv2.convexHull(np.vstack(outlines)), 1)
         hulls |= hull
         owner[(owner == -1) & (hull[middle[:, 1], middle[:, 0]] > 0)] = i  # a fold that touches nothing
     for i, j in np.argwhere(drawn[:, None] & drawn[None]):
@@ -179,7 +182,7 @@ def groups(ink: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int, int]]
         found.append((*own[:, :2].min(0).tolist(), *own[:, 2:].max(0).tolist()))
     final[0] = 0
     labels = final[near].astype(np.int32)
-    dust = rubbish | (ink & ~solid & ~cv2.erode(hulls, _disc(2 * reach)))
+    dust = rubbish | (ink & ~solid & ~np.asarray(cv2.erode(hulls, _disc(2 * reach)), np.uint8))
     labels[(cv2.dilate(dust, _disc(5)) > 0) & (solid == 0)] = -1
     return labels, found
 
@@ -199,7 +202,7 @@ def _rubbish(ink: np.ndarray) -> np.ndarray:
     bad |= ((area > 0.68 * w * h) & (np.minimum(w, h) > 0.75 * np.maximum(w, h)) & (edge < 0.08 * side)
             & (np.maximum(w, h) > 0.008 * side) & (np.maximum(w, h) < 0.045 * side))
     bad[0] = False
-    return np.uint8(bad[pieces])
+    return np.asarray(bad[pieces], np.uint8)
 
 
 def skew(ink: np.ndarray) -> float:
@@ -209,7 +212,7 @@ def skew(ink: np.ndarray) -> float:
     clearly more symmetric, it is 0.
     """
     _, boxes = groups(ink)
-    small = cv2.GaussianBlur(_fit(np.float32(ink), WORK_SIDE // 2), (0, 0), 1.5)
+    small = cv2.GaussianBlur(_fit(np.asarray(ink, np.float32), WORK_SIDE // 2), (0, 0), 1.5)
     scale = max(small.shape) / max(ink.shape)
 
     def symmetry(angle: float) -> float:
@@ -227,12 +230,12 @@ def skew(ink: np.ndarray) -> float:
     if not boxes:
         return 0.0
     coarse = np.arange(-STEEPEST, STEEPEST + 1)
-    values = [symmetry(angle) for angle in coarse]
+    values = [symmetry(float(angle)) for angle in coarse]
     best = int(np.argmax(values))
     if values[best] - values[STEEPEST] < GAIN or best in (0, 2 * STEEPEST):
         best = STEEPEST  # upright, but for a degree
     fine = np.linspace(coarse[best] - 1.2, coarse[best] + 1.2, 13)
-    a, b, _ = np.polyfit(fine - coarse[best], [symmetry(angle) for angle in fine], 2)
+    a, b, _ = np.polyfit(fine - coarse[best], [symmetry(float(angle)) for angle in fine], 2)
     angle = coarse[best] + (float(np.clip(-b / (2 * a), -1.2, 1.2)) if a < 0 else 0.0)
     return round(angle, 2) if abs(angle) >= 0.3 else 0.0
 
