@@ -48,6 +48,16 @@ def check_trust(name: str, value: str) -> None:
         raise VariableError(f"{name} names {value}, and there is no such {TRUST[name]}: correct it, or take {name} out")
 
 
+def check_network() -> None:
+    """Raises VariableError where a variable that HTTP clients read cannot be used. Call it before one is made."""
+    for name in (*PROXIES, *map(str.lower, PROXIES)):
+        if value := os.environ.get(name, "").strip():
+            check_proxy(name, value)
+    for name in TRUST:
+        if value := os.environ.get(name, "").strip():
+            check_trust(name, value)
+
+
 def tidy_network(environment: MutableMapping[str, str]) -> list[str]:
     """Take out what makes HTTP clients fail, for a program that asks nobody outside this machine.
 

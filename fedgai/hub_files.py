@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]  # HTTPError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from fedgai.environment import VariableError, check_network
 from fedgai.errors import FedGAIError
 
 if TYPE_CHECKING:
@@ -110,9 +111,10 @@ def load_vgg16(encoder: VGG16Encoder, named: str | None = None, source: Source =
         WeightsError: see ``locate``; or the tensors are not VGG-16's.
     """
     path = locate(source, named)
-    names, place = {}, 0  # timm and torchvision count convolutions, ReLUs and max-pools through: 0, 2, 5, 7, 10, 12, 14, ...
+    names: dict[str, str] = {}
+    place = 0  # timm and torchvision count convolutions, ReLUs and max-pools through: 0, 2, 5, 7, 10, 12, 14, ...
     for level, layers in enumerate(encoder.levels):
-        for layer in range(0, len(layers), 2):
+        for layer in range(0, len(list(layers.children())), 2):
             names |= {f"features.{place}.{kind}": f"levels.{level}.{layer}.{kind}" for kind in ("weight", "bias")}
             place += 2
         place += 1
@@ -165,9 +167,12 @@ def _fetch(source: Source) -> Path:
         cached = try_to_load_from_cache(source.repo, source.file, revision=source.revision)
         if isinstance(cached, str) and _right(Path(cached), source.sha256):
             return Path(cached)  # without a word to the Hub
+        check_network()
         path = Path(hf_hub_download(source.repo, source.file, revision=source.revision, library_name="fedgai"))
         if not _right(path, source.sha256):
             raise ValueError("what came has another SHA-256 than it must have, and was thrown away; try again")
+    except VariableError as error:
+        raise WeightsError(f"{source.what} cannot be had: {error}") from error
     except (HTTPError, OSError, ValueError) as error:  # refusals and no network; the disk; a name that can be none
         raise WeightsError(
             f"{source.what} cannot be had from {source.repo}: {_why(error)}. To put them in place by hand: fetch {source.url} "
@@ -188,11 +193,10 @@ def _right(path: Path, sha256: str | None) -> bool:
         checked = []
     if mark in checked:
         return True
-    with blob.open("rb") as f:
-        if hashlib.file_digest(f, "sha256").hexdigest() != sha256:
-            path.unlink(missing_ok=True)
-            blob.unlink(missing_ok=True)
-            return False
+    if sha256_of(blob) != sha256:
+        path.unlink(missing_ok=True)
+        blob.unlink(missing_ok=True)
+        return False
     try:
         note.write_text(json.dumps([*checked, mark]))
     except OSError as error:  # a cache that may only be read: hashed again next time
@@ -200,17 +204,23 @@ def _right(path: Path, sha256: str | None) -> bool:
     return True
 
 
+def sha256_of(file: Path) -> str:
+    """In hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _why(error: Exception) -> str:
-    cause = error
+    cause: BaseException = error
     while cause.__cause__ is not None and not isinstance(cause, HTTPError | OfflineModeIsEnabled):
         cause = cause.__cause__
     if isinstance(cause, OfflineModeIsEnabled):
         return "it is not in the cache, and HF_HUB_OFFLINE forbids to fetch it"
     if isinstance(cause, HfHubHTTPError):
         status = cause.response.status_code
-        told = {401: "the Hub asks for a token, or refuses the one in HF_TOKEN", 403: "the token in HF_TOKEN may not read it",
-                404: "it is not there"}
-        return f"{told.get(status, 'the Hub answers with an error')} ({status})"
+        reasons = {401: "the Hub asks for a token, or refuses the one in HF_TOKEN", 403: "the token in HF_TOKEN may not read it",
+                   404: "it is not there"}
+        return f"{reasons.get(status, 'the Hub answers with an error')} ({status})"
     if isinstance(cause, OSError) and cause.errno in DISK:
         return f"it cannot be written to {constants.HF_HUB_CACHE} ({cause.strerror})"
     if isinstance(cause, HTTPError) or "Consistency check" in str(cause):

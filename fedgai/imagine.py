@@ -6,37 +6,22 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import inspect
-import io
-import json
 import logging
 import os
-import re
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import constants, hf_hub_download, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RemoteEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
-from fedgai.errors import FedGAIError
+from fedgai.pipeline_weights import Cancelled as Cancelled
+from fedgai.pipeline_weights import ImagineError as ImagineError
+from fedgai.pipeline_weights import PipelineWeights
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +47,6 @@ LOWER = {"skirt", "trousers"}  # without neckline and sleeves
 TEXT_LIMIT, PROMPT_LIMIT = 160, 400  # characters; CLIP reads 77 pieces of words, and the person's come before the last of ours
 NEGATIVE = ("person, model, face, hands, legs, mannequin, hanger, several garments, cropped, text, watermark, shadow, "
             "patterned background, drawing, sketch")  # fmt: skip
-OWN = (None, "diffusers", "transformers", "stable_diffusion")  # where a pipeline's parts may come from; the last is diffusers'
 SEEDS = 2**32
 MAX_SIDE = 768  # px; the studio draws at 1,024 px from this well enough, and memory grows with its square
 MAX_STEPS = 100
@@ -73,14 +57,6 @@ PREVIEW_CELLS = 32  # latents a side, of what is decoded for a preview
 # Latents of Stable Diffusion 1 and 2 to RGB in [-1, 1], for each of four channels: a linear fit by the user keturn
 # (discuss.huggingface.co, "Decoding latents to RGB without upscaling").
 LATENT_RGB = ((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473))
-
-
-class ImagineError(FedGAIError):
-    """Words or weights that cannot be used. One sentence that says what to do."""
-
-
-class Cancelled(Exception):  # noqa: N818  not an error
-    """Raised by a callback that wants no more; it comes out of whatever was called."""
 
 
 @dataclass(frozen=True)
@@ -138,20 +114,19 @@ class Imaginer:
 
     Attributes:
         name: the folder or repository, for people.
+        revision: of the repository; None for the newest.
         steps: as above; None until the model is loaded, where it depends on that.
     """
 
     def __init__(self, model: str | Path | None = None, steps: int | None = None, device: str = "cpu") -> None:
-        given = str(model or os.environ.get("FEDGAI_IMAGINE") or f"{MODEL}@{REVISION}")
-        self._folder = Path(given) if Path(given).is_dir() else None
-        self.name, _, revision = (self._folder.resolve().name, "", "") if self._folder else given.partition("@")
-        if not self._folder and not re.fullmatch(r"[\w.-]+/[\w.-]+", self.name):
-            raise ImagineError(f"{given!r} is neither a folder nor OWNER/NAME of the Hub: set FEDGAI_IMAGINE to one.")
-        self.revision, self.device = revision or None, device
-        wish = str(steps or os.environ.get("FEDGAI_IMAGINE_STEPS") or (1 if self.name == MODEL else ""))
-        if wish and not (wish.isdecimal() and 1 <= int(wish) <= MAX_STEPS):
-            raise ImagineError(f"The denoising steps are a whole number from 1 to {MAX_STEPS}, not {wish!r}.")
-        self.steps = int(wish) if wish else None
+        self._weights = PipelineWeights(str(model or os.environ.get("FEDGAI_IMAGINE", "").strip() or f"{MODEL}@{REVISION}"))
+        self.name, self.revision, self.device = self._weights.name, self._weights.revision, device
+        said, source = str(steps or ""), "The denoising steps are"
+        if not said:
+            said, source = os.environ.get("FEDGAI_IMAGINE_STEPS", "").strip(), "FEDGAI_IMAGINE_STEPS is"
+        if said and not (said.isdecimal() and 1 <= int(said[:9]) <= MAX_STEPS):
+            raise ImagineError(f"{source} a whole number from 1 to {MAX_STEPS}, not {said[:40]!r}.")
+        self.steps = int(said) if said else 1 if self.name == MODEL else None
         self._pipe: Any = None
 
     @property
@@ -174,12 +149,7 @@ class Imaginer:
         """
         if self.loaded:
             return
-        try:
-            folder = self._folder or self._fetch(on_bytes)
-        except (ImagineError, Cancelled):
-            raise
-        except Exception as error:  # of a client, a network and a disk: whatever it is, the visitor gets one line
-            raise ImagineError(self._why(error)) from error
+        folder = self._weights.locate(on_bytes)
         try:
             self._pipe = self._read(folder)
         except ImagineError:
@@ -206,8 +176,9 @@ class Imaginer:
             raise ImagineError(f"A seed is a whole number from 0 to {SEEDS - 1}.")
         self.load()
         pipe, steps, total = self._pipe, 0, self.steps
+        assert total is not None  # the model is loaded
 
-        def after(pipe: Any, index: int, timestep: Tensor, tensors: dict) -> dict:
+        def after(pipe: Any, index: int, timestep: Tensor, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             nonlocal steps
             steps += 1
             latents = tensors["latents"]
@@ -215,7 +186,7 @@ class Imaginer:
             return {}
 
         side = self._side()
-        options = {"num_inference_steps": total, "height": side, "width": side}
+        options: dict[str, Any] = {"num_inference_steps": total, "height": side, "width": side}
         accepted = inspect.signature(pipe.__call__).parameters
         if total <= DISTILLED and not self._guided() and "guidance_scale" in accepted:
             options["guidance_scale"] = 0.0  # it is in the weights, and a second pass would cost as much again
@@ -224,13 +195,14 @@ class Imaginer:
         made = pipe(words, generator=torch.Generator().manual_seed(seed), callback_on_step_end=after, **options)
         if any(getattr(made, "nsfw_content_detected", None) or ()):
             raise ImagineError("The model's own safety checker took this picture away: try another seed, or other words.")
-        return made.images[0].convert("RGB")
+        image: Image.Image = made.images[0].convert("RGB")
+        return image
 
     def _side(self) -> int:
         """px, of the square that the model was made for, within bounds."""
         network = getattr(self._pipe, "unet", None) or getattr(self._pipe, "transformer", None)
         cells = getattr(network.config, "sample_size", None) if network is not None else None
-        native = cells * self._pipe.vae_scale_factor if isinstance(cells, int) else 512
+        native = cells * int(self._pipe.vae_scale_factor) if isinstance(cells, int) else 512
         return min(native, MAX_SIDE)
 
     def _guided(self) -> bool:
@@ -256,49 +228,6 @@ class Imaginer:
         levels = rgb.add(1).mul(127.5).clamp(0, 255).byte()
         return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
 
-    # -- weights ---------------------------------------------------------------------------------------------------------
-
-    def _fetch(self, on_bytes: Callable[[int, int], None]) -> Path:
-        """From the cache if it is whole, without a question to the Hub where the revision is pinned; else from the Hub."""
-        index = Path(hf_hub_download(self.name, "model_index.json", revision=self.revision))
-        wanted = {"revision": index.parent.name, "allow_patterns": _files(self._index(index.parent)),
-                  "ignore_patterns": ["*.fp16.*", "*.bf16.*", "*.non_ema.*"]}  # fmt: skip
-        try:
-            folder = Path(snapshot_download(self.name, local_files_only=True, **wanted))
-            if all((folder / pattern).parent.is_dir() for pattern in wanted["allow_patterns"]):
-                return folder
-        except LocalEntryNotFoundError:
-            pass  # not all of it
-        listed = snapshot_download(self.name, dry_run=True, tqdm_class=_bars(lambda done: None), **wanted)
-        missing = [file for file in listed if file.will_download]
-        total = sum(file.file_size or 0 for file in missing)
-        free = shutil.disk_usage(_existing(Path(constants.HF_HUB_CACHE))).free
-        if total > free:
-            raise OSError(errno.ENOSPC, f"{total / 1e9:.1f} GB are to come and {free / 1e9:.1f} GB are free")
-        on_bytes(0, total)
-        bars = _bars(lambda done: on_bytes(min(done, total), total))
-        folder = Path(snapshot_download(self.name, tqdm_class=bars, **wanted))
-        for file in missing:  # huggingface_hub looks at sizes only
-            blob = (folder / file.filename).resolve()
-            if re.fullmatch("[0-9a-f]{64}", blob.name) and _sha256(blob) != blob.name:
-                blob.unlink()
-                (folder / file.filename).unlink()
-                raise ImagineError(f"{file.filename} of {self.name} arrived damaged (wrong SHA-256) and is gone: try again.")
-        return folder
-
-    def _index(self, folder: Path) -> dict[str, Any]:
-        """model_index.json, where every part of the pipeline is of diffusers or transformers themselves."""
-        try:
-            index = json.loads((folder / "model_index.json").read_text())
-            parts = {name: part for name, part in index.items() if isinstance(part, list)}
-            foreign = [name for name, part in parts.items() if part[0] not in OWN]
-        except (OSError, ValueError, AttributeError, IndexError) as error:
-            raise ImagineError(f"{self.name} is no diffusers pipeline: it has no model_index.json that can be read.") from error
-        if foreign or not isinstance(index.get("_class_name"), str):
-            what = ", ".join(sorted(foreign)) or "the pipeline"
-            raise ImagineError(f"{self.name} brings code of its own ({what}), which is never run: set FEDGAI_IMAGINE to another.")
-        return index
-
     def _read(self, folder: Path) -> Any:
         from fedgai import torchvision_ops
 
@@ -308,15 +237,15 @@ class Imaginer:
             import transformers
         except ImportError as error:
             raise ImagineError("Imagining needs diffusers and transformers: pip install -e .[imagine]") from error
-        index = self._index(folder)
-        kind = getattr(diffusers, index["_class_name"], None)
+        index = self._weights.index(folder)
+        kind: Any = getattr(diffusers, index["_class_name"], None)
         accepted = inspect.signature(kind.__call__).parameters if isinstance(kind, type) else {}
         if not {"prompt", "callback_on_step_end", "num_inference_steps"} <= set(accepted) or "image" in accepted:
             raise ImagineError(f"{self.name} is no text-to-image pipeline that can be watched: set FEDGAI_IMAGINE to another.")
         diffusers.utils.logging.set_verbosity_error()
         diffusers.utils.logging.disable_progress_bar()
-        transformers.utils.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call, unused-ignore]
+        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
         pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, local_files_only=True)
         pipe = pipe.to(self.device)
         pipe.set_progress_bar_config(disable=True)
@@ -327,78 +256,9 @@ class Imaginer:
             pipe.vae.enable_tiling()
         return pipe
 
-    def _why(self, error: BaseException) -> str:
-        """One line: what is missing, why, and what to do."""
-        causes = list(_causes(error))
-
-        def any_of(*kinds: type[BaseException]) -> bool:
-            return any(isinstance(cause, kinds) for cause in causes)
-
-        status = next((c.response.status_code for c in causes if isinstance(c, HfHubHTTPError) and c.response is not None), None)
-        if any(isinstance(cause, OSError) and cause.errno == errno.ENOSPC for cause in causes):
-            return (f"There is no room for the weights of {self.name} in {constants.HF_HUB_CACHE}: make room, or set HF_HOME to "
-                    "another disk, then try again.")
-        if any_of(GatedRepoError) or status in (401, 403):
-            reason = "the Hub wants a token (HF_TOKEN), or does not know the repository"
-        elif any_of(RevisionNotFoundError):
-            reason = "the Hub does not have this revision"
-        elif any_of(RepositoryNotFoundError):
-            reason = "the Hub does not know the repository"
-        elif any_of(RemoteEntryNotFoundError):
-            reason = "the repository is no diffusers pipeline"
-        elif constants.HF_HUB_OFFLINE or any_of(OfflineModeIsEnabled):
-            reason = "HF_HUB_OFFLINE forbids to ask the Hub"
-        elif status:
-            reason = f"the Hub answered with {status}"
-        elif any_of(LocalEntryNotFoundError) or any(type(cause).__module__.startswith("httpx") for cause in causes):
-            reason = "the Hub cannot be reached"
-        else:
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
-        revision = f" --revision {self.revision}" if self.revision else ""
-        return (f"The weights of {self.name} cannot be had: {reason}. Put them in place with `hf download {self.name}{revision}` "
-                "or set FEDGAI_IMAGINE to the folder of a diffusers pipeline, then try again.")
-
 
 def _steps(scheduler: Any) -> int:
     """What a model was most likely distilled for, told by its scheduler; 25 where it was not distilled."""
     if type(scheduler).__name__ in ("LCMScheduler", "TCDScheduler") or scheduler.config.get("timestep_spacing") == "trailing":
         return 4
     return 25
-
-
-def _files(index: Mapping[str, Any]) -> list[str]:
-    """Patterns of what a pipeline needs: configuration, vocabulary and safetensors of each of its parts."""
-    parts = [name for name, part in index.items() if isinstance(part, list) and part[0]]
-    return ["model_index.json", *(f"{part}/*.{ending}" for part in parts for ending in ("json", "txt", "model", "safetensors"))]
-
-
-def _bars(report: Callable[[int], None]) -> type[tqdm]:
-    """Progress bars for huggingface_hub that show nothing, and say how many bytes have come in all."""
-
-    class Silent(tqdm):
-        def __init__(self, *args: Any, name: str = "", **options: Any) -> None:
-            self.bytes = options.get("unit") == "B"
-            super().__init__(*args, **{**options, "file": io.StringIO(), "disable": False})
-
-        def update(self, n: float | None = 1) -> bool | None:
-            shown = super().update(n)
-            if self.bytes:
-                report(int(self.n))
-            return shown
-
-    return Silent
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _existing(path: Path) -> Path:
-    return next(folder for folder in (path, *path.parents) if folder.exists())
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -253,7 +253,7 @@ def test_no_network_and_offline(hub: HubServer, monkeypatch: pytest.MonkeyPatch)
 def test_a_full_disk_and_damaged_files(hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     remote = Imaginer("ada/garments", steps=1)
     with monkeypatch.context() as full:
-        full.setattr("fedgai.imagine.shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
+        full.setattr("fedgai.pipeline_weights.shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
         with pytest.raises(ImagineError, match="no room for the weights of ada/garments"):
             remote.load()
     assert not list((tmp_path / "cache").rglob("*.safetensors"))
