@@ -213,7 +213,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
                 model.draughtsman = Draughtsman.load(folder / DRAUGHTSMAN_FILE, str(config["draughtsman_sha256"]))
         except DraughtsmanError as error:
             raise CheckpointError(str(error)) from error
-        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(f"{folder} is not a FedGAI checkpoint: {reason}") from error
         if model.encoder_sha256 != config["encoder_sha256"]:
