@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import os
 from collections.abc import MutableMapping
 from pathlib import Path
 from urllib.parse import urlsplit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -236,3 +237,24 @@ def test_train_and_evaluate_pass_on_what_was_given(capsys: pytest.CaptureFixture
     monkeypatch.undo()
     assert refused(capsys, "train", tmp_path, "--out", tmp_path / "run").startswith("fedgai train: ")
     assert refused(capsys, "evaluate", "--data", tmp_path, "--model", tmp_path).startswith("fedgai evaluate: ")
+
+
+@pytest.mark.parametrize(("name", "value", "says"), [
+    ("ALL_PROXY", "socks4://127.0.0.1:9", "SOCKS"), ("HTTPS_PROXY", "ftp://proxy", "https://"),
+    ("SSL_CERT_FILE", "/nowhere.pem", "no such"),
+    ("FEDGAI_IMAGINE_STEPS", "many", "whole number"), ("FEDGAI_IMAGINE", "nothing", "neither a folder"),
+])  # fmt: skip
+def test_a_wrong_variable_is_named(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str,
+                                   value: str, says: str) -> None:
+    monkeypatch.setenv(name, value)
+    said = refused(capsys, "imagine", "a coat", "--out", tmp_path / "o.png")
+    assert name in said and says in said
+
+
+@pytest.mark.parametrize("config", ["[1, 2]", "null", '{"preset": ["edge"]}', "{", ""])
+def test_a_damaged_model_is_one_sentence(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path,
+                                         config: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model_dir, folder)
+    (folder / "config.json").write_text(config)
+    assert "not a FedGAI checkpoint" in refused(capsys, "styles", "--model", folder)
