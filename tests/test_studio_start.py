@@ -62,7 +62,7 @@ def test_a_port_in_use_is_said_and_no_address_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("environment", "arguments", "words"), [
     ({"FEDGAI_CACHE_MB": "much"}, (), "FEDGAI_CACHE_MB is 'much'"),
-    ({"FEDGAI_IMAGINE_STEPS": "many"}, (), "The denoising steps are a whole number"),
+    ({"FEDGAI_IMAGINE_STEPS": "many"}, (), "FEDGAI_IMAGINE_STEPS is a whole number"),
     ({"FEDGAI_WEIGHTS": "/nowhere/at/all"}, (), "Set FEDGAI_WEIGHTS"),
     ({}, ("--port", "99999"), "port 99999 cannot be listened at"),
     ({}, ("--host", "192.0.2.1"), "192.0.2.1, port 0 cannot be listened at"),
