@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo federation-demo test test-fast test-long bench lint
+.PHONY: demo federation-demo test test-fast test-long bench lint lock
 
 demo: $(VENV)/.installed ## the studio, on http://127.0.0.1:7860
 	$(RUN) app.py --port 7860
@@ -27,6 +27,10 @@ bench: $(VENV)/.installed-dev ## time, memory and arithmetic beside known networ
 	$(RUN) -m benchmarks.companion --json
 	$(RUN) -m benchmarks.training --json
 	$(RUN) -m benchmarks.deployment --json
+
+lock: $(VENV)/.installed-dev ## requirements.lock from requirements.txt: everything below it too, each with its hashes
+	$(RUN) -m uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock -q
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
