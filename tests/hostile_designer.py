@@ -64,6 +64,8 @@ class HostileDesigner:
         self.node_id = self.round = 0
         self.refused: list[tuple[int, str]] = []
         self.earlier: RecordDict | None = None  # what it sent when it was honest
+        self.config: ConfigRecord = ConfigRecord({})  # that it was asked with last
+        self.session, self.delivered, self.trouble = "", 0, list[str]()  # of those against the SuperLink itself
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -84,7 +86,8 @@ class HostileDesigner:
                     if self.ways == ["takes_back"]:
                         self.round += 1
                     else:
-                        self.round = asked_round(message, lambda o, run=run: pull(run, o))
+                        self.config = asked_config(message, lambda o, run=run: pull(run, o))
+                        self.round = int(self.config["round"])
                         time.sleep(1)  # the server writes two objects at a time, the message last
                     confirm(run, message)
                     WAYS[self.way(self.round)](self, asked)
@@ -228,6 +231,55 @@ class HostileDesigner:
         order = make_message(server, content)
         self.deliver_message(order)
 
+    # -- against the SuperLink itself ------------------------------------------------------------------------------------
+
+    def announce(self, asked: Message, tree: ObjectTree) -> set[str]:
+        """An answer that consists of what ``tree`` says. Returns what the SuperLink wants of it."""
+        reply = Message(RecordDict(), reply_to=asked)
+        reply.metadata.__dict__["_message_id"] = tree.object_id
+        wanted, self.session = self.send(reply, tree, 1.0)
+        return wanted
+
+    def forest(self, asked: Message) -> None:
+        """14,500 objects that there are not, in one announcement; again and again, from several connections at once."""
+        def plant(seed: int) -> None:
+            names = (get_object_id(f"{self.round} {seed} {i}".encode()) for i in range(14_500))
+            tree = ObjectTree(object_id=next(names), children=[ObjectTree(object_id=name) for name in names])
+            try:
+                self.announce(asked, tree)
+            except Exception as error:  # refused, or the SuperLink is in trouble
+                self.trouble.append(repr(error)[:200])
+
+        planters = [threading.Thread(target=plant, args=(seed,), daemon=True) for seed in range(4)]
+        for planter in planters:
+            planter.start()
+        for planter in planters:
+            planter.join(60)
+        self.honest(asked)
+
+    def false_child(self, asked: Message) -> None:
+        """The next round's config record, as this round's lets one tell it, with a child that it will not have."""
+        config = ConfigRecord({**self.config, "round": self.round + 1, "server-round": self.round + 1})
+        false, root = (get_object_id(f"{self.round} {name}".encode()) for name in ("false", "root"))
+        record = ObjectTree(object_id=config.object_id, children=[ObjectTree(object_id=false)])
+        self.announce(asked, ObjectTree(object_id=root, children=[record]))
+
+    def orphans(self, asked: Message) -> None:
+        """Announced and delivered as fast as the limits let it, without a whole update: for ten seconds."""
+        content, number, until = np.random.default_rng(5).bytes(MB // 2), 0, time.monotonic() + 10
+        while time.monotonic() < until:
+            number += 1
+            body = f"{number}".encode() + content
+            data = b"ArrayChunk  %d\x00" % len(body) + body
+            root, name = get_object_id(f"{self.round} {number}".encode()), get_object_id(data)
+            try:
+                if name in self.announce(asked, ObjectTree(object_id=root, children=[ObjectTree(object_id=name)])):
+                    self.push(asked.metadata.run_id, self.session, name, data)
+                    self.delivered += len(data)
+            except Exception as error:
+                self.trouble.append(repr(error)[:200])
+                time.sleep(0.2)
+
     def takes_back(self, asked: Message) -> None:
         """Its question was confirmed while the server was still writing it; then an answer all the same."""
         self.not_a_number(asked)
@@ -245,8 +297,8 @@ class HostileDesigner:
             self.refused.append((answer.status_code, answer.text.strip()))
 
 
-def asked_round(message: str, pull: Callable[[str], bytes]) -> int:
-    """Which round a message is about: its records are fetched once they are there, its arrays, of no interest to it, are not."""
+def asked_config(message: str, pull: Callable[[str], bytes]) -> ConfigRecord:
+    """What a message asks: its records are fetched once they are there, its arrays, of no interest to it, are not."""
     def fetch(object_id: str) -> bytes:
         return pull_objects([object_id], pull)[object_id]
 
@@ -255,7 +307,7 @@ def asked_round(message: str, pull: Callable[[str], bytes]) -> int:
 
     records = [fetch(record) for (content,) in [children(fetch(message))] for record in children(fetch(content))]
     (config,) = [r for r in records if get_object_type_from_object_content(r) == "ConfigRecord"]
-    return int(ConfigRecord.inflate(config)["round"])
+    return ConfigRecord.inflate(config)
 
 
 WAYS: dict[str, Callable[[HostileDesigner, Message], None]] = {
@@ -265,5 +317,5 @@ WAYS: dict[str, Callable[[HostileDesigner, Message], None]] = {
         HostileDesigner.garbage_numbers,
         HostileDesigner.garbage_objects, HostileDesigner.garbage_request, HostileDesigner.replayed, HostileDesigner.stale,
         HostileDesigner.huge, HostileDesigner.never_whole, HostileDesigner.as_somebody_else, HostileDesigner.gives_orders,
-        HostileDesigner.takes_back)
+        HostileDesigner.takes_back, HostileDesigner.forest, HostileDesigner.false_child, HostileDesigner.orphans)
 }  # fmt: skip

@@ -1,0 +1,98 @@
+"""One member against the SuperLink itself: rounds go on, the others count, and the database stays small.
+
+Real SuperNodes, the studio with its gateway, a real SuperLink. Before what a member sends was compared with what that member was
+asked, each of these stopped the federation for everybody, or filled its disk.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from base64 import b64encode
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from flwr.proto.fleet_pb2 import ActivateNodeRequest
+from flwr.supercore.date import now
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
+from studio_server import PATIENCE
+from test_federation_hostile import federation, wait_for
+
+from federation import operator
+from federation.demo import Demo
+from federation.identity import make_key
+from federation.keeper import descendants
+from fedgai.ateliers.hands import ATELIERS
+
+pytestmark = pytest.mark.slow
+HONEST = list(ATELIERS)[:2]
+
+
+def superlinks(demo: Demo) -> set[int]:
+    """Processes of SuperLinks behind the studio."""
+    found = set()
+    for pid in descendants(demo.studio.pid):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"flower-superlink" in command and b"keeper.py" not in command:
+            found.add(pid)
+    return found
+
+
+def database(demo: Demo) -> int:
+    """Bytes."""
+    return sum(file.stat().st_size for file in demo.folder.path.glob("superlink.db*"))
+
+
+@pytest.mark.parametrize("way", ["forest", "false_child", "orphans"])
+def test_rounds_go_on(tmp_path: Path, way: str) -> None:
+    """The first round is honest; the attack is in the second, and a third has to come."""
+    with federation(tmp_path, HONEST, {"Hostile": ["honest", way]}, 3) as (demo, strangers):
+        wait_for(demo, 1)
+        before, size = superlinks(demo), database(demo)
+        assert len(before) == 1
+        wait_for(demo, 3)
+        for number in (2, 3):
+            counted = {d["name"] for d in demo.folder.report(number)["designers"] if d["accepted"]}
+            assert counted >= set(HONEST), demo.folder.report(number)["designers"]
+        assert superlinks(demo) == before, "the SuperLink was started anew"
+        assert database(demo) - size < 16 * 2**20
+        assert strangers["Hostile"].delivered < 8 * 2**20
+        if way != "false_child":
+            assert strangers["Hostile"].trouble  # it was turned away
+
+
+def test_who_is_gone_is_offline_a_minute_later(tmp_path: Path) -> None:
+    """Whoever asked for heartbeats of 1,800 s was "online" for an hour, and every round waited for them."""
+    with federation(tmp_path, HONEST, {}, 50) as (demo, _):
+        operator.pause(demo.folder)
+        operator.approve(demo.folder, make_key(tmp_path / "Ghost" / "key"), "Ghost")
+        key = load_ssh_private_key((tmp_path / "Ghost" / "key").read_bytes(), None)
+        until = time.monotonic() + PATIENCE
+        while activate(demo, key) != 200:
+            assert time.monotonic() < until
+            time.sleep(1)
+        until = time.monotonic() + 30
+        while "Ghost" not in demo.folder.status().online:
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        until = time.monotonic() + 90
+        while "Ghost" in demo.folder.status().online:
+            assert time.monotonic() < until, "still online a minute and a half after it was heard of last"
+            time.sleep(1)
+
+
+def activate(demo: Demo, key: object) -> int:
+    """Be there, for half an hour."""
+    timestamp, public = now().isoformat(), public_key_to_bytes(key.public_key())
+    headers = {"flwr-public-key": b64encode(public).decode(), "flwr-timestamp": timestamp,
+               "flwr-signature": b64encode(sign_message(key, timestamp.encode())).decode(),
+               "content-type": "application/protobuf"}  # fmt: skip
+    content = ActivateNodeRequest(public_key=public, heartbeat_interval=1800).SerializeToString()
+    trust = ssl.create_default_context(cafile=str(demo.tls / "ca.pem"))
+    url = f"{demo.url}v1/fleet/activate-node"
+    return httpx.post(url, content=content, headers=headers, verify=trust, trust_env=False).status_code
