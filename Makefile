@@ -34,6 +34,7 @@ lock: $(VENV)/.installed-dev ## requirements.lock from requirements.txt: everyth
 
 lint: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
 
 $(RUN):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }

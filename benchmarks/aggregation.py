@@ -43,11 +43,13 @@ def replies(spec: UpdateSpec, sent: np.ndarray, designers: int) -> Iterator[Mess
     for node in range(1, designers + 1):
         start = int(rng.integers(spec.size))
         designer = {"round": ROUND, "encoder": ENCODER, "preset": spec.preset, "release": RELEASE, "style": style, "sketches": 30}
-        content = RecordDict({
-            "arrays": spec.record(sent + noise[start : start + spec.size]),
-            "metrics": MetricRecord({"num-examples": 20 + node % 20, "loss-generator": 1.0, "loss-discriminator": 0.5}),
-            "designer": ConfigRecord(designer),
-        })  # fmt: skip
+        content = RecordDict(
+            {
+                "arrays": spec.record(sent + noise[start : start + spec.size]),
+                "metrics": MetricRecord({"num-examples": 20 + node % 20, "loss-generator": 1.0, "loss-discriminator": 0.5}),
+                "designer": ConfigRecord(designer),
+            }
+        )
         yield make_message(Metadata(0, "", node, 0, "", "", 0.0, 0.0, "train"), content)
 
 
@@ -79,9 +81,15 @@ def times(preset: str, designers: int, repeats: int) -> dict:
             ours.append(1e3 * (between - started))
             flowers.append(1e3 * (ended - between))
             wider.append(1e3 * (wide_ended - ended))
-    return {"preset": preset, "designers": designers, "numbers": spec.size, "ours_ms": round(statistics.median(ours), 1),
-            "fedavg_ms": round(statistics.median(flowers), 1), "fedavg_float32_ms": round(statistics.median(wider), 1),
-            "ratio": round(statistics.median(a / b for a, b in zip(ours, flowers, strict=True)), 3)}
+    return {
+        "preset": preset,
+        "designers": designers,
+        "numbers": spec.size,
+        "ours_ms": round(statistics.median(ours), 1),
+        "fedavg_ms": round(statistics.median(flowers), 1),
+        "fedavg_float32_ms": round(statistics.median(wider), 1),
+        "ratio": round(statistics.median(a / b for a, b in zip(ours, flowers, strict=True)), 3),
+    }
 
 
 def memory(preset: str, designers: int) -> dict:
@@ -94,9 +102,14 @@ def memory(preset: str, designers: int) -> dict:
     idle = _resident("VmRSS")
     strategy.aggregate_train(ROUND, replies(spec, sent, designers))
     peak = _resident("VmHWM")
-    return {"preset": preset, "designers": designers, "accepted": sum(v.accepted for v in strategy.verdicts),
-            "received_mb": round(sum(v.bytes for v in strategy.verdicts) / 2**20, 1), "idle_mb": round(idle, 1),
-            "above_idle_mb": round(peak - idle, 1)}
+    return {
+        "preset": preset,
+        "designers": designers,
+        "accepted": sum(v.accepted for v in strategy.verdicts),
+        "received_mb": round(sum(v.bytes for v in strategy.verdicts) / 2**20, 1),
+        "idle_mb": round(idle, 1),
+        "above_idle_mb": round(peak - idle, 1),
+    }
 
 
 def _resident(key: str) -> float:
@@ -122,8 +135,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(result))
         return
     for r in result.get("results", []):
-        print(f"{r['preset']}, {r['designers']} designers: {r['ours_ms']} ms, FedAvg {r['fedavg_ms']} ms "
-              f"(float32: {r['fedavg_float32_ms']} ms): {r['ratio']} x")
+        print(
+            f"{r['preset']}, {r['designers']} designers: {r['ours_ms']} ms, FedAvg {r['fedavg_ms']} ms "
+            f"(float32: {r['fedavg_float32_ms']} ms): {r['ratio']} x"
+        )
     if "memory" in result:
         m = result["memory"]
         print(f"{m['preset']}, {m['designers']} updates, {m['received_mb']} MB: {m['above_idle_mb']} MB above idle")

@@ -82,19 +82,38 @@ def measure(folder: Path, pairs: int, rounds: int, photos: Path | None) -> dict:
     first_step = first_epoch = 0.0
     ended: list[float] = []
     begun: dict[int, float] = {}
-    demo = Demo(folder / "studio", free_port(), rounds=rounds, epochs=EPOCHS, names=[NAME], deadline=int(PATIENCE),
-                patience=PATIENCE)  # fmt: skip
+    demo = Demo(
+        folder / "studio", free_port(), rounds=rounds, epochs=EPOCHS, names=[NAME], deadline=int(PATIENCE), patience=PATIENCE
+    )
     make_key(home / "key")
     approve(demo.folder, str(home / "key.pub"), NAME)
     process = None
     try:
         demo.start_studio()
-        command = [sys.executable, "-m", "federation.join", "--home", str(home), "--server", demo.url, "--certificate",
-                   str(demo.tls / "ca.pem"), "--data", str(folder / "drawings"), "--name", NAME, "--share-style",
-                   "--preset", "edge", "--rounds", str(rounds)]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "federation.join",
+            "--home",
+            str(home),
+            "--server",
+            demo.url,
+            "--certificate",
+            str(demo.tls / "ca.pem"),
+            "--data",
+            str(folder / "drawings"),
+            "--name",
+            NAME,
+            "--share-style",
+            "--preset",
+            "edge",
+            "--rounds",
+            str(rounds),
+        ]
         started = time.monotonic()
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=(folder / "said.txt").open("w"),
-                                   stderr=subprocess.STDOUT)  # fmt: skip
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=(folder / "said.txt").open("w"), stderr=subprocess.STDOUT
+        )
         while process.poll() is None:
             now = time.monotonic() - started
             if now > PATIENCE * rounds:
@@ -121,9 +140,16 @@ def measure(folder: Path, pairs: int, rounds: int, photos: Path | None) -> dict:
     if process.returncode:
         raise SystemExit((folder / "said.txt").read_text())
     spent = [end - start for end, start in zip(ended, begun.values(), strict=False)]
-    return {"pairs": pairs, "size": SIZE, "epochs": EPOCHS, "rounds": len(ended), "first_step_seconds": round(first_step, 1),
-            "first_epoch_seconds": round(first_epoch, 1), "round_seconds": [round(s, 1) for s in spent],
-            "peak_mb": round(peak)}  # fmt: skip
+    return {
+        "pairs": pairs,
+        "size": SIZE,
+        "epochs": EPOCHS,
+        "rounds": len(ended),
+        "first_step_seconds": round(first_step, 1),
+        "first_epoch_seconds": round(first_epoch, 1),
+        "round_seconds": [round(s, 1) for s in spent],
+        "peak_mb": round(peak),
+    }
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -140,8 +166,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(json.dumps(result))
         return
     rounds = ", ".join(f"{seconds:.0f}" for seconds in result["round_seconds"])
-    print(f"{result['pairs']} pairs: first step after {result['first_step_seconds']} s, first epoch after "
-          f"{result['first_epoch_seconds']} s; rounds of {EPOCHS} epochs {rounds} s; peak {result['peak_mb']} MB")
+    print(
+        f"{result['pairs']} pairs: first step after {result['first_step_seconds']} s, first epoch after "
+        f"{result['first_epoch_seconds']} s; rounds of {EPOCHS} epochs {rounds} s; peak {result['peak_mb']} MB"
+    )
     print(result["machine"])
 
 

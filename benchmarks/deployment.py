@@ -76,8 +76,16 @@ class Memory(threading.Thread):
 def measure(designers: int, rounds: int, size: int) -> dict:
     """Times in ms, medians; ``ratio`` is the median over rounds of (aggregation and house step) / (rest after it)."""
     with tempfile.TemporaryDirectory(prefix="fedgai-") as home:
-        demo = Demo(Path(home), free_port(), rounds=1, names=list(ATELIERS)[:designers], garments=2, deadline=1800, patience=900,
-                    environment={"FEDGAI_REST_HOURS": str(REST / 3600)})
+        demo = Demo(
+            Path(home),
+            free_port(),
+            rounds=1,
+            names=list(ATELIERS)[:designers],
+            garments=2,
+            deadline=1800,
+            patience=900,
+            environment={"FEDGAI_REST_HOURS": str(REST / 3600)},
+        )
         with demo:
             memory = Memory(demo.studio.pid)
             memory.start()
@@ -101,14 +109,20 @@ def measure(designers: int, rounds: int, size: int) -> dict:
     whole = [n for n in range(1, rounds + 1) if times[n, "busy"] and times[n, "idle"]]
     ratios = [statistics.median(times[n, "busy"]) / statistics.median(times[n, "idle"]) for n in whole]
     return {
-        "designers": designers, "accepted": probed["accepted"], "rounds": len(whole), "size": size,
-        "memory_mb": round(memory.peak), "parts_mb": memory.parts,
+        "designers": designers,
+        "accepted": probed["accepted"],
+        "rounds": len(whole),
+        "size": size,
+        "memory_mb": round(memory.peak),
+        "parts_mb": memory.parts,
         "idle_ms": round(statistics.median(t for n in whole for t in times[n, "idle"]), 1),
         "busy_ms": round(statistics.median(t for n in whole for t in times[n, "busy"]), 1),
-        "ratio": round(statistics.median(ratios), 2), "ratios": [round(r, 2) for r in ratios],
-        "sketches": sum(len(t) for t in times.values()), "house_seconds": round(probed["house"]["seconds"], 1),
+        "ratio": round(statistics.median(ratios), 2),
+        "ratios": [round(r, 2) for r in ratios],
+        "sketches": sum(len(t) for t in times.values()),
+        "house_seconds": round(probed["house"]["seconds"], 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
@@ -126,8 +140,10 @@ def main() -> None:
         return
     parts = ", ".join(f"{name} {megabytes}" for name, megabytes in sorted(result["parts_mb"].items(), key=lambda p: -p[1]))
     print(f"memory at its peak: {result['memory_mb']:,} MB ({parts}), {result['designers']} designers")
-    print(f"a sketch at {result['size']} px: {result['idle_ms']} ms while the federation rests, {result['busy_ms']} ms while it "
-          f"averages and the house learns: {result['ratio']} x (rounds: {result['ratios']}; {result['machine']})")
+    print(
+        f"a sketch at {result['size']} px: {result['idle_ms']} ms while the federation rests, {result['busy_ms']} ms while it "
+        f"averages and the house learns: {result['ratio']} x (rounds: {result['ratios']}; {result['machine']})"
+    )
 
 
 if __name__ == "__main__":

@@ -57,9 +57,15 @@ def lines_seen(draughtsman: Draughtsman, count: int, seed: int = 9_000) -> dict[
         recall = _share_near(there, drawn)
         edges = (picture.print_edges > 127) & (_distance(any_line) > 4)
         solid, alpha = seen.mask > 0.5, picture.alpha > 127
-        rows.append((precision, recall, 2 * precision * recall / max(precision + recall, 1e-9),
-                     (_distance(drawn)[edges] <= 1.5).mean() if edges.sum() > 100 else np.nan,
-                     (solid & alpha).sum() / (solid | alpha).sum()))
+        rows.append(
+            (
+                precision,
+                recall,
+                2 * precision * recall / max(precision + recall, 1e-9),
+                (_distance(drawn)[edges] <= 1.5).mean() if edges.sum() > 100 else np.nan,
+                (solid & alpha).sum() / (solid | alpha).sum(),
+            )
+        )
     names = ("precision", "recall", "f_at_3px", "print_edges_drawn", "mask_iou")
     return dict(zip(names, np.nanmean(rows, 0).tolist(), strict=True))
 
@@ -90,15 +96,20 @@ def drawings(pipes: dict[str, SketchPipeline], folder: Path) -> dict[str, dict[s
             for hand in OUTLINE_HANDS:
                 ink = np.asarray(pipe.draw(content, {hand: 1}).convert("L")) < INK
                 height, width = ink.shape
-                boxes = [ink[int(y0 * height) : int(y1 * height), int(x0 * width) : int(x1 * width)]
-                         for x0, y0, x1, y1 in mark["print"]]
+                boxes = [
+                    ink[int(y0 * height) : int(y1 * height), int(x0 * width) : int(x1 * width)]
+                    for x0, y0, x1, y1 in mark["print"]
+                ]
                 print_ink.append(sum(box.sum() for box in boxes) / sum(box.size for box in boxes))
                 seams.append(_seams_kept(ink, mark["seams"]))
                 if hand == FINELINER:
                     count, _, stats, _ = cv2.connectedComponentsWithStats(np.uint8(ink), connectivity=8)
                     pieces.append(int((stats[1:count, cv2.CC_STAT_AREA] >= LARGE_PIECE).sum()))
-        result[name] = {"ink_in_print": float(np.mean(print_ink)), "seams_kept": float(np.nanmean(seams)),
-                        "pieces_of_ink": float(np.median(pieces))}
+        result[name] = {
+            "ink_in_print": float(np.mean(print_ink)),
+            "seams_kept": float(np.nanmean(seams)),
+            "pieces_of_ink": float(np.median(pieces)),
+        }
     return result
 
 
@@ -124,8 +135,11 @@ def masks(pipes: dict[str, SketchPipeline], folder: Path, sheet: Path | None) ->
         cells += [np.full_like(cells[0], 255)] * (-len(cells) % 12)
         rows = [np.hstack(cells[i : i + 12]) for i in range(0, len(cells), 12)]
         cv2.imwrite(str(sheet), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 85])
-    return {"photographs": len(overlaps), "overlap_median": float(np.median(overlaps)),
-            "overlap_below_0.9": int((np.array(overlaps) < 0.9).sum())}
+    return {
+        "photographs": len(overlaps),
+        "overlap_median": float(np.median(overlaps)),
+        "overlap_below_0.9": int((np.array(overlaps) < 0.9).sum()),
+    }
 
 
 def _outlined(content: Content, solid: Sequence[np.ndarray], text: str) -> np.ndarray:
@@ -175,8 +189,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     pipes = {"before": before, "now": now}
     result: dict[str, object] = {"rendered": lines_seen(now.model.draughtsman, options.count)}
     if options.photos:
-        result |= {"drawings": drawings(pipes, options.photos), "masks": masks(pipes, options.photos, options.sheet),
-                   "milliseconds": times(pipes, options.photos)}
+        result |= {
+            "drawings": drawings(pipes, options.photos),
+            "masks": masks(pipes, options.photos, options.sheet),
+            "milliseconds": times(pipes, options.photos),
+        }
     print(json.dumps(result) if options.as_json else json.dumps(result, indent=2))
 
 

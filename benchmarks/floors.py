@@ -71,8 +71,11 @@ def right_hand(bench: Bench) -> dict:
             drawn.append(bench.nearest(bench.pipe.draw(content, bench.bank[i]), bench.bank) == i)
             own.append(bench.nearest(atelier.render(study, hand), bench.bank) == i)
     by_hand = np.reshape(drawn, (len(bench.names), -1)).mean(1)
-    return {"right_hand": np.mean(drawn), "right_hand_of_ateliers_own": np.mean(own),
-            "right_hand_by_atelier": dict(zip(bench.names, by_hand.tolist(), strict=True))}
+    return {
+        "right_hand": np.mean(drawn),
+        "right_hand_of_ateliers_own": np.mean(own),
+        "right_hand_by_atelier": dict(zip(bench.names, by_hand.tolist(), strict=True)),
+    }
 
 
 def unseen_hand(bench: Bench) -> dict:
@@ -108,8 +111,14 @@ def seams(bench: Bench) -> dict:
     """Boundary F-score (2 px) against the atelier's own drawing of the same photograph."""
     scores = {}
     for (name, hand), style in zip(atelier.ATELIERS.items(), tqdm(bench.bank, desc="seams"), strict=True):
-        scores[name] = float(np.mean([boundary_fscore(bench.pipe.draw(c, style), atelier.render(s, hand))
-                                      for c, s in zip(bench.contents, bench.studies, strict=True)]))
+        scores[name] = float(
+            np.mean(
+                [
+                    boundary_fscore(bench.pipe.draw(c, style), atelier.render(s, hand))
+                    for c, s in zip(bench.contents, bench.studies, strict=True)
+                ]
+            )
+        )
     return {"boundary_fscore": float(np.mean(list(scores.values()))), "boundary_fscore_by_atelier": scores}
 
 
@@ -117,9 +126,10 @@ def texture(bench: Bench) -> dict:
     """Hatching and stipple: error of the spectrum's peak in the darkest patch; ink hands: mid-grey against the atelier's."""
     errors, ratios = {}, {}
     for (name, hand), style in zip(atelier.ATELIERS.items(), tqdm(bench.bank, desc="texture"), strict=True):
-        pairs = [(np.asarray(bench.pipe.draw(c, style).convert("L")),
-                  cv2.cvtColor(atelier.render(s, hand), cv2.COLOR_RGB2GRAY), s)
-                 for c, s in zip(bench.contents, bench.studies, strict=True)]
+        pairs = [
+            (np.asarray(bench.pipe.draw(c, style).convert("L")), cv2.cvtColor(atelier.render(s, hand), cv2.COLOR_RGB2GRAY), s)
+            for c, s in zip(bench.contents, bench.studies, strict=True)
+        ]
         if hand.medium == "ink":
             drawn, own = (float(np.mean([mid_grey_share(pair[i]) for pair in pairs])) for i in (0, 1))
             ratios[name] = drawn / own
@@ -128,13 +138,18 @@ def texture(bench: Bench) -> dict:
             for drawn, own, s in pairs:
                 solid = np.where(s.distance > 2, s.tone, 0)
                 means = cv2.blur(solid, (PATCH, PATCH), borderType=cv2.BORDER_CONSTANT)
-                y, x = np.unravel_index(means[PATCH // 2 : -PATCH // 2, PATCH // 2 : -PATCH // 2].argmax(),
-                                        (means.shape[0] - PATCH, means.shape[1] - PATCH))
+                y, x = np.unravel_index(
+                    means[PATCH // 2 : -PATCH // 2, PATCH // 2 : -PATCH // 2].argmax(),
+                    (means.shape[0] - PATCH, means.shape[1] - PATCH),
+                )
                 if means.max() > 0.55:
                     (p, _), (q, _) = (dominant_period(a[y : y + PATCH, x : x + PATCH]) for a in (drawn, own))
                     found.append(abs(p - q) / q)
-            errors[name] = {"median": float(np.median(found)), "within_15_percent": float(np.mean(np.less(found, 0.15))),
-                            "patches": len(found)}
+            errors[name] = {
+                "median": float(np.median(found)),
+                "within_15_percent": float(np.mean(np.less(found, 0.15))),
+                "patches": len(found),
+            }
     return {"spectrum_peak_error": errors, "mid_grey_ratio": ratios}
 
 

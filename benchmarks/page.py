@@ -82,8 +82,10 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(result))
         return
-    print(f"slider release to sketch, {result['size']} px: {result['release_to_sketch_ms']} ms, "
-          f"{result['ratio']} x the model's {result['model_ms']} ms")
+    print(
+        f"slider release to sketch, {result['size']} px: {result['release_to_sketch_ms']} ms, "
+        f"{result['ratio']} x the model's {result['model_ms']} ms"
+    )
     print(f"python app.py to the first sketch: {result['cold_start_to_sketch_ms'] / 1000:.1f} s ({result['machine']})")
 
 

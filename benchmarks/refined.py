@@ -59,8 +59,9 @@ def scales(garments: Sequence[Cut]) -> dict[str, float]:
     return {name: float(np.mean([row[name] for row in rows])) for name in independent.MEASURES}
 
 
-def measure_hand(model: FedGAI, hand: strangers.Stranger, own: Sequence[Cut], unseen: Sequence[Cut],
-                 photographs: bool, config: RefineConfig) -> dict[str, float]:
+def measure_hand(
+    model: FedGAI, hand: strangers.Stranger, own: Sequence[Cut], unseen: Sequence[Cut], photographs: bool, config: RefineConfig
+) -> dict[str, float]:
     """Distances in the measured and the refined signature, over the unseen garments, and the seconds that refining took."""
     with tempfile.TemporaryDirectory() as folder:
         pairs = []
@@ -118,8 +119,11 @@ def main() -> None:
         found[name] = measure_hand(model, strangers.STRANGERS[name], own, unseen, not args.without_photographs, config)
         if not args.json:
             f = found[name]
-            print(f"{name:16} measured {f['measured']:.3f}  refined {f['refined']:.3f}  "
-                  f"{1 - f['refined'] / f['measured']:+.0%}  {f['seconds']:.0f} s", flush=True)
+            print(
+                f"{name:16} measured {f['measured']:.3f}  refined {f['refined']:.3f}  "
+                f"{1 - f['refined'] / f['measured']:+.0%}  {f['seconds']:.0f} s",
+                flush=True,
+            )
     gain = 1 - np.mean([f["refined"] for f in found.values()]) / np.mean([f["measured"] for f in found.values()])
     print(json.dumps(found, indent=1) if args.json else f"nearer in the mean: {gain:.0%}")
 

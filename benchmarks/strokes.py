@@ -35,8 +35,7 @@ from fedgai.vision.cutout import NoGarment
 
 SIZE, TOLERANCE = 512, 2  # px
 TIMED_SIZE = 768  # px
-OUTLINE = [name for name, hand in ATELIERS.items()
-           if not (hand.hatch or hand.cross or hand.stipple or hand.shade or hand.wash)]
+OUTLINE = [name for name, hand in ATELIERS.items() if not (hand.hatch or hand.cross or hand.stipple or hand.shade or hand.wash)]
 
 
 @dataclass
@@ -54,16 +53,29 @@ class Results:
         """What is printed; every figure beside its floor."""
         outline = [score for name in OUTLINE for score in self.fscores[name]]
         return {
-            "photographs": len(self.closed), "no_garment": self.missed, "outline_hands": OUTLINE,
-            "boundary_fscore": {"mean": statistics.mean(outline), "median": statistics.median(outline), "worst": min(outline),
-                                "share_above_floor": float(np.mean(np.array(outline) >= 0.92)), "floor": 0.92},
+            "photographs": len(self.closed),
+            "no_garment": self.missed,
+            "outline_hands": OUTLINE,
+            "boundary_fscore": {
+                "mean": statistics.mean(outline),
+                "median": statistics.median(outline),
+                "worst": min(outline),
+                "share_above_floor": float(np.mean(np.array(outline) >= 0.92)),
+                "floor": 0.92,
+            },
             "boundary_fscore_by_hand": {name: statistics.mean(scores) for name, scores in self.fscores.items()},
             "closed_silhouettes": {"share": float(np.mean(self.closed)), "floor": 0.98},
-            "kilobytes": {"largest": max(map(max, self.kilobytes.values())), "floor": 150,
-                          "median_by_hand": {name: statistics.median(v) for name, v in self.kilobytes.items()}},
-            "seconds": {"largest": max(map(max, self.seconds.values())), "floor": 0.5,
-                        "median_by_hand": {name: statistics.median(v) for name, v in self.seconds.items()},
-                        "largest_by_hand": {name: max(v) for name, v in self.seconds.items()}},
+            "kilobytes": {
+                "largest": max(map(max, self.kilobytes.values())),
+                "floor": 150,
+                "median_by_hand": {name: statistics.median(v) for name, v in self.kilobytes.items()},
+            },
+            "seconds": {
+                "largest": max(map(max, self.seconds.values())),
+                "floor": 0.5,
+                "median_by_hand": {name: statistics.median(v) for name, v in self.seconds.items()},
+                "largest_by_hand": {name: max(v) for name, v in self.seconds.items()},
+            },
             "strokes_median_by_hand": {name: statistics.median(v) for name, v in self.strokes.items()},
             "machine": platform.processor() or platform.machine(),
         }

@@ -48,8 +48,9 @@ def networks() -> tuple[FedGAI, losses.ClipSemantic]:
     for layer in model.encoder.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    visual = VisionTransformer(image_size=224, patch_size=16, width=768, layers=12, heads=12, mlp_ratio=4.0, output_dim=512,
-                               act_layer=QuickGELU)
+    visual = VisionTransformer(
+        image_size=224, patch_size=16, width=768, layers=12, heads=12, mlp_ratio=4.0, output_dim=512, act_layer=QuickGELU
+    )
     return model.train(), losses.ClipSemantic(visual)
 
 
@@ -92,8 +93,9 @@ class AuthorsOrder:
 
     def __init__(self, model: FedGAI, clip: losses.ClipSemantic, style: Tensor, config: TrainConfig) -> None:
         self.model, self.clip, self.style, self.beta = model, clip, style, config.beta
-        self.optimisers = [torch.optim.SGD(part.parameters(), config.lr, config.momentum)
-                           for part in (model.discriminator, model.generator)]
+        self.optimisers = [
+            torch.optim.SGD(part.parameters(), config.lr, config.momentum) for part in (model.discriminator, model.generator)
+        ]
 
     def step(self, photo: Tensor, sketch: Tensor) -> float:
         """photo, sketch (1, 3, S, S) in [-1, 1] -> the Generator's loss."""
@@ -127,8 +129,9 @@ def compare(size: int, rounds: int, bf16: bool) -> dict[str, object]:
         data, config = pairs(folder, size, TrainConfig.decorr_rows), TrainConfig(size=size, epochs=1)
         trainers = {"ours": LocalTrainer(copy.deepcopy(model), data, config, folder, semantic=clip)}
         if bf16:
-            trainers["ours, bfloat16"] = LocalTrainer(copy.deepcopy(model), data, replace(config, bf16=True), folder,
-                                                      semantic=clip)
+            trainers["ours, bfloat16"] = LocalTrainer(
+                copy.deepcopy(model), data, replace(config, bf16=True), folder, semantic=clip
+            )
         authors = AuthorsOrder(model, clip, trainers["ours"].style, config)
         pictures = [[x[None] for x in data[i]] for i in range(2)]
         for trainer in trainers.values():  # what never changes is computed here, as in all but the first of many epochs
@@ -147,9 +150,19 @@ def compare(size: int, rounds: int, bf16: bool) -> dict[str, object]:
                 times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
     medians = {name: [statistics.median(column) for column in zip(*times, strict=True)] for name, times in spent.items()}
     slow = medians["authors' order"]
-    return {"size": size, "rounds": rounds,
-            "steps": {name: {"median_s": round(wall, 3), "cpu_s": round(cpu, 3), "ratio": round(slow[0] / wall, 2),
-                             "cpu_ratio": round(slow[1] / cpu, 2)} for name, (wall, cpu) in medians.items()}}
+    return {
+        "size": size,
+        "rounds": rounds,
+        "steps": {
+            name: {
+                "median_s": round(wall, 3),
+                "cpu_s": round(cpu, 3),
+                "ratio": round(slow[0] / wall, 2),
+                "cpu_ratio": round(slow[1] / cpu, 2),
+            }
+            for name, (wall, cpu) in medians.items()
+        },
+    }
 
 
 def run_and_tell_peak(size: int) -> None:
@@ -174,16 +187,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = compare(args.size, args.rounds, args.bf16)
     if not args.no_peak:
         code = f"import torch; torch.set_num_threads({args.threads}); from benchmarks import training as t; "
-        child = subprocess.run([sys.executable, "-c", code + f"t.run_and_tell_peak({args.size})"], capture_output=True,
-                               text=True, check=True)
+        child = subprocess.run(
+            [sys.executable, "-c", code + f"t.run_and_tell_peak({args.size})"], capture_output=True, text=True, check=True
+        )
         report["peak_mb"] = int(child.stdout.split()[-1])
     report["machine"] = machine()
     if args.json:
         print(json.dumps(report, indent=2))
         return
     for name, row in report["steps"].items():
-        print(f"{name:<18}{row['median_s']:>8.2f} s a step, {row['ratio']:.2f} x; "
-              f"{row['cpu_s']:.2f} CPU s, {row['cpu_ratio']:.2f} x")
+        print(
+            f"{name:<18}{row['median_s']:>8.2f} s a step, {row['ratio']:.2f} x; "
+            f"{row['cpu_s']:.2f} CPU s, {row['cpu_ratio']:.2f} x"
+        )
     if "peak_mb" in report:
         print(f"{STEPS} steps at {args.size} px: {report['peak_mb']} MB at the peak")
     print(", ".join(f"{k} {v}" for k, v in report["machine"].items()))

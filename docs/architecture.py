@@ -1,6 +1,6 @@
 """Writes the tables of docs/architecture.md: every file, and the first sentence of its docstring.
 
-    python docs/architecture.py
+python docs/architecture.py
 """
 
 from __future__ import annotations

@@ -143,9 +143,7 @@ def dress() -> list[Piece]:
     """An A-line midi dress with puff sleeves, a V neck and a gathered skirt."""
     crepe = Cloth("#7d9482", plain, blossom(21), "#f3ead8", mottle=0.03, sheen=0.04)
     lining = Cloth("#6f8474", plain, mottle=0.03)
-    pieces = [
-        Piece(symmetric([(288, 82), (262, 78), (240, 64)], [(232, 96), (250, 165), (288, 180)]), lining, tone=0.5)
-    ]
+    pieces = [Piece(symmetric([(288, 82), (262, 78), (240, 64)], [(232, 96), (250, 165), (288, 180)]), lining, tone=0.5)]
     for side in SIDES:
         puff = side.cut(
             [(214, 74), (180, 86), (148, 132), (138, 182)],
@@ -278,9 +276,7 @@ def shirt() -> list[Piece]:
         )
     )
     placket = path([(273, 124), (303, 124)], [(303, 400), (304, 647)], [(273, 647)], [(274, 400), (273, 124)])
-    pieces.append(
-        Piece(placket, poplin, 0, 2.2, 4, [crumple(40, 2.4), drape(1, 1)], lift=1.6, topstitch=(4,), thread=thread)
-    )
+    pieces.append(Piece(placket, poplin, 0, 2.2, 4, [crumple(40, 2.4), drape(1, 1)], lift=1.6, topstitch=(4,), thread=thread))
     pocket = path([(338, 242), (408, 240)], [(408, 310)], [(374, 330)], [(339, 312)])
     pieces.append(
         Piece(
@@ -300,9 +296,7 @@ def shirt() -> list[Piece]:
     band = symmetric([(288, 68), (256, 70), (224, 92)], [(232, 98)], [(258, 86), (288, 84)])
     pieces.append(Piece(band, poplin, 90, 3, 4, lift=2, tone=0.95))
     for side in SIDES:
-        leaf = side.cut(
-            [(230, 82), (252, 110), (288, 134)], [(252, 188)], [(222, 148), (210, 110)], [(216, 92), (230, 82)]
-        )
+        leaf = side.cut([(230, 82), (252, 110), (288, 134)], [(252, 188)], [(222, 148), (210, 110)], [(216, 92), (230, 82)])
         pieces.append(
             Piece(
                 leaf,
@@ -402,9 +396,7 @@ def denim_jacket() -> list[Piece]:
     back = symmetric([(288, 76), (250, 80), (214, 108)], [(228, 118)], [(254, 102), (288, 100)])
     pieces.append(Piece(back, jean, 90, 4, 6, lift=3, topstitch=(4,), thread=thread))
     for side in SIDES:
-        leaf = side.cut(
-            [(222, 94), (250, 136), (290, 176)], [(240, 224)], [(210, 178), (190, 130)], [(202, 104), (222, 94)]
-        )
+        leaf = side.cut([(222, 94), (250, 136), (290, 176)], [(240, 224)], [(210, 178), (190, 130)], [(202, 104), (222, 94)])
         pieces.append(
             Piece(
                 leaf,
@@ -600,9 +592,7 @@ def trench_coat() -> list[Piece]:
             Piece(strap, gabardine, 90, 2.5, 4, topstitch=(2.5,), thread=thread, lift=2),
             *button(*side.at(86, 471), 3.8, horn),
         ]
-    skirt_left = path(
-        [(180, 366), (330, 366)], [(336, 520), (344, 694)], [(240, 704), (118, 690)], [(146, 520), (180, 366)]
-    )
+    skirt_left = path([(180, 366), (330, 366)], [(336, 520), (344, 694)], [(240, 704), (118, 690)], [(146, 520), (180, 366)])
     skirt_right = path([(260, 366), (396, 366)], [(430, 520), (458, 690)], [(380, 702), (250, 700)])
     for piece, side in ((skirt_right, RIGHT), (skirt_left, LEFT)):
         welt = side.cut([(196, 414), (212, 420)], [(190, 498)], [(173, 491)])
@@ -625,18 +615,12 @@ def trench_coat() -> list[Piece]:
     left_front = LEFT.cut(*side_front, [(334, 372)], [(332, 268)], [(300, 262), (238, 84)])
     for front, side in ((right_front, RIGHT), (left_front, LEFT)):
         armhole, waist = side.fan((174, 250), (-10, 80), 100, 6, 9, 4.6), side.fan((220, 366), (-120, -60), 90, 5, 7, 4)
-        pieces.append(
-            tube(front, gabardine, 0, 17, 26, [crumple(34, 2.8), armhole, waist], topstitch=(4,), thread=thread)
-        )
-    flap = path(
-        [(338, 84), (416, 116)], [(400, 160), (394, 210), (405, 246)], [(358, 272), (306, 264)], [(330, 150), (338, 84)]
-    )
+        pieces.append(tube(front, gabardine, 0, 17, 26, [crumple(34, 2.8), armhole, waist], topstitch=(4,), thread=thread))
+    flap = path([(338, 84), (416, 116)], [(400, 160), (394, 210), (405, 246)], [(358, 272), (306, 264)], [(330, 150), (338, 84)])
     pieces.append(Piece(flap, gabardine, 0, 5, 8, [crumple(34, 2.2)], lift=4, topstitch=(4,), thread=thread))
     for side in SIDES:
         lapel = side.cut([(236, 92), (258, 160), (298, 268)], [(250, 226), (206, 196)], [(206, 158)], [(222, 140)])
-        collar = side.cut(
-            [(230, 78), (240, 110), (258, 158)], [(200, 152)], [(194, 116), (208, 88)], [(218, 80), (230, 78)]
-        )
+        collar = side.cut([(230, 78), (240, 110), (258, 158)], [(200, 152)], [(194, 116), (208, 88)], [(218, 80), (230, 78)])
         tab = quad(side.at(168, 124), side.at(214, 102), 15)
         pieces += [
             Piece(
@@ -673,9 +657,7 @@ def trench_coat() -> list[Piece]:
         [(399, 378)],
         [(346, 385), (288, 387), (230, 385), (177, 378)],
     )
-    tail = path(
-        [(316, 364), (342, 364)], [(353, 420), (361, 496)], [(348, 510)], [(335, 500)], [(330, 430), (316, 364)]
-    )
+    tail = path([(316, 364), (342, 364)], [(353, 420), (361, 496)], [(348, 510)], [(335, 500)], [(330, 430), (316, 364)])
     pieces += [
         Piece(tail, gabardine, 0, 4, 6, [crumple(26, 1.6)], topstitch=(3,), thread=thread, lift=4),
         Piece(belt, gabardine, 90, 6, 8, [crumple(24, 1.6)], topstitch=(3, 9), thread=thread, lift=4),
@@ -715,9 +697,7 @@ def pleated_skirt() -> list[Piece]:
     return [
         Piece(back, band_cloth, 90, tone=0.4),
         Piece(inside, tartan, tone=0.4),
-        tube(
-            skirt, tartan, 0, 14, 30, [pleats(count, 7, 0.25), drape(4, 9, 0.0), crumple(50, 1.2)], lift=4, wobble=0.2
-        ),
+        tube(skirt, tartan, 0, 14, 30, [pleats(count, 7, 0.25), drape(4, 9, 0.0), crumple(50, 1.2)], lift=4, wobble=0.2),
         Piece(waist, band_cloth, 90, 6, 9, [crumple(30, 1.0)], topstitch=(3.5,), thread="#9a5a5f", lift=3),
         *button(346, 117, 6.5, "#2b1c16"),
         *button(364, 115, 6.5, "#2b1c16"),
@@ -734,9 +714,7 @@ def hoodie() -> list[Piece]:
     opening = symmetric([(288, 66), (252, 74), (234, 110), (246, 160), (288, 196)])
     pieces = [
         Piece(hood, marl, 0, 16, 18, [crumple(30, 3), drape(3, 4, 0.6)], [Seam(path([(288, 44), (288, 68)]), thread)]),
-        Piece(
-            opening, inner, 0, 0, 8, [crumple(40, 5, 60), crease((250, 120), (320, 170), 16, -6)], tone=0.4, lift=0.5
-        ),
+        Piece(opening, inner, 0, 0, 8, [crumple(40, 5, 60), crease((250, 120), (320, 170), 16, -6)], tone=0.4, lift=0.5),
     ]
     for side in SIDES:
         sleeve = side.cut(

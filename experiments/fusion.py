@@ -88,7 +88,7 @@ class Plan:
         """Name -> hand."""
         if self.hands == "ateliers":
             return hands(self.designers, seed)
-        return dict(list(hands(len(ATELIERS) + self.designers, seed).items())[len(ATELIERS):])
+        return dict(list(hands(len(ATELIERS) + self.designers, seed).items())[len(ATELIERS) :])
 
 
 class Seed:
@@ -117,9 +117,17 @@ class Seed:
 
     def config(self, name: str, arm: str) -> UserConfig:
         """A designer's node configuration. The arms differ in it and nowhere else."""
-        return {"data": str(self.path / name / "pairs"), "out": str(self.model_folder(name, arm)), "name": name,
-                "share-style": True, "refine": False, "weights": str(self.weights), "size": self.plan.size, "lr": self.plan.lr,
-                "fusion": self.plan.fusion if arm == "fusion" else 0.0}  # fmt: skip
+        return {
+            "data": str(self.path / name / "pairs"),
+            "out": str(self.model_folder(name, arm)),
+            "name": name,
+            "share-style": True,
+            "refine": False,
+            "weights": str(self.weights),
+            "size": self.plan.size,
+            "lr": self.plan.lr,
+            "fusion": self.plan.fusion if arm == "fusion" else 0.0,
+        }
 
     def model_folder(self, name: str, arm: str) -> Path:
         return self.path / name / arm
@@ -127,9 +135,17 @@ class Seed:
     def asked(self, model: FedGAI) -> ConfigRecord:
         """What a server asks of designers, and the style bank it shows them."""
         bank = list(model.styles.values())
-        return ConfigRecord({"epochs": self.plan.epochs, "beta": 0.1, "preset": model.preset.name,
-                             "encoder": model.encoder_sha256, "release": __version__, "bank-names": [s.name for s in bank],
-                             "bank": b"".join(s.style.numpy().astype("<f4").tobytes() for s in bank)})
+        return ConfigRecord(
+            {
+                "epochs": self.plan.epochs,
+                "beta": 0.1,
+                "preset": model.preset.name,
+                "encoder": model.encoder_sha256,
+                "release": __version__,
+                "bank-names": [s.name for s in bank],
+                "bank": b"".join(s.style.numpy().astype("<f4").tobytes() for s in bank),
+            }
+        )
 
     def train(self, arm: str) -> None:
         """Train every designer in one arm, or go on with it."""
@@ -289,9 +305,16 @@ def summary(figures: dict[str, list], alone: dict[str, list] | None = None) -> d
     own, each = np.eye(n, dtype=bool), np.arange(n)
     asked = distance[:, each, each]  # [i, j]: asked for j, distance to j
     unasked = distance[each, each]  # [i, k]: asked for i, distance to k
-    found = {"own": asked[own].mean(), "own_nearest": nearest[own].mean(), "own_gram": gram[own].mean(),
-             "own_to_others": unasked[~own].mean(), "kept": (unasked.argmin(1) == each).mean(),
-             "other": asked[~own].mean(), "other_nearest": nearest[~own].mean(), "other_gram": gram[~own].mean()}
+    found = {
+        "own": asked[own].mean(),
+        "own_nearest": nearest[own].mean(),
+        "own_gram": gram[own].mean(),
+        "own_to_others": unasked[~own].mean(),
+        "kept": (unasked.argmin(1) == each).mean(),
+        "other": asked[~own].mean(),
+        "other_nearest": nearest[~own].mean(),
+        "other_gram": gram[~own].mean(),
+    }
     if alone is not None:
         gains = designer_gains(figures, alone)
         found |= {key: float(np.mean(values)) for key, values in gains.items()}
@@ -302,8 +325,10 @@ def designer_gains(figures: dict[str, list], alone: dict[str, list]) -> dict[str
     """``fusion_gain`` of each designer: "gain" asked for in each of the others' hands, "gain_unasked" in their own."""
     ours, theirs = np.array(figures["distance"]), np.array(alone["distance"])
     each = np.arange(len(ours))
-    return {"gain": [fusion_gain(theirs[i, each, each], ours[i, each, each], i) for i in each],
-            "gain_unasked": [fusion_gain(theirs[i, i], ours[i, i], i) for i in each]}
+    return {
+        "gain": [fusion_gain(theirs[i, each, each], ours[i, each, each], i) for i in each],
+        "gain_unasked": [fusion_gain(theirs[i, i], ours[i, i], i) for i in each],
+    }
 
 
 def report(runs: list[Seed], arms: tuple[str, ...]) -> dict:
@@ -316,21 +341,41 @@ def report(runs: list[Seed], arms: tuple[str, ...]) -> dict:
         compared = arm in ARMS and arm != "alone" and "alone" in figures
         pairs = list(zip(of_seeds, figures["alone"] if compared else [None] * len(runs), strict=True))
         found = [summary(*pair) for pair in pairs]
-        rows[arm] = {key: {"mean": statistics.mean(f[key] for f in found),
-                           "sd": statistics.stdev(f[key] for f in found) if len(found) > 1 else 0.0} for key in found[0]}
+        rows[arm] = {
+            key: {
+                "mean": statistics.mean(f[key] for f in found),
+                "sd": statistics.stdev(f[key] for f in found) if len(found) > 1 else 0.0,
+            }
+            for key in found[0]
+        }
         if compared:
             each = [designer_gains(*pair) for pair in pairs]
             gains[arm] = {key: np.mean([e[key] for e in each], 0).tolist() for key in each[0]}
     plan = runs[0].plan
     names = runs[0].names if plan.hands == "ateliers" else [f"stranger {i + 1}" for i in range(plan.designers)]
-    return {"plan": asdict(plan), "steps": plan.steps, "seeds": [seed.seed for seed in runs], "arms": rows,
-            "designers": {name: {arm: {key: values[i] for key, values in found.items()} for arm, found in gains.items()}
-                          for i, name in enumerate(names)}}  # fmt: skip
+    return {
+        "plan": asdict(plan),
+        "steps": plan.steps,
+        "seeds": [seed.seed for seed in runs],
+        "arms": rows,
+        "designers": {
+            name: {arm: {key: values[i] for key, values in found.items()} for arm, found in gains.items()}
+            for i, name in enumerate(names)
+        },
+    }
 
 
-COLUMNS = {"own": "asked for its own: distance", "own_nearest": "nearest to it", "kept": "designers kept",
-           "own_to_others": "distance to the others", "other": "asked for another's: distance", "other_nearest": "nearest to it",
-           "other_gram": "Gram", "gain": "fusion gain", "gain_unasked": "gain unasked"}  # fmt: skip
+COLUMNS = {
+    "own": "asked for its own: distance",
+    "own_nearest": "nearest to it",
+    "kept": "designers kept",
+    "own_to_others": "distance to the others",
+    "other": "asked for another's: distance",
+    "other_nearest": "nearest to it",
+    "other_gram": "Gram",
+    "gain": "fusion gain",
+    "gain_unasked": "gain unasked",
+}
 
 
 def table(found: dict) -> str:
@@ -339,8 +384,12 @@ def table(found: dict) -> str:
     for arm, row in found["arms"].items():
         cells = [f"{row[k]['mean']:.4f} ± {row[k]['sd']:.4f}" if k in row else "" for k in COLUMNS]
         lines.append(f"| {arm} | " + " | ".join(cells) + " |")
-    lines += ["", "| | " + " | ".join(f"{arm}: {key}" for arm in next(iter(found["designers"].values()))
-                                      for key in ("gain", "gain_unasked")) + " |"]
+    lines += [
+        "",
+        "| | "
+        + " | ".join(f"{arm}: {key}" for arm in next(iter(found["designers"].values())) for key in ("gain", "gain_unasked"))
+        + " |",
+    ]
     lines.append("|---" * (lines[-1].count("|") - 1) + "|")
     for name, arms in found["designers"].items():
         lines.append(f"| {name} | " + " | ".join(f"{100 * v:+.2f} %" for gains in arms.values() for v in gains.values()) + " |")
@@ -380,8 +429,9 @@ def sheet(seed: Seed, garments: list[Path], cell: int = 150) -> Image.Image:
             put(to_image(sketches[seed.names[k]]), column, row)
             for step, model in enumerate(models.values(), 1):
                 put(to_image(model.generator(model.encoder(photo[None]), styles[k][None])[0]), column + step, row)
-    for block, (text, k) in enumerate(((f"{seed.names[i]}'s Generator, own hand", i),
-                                       (f"the same Generator, asked for {seed.names[j]}'s hand", j))):
+    for block, (text, k) in enumerate(
+        ((f"{seed.names[i]}'s Generator, own hand", i), (f"the same Generator, asked for {seed.names[j]}'s hand", j))
+    ):
         left = (1 + block * (1 + len(ARMS))) * cell
         write.text((left + 4, 3), text, "black", font)
         for step, title in enumerate((f"{seed.names[k]}, drawn", *ARMS)):
@@ -395,8 +445,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[24, 25, 26])
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=list(ARMS), help="none: only prepare")
     for field in fields(Plan):
-        parser.add_argument(f"--{field.name}", type=type(field.default), default=field.default,
-                            choices=("ateliers", "strangers") if field.name == "hands" else None)
+        parser.add_argument(
+            f"--{field.name}",
+            type=type(field.default),
+            default=field.default,
+            choices=("ateliers", "strangers") if field.name == "hands" else None,
+        )
     parser.add_argument("--home", type=Path, help="keep everything here, and go on from it; without, a temporary folder")
     parser.add_argument("--figure", type=Path, help="also draw the examples, JPEG")
     parser.add_argument("--json", action="store_true")

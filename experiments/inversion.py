@@ -146,16 +146,27 @@ def flat(tensors: Mapping[str, Tensor]) -> Tensor:
     return torch.cat([value.flatten() for value in tensors.values()])
 
 
-def record(model: FedGAI, photos: Pictures, sketches: Pictures, epochs: int,
-           noise: Sequence[tuple[float, float]] = ((0, 0),)) -> list[Recorded]:
+def record(
+    model: FedGAI, photos: Pictures, sketches: Pictures, epochs: int, noise: Sequence[tuple[float, float]] = ((0, 0),)
+) -> list[Recorded]:
     """Train one round at home with the client's own code; what is sent back for each (local-epsilon, style-epsilon).
 
     Args:
         model: the public one, whose Discriminator is the aggregate that was sent.
     """
     bank = b"".join(s.style.numpy().astype("<f4").tobytes() for s in model.styles.values())
-    asked = ConfigRecord({"round": 1, "epochs": epochs, "beta": BETA, "preset": model.preset.name, "release": __version__,
-                          "encoder": model.encoder_sha256, "bank-names": list(model.styles), "bank": bank})  # fmt: skip
+    asked = ConfigRecord(
+        {
+            "round": 1,
+            "epochs": epochs,
+            "beta": BETA,
+            "preset": model.preset.name,
+            "release": __version__,
+            "encoder": model.encoder_sha256,
+            "bank-names": list(model.styles),
+            "bank": bank,
+        }
+    )
     sent = pack(model.discriminator.shared())
     found = []
     with tempfile.TemporaryDirectory(prefix="fedgai-") as home:
@@ -209,8 +220,14 @@ class Attacker:
         target = torch.stack([s.style for s in self.model.styles.values()]).mean(0) if style is None else style
         return self.stack(self.model.generator(self.encoder(self.photos), target[None].expand(len(self.photos), -1)))
 
-    def direction(self, weights: Mapping[str, Tensor], real: Tensor | None, drawn: Tensor | None = None, beta: float = 0.0,
-                  graph: bool = False) -> Tensor:
+    def direction(
+        self,
+        weights: Mapping[str, Tensor],
+        real: Tensor | None,
+        drawn: Tensor | None = None,
+        beta: float = 0.0,
+        graph: bool = False,
+    ) -> Tensor:
         """Where a small SGD step on these stacks moves the shared tensors, flat, up to the learning rate.
 
         Args:
@@ -229,8 +246,10 @@ class Attacker:
             body = {k.removeprefix("body."): v for k, v in weights.items() if k.startswith("body.")}
             loss = loss + beta * losses.feddecorr_loss(functional_call(self.batch.body, body, (real,)))
         gradient = torch.autograd.grad(loss, list(weights.values()), create_graph=graph, allow_unused=True)
-        moves = [-under_spectral_norm(w.detach(), torch.zeros_like(w) if g is None else g)
-                 for w, g in zip(weights.values(), gradient, strict=True)]
+        moves = [
+            -under_spectral_norm(w.detach(), torch.zeros_like(w) if g is None else g)
+            for w, g in zip(weights.values(), gradient, strict=True)
+        ]
         return torch.cat([m.flatten() for m in moves])
 
     def directions(self, weights: Mapping[str, Tensor], stacks: Tensor) -> Tensor:
@@ -294,8 +313,9 @@ def without_norm(trained: Discriminator, *, alone: bool) -> Discriminator:
     for i, layer in enumerate(trained.body):
         if isinstance(layer, nn.BatchNorm2d):
             c = layer.num_features
-            judge.body[i] = nn.InstanceNorm2d(c, layer.eps, affine=True) if alone else \
-                nn.BatchNorm2d(c, layer.eps, track_running_stats=False)
+            judge.body[i] = (
+                nn.InstanceNorm2d(c, layer.eps, affine=True) if alone else nn.BatchNorm2d(c, layer.eps, track_running_stats=False)
+            )
             judge.body[i].load_state_dict({"weight": layer.weight, "bias": layer.bias})
     return judge.requires_grad_(False)
 
@@ -314,8 +334,9 @@ def under_spectral_norm(weight: Tensor, gradient: Tensor) -> Tensor:
 # -- pictures --------------------------------------------------------------------------------------------------------------
 
 
-def invert(goal: Callable[[Tensor], Tensor], count: int, steps: int, *, variation: float = 3e-2, rate: float = 0.1,
-           seed: int = SEED) -> tuple[Pictures, float]:
+def invert(
+    goal: Callable[[Tensor], Tensor], count: int, steps: int, *, variation: float = 3e-2, rate: float = 0.1, seed: int = SEED
+) -> tuple[Pictures, float]:
     """Pictures that a goal cannot tell from the drawings (Geiping et al. 2020, sec. 4).
 
     Grey, because ink drawings are, and so a third of the unknowns; signed Adam, total variation, kept in [-1, 1].
@@ -357,8 +378,9 @@ def gram_goal(attacker: Attacker, true: Tensor) -> Callable[[Tensor], Tensor]:
     return goal
 
 
-def update_goal(attacker: Attacker, weights: Mapping[str, Tensor], update: Tensor, drawn: Tensor | None,
-                beta: float = 0.0) -> Callable[[Tensor], Tensor]:
+def update_goal(
+    attacker: Attacker, weights: Mapping[str, Tensor], update: Tensor, drawn: Tensor | None, beta: float = 0.0
+) -> Callable[[Tensor], Tensor]:
     """1 - cosine between the update and where the dummies would have moved it."""
     others = 0 if drawn is None else attacker.direction(weights, None, drawn)
 
@@ -395,8 +417,13 @@ def to_moments(style: Tensor, channels: Sequence[int]) -> Tensor:
 
 def style_of(moments: Tensor, channels: Sequence[int]) -> Tensor:
     """(D,) moments -> (D,) signature."""
-    return torch.cat([part[0] for mean, second in split(moments[None], channels)
-                      for part in (mean, (second - mean.square() + EPS).clamp_min(EPS).sqrt())])
+    return torch.cat(
+        [
+            part[0]
+            for mean, second in split(moments[None], channels)
+            for part in (mean, (second - mean.square() + EPS).clamp_min(EPS).sqrt())
+        ]
+    )
 
 
 def likeness(attacker: Attacker, found: Pictures, true: Pictures) -> dict[str, float]:
@@ -405,10 +432,13 @@ def likeness(attacker: Attacker, found: Pictures, true: Pictures) -> dict[str, f
     with torch.no_grad():
         a, b = (image_statistics(attacker.encoder(tensor(p))) for p in (found, true))
     for i, picture in enumerate(found):
-        rows.append((
-            max(structural_similarity(luminance(picture), luminance(t), data_range=255) for t in true),
-            max(boundary_fscore(picture, t) for t in true),
-            min(style_distance(a[i], other, attacker.channels).item() for other in b)))  # fmt: skip
+        rows.append(
+            (
+                max(structural_similarity(luminance(picture), luminance(t), data_range=255) for t in true),
+                max(boundary_fscore(picture, t) for t in true),
+                min(style_distance(a[i], other, attacker.channels).item() for other in b),
+            )
+        )
     return dict(zip(("ssim", "boundary_fscore", "style_distance"), np.mean(rows, 0).tolist(), strict=True))
 
 
@@ -451,8 +481,9 @@ class Candidates:
         references: further ones, known not to be in the training set.
     """
 
-    def __init__(self, attacker: Attacker, sent: Mapping[str, Tensor], members: Pictures, others: Pictures,
-                 references: Pictures) -> None:
+    def __init__(
+        self, attacker: Attacker, sent: Mapping[str, Tensor], members: Pictures, others: Pictures, references: Pictures
+    ) -> None:
         self.attacker, self.members = attacker, len(members)
         with torch.no_grad():
             pictures = [tensor(p) for p in (members + others, references)]
@@ -496,8 +527,10 @@ def which_hand(attacker: Attacker, seen: Recorded, by_hand: Mapping[str, Picture
     with torch.no_grad():
         stacks = {hand: attacker.stack(tensor(pictures)) for hand, pictures in by_hand.items()}
     drawn = attacker.direction(seen.sent, None, attacker.drawn())
-    fits = {hand: F.cosine_similarity(attacker.direction(seen.sent, stack) + drawn, seen.update, 0).item()
-            for hand, stack in stacks.items()}
+    fits = {
+        hand: F.cosine_similarity(attacker.direction(seen.sent, stack) + drawn, seen.update, 0).item()
+        for hand, stack in stacks.items()
+    }
     return sorted(fits, key=lambda hand: -fits[hand])
 
 
@@ -559,20 +592,33 @@ def attacks(attacker: Attacker, own: list, pool: list) -> tuple[list[Case], dict
             rank = 1 + int(sum(a > alike[0] for a in alike[1:]))
         cases.append(Case(caption, found, true, left, rank))
         tqdm.write(f"{caption}: {left:.4g} of the goal is left", file=sys.stderr)
-    cases += [Case(caption, found, true) for true, same, other in (
-        (sketches[:1], sketches[1:], drawings(own[1:], "Aiko")), (sketches, rest[: len(own)], drawings(pool[: len(own)], "Aiko")))
-        for caption, found in (("other drawings of the same hand", same), ("drawings of another hand", other),
-                               ("white paper", [np.full((SIZE, SIZE, 3), 255, np.uint8)]))]  # fmt: skip
+    cases += [
+        Case(caption, found, true)
+        for true, same, other in (
+            (sketches[:1], sketches[1:], drawings(own[1:], "Aiko")),
+            (sketches, rest[: len(own)], drawings(pool[: len(own)], "Aiko")),
+        )
+        for caption, found in (
+            ("other drawings of the same hand", same),
+            ("drawings of another hand", other),
+            ("white paper", [np.full((SIZE, SIZE, 3), 255, np.uint8)]),
+        )
+    ]
     with torch.no_grad():
         maps = attacker.encoder(tensor(photos))
         true_drawn = attacker.stack(model.generator(maps, clear.style[None].expand(len(photos), -1)))
-    fit = {"1 pair, 1 epoch": cosine(attacker.direction(one.sent, stacks[:1], drawn), one.update),
-           "numbers changed by 1 pair, 1 epoch": (one.update != 0).float().mean().item()}
+    fit = {
+        "1 pair, 1 epoch": cosine(attacker.direction(one.sent, stacks[:1], drawn), one.update),
+        "numbers changed by 1 pair, 1 epoch": (one.update != 0).float().mean().item(),
+    }
     for name, share in (("sent", 0.0), ("half-way", 0.5)):
         move = attacker.direction(clear.at(share), stacks, true_drawn, BETA)
         fit[f"8 pairs, 11 epochs, one gradient at the weights {name}"] = cosine(move, clear.update)
-    for name, true, hand in (("the true drawings", own, HAND), ("others of the hand", pool[: PAIRS[0]], HAND),
-                             ("those of another hand", pool[: PAIRS[0]], "Aiko")):  # fmt: skip
+    for name, true, hand in (
+        ("the true drawings", own, HAND),
+        ("others of the hand", pool[: PAIRS[0]], HAND),
+        ("those of another hand", pool[: PAIRS[0]], "Aiko"),
+    ):
         steps = EPOCHS * PAIRS[0]
         move = simulated(attacker, clear.sent, stacks_of(attacker, drawings(true, hand)), true_drawn, steps)
         fit[f"8 pairs, 11 epochs, every step simulated with {name}"] = cosine(move, clear.update)
@@ -597,8 +643,9 @@ def who_was_in_it(attacker: Attacker, pool: list) -> dict[str, object]:
         drawn = drawings(pool, hand)
         for pairs in PAIRS:
             mine = members[:pairs]
-            rounds = record(model, [square(pool[i][0]) for i in mine], [drawn[i] for i in mine], EPOCHS,
-                            [(level, level) for level in levels])  # fmt: skip
+            rounds = record(
+                model, [square(pool[i][0]) for i in mine], [drawn[i] for i in mine], EPOCHS, [(level, level) for level in levels]
+            )
             candidates = Candidates(attacker, rounds[0].sent, *([drawn[i] for i in of] for of in (mine, others, references)))
             for level, seen in zip(levels, rounds, strict=True):
                 row = scores.setdefault(f"{pairs} pairs, " + (f"epsilon {level:g}" if level else "no noise"), {})
@@ -608,8 +655,9 @@ def who_was_in_it(attacker: Attacker, pool: list) -> dict[str, object]:
                 tqdm.write(f"{hand}, {pairs} pairs, epsilon {level or 'none'}: {found}", file=sys.stderr)
                 if pairs == PAIRS[1]:
                     backs[level].append(flat(seen.back))
-                    use[level].append(signature_use(attacker, seen.style, rounds[0].style) | {
-                        "update_norm": seen.update.norm().item()})  # fmt: skip
+                    use[level].append(
+                        signature_use(attacker, seen.style, rounds[0].style) | {"update_norm": seen.update.norm().item()}
+                    )
             by_hand = {name: drawings([pool[i] for i in references[:PUBLIC]], name) for name in atelier.ATELIERS}
             ranks[f"{hand}, {pairs} pairs"] = 1 + which_hand(attacker, rounds[0], by_hand).index(hand)
     real = stacks_of(attacker, [p for hand in HANDS for p in drawings(pool[-8:], hand)])
@@ -618,16 +666,24 @@ def who_was_in_it(attacker: Attacker, pool: list) -> dict[str, object]:
     for level in levels:
         usefulness[f"epsilon {level:g}" if level else "no noise"] = {
             "hinge": hinge(attacker, torch.stack(backs[level]).mean(0), real),
-            **{name: float(np.mean([row[name] for row in use[level]])) for name in use[level][0]}}
+            **{name: float(np.mean([row[name] for row in use[level]])) for name in use[level][0]},
+        }
     bank = torch.stack([s.style for s in model.styles.values()])
     apart = style_distance(bank[:, None], bank[None], channels)
-    return {"auc": {name: {way: {"mean": float(np.mean(v)), "least": min(v), "most": max(v)} for way, v in row.items()}
-                    for name, row in scores.items()},
-            "rank_of_the_hand_among_eight": ranks, "use": usefulness, "norm_bounds": {
-                "alone_or_with_one_other": Limits().norm_cap * flat(sent).norm().item(),
-                "with_others_without_noise": Limits().norm_factor * float(np.median([r["update_norm"] for r in use[0.0]]))},
-            "shipped_hands_beyond_the_signature's_clip": int(((bank - bank.mean(0)).norm(dim=1) > 10).sum()),
-            "style_distance_between_nearest_hands": apart.masked_fill(apart == 0, torch.inf).min(0).values.mean().item()}
+    return {
+        "auc": {
+            name: {way: {"mean": float(np.mean(v)), "least": min(v), "most": max(v)} for way, v in row.items()}
+            for name, row in scores.items()
+        },
+        "rank_of_the_hand_among_eight": ranks,
+        "use": usefulness,
+        "norm_bounds": {
+            "alone_or_with_one_other": Limits().norm_cap * flat(sent).norm().item(),
+            "with_others_without_noise": Limits().norm_factor * float(np.median([r["update_norm"] for r in use[0.0]])),
+        },
+        "shipped_hands_beyond_the_signature's_clip": int(((bank - bank.mean(0)).norm(dim=1) > 10).sum()),
+        "style_distance_between_nearest_hands": apart.masked_fill(apart == 0, torch.inf).min(0).values.mean().item(),
+    }
 
 
 @torch.no_grad()
@@ -659,7 +715,8 @@ def sheet(cases: Sequence[Case], drawn: Pictures) -> Image.Image:
     page = Image.new("RGB", (columns * (side + gap) + gap, 8 * (side + line + gap)), "white")
     write, x, y = ImageDraw.Draw(page), gap, gap
     for caption, pictures in [("the drawings; attacks on one drawing are on the first", drawn[:columns])] + [
-            (case.caption, case.found) for case in cases]:  # fmt: skip
+        (case.caption, case.found) for case in cases
+    ]:
         width = max(2, len(pictures)) * (side + gap)  # a caption takes two
         if x + width > page.width:
             x, y = gap, y + line + side + gap
@@ -691,8 +748,11 @@ def main() -> None:
     figures: dict[str, object] = {}
     if args.only != "membership":
         cases, figures["fit"] = attacks(attacker, own, pool[PUBLIC:])
-        figures["pictures"] = {f"{case.caption} (beside {len(case.true)})": likeness(attacker, case.found, case.true) | {
-            "left": case.left, "rank": case.rank} for case in cases}  # fmt: skip
+        figures["pictures"] = {
+            f"{case.caption} (beside {len(case.true)})": likeness(attacker, case.found, case.true)
+            | {"left": case.left, "rank": case.rank}
+            for case in cases
+        }
         if args.picture:
             sheet([case for case in cases if case.left is not None], drawings(own, HAND)).save(args.picture, quality=85)
     if args.only != "pictures":

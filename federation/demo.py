@@ -72,18 +72,34 @@ class Demo:
         environment: further variables for the studio.
     """
 
-    def __init__(self, home: Path, port: int, rounds: int = 3, epochs: int = 1, names: Sequence[str] = tuple(ATELIERS),
-                 deadline: int = 240, house_steps: int = 0, garments: int | None = None, size: int = SIZE,
-                 weights: Path = WEIGHTS, patience: float = 180, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        port: int,
+        rounds: int = 3,
+        epochs: int = 1,
+        names: Sequence[str] = tuple(ATELIERS),
+        deadline: int = 240,
+        house_steps: int = 0,
+        garments: int | None = None,
+        size: int = SIZE,
+        weights: Path = WEIGHTS,
+        patience: float = 180,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.home, self.port, self.names = home.resolve(), port, list(names)
         self.garments, self.size, self.weights, self.patience = garments, size, weights, patience
         self.folder = Folder(self.home / "federation")
         self.environment = {
-            **os.environ, **QUIET, "FEDGAI_HOME": str(self.folder.path), "FEDGAI_FEDERATION": "1", "FEDGAI_WEIGHTS": str(weights),
+            **os.environ,
+            **QUIET,
+            "FEDGAI_HOME": str(self.folder.path),
+            "FEDGAI_FEDERATION": "1",
+            "FEDGAI_WEIGHTS": str(weights),
             "FEDGAI_RUN_CONFIG": f"rounds={rounds} local-epochs={epochs} deadline={deadline} house-steps={house_steps} "
-                                 f"min-designers={len(self.names)}",
+            f"min-designers={len(self.names)}",
             **(environment or {}),
-        }  # fmt: skip
+        }
         self.tls = self.home / "tls"  # ca.pem, server.pem, server.key
         self.tls.mkdir(parents=True, exist_ok=True)
         make_certificate(self.tls)
@@ -113,8 +129,17 @@ class Demo:
     def start_studio(self) -> None:
         """Returns once the studio and the SuperLink behind it answer. Raises RuntimeError, with the log's end, if not."""
         log = (self.home / "studio.log").open("ab")
-        command = [sys.executable, "app.py", "--federation", "--port", str(self.port),
-                   "--certificate", str(self.tls / "server.pem"), "--key", str(self.tls / "server.key")]
+        command = [
+            sys.executable,
+            "app.py",
+            "--federation",
+            "--port",
+            str(self.port),
+            "--certificate",
+            str(self.tls / "server.pem"),
+            "--key",
+            str(self.tls / "server.key"),
+        ]
         self.studio = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=subprocess.STDOUT)
         until = time.monotonic() + self.patience
         while self.get("federation/health") is None:
@@ -123,12 +148,21 @@ class Demo:
             time.sleep(0.5)
 
     def start_designer(self, name: str) -> None:
-        config = {"data": str(self.home / "pairs" / name), "out": str(self.home / name / "model"), "name": name,
-                  "share-style": True, "description": ATELIERS[name].description, "weights": str(self.weights),
-                  "size": self.size, "cache-mb": 160, "refine": False}  # the ateliers are the house's own hands
+        config = {
+            "data": str(self.home / "pairs" / name),
+            "out": str(self.home / name / "model"),
+            "name": name,
+            "share-style": True,
+            "description": ATELIERS[name].description,
+            "weights": str(self.weights),
+            "size": self.size,
+            "cache-mb": 160,
+            "refine": False,
+        }  # the ateliers are the house's own hands
         server = f"127.0.0.1:{self.through.get(name, self.port)}"
-        self.designers[name] = SuperNode(self.home / name, server, self.home / name / "key", config,
-                                         self.tls / "ca.pem", threads=1)
+        self.designers[name] = SuperNode(
+            self.home / name, server, self.home / name / "key", config, self.tls / "ca.pem", threads=1
+        )
 
     def get(self, path: str) -> dict | None:
         """A JSON answer of the studio, or None where it has none for us yet."""

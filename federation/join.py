@@ -48,10 +48,16 @@ from fedgai.errors import FedGAIError, sentence
 from fedgai.model import CONFIG_FILE
 from fedgai.text import printable
 
-PHASES = {"training": "designers' machines are learning", "aggregating": "putting the updates together",
-          "house": "the studio is learning from all of you", "waiting": "waiting for designers",
-          "resting": "resting between seasons", "paused": "paused by the operator", "starting": "starting",
-          "stopped": "stopped"}  # fmt: skip
+PHASES = {
+    "training": "designers' machines are learning",
+    "aggregating": "putting the updates together",
+    "house": "the studio is learning from all of you",
+    "waiting": "waiting for designers",
+    "resting": "resting between seasons",
+    "paused": "paused by the operator",
+    "starting": "starting",
+    "stopped": "stopped",
+}
 SIGNATURE = """A style signature is 480 numbers that describe your hand as a whole: how dense, how dark, how curved your lines
 are. No drawing is in it.
 - If you share it, everybody who uses the studio gets a slider with your name, and can draw garments in a hand like yours. And
@@ -73,8 +79,10 @@ RETRY = 10.0  # s before a studio that is away is asked again
 def ask(console: Console, known: Settings | None) -> Settings:
     """Four questions, until each has an answer that can be used."""
     console.print("[bold]Welcome.[/] Four questions, once; your answers are kept on this machine.\n")
-    console.print("[bold]1.[/] Your drawings: a folder with your drawings in it; or with photos/ and sketches/ of the same "
-                  "garments; or with scanned sheets in scans/. They stay where they are, and are only read.")
+    console.print(
+        "[bold]1.[/] Your drawings: a folder with your drawings in it; or with photos/ and sketches/ of the same "
+        "garments; or with scanned sheets in scans/. They stay where they are, and are only read."
+    )
 
     def drawings(answer: str) -> str:
         data = folder_named(answer)
@@ -90,8 +98,12 @@ def ask(console: Console, known: Settings | None) -> Settings:
     name = until_it_can_be(console, "[bold]2.[/] What name shall others see?", display_name, known.name if known else None)
     console.print(f"\n[bold]3.[/] {SIGNATURE}", highlight=False)
     share = Confirm.ask("Share your style signature?", console=console)
-    server = until_it_can_be(console, "\n[bold]4.[/] Which studio? (its address, which the people who run it gave you)",
-                             address, known.server if known else None)
+    server = until_it_can_be(
+        console,
+        "\n[bold]4.[/] Which studio? (its address, which the people who run it gave you)",
+        address,
+        known.server if known else None,
+    )
     return replace(known or Settings("", "", ""), server=server, data=data, name=name, share_style=share)
 
 
@@ -123,8 +135,15 @@ def folder_named(answer: str) -> Path:
 
 def new_bars(console: Console, **options: Any) -> Progress:
     """Bars that move even while nobody knows how much is done."""
-    return Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
-                    TextColumn("{task.fields[share]}"), TimeElapsedColumn(), console=console, **options)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[share]}"),
+        TimeElapsedColumn(),
+        console=console,
+        **options,
+    )
 
 
 def move(bars: Progress, task: TaskID, text: str, done: float | None) -> None:
@@ -172,8 +191,11 @@ def federation_line(status: dict[str, Any]) -> str:
 def show_key(console: Console, companion: Companion) -> None:
     console.print("\nYour key. Send this line to whoever runs the studio, once:\n")
     console.print(companion.key, style="bold", soft_wrap=True, highlight=False)
-    console.print(f"\nIts fingerprint, which they see when this machine connects: {companion.fingerprint}\n", highlight=False,
-                  soft_wrap=True)
+    console.print(
+        f"\nIts fingerprint, which they see when this machine connects: {companion.fingerprint}\n",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 # -- what is done ------------------------------------------------------------------------------------------------------
@@ -189,9 +211,14 @@ def make_ready(console: Console, folder: Path, chosen: Settings, found: Designer
             console.print(first.report, highlight=False, markup=False)
             if not sys.stdin.isatty():
                 raise
-            console.print(f"\nLook at the pictures in {printable(str(first.previews))}: each numbered frame becomes one drawing, "
-                          "what is crossed is dropped. Where a frame is wrong, change the .json file beside the scan, and say "
-                          "no.", highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+            console.print(
+                f"\nLook at the pictures in {printable(str(first.previews))}: each numbered frame becomes one drawing, "
+                "what is crossed is dropped. Where a frame is wrong, change the .json file beside the scan, and say "
+                "no.",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
             if Confirm.ask("Are they right?", console=console):
                 accept(folder)
             elif not Confirm.ask("Cut them again, now that you have changed the .json files?", console=console):
@@ -251,8 +278,9 @@ def watch(console: Console, companion: Companion) -> None:
             if state.receipts > sent:
                 sent = state.receipts
                 last = companion.receipts.read()[-1]
-                console.print(f"{title(last)} was sent. {summary(last)}. --receipt shows all of it.", highlight=False,
-                              markup=False)
+                console.print(
+                    f"{title(last)} was sent. {summary(last)}. --receipt shows all of it.", highlight=False, markup=False
+                )
             if companion.finished:
                 console.print("As many rounds are done as you asked for (--rounds). Run it again to go on.")
                 return
@@ -291,8 +319,11 @@ class View:
         progress = state.federation.get("progress")
         known = isinstance(progress, int | float) and phases[1] in ("training", "aggregating", "house") and progress > 0
         move(self._bars, self._theirs, federation_line(state.federation), float(progress or 0) if known else None)
-        counts = Text(f"{state.bytes / 1000:,.0f} kB have left this machine in {state.receipts} "
-                      f"{'update' if state.receipts == 1 else 'updates'}. Ctrl-C stops; it goes on another day.", style="dim")
+        counts = Text(
+            f"{state.bytes / 1000:,.0f} kB have left this machine in {state.receipts} "
+            f"{'update' if state.receipts == 1 else 'updates'}. Ctrl-C stops; it goes on another day.",
+            style="dim",
+        )
         live.update(Group(self._bars, counts))
 
 
@@ -302,8 +333,9 @@ def go(console: Console, folder: Path, chosen: Settings, at_once: bool) -> None:
     if sys.stdin.isatty() and not at_once and not Confirm.ask(f"\nLeave {chosen.server}?", console=console):
         raise CompanionError("you are still a member; nothing was changed")
     name = leave(folder, chosen)
-    console.print(f"\nYou have left {chosen.server}: {name} is no member there any more.", highlight=False, markup=False,
-                  soft_wrap=True)
+    console.print(
+        f"\nYou have left {chosen.server}: {name} is no member there any more.", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 def open_page(name: str, args: argparse.Namespace) -> int:
@@ -339,8 +371,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--server", help="address of the studio, https")
     parser.add_argument("--data", help="your folder: drawings; or photos/ and sketches/; or scans/")
     parser.add_argument("--name", help="what others see")
-    parser.add_argument("--share-style", action=argparse.BooleanOptionalAction, default=None,
-                        help="send the style signature, so that others get a slider with your name")
+    parser.add_argument(
+        "--share-style",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="send the style signature, so that others get a slider with your name",
+    )
     parser.add_argument("--description", help="a sentence about your hand, sent with the signature")
     parser.add_argument("--preset", choices=("edge", "vgg16"), help="that the federation must have")
     parser.add_argument("--device", help="cpu, cuda, mps")
@@ -349,8 +385,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget", type=int, help="bytes that may leave in a round; 8 MiB by default")
     parser.add_argument("--local-epsilon", type=float, help="differential privacy of each update; see docs/privacy.md")
     parser.add_argument("--style-epsilon", type=float, help="differential privacy of the signature")
-    parser.add_argument("--home", type=lambda path: Path(path).expanduser().resolve(), default=home(),
-                        help="where your private model and receipts are kept")
+    parser.add_argument(
+        "--home",
+        type=lambda path: Path(path).expanduser().resolve(),
+        default=home(),
+        help="where your private model and receipts are kept",
+    )
     parser.add_argument("--port", type=int, help="of the window, or of the studio at home")
     parser.add_argument("--accept-scans", action="store_true", help="the previews of your scanned sheets are right")
     parser.add_argument("--yes", action="store_true", help="with --leave: do not ask")
@@ -363,8 +403,24 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 def settings(console: Console, args: argparse.Namespace) -> Settings:
     """What was answered before, what the arguments say, and, where that is not enough and somebody is there, the rest."""
     known = Settings.load(args.home)
-    given = {name: getattr(args, name) for name in ("server", "data", "name", "share_style", "description", "preset", "device",
-             "rounds", "certificate", "budget", "local_epsilon", "style_epsilon") if getattr(args, name) is not None}
+    given = {
+        name: getattr(args, name)
+        for name in (
+            "server",
+            "data",
+            "name",
+            "share_style",
+            "description",
+            "preset",
+            "device",
+            "rounds",
+            "certificate",
+            "budget",
+            "local_epsilon",
+            "style_epsilon",
+        )
+        if getattr(args, name) is not None
+    }
     if known is None and not {"server", "data", "name"} <= given.keys():
         local = args.check or args.dry_run  # these talk to nobody
         if local and "data" in given:

@@ -37,9 +37,12 @@ def keep(log: Path, command: list[str]) -> int:
         signal.signal(signal.SIGCHLD, lambda number, frame: events.put("child"))
     signal.signal(signal.SIGTERM, lambda number, frame: events.put("end"))
     child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         preexec_fn=(lambda: _prctl(_DEATH_SIGNAL, signal.SIGKILL)) if _LINUX else None,
-    )  # fmt: skip
+    )
     assert child.stdout is not None
     output = child.stdout.fileno()
     pump = threading.Thread(target=_pump, args=(output, log), daemon=True)

@@ -31,8 +31,18 @@ from fedgai.model import CheckpointError
 from fedgai.text import printable
 
 __all__ = [
-    "OperatorError", "approve", "approve_knock", "asking", "main", "members", "pause", "resume", "revoke", "rollback", "rounds",
-]  # fmt: skip
+    "OperatorError",
+    "approve",
+    "approve_knock",
+    "asking",
+    "main",
+    "members",
+    "pause",
+    "resume",
+    "revoke",
+    "rollback",
+    "rounds",
+]
 
 LAST_ROUND = 10**9  # no federation counts further
 TIMES = ("finished", "since", "last")  # columns of ISO 8601
@@ -85,14 +95,16 @@ def rounds(folder: Folder) -> list[dict[str, str]]:
         private = report.get("privacy")
         epsilon = private.get("epsilon") if isinstance(private, dict) else None
         state = state_words(report)
-        rows.append({
-            "round": str(number),
-            "finished": str(report.get("finished", ""))[:40],
-            "designers": designers_words(report),
-            "house": house_words(report),
-            "state": f"{state}, drawn with" if number == latest else state,
-            "epsilon": f"{epsilon:.3g}" if isinstance(epsilon, float) else "",
-        })  # fmt: skip
+        rows.append(
+            {
+                "round": str(number),
+                "finished": str(report.get("finished", ""))[:40],
+                "designers": designers_words(report),
+                "house": house_words(report),
+                "state": f"{state}, drawn with" if number == latest else state,
+                "epsilon": f"{epsilon:.3g}" if isinstance(epsilon, float) else "",
+            }
+        )
     return rows
 
 

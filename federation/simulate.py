@@ -57,9 +57,22 @@ def draw_seeded(files: Sequence[Path], folder: Path, hand: Hand, count: int, siz
         made += 1
 
 
-def simulate(designers: int, rounds: int, *, epochs: int = 11, pairs: int = 24, size: int = 256, seed: int = 24,
-             photos: str | Path = EXAMPLES, home: str | Path, weights: str | Path = WEIGHTS, house_steps: int = 0,
-             share_style: bool = True, refine: bool = False, limits: Limits | None = None) -> Folder:
+def simulate(
+    designers: int,
+    rounds: int,
+    *,
+    epochs: int = 11,
+    pairs: int = 24,
+    size: int = 256,
+    seed: int = 24,
+    photos: str | Path = EXAMPLES,
+    home: str | Path,
+    weights: str | Path = WEIGHTS,
+    house_steps: int = 0,
+    share_style: bool = True,
+    refine: bool = False,
+    limits: Limits | None = None,
+) -> Folder:
     """Run a federation and return its folder.
 
     Args:
@@ -94,10 +107,15 @@ def simulate(designers: int, rounds: int, *, epochs: int = 11, pairs: int = 24, 
         """Give each virtual SuperNode the node configuration that a designer would have."""
         name = names[int(context.node_config["partition-id"])]
         context.node_config |= {
-            "data": str(home / "designers" / name / "pairs"), "out": str(home / "designers" / name / "model"), "name": name,
-            "share-style": share_style, "description": drawn_by[name].description, "weights": str(weights), "size": size,
+            "data": str(home / "designers" / name / "pairs"),
+            "out": str(home / "designers" / name / "model"),
+            "name": name,
+            "share-style": share_style,
+            "description": drawn_by[name].description,
+            "weights": str(weights),
+            "size": size,
             "refine": refine,
-        }  # fmt: skip
+        }
         return call_next(message, context)
 
     client, server = ClientApp(mods=[at_home, client_app.local_dp]), ServerApp()
@@ -142,9 +160,18 @@ def main() -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with tempfile.TemporaryDirectory(prefix="fedgai-") as temporary:
         try:
-            folder = simulate(args.designers, args.rounds, epochs=args.epochs, pairs=args.pairs, size=args.size, seed=args.seed,
-                              photos=args.photos, home=args.home or temporary, house_steps=args.house_steps,
-                              share_style=not args.keep_signatures)
+            folder = simulate(
+                args.designers,
+                args.rounds,
+                epochs=args.epochs,
+                pairs=args.pairs,
+                size=args.size,
+                seed=args.seed,
+                photos=args.photos,
+                home=args.home or temporary,
+                house_steps=args.house_steps,
+                share_style=not args.keep_signatures,
+            )
         except FedGAIError as error:
             sys.exit(str(error))
         reports = [folder.report(number) for number in folder.rounds() if number]

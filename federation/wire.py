@@ -16,17 +16,35 @@ from torch import Tensor
 from fedgai.model import PRESETS
 from fedgai.networks.discriminator import Discriminator
 
-FLEET = frozenset({
-    "activate-node", "confirm-message-received", "deactivate-node", "get-fab", "get-run", "pull-messages", "pull-object",
-    "push-messages", "push-object", "register-node", "send-node-heartbeat", "unregister-node",
-})  # fmt: skip
+FLEET = frozenset(
+    {
+        "activate-node",
+        "confirm-message-received",
+        "deactivate-node",
+        "get-fab",
+        "get-run",
+        "pull-messages",
+        "pull-object",
+        "push-messages",
+        "push-object",
+        "register-node",
+        "send-node-heartbeat",
+        "unregister-node",
+    }
+)
 """Names under /v1/fleet/ of flwr 1.41. Kept here, so that what is reachable from outside does not grow with an update."""
 
 KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER = "flwr-public-key", "flwr-signature", "flwr-timestamp"
 FORWARDED = (
-    KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, "content-type", "accept", "flwr-package-name",
-    "flwr-package-version", "flwr-component-name",
-)  # fmt: skip
+    KEY_HEADER,
+    SIGNATURE_HEADER,
+    TIMESTAMP_HEADER,
+    "content-type",
+    "accept",
+    "flwr-package-name",
+    "flwr-package-version",
+    "flwr-component-name",
+)
 """Headers of a request that reach the SuperLink."""
 RETURNED = ("content-type", "content-length", "flwr-version-incompatibility-message", "retry-after")
 """Headers of the SuperLink's answer that reach the caller."""

@@ -32,8 +32,16 @@ from fedgai.vision.images import LOCAL, read_mask, read_picture
 SKETCHES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 
 
-def sketch(photo: str, style: Sequence[str], out: Path, size: int, cutout: bool, mask: Path | None, print_amount: float,
-           model: str | Path) -> None:
+def sketch(
+    photo: str,
+    style: Sequence[str],
+    out: Path,
+    size: int,
+    cutout: bool,
+    mask: Path | None,
+    print_amount: float,
+    model: str | Path,
+) -> None:
     """Draw one photograph and write the sketch, as a picture or as strokes."""
     if out.suffix.lower() not in SKETCHES:
         raise FedGAIError(f"a sketch is written as {', '.join(SKETCHES)}: give --out a name that ends so, not {out.name!r}")
@@ -96,8 +104,10 @@ def signature(drawings: Path, out: Path, name: str | None, description: str, mod
     with _bar("looking") as progress:
         found = look(drawings, lambda done, total, file: progress(done, total))
     if found.kind == "scans" and found.drawings:
-        raise FedGAIError(f"{drawings} holds whole sheets: cut them into drawings first, with `fedgai-join --check --data "
-                          f"{drawings}`, and name the folder with those")
+        raise FedGAIError(
+            f"{drawings} holds whole sheets: cut them into drawings first, with `fedgai-join --check --data "
+            f"{drawings}`, and name the folder with those"
+        )
     print(found)
     if not found.drawings:
         raise FedGAIError(f"{drawings} holds no drawings that can be used")
@@ -110,11 +120,20 @@ def signature(drawings: Path, out: Path, name: str | None, description: str, mod
         from fedgai.training.refine_signature import refine  # no other command needs it
 
         with _bar("refining") as progress:
-            better = refine(pipe.model, measured, found.pairs, found.drawings, find_images(EXAMPLES),
-                            progress=lambda share: progress(round(100 * share), 100))
+            better = refine(
+                pipe.model,
+                measured,
+                found.pairs,
+                found.drawings,
+                find_images(EXAMPLES),
+                progress=lambda share: progress(round(100 * share), 100),
+            )
         measured = better.signature
-        note = (f"; refined: {1 - better.after / better.before:.0%} nearer to drawings that were kept aside" if better.better else
-                "; refining brought drawings no nearer, so it is the measured one")
+        note = (
+            f"; refined: {1 - better.after / better.before:.0%} nearer to drawings that were kept aside"
+            if better.better
+            else "; refining brought drawings no nearer, so it is the measured one"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     measured.save(out)
     print(f"{out}: {measured.style.numel()} numbers from {measured.sketches} drawings{note}")
@@ -202,14 +221,29 @@ def parser() -> argparse.ArgumentParser:
 
     c = commands.add_parser("sketch", parents=[model], help="one sketch of a photograph")
     c.add_argument("photo")
-    c.add_argument("--style", action="append", required=True, metavar="NAME=WEIGHT",
-                   help="a name of `fedgai styles` or a signature file; again for each style of the blend")
+    c.add_argument(
+        "--style",
+        action="append",
+        required=True,
+        metavar="NAME=WEIGHT",
+        help="a name of `fedgai styles` or a signature file; again for each style of the blend",
+    )
     c.add_argument("--size", type=int, default=512, help="long side, 64 to 1024 px")
     c.add_argument("--no-cutout", action="store_false", dest="cutout", help="draw the background too")
-    c.add_argument("--mask", type=Path, metavar="MASK.png",
-                   help="what to cut out: a picture of the photograph's proportions, white or opaque where the garment is")
-    c.add_argument("--print", type=float, default=0.0, dest="print_amount", metavar="0..1",
-                   help="how much of the cloth's print is drawn: 0 none, 1 as the photograph shows it")
+    c.add_argument(
+        "--mask",
+        type=Path,
+        metavar="MASK.png",
+        help="what to cut out: a picture of the photograph's proportions, white or opaque where the garment is",
+    )
+    c.add_argument(
+        "--print",
+        type=float,
+        default=0.0,
+        dest="print_amount",
+        metavar="0..1",
+        help="how much of the cloth's print is drawn: 0 none, 1 as the photograph shows it",
+    )
     c.add_argument("--out", type=Path, required=True, metavar="FILE.png or FILE.svg")
     c.set_defaults(run=sketch)
 
@@ -219,8 +253,13 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--seed", type=int, default=0)
     c.add_argument("--model", metavar="DIR_OR_REPO", help="a diffusers pipeline; FEDGAI_IMAGINE or the default if left out")
     c.add_argument("--steps", type=int, help="denoising steps; what the model was distilled for if left out")
-    c.add_argument("--style", action="append", default=[], metavar="NAME=WEIGHT",
-                   help="draw it too, as FILE-sketch.png; again for each style of the blend")
+    c.add_argument(
+        "--style",
+        action="append",
+        default=[],
+        metavar="NAME=WEIGHT",
+        help="draw it too, as FILE-sketch.png; again for each style of the blend",
+    )
     c.set_defaults(run=imagine)
 
     c = commands.add_parser("styles", parents=[model, printed], help="the style bank")
@@ -228,8 +267,13 @@ def parser() -> argparse.ArgumentParser:
 
     c = commands.add_parser("signature", parents=[model], help="a style signature of a folder of drawings")
     c.add_argument("drawings", type=Path, metavar="SKETCHES_DIR")
-    c.add_argument("--refine", action="store_true", dest="refined", help="adjust it to the model, so that its drawings come out "
-                   "like yours; best where SKETCHES_DIR holds photos/ and sketches/ with equal stems; about a minute")
+    c.add_argument(
+        "--refine",
+        action="store_true",
+        dest="refined",
+        help="adjust it to the model, so that its drawings come out "
+        "like yours; best where SKETCHES_DIR holds photos/ and sketches/ with equal stems; about a minute",
+    )
     c.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     c.add_argument("--name", help="to show; the folder's name if left out")
     c.add_argument("--description", default="", help="one line about the hand")
@@ -271,8 +315,11 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--limit", type=int, help="stop at so many pairs, taken evenly from all folders")
     c.add_argument("--seed", type=int, default=24, help="of that choice")
     c.add_argument("--only", metavar="PATTERN", help="of the paths below PHOTOS_DIR, as '*_front.jpg'")
-    c.add_argument("--split", metavar="NAME", help="one part of the collection, as DeepFashion's list_eval_partition.txt "
-                   "names it, or else a folder's name")
+    c.add_argument(
+        "--split",
+        metavar="NAME",
+        help="one part of the collection, as DeepFashion's list_eval_partition.txt names it, or else a folder's name",
+    )
     c.set_defaults(run=pairs)
     return top
 

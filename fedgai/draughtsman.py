@@ -32,8 +32,20 @@ MAX_FILE = 8 * 2**20  # bytes, of a file of weights; ours has 2.2 MB
 # EfficientNet-Lite0's blocks that are kept: kernel, stride, expansion, output channels. Stages 1 to 5 and the first block
 # of stage 6, which looks far enough to tell a garment from what it lies on.
 STEM = 32
-BLOCKS = ((3, 1, 1, 16), (3, 2, 6, 24), (3, 1, 6, 24), (5, 2, 6, 40), (5, 1, 6, 40), (3, 2, 6, 80), (3, 1, 6, 80),
-          (3, 1, 6, 80), (5, 1, 6, 112), (5, 1, 6, 112), (5, 1, 6, 112), (5, 2, 6, 192))
+BLOCKS = (
+    (3, 1, 1, 16),
+    (3, 2, 6, 24),
+    (3, 1, 6, 24),
+    (5, 2, 6, 40),
+    (5, 1, 6, 40),
+    (3, 2, 6, 80),
+    (3, 1, 6, 80),
+    (3, 1, 6, 80),
+    (5, 1, 6, 112),
+    (5, 1, 6, 112),
+    (5, 1, 6, 112),
+    (5, 2, 6, 192),
+)
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 11: 192}  # block -> channels, the last of each stride 2, 4, 8, 16, 32
 WIDTHS, DEPTHS = (128, 96, 64, 32), (2, 2, 2, 1)  # of the decoder at strides 16, 8, 4, 2
 
@@ -132,8 +144,7 @@ class Network(nn.Module):
         fine = list(TAPS.values())
         widths = (fine[4], *WIDTHS)
         self.context = Separable(fine[4])
-        self.joins = nn.ModuleList(
-            Join(widths[i], fine[3 - i], widths[i + 1], DEPTHS[i]) for i in range(len(WIDTHS)))
+        self.joins = nn.ModuleList(Join(widths[i], fine[3 - i], widths[i + 1], DEPTHS[i]) for i in range(len(WIDTHS)))
         # two pixels a side come out of each cell at half the resolution
         self.head = nn.Conv2d(WIDTHS[-1], 4 * (2 + len(LINE_TYPES)), 3, padding=1)
 
@@ -232,8 +243,10 @@ class Draughtsman:
         mask, lines, tone = self.network(x.contiguous(memory_format=torch.channels_last))
         planes = torch.cat([mask.sigmoid(), lines.sigmoid(), tone], 1)[0, :, :h, :w].permute(1, 2, 0).numpy()
         # OpenCV scales at most four channels at a time
-        parts = [cv2.resize(np.ascontiguousarray(planes[..., i : i + 4]), (width, height), interpolation=cv2.INTER_LINEAR)
-                 for i in (0, 4)]
+        parts = [
+            cv2.resize(np.ascontiguousarray(planes[..., i : i + 4]), (width, height), interpolation=cv2.INTER_LINEAR)
+            for i in (0, 4)
+        ]
         every = np.concatenate(parts, 2).transpose(2, 0, 1)
         return Seen(every[0], every[1:-1], every[-1])
 

@@ -31,15 +31,20 @@ def check_proxy(name: str, value: str) -> None:
     except ValueError:
         url, host = urlsplit(""), None
     if not host or any(c.isspace() for c in value):
-        raise VariableError(f"{name} is not the address of a proxy, which is like http://proxy.example:3128: correct it, or "
-                            f"take {name} out")
+        raise VariableError(
+            f"{name} is not the address of a proxy, which is like http://proxy.example:3128: correct it, or take {name} out"
+        )
     if url.scheme.startswith("socks"):
         if url.scheme not in ("socks5", "socks5h") or importlib.util.find_spec("socksio") is None:
-            raise VariableError(f"{name} names a SOCKS proxy ({url.scheme}://{host}), which needs one more package: pip install "
-                                f"socksio (for socks5), or take {name} out")
+            raise VariableError(
+                f"{name} names a SOCKS proxy ({url.scheme}://{host}), which needs one more package: pip install "
+                f"socksio (for socks5), or take {name} out"
+            )
     elif url.scheme not in ("http", "https"):
-        raise VariableError(f"{name} begins with {url.scheme}://, and a proxy's address with http://, https:// or socks5://: "
-                            f"correct it, or take {name} out")
+        raise VariableError(
+            f"{name} begins with {url.scheme}://, and a proxy's address with http://, https:// or socks5://: "
+            f"correct it, or take {name} out"
+        )
 
 
 def check_trust(name: str, value: str) -> None:

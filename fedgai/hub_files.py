@@ -65,16 +65,37 @@ class Source:
 
 
 # torchvision's IMAGENET1K_V1 weights. SHA-256 and commit as on huggingface.co/timm/vgg16.tv_in1k/blob/main/model.safetensors
-VGG16 = Source("VGG-16's ImageNet weights", "timm/vgg16.tv_in1k", "3394518cba29aee1ea82a49d971be90d2dd1dab7",
-               "model.safetensors", "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8", 553, "FEDGAI_VGG16")
+VGG16 = Source(
+    "VGG-16's ImageNet weights",
+    "timm/vgg16.tv_in1k",
+    "3394518cba29aee1ea82a49d971be90d2dd1dab7",
+    "model.safetensors",
+    "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
+    553,
+    "FEDGAI_VGG16",
+)
 # OpenAI's own repository, which has safetensors on a branch of the Hub's converter only. SHA-256 as on
 # huggingface.co/openai/clip-vit-base-patch16/blob/refs%2Fpr%2F10/model.safetensors (commit ebc0097). open_clip's own copy,
 # timm/vit_base_patch16_clip_224.openai, holds the same numbers, but no page was at hand that tells its SHA-256.
-CLIP = Source("CLIP ViT-B/16's weights", "openai/clip-vit-base-patch16", "refs/pr/10",
-              "model.safetensors", "846bf12e84b91c2a65b44833a915241443b39356f1000ac1345c61d7bf8a209e", 599, "FEDGAI_CLIP")
+CLIP = Source(
+    "CLIP ViT-B/16's weights",
+    "openai/clip-vit-base-patch16",
+    "refs/pr/10",
+    "model.safetensors",
+    "846bf12e84b91c2a65b44833a915241443b39356f1000ac1345c61d7bf8a209e",
+    599,
+    "FEDGAI_CLIP",
+)
 # pytorch-fid's pt_inception-2015-12-05, tensor for tensor, and by its card with this SHA-256; fetched only where somebody asks
-INCEPTION = Source("FID's Inception-v3 weights", "nikhilr01/sen-bridge-weights", "main", "fid_inception.safetensors",
-                   "b7a528bf4051f62c057bc14657865abf180a23eb1748d00ff0933d84698202ed", 96, "FEDGAI_INCEPTION")
+INCEPTION = Source(
+    "FID's Inception-v3 weights",
+    "nikhilr01/sen-bridge-weights",
+    "main",
+    "fid_inception.safetensors",
+    "b7a528bf4051f62c057bc14657865abf180a23eb1748d00ff0933d84698202ed",
+    96,
+    "FEDGAI_INCEPTION",
+)
 
 
 def locate(source: Source, named: str | None = None) -> Path:
@@ -94,8 +115,10 @@ def locate(source: Source, named: str | None = None) -> Path:
     if path.is_file():
         return path
     if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", named) or path.suffix == ".safetensors":
-        raise WeightsError(f"{source.setting} names {named}, which is neither a file, nor a folder with {source.file} in it, "
-                           "nor a repository on the Hub (owner/name)")
+        raise WeightsError(
+            f"{source.setting} names {named}, which is neither a file, nor a folder with {source.file} in it, "
+            "nor a repository on the Hub (owner/name)"
+        )
     repo, _, revision = named.partition("@")
     return _fetch(replace(source, repo=repo, revision=revision or "main", sha256=None))
 
@@ -134,10 +157,19 @@ def clip_tensors(path: Path) -> dict[str, Tensor]:
     tensors = read(path, lambda names: [name for name in names if name.startswith(("visual", "vision_model."))] or names)
     if not any(name.startswith("vision_model.") for name in tensors):
         return {name.removeprefix("visual."): tensor for name, tensor in tensors.items()}
-    plain = {"embeddings.class_embedding": "class_embedding", "embeddings.patch_embedding.weight": "conv1.weight",
-             "embeddings.position_embedding.weight": "positional_embedding", "pre_layrnorm": "ln_pre",
-             "post_layernorm": "ln_post", "layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc",
-             "mlp.fc2": "mlp.c_proj", "self_attn.out_proj": "attn.out_proj", "encoder.layers": "transformer.resblocks"}
+    plain = {
+        "embeddings.class_embedding": "class_embedding",
+        "embeddings.patch_embedding.weight": "conv1.weight",
+        "embeddings.position_embedding.weight": "positional_embedding",
+        "pre_layrnorm": "ln_pre",
+        "post_layernorm": "ln_post",
+        "layer_norm1": "ln_1",
+        "layer_norm2": "ln_2",
+        "mlp.fc1": "mlp.c_fc",
+        "mlp.fc2": "mlp.c_proj",
+        "self_attn.out_proj": "attn.out_proj",
+        "encoder.layers": "transformer.resblocks",
+    }
     renamed = {"proj": tensors["visual_projection.weight"].t().contiguous()} if "visual_projection.weight" in tensors else {}
     for name, tensor in tensors.items():
         if not name.startswith("vision_model.") or name.endswith("position_ids"):
@@ -147,8 +179,11 @@ def clip_tensors(path: Path) -> dict[str, Tensor]:
             name = name.replace(theirs, ours)
         renamed[name] = tensor
     for name in [name for name in renamed if ".self_attn.q_proj." in name]:  # three projections are one matrix in open_clip
-        parts = [renamed.pop(name.replace("q_proj", part)) for part in ("q_proj", "k_proj", "v_proj")
-                 if name.replace("q_proj", part) in renamed]
+        parts = [
+            renamed.pop(name.replace("q_proj", part))
+            for part in ("q_proj", "k_proj", "v_proj")
+            if name.replace("q_proj", part) in renamed
+        ]
         renamed[name.replace("self_attn.q_proj.", "attn.in_proj_")] = torch.cat(parts)
     return renamed
 
@@ -218,12 +253,14 @@ def _why(error: Exception) -> str:
         return "it is not in the cache, and HF_HUB_OFFLINE forbids to fetch it"
     if isinstance(cause, HfHubHTTPError):
         status = cause.response.status_code
-        reasons = {401: "the Hub asks for a token, or refuses the one in HF_TOKEN", 403: "the token in HF_TOKEN may not read it",
-                   404: "it is not there"}
+        reasons = {
+            401: "the Hub asks for a token, or refuses the one in HF_TOKEN",
+            403: "the token in HF_TOKEN may not read it",
+            404: "it is not there",
+        }
         return f"{reasons.get(status, 'the Hub answers with an error')} ({status})"
     if isinstance(cause, OSError) and cause.errno in DISK:
         return f"it cannot be written to {constants.HF_HUB_CACHE} ({cause.strerror})"
     if isinstance(cause, HTTPError) or "Consistency check" in str(cause):
         return f"the Hub cannot be reached, or the download broke off ({type(cause).__name__})"
     return " ".join(str(cause).split())
-

@@ -45,8 +45,10 @@ CHIPS = {
 ALWAYS = ("whole garment", "front view", "even light", "nobody")
 LOWER = {"skirt", "trousers"}  # without neckline and sleeves
 TEXT_LIMIT, PROMPT_LIMIT = 160, 400  # characters; CLIP reads 77 pieces of words, and the person's come before the last of ours
-NEGATIVE = ("person, model, face, hands, legs, mannequin, hanger, several garments, cropped, text, watermark, shadow, "
-            "patterned background, drawing, sketch")  # fmt: skip
+NEGATIVE = (
+    "person, model, face, hands, legs, mannequin, hanger, several garments, cropped, text, watermark, shadow, "
+    "patterned background, drawing, sketch"
+)
 SEEDS = 2**32
 MAX_SIDE = 768  # px; the studio draws at 1,024 px from this well enough, and memory grows with its square
 MAX_STEPS = 100
@@ -156,8 +158,10 @@ class Imaginer:
             raise
         except Exception as error:  # a damaged file may raise anything
             log.warning("%s cannot be read: %s", folder, error)
-            raise ImagineError(f"The weights of {self.name} cannot be read ({type(error).__name__}): put a whole diffusers "
-                               "pipeline in safetensors in their place, then try again.") from error
+            raise ImagineError(
+                f"The weights of {self.name} cannot be read ({type(error).__name__}): put a whole diffusers "
+                "pipeline in safetensors in their place, then try again."
+            ) from error
 
     def __call__(self, words: str, seed: int, on_step: Callable[[Step], None] = lambda step: None) -> Image.Image:
         """One RGB photograph; the same for the same words, seed, model and machine.

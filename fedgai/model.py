@@ -180,22 +180,42 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         if bank:
             bank[ORIGIN] = self.neutral.contiguous()
         save_file(bank, str(folder / STYLES_FILE), {"styles": json.dumps(text), "order": json.dumps(list(self.styles))})
-        config = {"preset": self.preset.name, "encoder_sha256": self.encoder_sha256,
-                  "architecture": asdict(self.preset), **self.info}
+        config = {
+            "preset": self.preset.name,
+            "encoder_sha256": self.encoder_sha256,
+            "architecture": asdict(self.preset),
+            **self.info,
+        }
         if self.draughtsman is not None:
             self.draughtsman.save(folder / DRAUGHTSMAN_FILE)
             config["draughtsman_sha256"] = self.draughtsman.sha256
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, revision: str | None, cache_dir: str | Path | None, force_download: bool,
-                         local_files_only: bool, token: str | bool | None, **_: object) -> FedGAI:
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision: str | None,
+        cache_dir: str | Path | None,
+        force_download: bool,
+        local_files_only: bool,
+        token: str | bool | None,
+        **_: object,
+    ) -> FedGAI:
         folder = Path(model_id)
         if not folder.is_dir():
-            folder = Path(snapshot_download(model_id, revision=revision, cache_dir=cache_dir, token=token,
-                                            force_download=force_download, local_files_only=local_files_only,
-                                            allow_patterns=[MODEL_FILE, ENCODER_FILE, DRAUGHTSMAN_FILE, STYLES_FILE,
-                                                            CONFIG_FILE]))
+            folder = Path(
+                snapshot_download(
+                    model_id,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    token=token,
+                    force_download=force_download,
+                    local_files_only=local_files_only,
+                    allow_patterns=[MODEL_FILE, ENCODER_FILE, DRAUGHTSMAN_FILE, STYLES_FILE, CONFIG_FILE],
+                )
+            )
         return cls.load(folder)
 
     @classmethod

@@ -122,9 +122,18 @@ class SketchPipeline:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"{folder_or_repo} is no folder, and no repository in reach: {reason}") from error
 
-    def __call__(self, photos: Photo | Sequence[Photo], styles: Styles, *, size: int = 512, strength: float = 1.0,
-                 detail: float = 1.0, print_amount: float = 0.0, cutout: bool = True,
-                 paper: Paper = "white") -> SketchOutput:
+    def __call__(
+        self,
+        photos: Photo | Sequence[Photo],
+        styles: Styles,
+        *,
+        size: int = 512,
+        strength: float = 1.0,
+        detail: float = 1.0,
+        print_amount: float = 0.0,
+        cutout: bool = True,
+        paper: Paper = "white",
+    ) -> SketchOutput:
         """Draw one photograph or many in one blend of styles.
 
         Args:
@@ -150,8 +159,16 @@ class SketchPipeline:
                 images[i] = _finish(sketch, contents[i], paper)
         return SketchOutput(images, contents, lambda content: self.trace(content, style))
 
-    def prepare(self, photo: Photo, size: int = 512, *, cutout: bool = True, detail: float = 1.0, print_amount: float = 0.0,
-                on_missing: Literal["raise", "keep"] = "raise") -> Content:
+    def prepare(
+        self,
+        photo: Photo,
+        size: int = 512,
+        *,
+        cutout: bool = True,
+        detail: float = 1.0,
+        print_amount: float = 0.0,
+        on_missing: Literal["raise", "keep"] = "raise",
+    ) -> Content:
         """Everything that does not depend on the style: read, cut out, take the print away, scale, encode.
 
         Args:
@@ -210,8 +227,7 @@ class SketchPipeline:
         mean_std = style.split([c for c in self.model.preset.channels for _ in range(2)])
         return torch.cat([part.clamp_min(EPS**0.5) if i % 2 else part for i, part in enumerate(mean_std)])
 
-    def draw(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0,
-             paper: Paper = "white") -> Image.Image:
+    def draw(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0, paper: Paper = "white") -> Image.Image:
         """One sketch of a prepared photograph.
 
         Args:
@@ -259,8 +275,9 @@ class SketchPipeline:
         """The garment in every hand of the bank: (name, RGB sketch) in the bank's order."""
         return [(name, self.draw(content, signature.style)) for name, signature in self.styles.items()]
 
-    def blend_row(self, content: Content, a: str | Path | Signature, b: str | Path | Signature,
-                  steps: int = 5) -> list[Image.Image]:
+    def blend_row(
+        self, content: Content, a: str | Path | Signature, b: str | Path | Signature, steps: int = 5
+    ) -> list[Image.Image]:
         """One hand into another, from all a to all b: ``steps`` >= 2 RGB sketches."""
         return [self.draw(content, [(a, 1 - t), (b, t)]) for t in np.linspace(0, 1, steps).tolist()]
 
@@ -305,8 +322,14 @@ class SketchPipeline:
         return [to_image(s[:, : c.size[1], : c.size[0]]) for s, c in zip(sketches, contents, strict=True)]
 
 
-def fit_and_cut(photo: Photo, size: int, *, cutout: bool = True, on_missing: Literal["raise", "keep"] = "raise",
-                draughtsman: Draughtsman | None = None) -> tuple[Image.Image, np.ndarray | None]:
+def fit_and_cut(
+    photo: Photo,
+    size: int,
+    *,
+    cutout: bool = True,
+    on_missing: Literal["raise", "keep"] = "raise",
+    draughtsman: Draughtsman | None = None,
+) -> tuple[Image.Image, np.ndarray | None]:
     """A photograph at a sketch's size, and its garment's mask.
 
     Args:
@@ -323,8 +346,9 @@ def fit_and_cut(photo: Photo, size: int, *, cutout: bool = True, on_missing: Lit
     return _fit_and_see(photo, size, draughtsman, cutout, on_missing)[:2]
 
 
-def _fit_and_see(photo: Photo, size: int, draughtsman: Draughtsman | None, cutout: bool,
-                 on_missing: Literal["raise", "keep"]) -> tuple[Image.Image, np.ndarray | None, Seen | None]:
+def _fit_and_see(
+    photo: Photo, size: int, draughtsman: Draughtsman | None, cutout: bool, on_missing: Literal["raise", "keep"]
+) -> tuple[Image.Image, np.ndarray | None, Seen | None]:
     """As ``fit_and_cut``, and what the draughtsman saw, at ``draughtsman.SIDE`` or less."""
     if not SIZES[0] <= size <= SIZES[1]:
         raise ValueError(f"a sketch is {SIZES[0]} to {SIZES[1]} px on its long side, not {size}")

@@ -102,14 +102,23 @@ class PipelineWeights:
         index = Path(hf_hub_download(self.name, "model_index.json", revision=self.revision))
         revision, patterns = index.parent.name, _files(self.index(index.parent))
         try:
-            folder = Path(snapshot_download(self.name, revision=revision, allow_patterns=patterns, ignore_patterns=UNWANTED,
-                                            local_files_only=True))
+            folder = Path(
+                snapshot_download(
+                    self.name, revision=revision, allow_patterns=patterns, ignore_patterns=UNWANTED, local_files_only=True
+                )
+            )
             if all((folder / pattern).parent.is_dir() for pattern in patterns):
                 return folder
         except LocalEntryNotFoundError:
             pass  # not all of it
-        listed = snapshot_download(self.name, revision=revision, allow_patterns=patterns, ignore_patterns=UNWANTED, dry_run=True,
-                                   tqdm_class=_bars(lambda done: None))
+        listed = snapshot_download(
+            self.name,
+            revision=revision,
+            allow_patterns=patterns,
+            ignore_patterns=UNWANTED,
+            dry_run=True,
+            tqdm_class=_bars(lambda done: None),
+        )
         missing = [file for file in listed if file.will_download]
         total = sum(file.file_size or 0 for file in missing)
         free = shutil.disk_usage(_existing(Path(constants.HF_HUB_CACHE))).free
@@ -117,8 +126,9 @@ class PipelineWeights:
             raise OSError(errno.ENOSPC, f"{total / 1e9:.1f} GB are to come and {free / 1e9:.1f} GB are free")
         on_bytes(0, total)
         bars = _bars(lambda done: on_bytes(min(done, total), total))
-        folder = Path(snapshot_download(self.name, revision=revision, allow_patterns=patterns, ignore_patterns=UNWANTED,
-                                        tqdm_class=bars))
+        folder = Path(
+            snapshot_download(self.name, revision=revision, allow_patterns=patterns, ignore_patterns=UNWANTED, tqdm_class=bars)
+        )
         for file in missing:  # huggingface_hub looks at sizes only
             self._check(folder / file.filename, file.filename)
         return folder
@@ -140,8 +150,10 @@ class PipelineWeights:
 
         status = next((c.response.status_code for c in causes if isinstance(c, HfHubHTTPError) and c.response is not None), None)
         if any(isinstance(cause, OSError) and cause.errno == errno.ENOSPC for cause in causes):
-            return (f"There is no room for the weights of {self.name} in {constants.HF_HUB_CACHE}: make room, or set HF_HOME to "
-                    "another disk, then try again.")
+            return (
+                f"There is no room for the weights of {self.name} in {constants.HF_HUB_CACHE}: make room, or set HF_HOME to "
+                "another disk, then try again."
+            )
         if any_of(GatedRepoError) or status in (401, 403):
             reason = "the Hub wants a token (HF_TOKEN), or does not know the repository"
         elif any_of(RevisionNotFoundError):
@@ -159,8 +171,10 @@ class PipelineWeights:
         else:
             reason = " ".join(str(error).split())[:160] or type(error).__name__
         revision = f" --revision {self.revision}" if self.revision else ""
-        return (f"The weights of {self.name} cannot be had: {reason}. Put them in place with `hf download {self.name}{revision}` "
-                "or set FEDGAI_IMAGINE to the folder of a diffusers pipeline, then try again.")
+        return (
+            f"The weights of {self.name} cannot be had: {reason}. Put them in place with `hf download {self.name}{revision}` "
+            "or set FEDGAI_IMAGINE to the folder of a diffusers pipeline, then try again."
+        )
 
 
 def _files(index: Mapping[str, Any]) -> list[str]:

@@ -30,7 +30,6 @@ WAITING = 50  # connections of one address that have not got to a request
 ALL_WAITING = 500  # of everybody
 
 
-
 def _loop_class() -> Any:
     """Of the event loops that uvicorn would choose: uvloop's where that is installed."""
     loop = auto_loop_factory(use_subprocess=False)()

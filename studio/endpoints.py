@@ -44,9 +44,17 @@ class Endpoints:
         self.studio, self.turns, self.uploads, self.queue = studio, turns, uploads, queue
 
     async def sketch(
-        self, visitor: gr.Request, photo: Photo, weights: dict[str, float], strength: float, detail: float, size: float,
-        cutout: bool, paper: str, print: float = 0.0,
-    ) -> Image.Image:  # fmt: skip
+        self,
+        visitor: gr.Request,
+        photo: Photo,
+        weights: dict[str, float],
+        strength: float,
+        detail: float,
+        size: float,
+        cutout: bool,
+        paper: str,
+        print: float = 0.0,
+    ) -> Image.Image:
         """Draw a garment photograph in a blend of designers: weights are {name: number from 0 to 1}, see /styles."""
         with sentences():
             look = self.studio.look(weights, {"strength": strength, "detail": detail, "print": print}, size, cutout)
@@ -55,9 +63,17 @@ class Endpoints:
                 return await job.run(look.pixels, partial(self.studio.draw, content, look, kind))
 
     async def svg(
-        self, visitor: gr.Request, photo: Photo, weights: dict[str, float], strength: float, detail: float, size: float,
-        cutout: bool, paper: str, print: float = 0.0,
-    ) -> str:  # fmt: skip
+        self,
+        visitor: gr.Request,
+        photo: Photo,
+        weights: dict[str, float],
+        strength: float,
+        detail: float,
+        size: float,
+        cutout: bool,
+        paper: str,
+        print: float = 0.0,
+    ) -> str:
         """Draw as /sketch does, and trace the sketch: an SVG document, with a layer for each type of line."""
         with sentences():
             look = self.studio.look(weights, {"strength": strength, "detail": detail, "print": print}, size, cutout)

@@ -31,11 +31,26 @@ log = logging.getLogger(__name__)
 API = "/gradio_api/"
 UPLOAD, FILE, HEARTBEAT = f"{API}upload", f"{API}file=", f"{API}heartbeat/"
 # what Gradio 6.31's page and its clients need; the rest (a proxy, a video converter, an editor, statistics) stays shut
-READ = frozenset({
-    "/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/manifest.json", f"{API}info", f"{API}openapi.json",
-    f"{API}app_id", f"{API}theme.css", f"{API}startup-events", f"{API}queue/data", f"{API}queue/status",
-    f"{API}upload_progress", f"{API}login_check", f"{API}user",
-})  # fmt: skip
+READ = frozenset(
+    {
+        "/",
+        "/config",
+        "/theme.css",
+        "/favicon.ico",
+        "/robots.txt",
+        "/manifest.json",
+        f"{API}info",
+        f"{API}openapi.json",
+        f"{API}app_id",
+        f"{API}theme.css",
+        f"{API}startup-events",
+        f"{API}queue/data",
+        f"{API}queue/status",
+        f"{API}upload_progress",
+        f"{API}login_check",
+        f"{API}user",
+    }
+)
 READ_BELOW = ("/assets/", "/static/", "/svelte/", HEARTBEAT, FILE, f"{API}call/")
 WRITE = frozenset({UPLOAD, f"{API}queue/join", f"{API}cancel", f"{API}reset"})
 WRITE_BELOW = (f"{API}call/",)

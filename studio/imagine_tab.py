@@ -155,9 +155,13 @@ def build_tab(queue: ImagineQueue, uploads: UploadFolder, current: gr.State, dem
     with gr.Column(elem_id="imagine"):
         chips = pieces.chips(CHIPS, LOWER)
         text = gr.Textbox(
-            label="In your own words", placeholder="with large patch pockets and horn buttons", lines=1,
-            max_lines=1, max_length=TEXT_LIMIT, elem_id="imagine-text",
-        )  # fmt: skip
+            label="In your own words",
+            placeholder="with large patch pockets and horn buttons",
+            lines=1,
+            max_lines=1,
+            max_length=TEXT_LIMIT,
+            elem_id="imagine-text",
+        )
         with gr.Row(elem_id="imagine-settings", equal_height=False):
             count = gr.Radio(list(range(1, MOST_PICTURES + 1)), value=1, label="Variations", elem_id="imagine-pictures")
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=SEEDS - 1, elem_id="imagine-seed")
@@ -172,9 +176,13 @@ def build_tab(queue: ImagineQueue, uploads: UploadFolder, current: gr.State, dem
     another.click(page.another, None, seed, **quick)
     count.input(page.forecast, count, progress, **quick)
     gr.on(
-        [go.click, text.submit], page.imagined, [chips, text, seed, count], [progress, gallery, garments, current],
-        trigger_mode="once", **quick,
-    )  # fmt: skip
+        [go.click, text.submit],
+        page.imagined,
+        [chips, text, seed, count],
+        [progress, gallery, garments, current],
+        trigger_mode="once",
+        **quick,
+    )
     progress.click(page.cancel, None, None, **quick)
     gallery.select(page.chosen, garments, current, **quick)
     demo.load(page.opened, None, [seed, progress], **quick)

@@ -102,9 +102,14 @@ def garment_column(studio: SketchStudio) -> GarmentColumn:
     gr.HTML("<h2>Garment</h2>", **pieces.PLAIN)
     picture = gr.HTML(portrait(garment, studio.content(garment, look).photo), elem_id="portrait", **pieces.PLAIN)
     photo = pieces.photograph(
-        sources=["upload", "webcam", "clipboard"], label="Your photograph", show_label=False, buttons=[],
-        placeholder="Drop a photograph here\nor click to choose one", elem_id="photo", height=190,
-    )  # fmt: skip
+        sources=["upload", "webcam", "clipboard"],
+        label="Your photograph",
+        show_label=False,
+        buttons=[],
+        placeholder="Drop a photograph here\nor click to choose one",
+        elem_id="photo",
+        height=190,
+    )
     cutout = gr.Checkbox(look.cutout, label="Cut it out of its background", elem_id="cutout")
     gr.HTML("<h2>Or one of these</h2>", **pieces.PLAIN)
     return GarmentColumn(picture, photo, cutout, pieces.picker(_examples(studio), "examples"))
@@ -198,9 +203,15 @@ def build(page: Page, queue: ImagineQueue) -> gr.Blocks:
 
 
 def wire(
-    page: Page, demo: gr.Blocks, current: gr.State, garment: GarmentColumn, sketch: SketchColumn, mixer: MixerColumn,
-    sheets: SheetTabs, federation: FederationTab | None,
-) -> None:  # fmt: skip
+    page: Page,
+    demo: gr.Blocks,
+    current: gr.State,
+    garment: GarmentColumn,
+    sketch: SketchColumn,
+    mixer: MixerColumn,
+    sheets: SheetTabs,
+    federation: FederationTab | None,
+) -> None:
     """Which listener runs when. One draws, whatever changed; while it draws, only the last of further changes waits."""
     controls = [mixer.blend, mixer.lines, sketch.size, garment.cutout]
     shown = [current, sketch.link]  # the garment: as this side knows it, and as the page says
@@ -210,13 +221,22 @@ def wire(
         changes.append(federation.following.select)
         federation.checkpoints.select(chosen_rounds, None, federation.chosen, **QUIET)
         gr.on(
-            [*changes, federation.chosen.change], page.compared, [federation.chosen, *shown, *controls],
-            [federation.compared, sketch.notice], trigger_mode="always_last", **QUIET,
-        )  # fmt: skip
+            [*changes, federation.chosen.change],
+            page.compared,
+            [federation.chosen, *shown, *controls],
+            [federation.compared, sketch.notice],
+            trigger_mode="always_last",
+            **QUIET,
+        )
     gr.on(
-        changes, page.redraw, [*shown, *controls], [sketch.comparison, sketch.link, sketch.notice],
-        trigger_mode="always_last", show_progress_on=[sketch.comparison], **VISIBLY,
-    )  # fmt: skip
+        changes,
+        page.redraw,
+        [*shown, *controls],
+        [sketch.comparison, sketch.link, sketch.notice],
+        trigger_mode="always_last",
+        show_progress_on=[sketch.comparison],
+        **VISIBLY,
+    )
     taken = [garment.photo, current, sketch.remark, sketch.notice]
     garment.photo.input(page.take, [garment.photo, *controls], taken, **QUIET)
     garment.examples.select(page.example, None, [current, sketch.remark], **QUIET)
@@ -227,9 +247,13 @@ def wire(
         page.sheet, [*shown, *controls], [sheets.sheet, sketch.notice], show_progress_on=[sheets.sheet], **VISIBLY
     )
     drawing_row = gr.on(
-        [sheets.draw_row.click, sheets.row_tab.select, sheets.a.input, sheets.b.input], page.row,
-        [*shown, sheets.a, sheets.b, *controls], [sheets.row, sketch.notice], show_progress_on=[sheets.row], **VISIBLY,
-    )  # fmt: skip
+        [sheets.draw_row.click, sheets.row_tab.select, sheets.a.input, sheets.b.input],
+        page.row,
+        [*shown, sheets.a, sheets.b, *controls],
+        [sheets.row, sketch.notice],
+        show_progress_on=[sheets.row],
+        **VISIBLY,
+    )
     emptied = [garment.portrait, sheets.sheet, sheets.row]
     current.change(page.shown, [current, *controls], emptied, cancels=[drawing_sheet, drawing_row], **QUIET)
     sketch.download.click(page.png, [*shown, sketch.paper, *controls], [sketch.download, sketch.notice], **QUIET)

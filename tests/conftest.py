@@ -73,8 +73,20 @@ def draw_garment(width: int = 384, height: int = 480) -> Image.Image:
     wood = np.stack([172 + rings, 128 + rings, 84 + rings], -1)
     folds = 1 - 0.5 * x + 0.06 * np.sin(30 * x + 8 * y) + 0.1 * np.sin(9 * y - 4 * x)
     cloth = np.stack([40 * folds, 70 * folds, 150 * folds], -1)
-    outline = [(0.3, 0.15), (0.42, 0.2), (0.58, 0.2), (0.7, 0.15), (0.93, 0.33), (0.82, 0.45), (0.71, 0.38),
-               (0.72, 0.88), (0.28, 0.88), (0.29, 0.38), (0.18, 0.45), (0.07, 0.33)]
+    outline = [
+        (0.3, 0.15),
+        (0.42, 0.2),
+        (0.58, 0.2),
+        (0.7, 0.15),
+        (0.93, 0.33),
+        (0.82, 0.45),
+        (0.71, 0.38),
+        (0.72, 0.88),
+        (0.28, 0.88),
+        (0.29, 0.38),
+        (0.18, 0.45),
+        (0.07, 0.33),
+    ]
     mask = Image.new("L", (width, height))
     ImageDraw.Draw(mask).polygon([(a * width, b * height) for a, b in outline], 255)
     alpha = np.asarray(mask.filter(ImageFilter.GaussianBlur(1)))[..., None] / 255
@@ -122,16 +134,55 @@ def browser() -> Iterator[object]:
 
 
 SLOW = (
-    "test_api", "test_benchmarks", "test_client_app", "test_companion", "test_companion_hostile",
-    "test_companion_survives", "test_decoders", "test_draughtsman", "test_federation", "test_federation_hostile",
-    "test_federation_house", "test_federation_survives", "test_flwr_run", "test_fusion", "test_garments",
-    "test_gateway", "test_gateway_attacks", "test_home", "test_host", "test_house", "test_hub", "test_imagine",
-    "test_inversion", "test_join", "test_package", "test_perceptual", "test_pipeline", "test_pretrained",
-    "test_proxy", "test_receipt_attacks", "test_refine_signature", "test_server_app", "test_simulate", "test_strokes",
-    "test_studio", "test_studio_accessible", "test_studio_fair", "test_studio_federation", "test_studio_gradio",
-    "test_studio_imagine", "test_studio_limits", "test_studio_path", "test_studio_start", "test_superlink_state",
-    "test_train", "test_weights", "test_window", "test_wire",
-)  # fmt: skip
+    "test_api",
+    "test_benchmarks",
+    "test_client_app",
+    "test_companion",
+    "test_companion_hostile",
+    "test_companion_survives",
+    "test_decoders",
+    "test_draughtsman",
+    "test_federation",
+    "test_federation_hostile",
+    "test_federation_house",
+    "test_federation_survives",
+    "test_flwr_run",
+    "test_fusion",
+    "test_garments",
+    "test_gateway",
+    "test_gateway_attacks",
+    "test_home",
+    "test_host",
+    "test_house",
+    "test_hub",
+    "test_imagine",
+    "test_inversion",
+    "test_join",
+    "test_package",
+    "test_perceptual",
+    "test_pipeline",
+    "test_pretrained",
+    "test_proxy",
+    "test_receipt_attacks",
+    "test_refine_signature",
+    "test_server_app",
+    "test_simulate",
+    "test_strokes",
+    "test_studio",
+    "test_studio_accessible",
+    "test_studio_fair",
+    "test_studio_federation",
+    "test_studio_gradio",
+    "test_studio_imagine",
+    "test_studio_limits",
+    "test_studio_path",
+    "test_studio_start",
+    "test_superlink_state",
+    "test_train",
+    "test_weights",
+    "test_window",
+    "test_wire",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

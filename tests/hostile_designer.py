@@ -56,8 +56,9 @@ class HostileDesigner:
         refused: status and reason of every request that was refused.
     """
 
-    def __init__(self, server: str, root_certificate: Path, key: Path, model: FedGAI, ways: Sequence[str],
-                 victim: int = 0) -> None:
+    def __init__(
+        self, server: str, root_certificate: Path, key: Path, model: FedGAI, ways: Sequence[str], victim: int = 0
+    ) -> None:
         self.server, self.root, self.ways, self.victim = server, root_certificate, list(ways), victim
         self.model = model
         self.key = load_ssh_private_key(key.read_bytes(), None)
@@ -105,11 +106,20 @@ class HostileDesigner:
 
     def answer(self, arrays: dict[str, np.ndarray | Array]) -> RecordDict:
         """The three records of an update, otherwise as they should be."""
-        designer = {"round": self.round, "preset": self.model.preset.name, "encoder": self.model.encoder_sha256,
-                    "release": __version__}
+        designer = {
+            "round": self.round,
+            "preset": self.model.preset.name,
+            "encoder": self.model.encoder_sha256,
+            "release": __version__,
+        }
         record = ArrayRecord({k: v if isinstance(v, Array) else Array(v) for k, v in arrays.items()})
-        return RecordDict({"arrays": record, "metrics": MetricRecord({"num-examples": 8, "loss-generator": 1.0}),
-                           "designer": ConfigRecord(designer)})
+        return RecordDict(
+            {
+                "arrays": record,
+                "metrics": MetricRecord({"num-examples": 8, "loss-generator": 1.0}),
+                "designer": ConfigRecord(designer),
+            }
+        )
 
     def update(self, scale: float = 1.0) -> dict[str, np.ndarray]:
         """A step away from what was sent, as training would make it: float16 arrays."""
@@ -173,8 +183,10 @@ class HostileDesigner:
 
     def garbage_numbers(self, asked: Message) -> None:
         """Random bytes in the place of numpy's."""
-        arrays = {name: Array("float16", v.shape, "numpy.ndarray", np.random.default_rng(1).bytes(2 * v.size + 128))
-                  for name, v in self.update().items()}
+        arrays = {
+            name: Array("float16", v.shape, "numpy.ndarray", np.random.default_rng(1).bytes(2 * v.size + 128))
+            for name, v in self.update().items()
+        }
         self.deliver(self.answer(arrays), asked)
 
     def garbage_objects(self, asked: Message) -> None:
@@ -242,6 +254,7 @@ class HostileDesigner:
 
     def forest(self, asked: Message) -> None:
         """14,500 objects that there are not, in one announcement; again and again, from several connections at once."""
+
         def plant(seed: int) -> None:
             names = (get_object_id(f"{self.round} {seed} {i}".encode()) for i in range(14_500))
             tree = ObjectTree(object_id=next(names), children=[ObjectTree(object_id=name) for name in names])
@@ -287,18 +300,23 @@ class HostileDesigner:
     def post(self, call: str, content: bytes) -> None:
         """One signed request of one's own making."""
         timestamp = now().isoformat()
-        headers = {"flwr-public-key": b64encode(public_key_to_bytes(self.key.public_key())).decode(),
-                   "flwr-signature": b64encode(sign_message(self.key, timestamp.encode())).decode(),
-                   "flwr-timestamp": timestamp, "content-type": "application/protobuf"}
+        headers = {
+            "flwr-public-key": b64encode(public_key_to_bytes(self.key.public_key())).decode(),
+            "flwr-signature": b64encode(sign_message(self.key, timestamp.encode())).decode(),
+            "flwr-timestamp": timestamp,
+            "content-type": "application/protobuf",
+        }
         trust = ssl.create_default_context(cafile=str(self.root))
-        answer = httpx.post(f"https://{self.server}/v1/fleet/{call}", content=content, headers=headers, verify=trust,
-                            timeout=60, trust_env=False)
+        answer = httpx.post(
+            f"https://{self.server}/v1/fleet/{call}", content=content, headers=headers, verify=trust, timeout=60, trust_env=False
+        )
         if answer.status_code != 200:
             self.refused.append((answer.status_code, answer.text.strip()))
 
 
 def asked_config(message: str, pull: Callable[[str], bytes]) -> ConfigRecord:
     """What a message asks: its records are fetched once they are there, its arrays, of no interest to it, are not."""
+
     def fetch(object_id: str) -> bytes:
         return pull_objects([object_id], pull)[object_id]
 
@@ -311,11 +329,28 @@ def asked_config(message: str, pull: Callable[[str], bytes]) -> ConfigRecord:
 
 
 WAYS: dict[str, Callable[[HostileDesigner, Message], None]] = {
-    way.__name__: way for way in (
-        HostileDesigner.honest, HostileDesigner.not_a_number, HostileDesigner.infinity, HostileDesigner.wrong_shape,
-        HostileDesigner.extra_tensor, HostileDesigner.batchnorm, HostileDesigner.signature_beyond, HostileDesigner.too_long,
+    way.__name__: way
+    for way in (
+        HostileDesigner.honest,
+        HostileDesigner.not_a_number,
+        HostileDesigner.infinity,
+        HostileDesigner.wrong_shape,
+        HostileDesigner.extra_tensor,
+        HostileDesigner.batchnorm,
+        HostileDesigner.signature_beyond,
+        HostileDesigner.too_long,
         HostileDesigner.garbage_numbers,
-        HostileDesigner.garbage_objects, HostileDesigner.garbage_request, HostileDesigner.replayed, HostileDesigner.stale,
-        HostileDesigner.huge, HostileDesigner.never_whole, HostileDesigner.as_somebody_else, HostileDesigner.gives_orders,
-        HostileDesigner.takes_back, HostileDesigner.forest, HostileDesigner.false_child, HostileDesigner.orphans)
-}  # fmt: skip
+        HostileDesigner.garbage_objects,
+        HostileDesigner.garbage_request,
+        HostileDesigner.replayed,
+        HostileDesigner.stale,
+        HostileDesigner.huge,
+        HostileDesigner.never_whole,
+        HostileDesigner.as_somebody_else,
+        HostileDesigner.gives_orders,
+        HostileDesigner.takes_back,
+        HostileDesigner.forest,
+        HostileDesigner.false_child,
+        HostileDesigner.orphans,
+    )
+}

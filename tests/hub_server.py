@@ -321,8 +321,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def get_commits(self, repo_id: str, repo: Repo, revision: str, _: object) -> tuple[int, object, dict[str, str]]:
         until = repo.commits.index(self.commit_at(repo, revision)) + 1
-        return 200, [{"id": c.oid, "title": c.title, "message": "", "authors": [], "date": DATE}
-                     for c in reversed(repo.commits[:until])], {}
+        return (
+            200,
+            [{"id": c.oid, "title": c.title, "message": "", "authors": [], "date": DATE} for c in reversed(repo.commits[:until])],
+            {},
+        )
 
     def get_tree(self, repo_id: str, repo: Repo, revision: str, query: dict) -> tuple[int, object, dict[str, str]]:
         return 200, [_entry(path, content) for path, content in self.commit_at(repo, revision).files.items()], {}

@@ -18,10 +18,16 @@ def many_scans(width: int, height: int, scans: int) -> bytes:
     bits = runs * -(-blocks // 32767)
     bits += "1" * (-len(bits) % 8)
     empty = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
-    return b"".join([
-        b"\xff\xd8", segment(0xDB, bytes([0] + [1] * 64)),
-        segment(0xC2, struct.pack(">BHHB", 8, height, width, 1) + bytes([1, 0x11, 0])),
-        segment(0xC4, b"\x00" + one_code + b"\x00"), segment(0xC4, b"\x10" + one_code + b"\xe0"),
-        segment(0xDA, bytes([1, 1, 0, 0, 0, 0])), first,
-        (segment(0xDA, bytes([1, 1, 0, 1, 63, 0])) + empty) * scans, b"\xff\xd9",
-    ])  # fmt: skip
+    return b"".join(
+        [
+            b"\xff\xd8",
+            segment(0xDB, bytes([0] + [1] * 64)),
+            segment(0xC2, struct.pack(">BHHB", 8, height, width, 1) + bytes([1, 0x11, 0])),
+            segment(0xC4, b"\x00" + one_code + b"\x00"),
+            segment(0xC4, b"\x10" + one_code + b"\xe0"),
+            segment(0xDA, bytes([1, 1, 0, 0, 0, 0])),
+            first,
+            (segment(0xDA, bytes([1, 1, 0, 1, 63, 0])) + empty) * scans,
+            b"\xff\xd9",
+        ]
+    )

@@ -43,9 +43,12 @@ class StudioServer:
         start = time.perf_counter()
         program = ["-c", f"{before}\nimport app; app.main()"] if before else ["app.py"]
         self.process = subprocess.Popen(
-            [sys.executable, *program, "--port", str(port), *arguments], cwd=ROOT, env={**os.environ, **(environment or {})},
-            stdout=self._log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [sys.executable, *program, "--port", str(port), *arguments],
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
         while not self._answers():
             if self.process.poll() is not None or time.perf_counter() - start > PATIENCE:
                 self.stop()

@@ -15,8 +15,9 @@ def count(*modules: torch.nn.Module) -> int:
     return sum(p.numel() for module in modules for p in module.parameters())
 
 
-@pytest.mark.parametrize(("name", "millions", "channels"),
-                         [("authors-full", 18.26, 3), ("informative-drawings", 4.29, 1), ("anime2sketch", 54.4, 1)])
+@pytest.mark.parametrize(
+    ("name", "millions", "channels"), [("authors-full", 18.26, 3), ("informative-drawings", 4.29, 1), ("anime2sketch", 54.4, 1)]
+)
 def test_yardsticks_are_as_published(name, millions, channels):
     network = inference.build(name)
     assert count(network) / 1e6 == pytest.approx(millions, abs=0.05)
@@ -56,8 +57,12 @@ def test_json_has_every_promised_key(monkeypatch, capsys):
 
 
 def test_ratios_are_of_medians_of_the_same_shape():
-    rows = [inference.Result("edge", 256, 1, 10.0), inference.Result("authors-full", 256, 1, 250.0),
-            inference.Result("edge", 512, 1, 40.0), inference.Result("informative-drawings", 512, 8, 1.0)]
+    rows = [
+        inference.Result("edge", 256, 1, 10.0),
+        inference.Result("authors-full", 256, 1, 250.0),
+        inference.Result("edge", 512, 1, 40.0),
+        inference.Result("informative-drawings", 512, 8, 1.0),
+    ]
     assert inference.ratios(rows) == {"authors-full / edge, 256 px": 25.0}
 
 

@@ -13,14 +13,24 @@ from federation.bundle import build_app
 
 ROOT = Path(__file__).resolve().parent.parent
 FEDERATION = {
-    "federation/__init__.py", "federation/identity.py", "federation/wire.py",
-    "federation/designer/__init__.py", "federation/designer/client_app.py", "federation/designer/own_hand.py",
+    "federation/__init__.py",
+    "federation/identity.py",
+    "federation/wire.py",
+    "federation/designer/__init__.py",
+    "federation/designer/client_app.py",
+    "federation/designer/own_hand.py",
     "federation/designer/round_config.py",
-    "federation/server/__init__.py", "federation/server/closing.py", "federation/server/folder.py",
-    "federation/server/look_alikes.py", "federation/server/members.py", "federation/server/refine.py",
-    "federation/server/report.py", "federation/server/server_app.py", "federation/server/strategy.py",
+    "federation/server/__init__.py",
+    "federation/server/closing.py",
+    "federation/server/folder.py",
+    "federation/server/look_alikes.py",
+    "federation/server/members.py",
+    "federation/server/refine.py",
+    "federation/server/report.py",
+    "federation/server/server_app.py",
+    "federation/server/strategy.py",
     "federation/server/style_bank.py",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

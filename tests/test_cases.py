@@ -44,11 +44,18 @@ def pixels(name: str) -> np.ndarray:
 # -- pictures --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "size"), [
-    ("phone_8192x6144.jpg", (2048, 1536)), ("jpg_no_eoi.jpg", (576, 768)), ("exif_orient_neg_rational.jpg", (768, 576)),
-    ("rgb_float.tif", (288, 384)), ("grey16_miniswhite.tif", (384, 512)), ("onebit.tif", (576, 768)),
-    ("dark_screenshot_with_card.jpg", (828, 1792)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("phone_8192x6144.jpg", (2048, 1536)),
+        ("jpg_no_eoi.jpg", (576, 768)),
+        ("exif_orient_neg_rational.jpg", (768, 576)),
+        ("rgb_float.tif", (288, 384)),
+        ("grey16_miniswhite.tif", (384, 512)),
+        ("onebit.tif", (576, 768)),
+        ("dark_screenshot_with_card.jpg", (828, 1792)),
+    ],
+)
 def test_it_is_read_and_has_a_garment(name: str, size: tuple[int, int]) -> None:
     picture = read_image(CASES / name)
     width, height = size
@@ -124,13 +131,24 @@ def test_the_pages_of_a_tiff_are_drawings(tmp_path: Path) -> None:
     assert not any("at least 24" in line for line in found.warnings)
 
 
-@pytest.mark.parametrize(("name", "kind", "count"), [
-    ("base", "sketches", 8), ("kraft", "sketches", 8), ("live_photos", "pairs", 6), ("synology", "sketches", 6),
-    ("hidden_dirs", "sketches", 3), ("mixed", "sketches", 4), ("case", "pairs", 6), ("trailing_space", "pairs", 6),
-    ("subfolders", "sketches", 6), ("transparent_white_ink", "empty", 0),
-])  # fmt: skip
-def test_every_folder_and_every_command_counts_the_same(folders: Path, name: str, kind: str, count: int, tmp_path: Path,
-                                                        capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("name", "kind", "count"),
+    [
+        ("base", "sketches", 8),
+        ("kraft", "sketches", 8),
+        ("live_photos", "pairs", 6),
+        ("synology", "sketches", 6),
+        ("hidden_dirs", "sketches", 3),
+        ("mixed", "sketches", 4),
+        ("case", "pairs", 6),
+        ("trailing_space", "pairs", 6),
+        ("subfolders", "sketches", 6),
+        ("transparent_white_ink", "empty", 0),
+    ],
+)
+def test_every_folder_and_every_command_counts_the_same(
+    folders: Path, name: str, kind: str, count: int, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     found = look(folders / name)
     assert (found.kind, found.pages) == (kind, count)
     out = tmp_path / "s.safetensors"
@@ -153,10 +171,21 @@ def test_what_lies_beside_photographs_is_counted(folders: Path) -> None:
 
 def test_what_is_left_out_is_named_with_what_to_do(folders: Path) -> None:
     said = str(look(folders / "mixed"))
-    for words in ("iphone.HEIC", "HEIC photograph", "Most Compatible", "export.pdf: it is a PDF document", "look.psd",
-                  "from Photoshop", "from Procreate", "download.jpg.crdownload", "notes.txt", "My drawing.lnk",
-                  "copy the file itself", ".DS_Store",
-                  "at least 24 are asked for"):
+    for words in (
+        "iphone.HEIC",
+        "HEIC photograph",
+        "Most Compatible",
+        "export.pdf: it is a PDF document",
+        "look.psd",
+        "from Photoshop",
+        "from Procreate",
+        "download.jpg.crdownload",
+        "notes.txt",
+        "My drawing.lnk",
+        "copy the file itself",
+        ".DS_Store",
+        "at least 24 are asked for",
+    ):
         assert words in said, words
 
 
@@ -239,8 +268,12 @@ def test_transparency_that_means_nothing_is_ignored() -> None:
     strokes = Image.new("L", photo.size)
     for x in range(10, 560, 40):
         strokes.paste(255, (x, 20, x + 3, 700))
-    for alpha, same in ((Image.new("L", photo.size), True), (Image.new("L", photo.size, 255), True), (corners, False),
-                        (strokes, False)):  # fmt: skip
+    for alpha, same in (
+        (Image.new("L", photo.size), True),
+        (Image.new("L", photo.size, 255), True),
+        (corners, False),
+        (strokes, False),
+    ):
         image = photo.copy()
         image.putalpha(alpha)
         file = io.BytesIO()

@@ -35,8 +35,25 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
 
 def test_sketch(tiny_model_dir: Path, garment_photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "sketch.png"
-    assert main(["sketch", str(garment_photo), "--style", "ada line=0.3", "--style", "Coco Blot=2", "--size", "96",
-                 "--model", str(tiny_model_dir), "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "sketch",
+                str(garment_photo),
+                "--style",
+                "ada line=0.3",
+                "--style",
+                "Coco Blot=2",
+                "--size",
+                "96",
+                "--model",
+                str(tiny_model_dir),
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert Image.open(out).size == (77, 96)
 
 
@@ -49,21 +66,36 @@ def test_sketch_of_a_text_file_is_refused_in_one_line(tiny_model_dir: Path, tmp_
     assert "not a picture" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_sketch_with_a_signature_file_whose_path_has_an_equals_sign(tiny_model_dir: Path, garment_photo: Path,
-                                                                    signature_file: Path, tmp_path: Path) -> None:
+def test_sketch_with_a_signature_file_whose_path_has_an_equals_sign(
+    tiny_model_dir: Path, garment_photo: Path, signature_file: Path, tmp_path: Path
+) -> None:
     assert "=" in signature_file.name
     drawn = []
     for styles in ([signature_file], [f"{signature_file}=0.5"], [f"{signature_file}=1", "Ada Line=1"]):
         out = tmp_path / "s.png"
         style = [f"--style={s}" for s in styles]
-        assert main(["sketch", str(garment_photo), *style, "--size", "64", "--no-cutout", "--out", str(out),
-                     "--model", str(tiny_model_dir)]) == 0
+        assert (
+            main(
+                [
+                    "sketch",
+                    str(garment_photo),
+                    *style,
+                    "--size",
+                    "64",
+                    "--no-cutout",
+                    "--out",
+                    str(out),
+                    "--model",
+                    str(tiny_model_dir),
+                ]
+            )
+            == 0
+        )
         drawn.append(np.asarray(Image.open(out)))
     assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
 
 
-def test_sketch_refusals(capsys: pytest.CaptureFixture, tiny_model_dir: Path, garment_photo: Path,
-                         tmp_path: Path) -> None:
+def test_sketch_refusals(capsys: pytest.CaptureFixture, tiny_model_dir: Path, garment_photo: Path, tmp_path: Path) -> None:
     flat = tmp_path / "flat.png"
     Image.new("RGB", (60, 60), "grey").save(flat)
     out = tmp_path / "out.png"
@@ -114,8 +146,9 @@ def test_signature(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path
     assert "broken.png: " in capsys.readouterr().out and Signature.load(out).sketches == 2
 
 
-def test_signature_refined(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path,
-                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signature_refined(
+    capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def refine(model: FedGAI, measured: Signature, pairs: list, drawings: list, garments: list, **_: object) -> Refined:
@@ -183,8 +216,13 @@ def test_pairs_goes_on_after_ctrl_c(capsys: pytest.CaptureFixture, tmp_path: Pat
         draw_garment(90 + i, 120).save(photos / f"{i}.png")
     command = [sys.executable, "-m", "fedgai", "pairs", photos, "--style", "canny", "--out", out, "--size", "512"]
     # what runs in a shell's background, and all that it starts, is deaf to Ctrl-C
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while running.poll() is None and len(list(out.glob("photos/*.jpg"))) < 2:  # the first is whole by then
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
@@ -194,8 +232,9 @@ def test_pairs_goes_on_after_ctrl_c(capsys: pytest.CaptureFixture, tmp_path: Pat
     assert "30 pairs, " in capsys.readouterr().out
 
 
-def test_evaluate_prints_a_table(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path,
-                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_prints_a_table(
+    capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FEDGAI_INCEPTION", "none.safetensors")
     monkeypatch.setenv("FEDGAI_VGG16", "none.safetensors")
     data = draw_pairs(tmp_path / "Ada", count=3)
@@ -207,8 +246,12 @@ def test_evaluate_prints_a_table(capsys: pytest.CaptureFixture, tiny_model_dir: 
     assert said.startswith("3 pairs at 64 px, drawn in their own signature by edge (encoder " + result["encoder_sha256"][:12])
     rows = {line.split()[0]: line for line in said.splitlines() if line.split()}
     assert rows["ssim"].split()[1] == f"{result['ssim']:.4g}"
-    for name, words in {"ssim": "higher  -1 to 1  drawing - its real sketch  luminance", "style_distance": "lower  ",
-                        "frechet_encoder": "lower  ", "pixel_frechet": "no FID"}.items():
+    for name, words in {
+        "ssim": "higher  -1 to 1  drawing - its real sketch  luminance",
+        "style_distance": "lower  ",
+        "frechet_encoder": "lower  ",
+        "pixel_frechet": "no FID",
+    }.items():
         assert " ".join(words.split()) in " ".join(rows[name].split())
     assert "fid" not in rows and "lpips" not in rows  # but said what they want
     without = [line for line in said.splitlines() if line.startswith("Without ")]
@@ -216,8 +259,9 @@ def test_evaluate_prints_a_table(capsys: pytest.CaptureFixture, tiny_model_dir: 
     assert "equal numbers of pairs" in said
 
 
-def test_train_and_evaluate_pass_on_what_was_given(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
-                                                   tmp_path: Path) -> None:
+def test_train_and_evaluate_pass_on_what_was_given(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     calls: list[tuple] = []
     monkeypatch.setattr("fedgai.training.local.train", lambda **options: calls.append(options))
 
@@ -239,21 +283,28 @@ def test_train_and_evaluate_pass_on_what_was_given(capsys: pytest.CaptureFixture
     assert refused(capsys, "evaluate", "--data", tmp_path, "--model", tmp_path).startswith("fedgai evaluate: ")
 
 
-@pytest.mark.parametrize(("name", "value", "says"), [
-    ("ALL_PROXY", "socks4://127.0.0.1:9", "SOCKS"), ("HTTPS_PROXY", "ftp://proxy", "https://"),
-    ("SSL_CERT_FILE", "/nowhere.pem", "no such"),
-    ("FEDGAI_IMAGINE_STEPS", "many", "whole number"), ("FEDGAI_IMAGINE", "nothing", "neither a folder"),
-])  # fmt: skip
-def test_a_wrong_variable_is_named(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str,
-                                   value: str, says: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("ALL_PROXY", "socks4://127.0.0.1:9", "SOCKS"),
+        ("HTTPS_PROXY", "ftp://proxy", "https://"),
+        ("SSL_CERT_FILE", "/nowhere.pem", "no such"),
+        ("FEDGAI_IMAGINE_STEPS", "many", "whole number"),
+        ("FEDGAI_IMAGINE", "nothing", "neither a folder"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, says: str
+) -> None:
     monkeypatch.setenv(name, value)
     said = refused(capsys, "imagine", "a coat", "--out", tmp_path / "o.png")
     assert name in said and says in said
 
 
 @pytest.mark.parametrize("config", ["[1, 2]", "null", '{"preset": ["edge"]}', "{", ""])
-def test_a_damaged_model_is_one_sentence(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path,
-                                         config: str) -> None:
+def test_a_damaged_model_is_one_sentence(
+    capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path: Path, config: str
+) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny_model_dir, folder)
     (folder / "config.json").write_text(config)

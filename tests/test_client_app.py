@@ -55,8 +55,15 @@ def context(data: Path, tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytes
     for name in ("_task_id", "_run_id", "_node_id"):  # Flower sets them in a process of the ClientApp's own
         monkeypatch.setattr(TaskIdentity, name, 1)
     # refining takes a minute, and has tests of its own (test_refine_signature.py)
-    config = {"data": str(data), "out": str(tmp_path / "model"), "name": "Zoë", "share-style": True,
-              "weights": str(tiny_model_dir), "size": SIZE, "refine": False}  # fmt: skip
+    config = {
+        "data": str(data),
+        "out": str(tmp_path / "model"),
+        "name": "Zoë",
+        "share-style": True,
+        "weights": str(tiny_model_dir),
+        "size": SIZE,
+        "refine": False,
+    }
     return Context(run_id=1, node_id=1, node_config=config, state=RecordDict(), run_config={})
 
 
@@ -68,8 +75,17 @@ def asked(tiny_model_dir: Path) -> Message:
 def question(weights: Path, number: int = 7, **changes: object) -> Message:
     model = FedGAI.load(weights)
     bank = [s.style.numpy().astype("<f4").tobytes() for s in model.styles.values()]
-    told = {"nonce": "0f" * 16, "round": number, "epochs": EPOCHS, "beta": 0.1, "preset": "edge", "encoder": model.encoder_sha256,
-            "release": __version__, "bank-names": list(model.styles), "bank": b"".join(bank)} | changes  # fmt: skip
+    told = {
+        "nonce": "0f" * 16,
+        "round": number,
+        "epochs": EPOCHS,
+        "beta": 0.1,
+        "preset": "edge",
+        "encoder": model.encoder_sha256,
+        "release": __version__,
+        "bank-names": list(model.styles),
+        "bank": b"".join(bank),
+    } | changes
     content = RecordDict({"arrays": pack(model.discriminator.shared()), "config": ConfigRecord(told)})
     return make_message(Metadata(1, "asked", 0, 1, "", "", 0.0, 60.0, MessageType.TRAIN), content)
 
@@ -90,7 +106,7 @@ def test_the_studio_at_home_knows_everybody(asked: Message, context: Context) ->
     trainer = at_home(here, told)
     styles = trainer.model.styles
     assert list(styles) == ["Ada Line", "Zoë", "Mia"] and styles["Ada Line"].description and not styles["Mia"].description
-    mia = torch.from_numpy(np.frombuffer(told["bank"][2 * row:], "<f4").copy())
+    mia = torch.from_numpy(np.frombuffer(told["bank"][2 * row :], "<f4").copy())
     assert torch.equal(styles["Mia"].style, trainer.model.style_bounds.clamp(mia))  # a server may send anything
     assert torch.equal(styles["Zoë"].style, trainer.signature.style) and len(trainer.others) == 2  # the own one as measured here
     told["bank"] = told["bank"][:-4]
@@ -120,7 +136,8 @@ def test_without_consent_neither_signature_nor_name_leave(asked: Message, contex
 
 
 def test_others_hands_are_drawn_in_unless_the_designer_wants_the_papers_recipe(
-        asked: Message, context: Context, tiny_model_dir: Path) -> None:
+    asked: Message, context: Context, tiny_model_dir: Path
+) -> None:
     assert "loss-fusion" in train_at_home(asked, context).content["metrics"]
     context.node_config |= {"fusion": 0.0, "lr": 1e-4}  # both may change between rounds
     assert "loss-fusion" not in train_at_home(next_round(tiny_model_dir), context).content["metrics"]
@@ -155,7 +172,8 @@ def test_a_round_is_answered_once_and_an_older_one_never(asked: Message, context
 
 
 def test_the_same_aggregate_under_a_new_number_is_answered_without_training(
-        asked: Message, context: Context, tiny_model_dir: Path) -> None:
+    asked: Message, context: Context, tiny_model_dir: Path
+) -> None:
     """A round had too few answers, so that the studio asks for the next: nobody has to train twice for one aggregate."""
     first = unpack(train_at_home(asked, context).content["arrays"])
     again = train_at_home(question(tiny_model_dir, 8), context).content
@@ -165,7 +183,8 @@ def test_the_same_aggregate_under_a_new_number_is_answered_without_training(
 
 
 def test_a_training_that_was_killed_goes_on_under_a_new_number(
-        asked: Message, context: Context, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: Message, context: Context, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     step = LocalTrainer.step
 
     def killed(trainer: LocalTrainer) -> dict[str, float]:
@@ -206,11 +225,19 @@ def test_what_goes_wrong_is_told_here_and_not_there(asked: Message, context: Con
     assert progress["phase"] == "failed" and "Secret" in progress["trouble"]
 
 
-@pytest.mark.parametrize(("change", "word"), [({"release": "9.9"}, "install release 9.9"), ({"preset": "vgg16"}, "vgg16"),
-                                              ({"epochs": 10**6}, "refused"), ({"beta": -1.0}, "refused"),
-                                              ({"bank": b"\0" * 8}, "style bank")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"release": "9.9"}, "install release 9.9"),
+        ({"preset": "vgg16"}, "vgg16"),
+        ({"epochs": 10**6}, "refused"),
+        ({"beta": -1.0}, "refused"),
+        ({"bank": b"\0" * 8}, "style bank"),
+    ],
+)
 def test_a_server_that_asks_for_something_else_is_told_so(
-        change: dict, word: str, context: Context, tiny_model_dir: Path) -> None:
+    change: dict, word: str, context: Context, tiny_model_dir: Path
+) -> None:
     with pytest.raises(RoundRefusedError, match=word):
         discreet(question(tiny_model_dir, **change), context, train_at_home)
     assert not (Path(str(context.node_config["out"])) / STATE_FILE).exists()

@@ -146,14 +146,20 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
     fill(tmp_path / "drawings" / "sketches", 2)
     demo = Demo(tmp_path / "studio", free_port(), rounds=1, names=["Zoë"], house_steps=1, deadline=3600, patience=PATIENCE)
     meddler = Meddler(demo.tls, demo.port)
-    Settings(meddler.url, str(tmp_path / "drawings"), "Zoë", certificate=str(demo.tls / "ca.pem"), size=64,
-             rounds=1).checked().save(home)  # fmt: skip
+    Settings(
+        meddler.url, str(tmp_path / "drawings"), "Zoë", certificate=str(demo.tls / "ca.pem"), size=64, rounds=1
+    ).checked().save(home)
     make_key(home / "key")
 
     def companion() -> subprocess.Popen:
-        return subprocess.Popen([sys.executable, "-m", "federation.join", "--home", str(home)], cwd=ROOT,
-                                stdin=subprocess.DEVNULL, stdout=said.open("wb"), stderr=subprocess.STDOUT,
-                                env=os.environ | {"COLUMNS": "300"})  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, "-m", "federation.join", "--home", str(home)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=said.open("wb"),
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"COLUMNS": "300"},
+        )
 
     def another_program(path: str, onward: Callable[[], Answer]) -> Answer:
         status, headers, content = onward()

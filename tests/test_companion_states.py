@@ -147,10 +147,12 @@ def test_somebody_elses_folder_is_a_sentence(tmp_path: Path) -> None:
     home = tmp_path / "theirs"
     home.mkdir(mode=0o755)
     tmp_path.chmod(0o755)
-    program = ("import os, sys; from pathlib import Path; from federation.designer.settings import Settings; os.setuid(65534)\n"
-               "from fedgai.errors import sentence\n"
-               "try: Settings('https://x.example', '/', 'Z').save(Path(sys.argv[1]))\n"
-               "except (ValueError, OSError) as error: print(sentence(error))")  # fmt: skip
+    program = (
+        "import os, sys; from pathlib import Path; from federation.designer.settings import Settings; os.setuid(65534)\n"
+        "from fedgai.errors import sentence\n"
+        "try: Settings('https://x.example', '/', 'Z').save(Path(sys.argv[1]))\n"
+        "except (ValueError, OSError) as error: print(sentence(error))"
+    )
     said = run([executable, "-c", program, str(home)], capture_output=True, text=True, timeout=300, check=False)
     assert "Traceback" not in said.stderr and str(home) in said.stdout and "Permission denied" in said.stdout
 

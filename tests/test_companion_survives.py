@@ -74,8 +74,17 @@ def progress(home: Path) -> tuple[str, int]:
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Demo]:
     """Rounds without end; one that a killed designer does not answer is asked for again after the deadline."""
-    demo = Demo(tmp_path / "studio", free_port(), rounds=50, epochs=EPOCHS, names=["Zoë"], deadline=30, house_steps=1,
-                patience=PATIENCE, environment={"FEDGAI_REST_HOURS": "0"})  # fmt: skip
+    demo = Demo(
+        tmp_path / "studio",
+        free_port(),
+        rounds=50,
+        epochs=EPOCHS,
+        names=["Zoë"],
+        deadline=30,
+        house_steps=1,
+        patience=PATIENCE,
+        environment={"FEDGAI_REST_HOURS": "0"},
+    )
     try:
         demo.start_studio()
         yield demo
@@ -87,8 +96,9 @@ MOMENTS = [random.Random(24 + kill).randrange(1, 4 * PAIRS * EPOCHS // 3) for ki
 """Steps of the round; beyond its last, the upload."""
 
 
-@pytest.mark.parametrize("moments", [
-    pytest.param([20, 1000], id="two"), pytest.param(MOMENTS, id="many", marks=pytest.mark.long)])  # fmt: skip
+@pytest.mark.parametrize(
+    "moments", [pytest.param([20, 1000], id="two"), pytest.param(MOMENTS, id="many", marks=pytest.mark.long)]
+)
 def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
     draw_examples(tmp_path / "made", ["Aiko"], SIZE)
@@ -106,8 +116,13 @@ def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_p
         nonlocal process
         (home / "model" / PROGRESS_FILE).unlink(missing_ok=True)  # of the one that was killed: it would be killed on its way up
         said = (tmp_path / "said.txt").open("ab")
-        process = subprocess.Popen([sys.executable, "-m", "federation.join", "--home", str(home)], cwd=ROOT, stdout=said,
-                                   stderr=said, stdin=subprocess.DEVNULL)  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-m", "federation.join", "--home", str(home)],
+            cwd=ROOT,
+            stdout=said,
+            stderr=said,
+            stdin=subprocess.DEVNULL,
+        )
 
     def wait(condition: Callable[[], bool]) -> None:
         until = time.monotonic() + PATIENCE
@@ -121,6 +136,7 @@ def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_p
     start()
     try:
         for kill, moment in enumerate(moments):
+
             def reached(moment: int = moment) -> bool:
                 phase, step = progress(home)
                 return phase == "sending" or (phase == "training" and step >= moment)
@@ -133,8 +149,10 @@ def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_p
                     os.kill(pid, signal.SIGKILL)
             process.wait()
             taken, saved = last_step(home), saved_step(home)
-            print(f"kill {kill + 1} while {found}: step {taken}, saved {saved}, {len(read_all(home / 'receipts'))} receipts",
-                  flush=True)
+            print(
+                f"kill {kill + 1} while {found}: step {taken}, saved {saved}, {len(read_all(home / 'receipts'))} receipts",
+                flush=True,
+            )
             assert kept <= saved and taken - saved <= PAIRS
             kept = saved
             sent = len(read_all(home / "receipts"))

@@ -26,8 +26,16 @@ class Running:
     """uvicorn as app.py runs it, or as it comes, over TLS."""
 
     def __init__(self, files: tuple[Path, Path, Path], **settings: Any) -> None:
-        config = uvicorn.Config(PlainTextResponse("yes"), port=0, log_level="error", lifespan="off", ws="none",
-                                ssl_certfile=files[1], ssl_keyfile=files[2], **settings)  # fmt: skip
+        config = uvicorn.Config(
+            PlainTextResponse("yes"),
+            port=0,
+            log_level="error",
+            lifespan="off",
+            ws="none",
+            ssl_certfile=files[1],
+            ssl_keyfile=files[2],
+            **settings,
+        )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run, daemon=True)
         self.thread.start()

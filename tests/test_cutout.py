@@ -33,10 +33,14 @@ def test_the_drawn_shirt_of_the_other_tests():
     assert 0.05 < (cut_out(np.asarray(draw_garment())) > 0.5).mean() < 0.8
 
 
-@pytest.mark.parametrize("picture", [
-    np.full((120, 90, 3), 127, np.uint8),
-    np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8),
-], ids=["one colour", "noise"])
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.full((120, 90, 3), 127, np.uint8),
+        np.random.default_rng(0).integers(0, 256, (120, 90, 3), np.uint8),
+    ],
+    ids=["one colour", "noise"],
+)
 def test_where_nothing_stands_out_it_says_so(picture):
     with pytest.raises(NoGarment, match=r"\w+ \w+"):
         cut_out(picture)

@@ -47,7 +47,8 @@ def in_shop(tmp_path: Path) -> Path:
     garment(root / "Anno" / "segmentation" / "all.png")
     (root / "Eval").mkdir()
     (root / "Eval" / "list_eval_partition.txt").write_text(
-        f"{len(rows)}\nimage_name item_id evaluation_status\n" + "\n".join(rows))
+        f"{len(rows)}\nimage_name item_id evaluation_status\n" + "\n".join(rows)
+    )
     return root
 
 
@@ -76,8 +77,9 @@ def test_a_deepfashion_layout(in_shop: Path, tmp_path: Path) -> None:
         photo = in_shop / line["file"]
         assert line["category"] in line["file"] and photo.exists()
         image, mask = fit_and_cut(photo, 128)
-        assert np.array_equal(np.asarray(Image.open(out / "sketches" / f"{line['stem']}.png")),
-                              xdog(on_white(np.asarray(image), mask), mask))
+        assert np.array_equal(
+            np.asarray(Image.open(out / "sketches" / f"{line['stem']}.png")), xdog(on_white(np.asarray(image), mask), mask)
+        )
 
 
 def test_the_hand_is_the_ateliers(in_shop: Path, tmp_path: Path) -> None:
@@ -150,7 +152,8 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "pairs"
     garment(photos / "plain.jpg")
     shirt(120, 96).transpose(Image.Transpose.ROTATE_90).save(
-        photos / "turned.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0")
+        photos / "turned.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    )
     shirt(96, 120).convert("L").save(photos / "grey.png")
     shirt(96, 120).convert("CMYK").save(photos / "cmyk.jpg")
     shirt(96, 120).quantize(64).save(photos / "palette.gif")

@@ -47,10 +47,12 @@ ATTACKS = {
     "scans": lambda: many_scans(7000, 7000, 1000),  # 200 kB
     "floats": lambda: float_tiff(7000),  # 230 kB
     "webp": lambda: encoded(Image.new("RGB", (7000, 7000)), "WEBP", lossless=True),  # 300 bytes or so
-    "frames": lambda: encoded(Image.new("L", (6000, 6000)), "GIF", save_all=True,
-                              append_images=[Image.new("L", (6000, 6000), i) for i in range(1, 8)]),
-    "animated": lambda: encoded(Image.new("RGB", (4900, 4900)), "WEBP", save_all=True,
-                                append_images=[Image.new("RGB", (4900, 4900), "white")]),
+    "frames": lambda: encoded(
+        Image.new("L", (6000, 6000)), "GIF", save_all=True, append_images=[Image.new("L", (6000, 6000), i) for i in range(1, 8)]
+    ),
+    "animated": lambda: encoded(
+        Image.new("RGB", (4900, 4900)), "WEBP", save_all=True, append_images=[Image.new("RGB", (4900, 4900), "white")]
+    ),
     "sixteen": lambda: encoded(Image.fromarray(np.zeros((7000, 7000), np.uint16)), "PNG"),
 }
 MEASURE = """
@@ -170,15 +172,19 @@ def test_a_small_picture_does_not_wait_for_large_ones() -> None:
 
 
 def test_the_process_starts_without_the_library() -> None:
-    program = PROGRAM.replace("main()", "print(sorted({name.split('.')[0] for name in sys.modules} & "
-                              "{'torch', 'fedgai', 'numpy', 'cv2', 'flwr', 'gradio'}))")  # fmt: skip
+    program = PROGRAM.replace(
+        "main()",
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'fedgai', 'numpy', 'cv2', 'flwr', 'gradio'}))",
+    )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_nothing_is_left_when_the_process_that_asked_is_killed(tmp_path: Path) -> None:
-    code = ("import os, signal\nfrom fedgai.vision.images import read_image\nimport sys\nread_image(sys.argv[1])\n"
-            "from fedgai.vision.decoders import decoders\n"
-            "print([p._process.pid for p in decoders()._free.queue if p][0], flush=True)\nos.kill(os.getpid(), signal.SIGKILL)")
+    code = (
+        "import os, signal\nfrom fedgai.vision.images import read_image\nimport sys\nread_image(sys.argv[1])\n"
+        "from fedgai.vision.decoders import decoders\n"
+        "print([p._process.pid for p in decoders()._free.queue if p][0], flush=True)\nos.kill(os.getpid(), signal.SIGKILL)"
+    )
     file = tmp_path / "shirt.jpg"
     draw_garment().save(file)
     done = subprocess.run([sys.executable, "-c", code, file], cwd=ROOT, capture_output=True, text=True)

@@ -189,8 +189,10 @@ class TestShippedWeights:
         picture = dye(garment, np.random.default_rng(5), pattern=pattern)
         near_lines = cv2.dilate(picture.lines.max(0), np.ones((13, 13), np.uint8)) > 0
         cloth = (picture.alpha > 250) & ~near_lines
-        ink = [np.asarray(pipe(picture.photo, {"Aiko": 1}, print_amount=amount).images[0].convert("L")) < 128
-               for amount in (0.0, 1.0)]
+        ink = [
+            np.asarray(pipe(picture.photo, {"Aiko": 1}, print_amount=amount).images[0].convert("L")) < 128
+            for amount in (0.0, 1.0)
+        ]
         assert ink[1][cloth].mean() > 0.03  # today's drawing is full of it
         assert ink[0][cloth].mean() < 0.35 * ink[1][cloth].mean()
         seams = skeletonize(picture.lines[[1, 2]].max(0) > 127)
@@ -235,8 +237,9 @@ class TestLearning:
         found.save(work / "out.safetensors")
         return (work / "out.safetensors").read_bytes()
 
-    def test_the_same_bytes_twice_and_after_a_stop(self, photographs: Path, tmp_path: Path,
-                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_same_bytes_twice_and_after_a_stop(
+        self, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         once = self.learn(photographs, tmp_path / "once", 4, monkeypatch)
         stopped = self.learn(photographs, tmp_path / "twice", 3, monkeypatch)
         assert stopped != once

@@ -48,7 +48,11 @@ def test_the_kind_is_recognised(tmp_path: Path) -> None:
     (tmp_path / "only" / "photos").mkdir()  # empty, as if there were none
     kinds = {name: look(tmp_path / name) for name in ("straight", "only", "both", "sheets")}
     assert {name: found.kind for name, found in kinds.items()} == {
-        "straight": "sketches", "only": "sketches", "both": "pairs", "sheets": "scans"}
+        "straight": "sketches",
+        "only": "sketches",
+        "both": "pairs",
+        "sheets": "scans",
+    }
     assert [len(found.drawings) for found in kinds.values()] == [3, 3, 3, 2]
     assert not any(found.bad for found in kinds.values())
     assert len(kinds["both"].pairs) == 3 and "3 good pairs" in str(kinds["both"])
@@ -161,8 +165,9 @@ def test_drawings_alone_are_paired_with_public_garments(tmp_path: Path, garments
     (own / "no. 001.png").write_text("not a picture")
     told: list[tuple[int, int]] = []
     for _ in range(2):  # the second run replaces the first
-        report = pair_up(sorted(own.iterdir()), tmp_path / "out", garments, model=tiny_model_dir,
-                         progress=lambda *x: told.append(x))
+        report = pair_up(
+            sorted(own.iterdir()), tmp_path / "out", garments, model=tiny_model_dir, progress=lambda *x: told.append(x)
+        )
     assert sorted(file.name for file, _ in report.bad) == ["a wall.png", "no. 001.png"]
     assert len(report.pairs) == len(report.guides) == 4 and told[-1] == (2, 3)
     pairs_again = PairFolder(tmp_path / "out", 96)
@@ -185,16 +190,19 @@ def test_without_guides_a_sketch_is_its_own_guide(tmp_path: Path) -> None:
     assert torch.equal(plain.guide(1), plain.sketch(1))
 
 
-def test_what_cannot_be_paired_up_is_one_line(tmp_path: Path, garments: Path, tiny_model_dir: Path,
-                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_paired_up_is_one_line(
+    tmp_path: Path, garments: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     own = sorted(fill(tmp_path / "own", 2).iterdir())
     (tmp_path / "nothing").mkdir()
     (tmp_path / "walls").mkdir()
     (garments / "a wall.png").rename(tmp_path / "walls" / "a wall.png")
     fill(tmp_path / "mine" / "sketches", 1)
     for files, out, photos, says in (
-        ([], "out", garments, "no sketch"), (own, "out", tmp_path / "nothing", "no pictures"),
-        (own, "out", tmp_path / "walls", "no garment"), (own, "mine", garments, "another kind"),
+        ([], "out", garments, "no sketch"),
+        (own, "out", tmp_path / "nothing", "no pictures"),
+        (own, "out", tmp_path / "walls", "no garment"),
+        (own, "mine", garments, "another kind"),
     ):
         with pytest.raises(PairsError, match=says) as refusal:
             pair_up(files, tmp_path / out, photos, model=tiny_model_dir)

@@ -39,8 +39,11 @@ def test_a_square_is_four_lines_in_their_place(draw: Detector, side: int) -> Non
     ink = draw(square(side)) < 128
     y, x = np.nonzero(ink)
     near = 0.012 * side  # a line's width
-    on_side = [(abs(a - edge) <= near) & (b >= side / 4 - near) & (b <= side * 3 / 4 + near)
-               for a, b in ((x, y), (y, x)) for edge in (side / 4, side * 3 / 4)]
+    on_side = [
+        (abs(a - edge) <= near) & (b >= side / 4 - near) & (b <= side * 3 / 4 + near)
+        for a, b in ((x, y), (y, x))
+        for edge in (side / 4, side * 3 / 4)
+    ]
     assert np.logical_or.reduce(on_side).all(), "ink beside the four lines"
     for line, along in zip(on_side, (y, y, x, x), strict=True):  # each unbroken, but for its rounded corners
         middle = np.arange(int(side * 0.29), int(side * 0.71))
@@ -61,8 +64,10 @@ def test_the_same_drawing_in_every_size(draw: Detector, garment: tuple[np.ndarra
     drawn = draw(photo, mask)
     for factor in (0.5, 2):
         size = round(photo.shape[1] * factor), round(photo.shape[0] * factor)
-        other = draw(cv2.resize(photo, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC),
-                     cv2.resize(mask, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR))
+        other = draw(
+            cv2.resize(photo, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC),
+            cv2.resize(mask, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR),
+        )
         assert other.shape == size[::-1]
         back = cv2.resize(other, drawn.shape[::-1], interpolation=cv2.INTER_AREA)
         assert boundary_fscore(back, drawn, tolerance=3) > 0.85

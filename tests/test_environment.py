@@ -30,12 +30,20 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-@pytest.mark.parametrize(("name", "value", "word"), [
-    ("HTTPS_PROXY", "socks5://127.0.0.1:1080", "SOCKS"), ("ALL_PROXY", "socks5h://127.0.0.1:1080", "socksio"),
-    ("all_proxy", "socks4://127.0.0.1:1080", "SOCKS"), ("HTTPS_PROXY", "ftp://proxy.example", "begins with ftp://"),
-    ("HTTPS_PROXY", "http://proxy.example:port", "not the address"), ("https_proxy", "http://", "not the address"),
-    ("HTTPS_PROXY", "http://pro xy", "not the address"), ("SSL_CERT_FILE", "/no/such/file.pem", "no such file"),
-    ("SSL_CERT_DIR", "/no/such/folder", "no such folder")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("HTTPS_PROXY", "socks5://127.0.0.1:1080", "SOCKS"),
+        ("ALL_PROXY", "socks5h://127.0.0.1:1080", "socksio"),
+        ("all_proxy", "socks4://127.0.0.1:1080", "SOCKS"),
+        ("HTTPS_PROXY", "ftp://proxy.example", "begins with ftp://"),
+        ("HTTPS_PROXY", "http://proxy.example:port", "not the address"),
+        ("https_proxy", "http://", "not the address"),
+        ("HTTPS_PROXY", "http://pro xy", "not the address"),
+        ("SSL_CERT_FILE", "/no/such/file.pem", "no such file"),
+        ("SSL_CERT_DIR", "/no/such/folder", "no such folder"),
+    ],
+)
 def test_a_variable_that_cannot_be_used_is_named(name: str, value: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "socksio", None)
     monkeypatch.setenv(name, value)
@@ -51,13 +59,21 @@ def test_a_proxys_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None
     assert "secret" not in str(refusal.value)
 
 
-@pytest.mark.parametrize(("environment", "proxy"), [
-    ({}, None), ({"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
-    ({"HTTPS_PROXY": "proxy.example:3128"}, "http://proxy.example:3128"), ({"HTTPS_PROXY": ""}, None),
-    ({"ALL_PROXY": "http://proxy.example:1"}, "http://proxy.example:1"), ({"HTTP_PROXY": "http://proxy.example:1"}, None),
-    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[::1],studio.example"}, None),
-    ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[::1]"}, "http://p:1"), ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, None),
-    ({"HTTPS_PROXY": "http://p:1", "no_proxy": "example"}, None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("environment", "proxy"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"HTTPS_PROXY": "proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"HTTPS_PROXY": ""}, None),
+        ({"ALL_PROXY": "http://proxy.example:1"}, "http://proxy.example:1"),
+        ({"HTTP_PROXY": "http://proxy.example:1"}, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[::1],studio.example"}, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[::1]"}, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, None),
+        ({"HTTPS_PROXY": "http://p:1", "no_proxy": "example"}, None),
+    ],
+)
 def test_the_way_to_the_studio(environment: dict[str, str], proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -86,8 +102,14 @@ def test_a_certificate_that_is_none_is_a_sentence(tmp_path: Path) -> None:
 def test_what_http_clients_die_of_is_taken_out() -> None:
     import httpx
 
-    environment = {"ALL_PROXY": "socks4://p:1", "HTTPS_PROXY": "", "NO_PROXY": "[::1], a b, localhost", "SSL_CERT_FILE": "/none",
-                   "HTTP_PROXY": "http://proxy.example:1", "OTHER": "x"}  # fmt: skip
+    environment = {
+        "ALL_PROXY": "socks4://p:1",
+        "HTTPS_PROXY": "",
+        "NO_PROXY": "[::1], a b, localhost",
+        "SSL_CERT_FILE": "/none",
+        "HTTP_PROXY": "http://proxy.example:1",
+        "OTHER": "x",
+    }
     said = tidy_network(environment)
     assert environment == {"NO_PROXY": "::1,localhost", "HTTP_PROXY": "http://proxy.example:1", "OTHER": "x"}
     assert len(said) == 2 and "ALL_PROXY" in said[0] and "SSL_CERT_FILE" in said[1]
@@ -107,22 +129,58 @@ def test_a_supernode_reaches_the_proxy_of_its_own_machine(monkeypatch: pytest.Mo
     assert "127.0.0.1" in environment["NO_PROXY"].split(",") and "[" not in environment["NO_PROXY"]
 
 
-WRONG = [{"ALL_PROXY": "socks4://127.0.0.1:9"}, {"NO_PROXY": "[::1]"}, {"SSL_CERT_FILE": "/no/such/file.pem"},
-         {"HTTPS_PROXY": "http://proxy.example:port"}, {"FEDGAI_CACHE_MB": ""}, {"FEDGAI_COMPANION": ""}]  # fmt: skip
+WRONG = [
+    {"ALL_PROXY": "socks4://127.0.0.1:9"},
+    {"NO_PROXY": "[::1]"},
+    {"SSL_CERT_FILE": "/no/such/file.pem"},
+    {"HTTPS_PROXY": "http://proxy.example:port"},
+    {"FEDGAI_CACHE_MB": ""},
+    {"FEDGAI_COMPANION": ""},
+]
 
 
 @pytest.mark.parametrize("environment", WRONG, ids=lambda e: "=".join(*e.items()))
 def test_the_companion_says_which_variable_or_works(environment: dict[str, str], tmp_path: Path) -> None:
     """In a folder of the project that cannot be written, as after an installation by somebody else."""
     fill(tmp_path / "own", 2)
-    told = ["--server", "https://studio.invalid", "--data", str(tmp_path / "own"), "--name", "Zoë",
-            "--home", str(tmp_path / "home")]  # fmt: skip
-    said = subprocess.run([sys.executable, "-m", "federation.join", "--check", *told], cwd=ROOT, capture_output=True, text=True,
-                          timeout=2 * PATIENCE, stdin=subprocess.DEVNULL, env=os.environ | environment, check=False)
+    told = [
+        "--server",
+        "https://studio.invalid",
+        "--data",
+        str(tmp_path / "own"),
+        "--name",
+        "Zoë",
+        "--home",
+        str(tmp_path / "home"),
+    ]
+    said = subprocess.run(
+        [sys.executable, "-m", "federation.join", "--check", *told],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | environment,
+        check=False,
+    )
     assert said.returncode == 0 and "Traceback" not in said.stderr, said.stdout + said.stderr
-    process = subprocess.Popen([sys.executable, "-m", "studio.companion.window", "--home", str(tmp_path / "home"), "--no-browser",
-                                "--port", str(free_port())], cwd=ROOT, env=os.environ | environment, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "studio.companion.window",
+            "--home",
+            str(tmp_path / "home"),
+            "--no-browser",
+            "--port",
+            str(free_port()),
+        ],
+        cwd=ROOT,
+        env=os.environ | environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -136,10 +194,25 @@ def test_the_companion_says_which_variable_or_works(environment: dict[str, str],
 def test_joining_says_which_variable_it_is(environment: dict[str, str], tmp_path: Path) -> None:
     fill(tmp_path / "own" / "photos", 2)
     fill(tmp_path / "own" / "sketches", 2)
-    told = ["--server", "https://studio.invalid", "--data", str(tmp_path / "own"), "--name", "Zoë",
-            "--home", str(tmp_path / "home")]  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-m", "federation.join", *told], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-                               stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=os.environ | environment)  # fmt: skip
+    told = [
+        "--server",
+        "https://studio.invalid",
+        "--data",
+        str(tmp_path / "own"),
+        "--name",
+        "Zoë",
+        "--home",
+        str(tmp_path / "home"),
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "federation.join", *told],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | environment,
+    )
     said = ""
     try:
         assert process.stdout is not None

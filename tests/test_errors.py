@@ -60,13 +60,25 @@ SENTENCE = "There is no folder /drawings: name another one."
 
 def test_there_are_errors_to_walk() -> None:
     names = {kind.__name__ for kind in ERRORS}
-    assert {"CheckpointError", "PairsError", "TrainError", "ImageError", "CompanionError", "AwayError", "RoundRefusedError",
-            "IdentityError", "VariableError", "SuperNodeError", "OpenAlready"} <= names  # fmt: skip
+    assert {
+        "CheckpointError",
+        "PairsError",
+        "TrainError",
+        "ImageError",
+        "CompanionError",
+        "AwayError",
+        "RoundRefusedError",
+        "IdentityError",
+        "VariableError",
+        "SuperNodeError",
+        "OpenAlready",
+    } <= names
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
-def test_each_is_a_sentence_everywhere(kind: type[FedGAIError], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-                                       capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_each_is_a_sentence_everywhere(
+    kind: type[FedGAIError], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     error = made(kind)
     assert sentence(error) == failure(error) == SENTENCE
 
@@ -152,7 +164,8 @@ def actions(folder: Path) -> Iterator[CompanionActions]:
 @pytest.mark.parametrize("damage", [cut_short, garbage, empty])
 @pytest.mark.parametrize("name", ["model.safetensors", "training.safetensors", "config.json", "styles.safetensors"])
 def test_a_damaged_private_model_is_a_sentence_in_the_terminal(
-        name: str, damage: object, folder: Path, quiet: None, capsys: pytest.CaptureFixture[str]) -> None:
+    name: str, damage: object, folder: Path, quiet: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     damage(folder / "model" / name)
     status = join.main(["--home", str(folder), "--dry-run"])
     out, err = capsys.readouterr()
@@ -168,8 +181,9 @@ def test_a_damaged_private_model_is_a_sentence_in_the_window(folder: Path, actio
     assert "model" in actions.drawings.trouble and actions.drawings.trouble.endswith(".")
 
 
-def test_a_damaged_private_model_is_a_sentence_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch,
-                                                       capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+def test_a_damaged_private_model_is_a_sentence_at_home(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     cut_short(folder / "model" / "model.safetensors")
     monkeypatch.setattr("sys.argv", ["home", "--home", str(folder), "--no-browser"])
     assert home.main() == 1

@@ -74,8 +74,10 @@ def test_nothing_but_the_discriminator_leaves(federation) -> None:
     model = FedGAI.load(demo.home / "Dara" / "model")
     shared = model.discriminator.shared()
     assert all(name.encode() in wire for name in shared), "the proxy did not see an upload"
-    state = {**{f"g.{k}": v for k, v in model.generator.state_dict().items()},
-             **{f"d.{k}": v for k, v in model.discriminator.state_dict().items()}}
+    state = {
+        **{f"g.{k}": v for k, v in model.generator.state_dict().items()},
+        **{f"d.{k}": v for k, v in model.discriminator.state_dict().items()},
+    }
     norms = {k: v for k, v in state.items() if ".running_" in k or k.startswith("g.")}
     assert len(norms) > 20
     for name, value in norms.items():
@@ -124,8 +126,18 @@ def test_the_papers_preset_and_its_bytes(tmp_path: Path, capsys: pytest.CaptureF
         start.add_style(start.signature([torch.rand(1, 3, 64, 64) * 2 - 1], name))
     start.save_pretrained(tmp_path / "start")
     names = ("Aiko", "Dara")
-    demo = Demo(tmp_path, free_port(), 1, names=names, house_steps=1, deadline=round(2 * PATIENCE), garments=1, size=64,
-                weights=tmp_path / "start", patience=PATIENCE)
+    demo = Demo(
+        tmp_path,
+        free_port(),
+        1,
+        names=names,
+        house_steps=1,
+        deadline=round(2 * PATIENCE),
+        garments=1,
+        size=64,
+        weights=tmp_path / "start",
+        patience=PATIENCE,
+    )
     proxy = RecordingProxy(demo.port, demo.tls / "server.pem", demo.tls / "server.key", demo.tls / "ca.pem")
     demo.through = {"Dara": proxy.port}
     try:

@@ -89,9 +89,12 @@ def test_who_is_gone_is_offline_a_minute_later(tmp_path: Path) -> None:
 def activate(demo: Demo, key: object) -> int:
     """Be there, for half an hour."""
     timestamp, public = now().isoformat(), public_key_to_bytes(key.public_key())
-    headers = {"flwr-public-key": b64encode(public).decode(), "flwr-timestamp": timestamp,
-               "flwr-signature": b64encode(sign_message(key, timestamp.encode())).decode(),
-               "content-type": "application/protobuf"}  # fmt: skip
+    headers = {
+        "flwr-public-key": b64encode(public).decode(),
+        "flwr-timestamp": timestamp,
+        "flwr-signature": b64encode(sign_message(key, timestamp.encode())).decode(),
+        "content-type": "application/protobuf",
+    }
     content = ActivateNodeRequest(public_key=public, heartbeat_interval=1800).SerializeToString()
     trust = ssl.create_default_context(cafile=str(demo.tls / "ca.pem"))
     url = f"{demo.url}v1/fleet/activate-node"

@@ -22,21 +22,31 @@ from fedgai.model import WEIGHTS, FedGAI
 
 DEADLINE = round(PATIENCE / 5)  # s: some ways keep a round open until then
 REASONS = {  # what the round's report says of each
-    "not_a_number": "not finite", "infinity": "not finite", "wrong_shape": "has shape",
-    "extra_tensor": "'backdoor', which is not shared", "batchnorm": "BatchNorm tensor 'body.1.running_mean'",
-    "signature_beyond": "numbers that no drawing gives", "too_long": "its update has norm",
-    "garbage_numbers": "not in numpy's format", "garbage_objects": "cannot be read",
-    "garbage_request": "did not answer before the deadline", "replayed": "an update of an earlier round again",
-    "stale": "it belongs to round", "huge": "did not answer before the deadline", "never_whole": "not whole, in time",
-    "as_somebody_else": "claims to be somebody else's", "gives_orders": "did not answer before the deadline",
+    "not_a_number": "not finite",
+    "infinity": "not finite",
+    "wrong_shape": "has shape",
+    "extra_tensor": "'backdoor', which is not shared",
+    "batchnorm": "BatchNorm tensor 'body.1.running_mean'",
+    "signature_beyond": "numbers that no drawing gives",
+    "too_long": "its update has norm",
+    "garbage_numbers": "not in numpy's format",
+    "garbage_objects": "cannot be read",
+    "garbage_request": "did not answer before the deadline",
+    "replayed": "an update of an earlier round again",
+    "stale": "it belongs to round",
+    "huge": "did not answer before the deadline",
+    "never_whole": "not whole, in time",
+    "as_somebody_else": "claims to be somebody else's",
+    "gives_orders": "did not answer before the deadline",
     "takes_back": "",  # for whichever of the two, depending on who is faster
 }
 REFUSED = {"garbage_request": {400}, "huge": {413}, "gives_orders": {403}}  # by the gateway
 
 
 @contextmanager
-def federation(home: Path, honest: Sequence[str], hostile: dict[str, Sequence[str]],
-               rounds: int) -> Iterator[tuple[Demo, dict[str, HostileDesigner]]]:
+def federation(
+    home: Path, honest: Sequence[str], hostile: dict[str, Sequence[str]], rounds: int
+) -> Iterator[tuple[Demo, dict[str, HostileDesigner]]]:
     """Real SuperNodes of ``honest`` designers, and beside them one for each of ``hostile``: name -> ways."""
     demo = Demo(home, free_port(), rounds, names=honest, deadline=DEADLINE, house_steps=1, garments=1, patience=PATIENCE)
     operator.pause(demo.folder)  # until everybody is there
@@ -46,8 +56,9 @@ def federation(home: Path, honest: Sequence[str], hostile: dict[str, Sequence[st
         try:
             for name, ways in hostile.items():
                 operator.approve(demo.folder, make_key(home / name / "key"), name)
-                strangers[name] = HostileDesigner(f"127.0.0.1:{demo.port}", demo.tls / "ca.pem", home / name / "key", model, ways,
-                                                  victim)
+                strangers[name] = HostileDesigner(
+                    f"127.0.0.1:{demo.port}", demo.tls / "ca.pem", home / name / "key", model, ways, victim
+                )
             everybody, until = sorted([*honest, *hostile]), time.monotonic() + PATIENCE
             while demo.folder.status().online != everybody:
                 assert time.monotonic() < until, demo.folder.status()
@@ -92,9 +103,18 @@ def check_spread(demo: Demo, round_: int, honest: Sequence[str]) -> None:
 def test_every_hostile_way(tmp_path: Path) -> None:
     """Two rounds; those who keep a round open until its deadline all do so in the second."""
     honest = list(ATELIERS)[:3]
-    pairs = [("not_a_number", "huge"), ("infinity", "never_whole"), ("wrong_shape", "gives_orders"),
-             ("extra_tensor", "garbage_request"), ("batchnorm", "garbage_objects"), ("too_long", "as_somebody_else"),
-             ("signature_beyond", "garbage_numbers"), ("honest", "replayed"), ("honest", "stale"), ("takes_back",)]
+    pairs = [
+        ("not_a_number", "huge"),
+        ("infinity", "never_whole"),
+        ("wrong_shape", "gives_orders"),
+        ("extra_tensor", "garbage_request"),
+        ("batchnorm", "garbage_objects"),
+        ("too_long", "as_somebody_else"),
+        ("signature_beyond", "garbage_numbers"),
+        ("honest", "replayed"),
+        ("honest", "stale"),
+        ("takes_back",),
+    ]
     assert {way for pair in pairs for way in pair} == {"honest", *REASONS}
     ways = {f"Hostile {i}": pair for i, pair in enumerate(pairs, 1)}
     with federation(tmp_path, honest, ways, 2) as (demo, strangers):

@@ -40,8 +40,15 @@ from fedgai.networks.encoder import sha256
 from fedgai.pipeline import SketchPipeline
 
 SHORT = HouseStepConfig(steps=2, batch=2, size=64, seconds=math.inf)
-GOOD = {"own_hand": 0.9, "distance_ratio": 1.0, "lines": 0.97, "ink_ratio": 1.0, "mid_grey_ratio": 1.0, "blends_falling": 0.95,
-        "logit": 1.0}
+GOOD = {
+    "own_hand": 0.9,
+    "distance_ratio": 1.0,
+    "lines": 0.97,
+    "ink_ratio": 1.0,
+    "mid_grey_ratio": 1.0,
+    "blends_falling": 0.95,
+    "logit": 1.0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +163,20 @@ def test_a_generator_that_is_not_finite_is_held_back(house, start, model):
     assert "own_hand" in verdict(start, house.probe(model))
 
 
-@pytest.mark.parametrize("figure, after", [("own_hand", 0.8), ("distance_ratio", 1.2), ("lines", 0.9), ("ink_ratio", 0.7),
-                                           ("ink_ratio", 1.3), ("mid_grey_ratio", 1.2), ("blends_falling", 0.8),
-                                           ("logit", 1e6), ("lines", math.nan)])
+@pytest.mark.parametrize(
+    "figure, after",
+    [
+        ("own_hand", 0.8),
+        ("distance_ratio", 1.2),
+        ("lines", 0.9),
+        ("ink_ratio", 0.7),
+        ("ink_ratio", 1.3),
+        ("mid_grey_ratio", 1.2),
+        ("blends_falling", 0.8),
+        ("logit", 1e6),
+        ("lines", math.nan),
+    ],
+)
 def test_every_figure_has_a_bound_and_the_reason_names_it(figure, after):
     reason = verdict(GOOD, GOOD | {figure: after})
     assert reason.startswith(figure) and f"{GOOD[figure]:.3g}" in reason and f"{after:.3g}" in reason

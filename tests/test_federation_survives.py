@@ -40,16 +40,27 @@ def newest(demo: Demo) -> int:
 
 def federation(home: Path, **environment: str) -> Demo:
     """Rounds without end: seasons of fifty, no rest."""
-    return Demo(home, free_port(), rounds=50, epochs=1, names=NAMES, house_steps=1, deadline=round(PATIENCE / 3), garments=2,
-                patience=PATIENCE, environment={"FEDGAI_REST_HOURS": "0", **environment})
+    return Demo(
+        home,
+        free_port(),
+        rounds=50,
+        epochs=1,
+        names=NAMES,
+        house_steps=1,
+        deadline=round(PATIENCE / 3),
+        garments=2,
+        patience=PATIENCE,
+        environment={"FEDGAI_REST_HOURS": "0", **environment},
+    )
 
 
 def test_an_emptied_disk_is_restored_from_the_hub(tmp_path: Path) -> None:
     """The whole local state deleted while stopped: same designers, same round, without any approval."""
     with HubServer() as hub:
         repo = "atelier/federation"
-        with federation(tmp_path, FEDGAI_HUB_REPO=repo, HF_TOKEN=hub.token, HF_ENDPOINT=hub.endpoint,
-                        HF_HUB_DISABLE_XET="1") as demo:  # fmt: skip
+        with federation(
+            tmp_path, FEDGAI_HUB_REPO=repo, HF_TOKEN=hub.token, HF_ENDPOINT=hub.endpoint, HF_HUB_DISABLE_XET="1"
+        ) as demo:
             wait("round on the Hub", lambda: any(tag.startswith("round-0001") for tag in hub.tags(repo)), demo)
             demo.studio.send_signal(signal.SIGTERM)
             demo.studio.wait(60)

@@ -28,14 +28,25 @@ class Processes:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = {**os.environ, **QUIET, "FLWR_HOME": str(folder / "flwr"), "OMP_NUM_THREADS": "1",
-                            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        self.environment = {
+            **os.environ,
+            **QUIET,
+            "FLWR_HOME": str(folder / "flwr"),
+            "OMP_NUM_THREADS": "1",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        }
         self._running: list[subprocess.Popen] = []
 
     def start(self, log: str, *command: str) -> None:
-        self._running.append(subprocess.Popen(
-            [sys.executable, "-I", str(KEEPER), str(self.folder / log), str(BIN / command[0]), *command[1:]],
-            env=self.environment, cwd=self.folder, stdin=subprocess.PIPE, start_new_session=True))  # fmt: skip
+        self._running.append(
+            subprocess.Popen(
+                [sys.executable, "-I", str(KEEPER), str(self.folder / log), str(BIN / command[0]), *command[1:]],
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+            )
+        )
 
     def flwr(self, *words: str) -> str:
         """What a command says. Fails the test where it does."""
@@ -57,11 +68,20 @@ def flower(tmp_path: Path) -> Iterator[tuple[Processes, str]]:
     """A SuperLink as its documentation starts it, and the connection ``plain`` to it in Flower's own configuration."""
     processes, address = Processes(tmp_path), f"127.0.0.1:{free_port()}"
     (tmp_path / "flwr").mkdir()
-    (tmp_path / "flwr" / "config.toml").write_text(f'[superlink]\ndefault = "plain"\n\n[superlink.plain]\naddress = "{address}"\n'
-                                                   "insecure = true\n")
+    (tmp_path / "flwr" / "config.toml").write_text(
+        f'[superlink]\ndefault = "plain"\n\n[superlink.plain]\naddress = "{address}"\ninsecure = true\n'
+    )
     host, port = address.split(":")
-    processes.start("superlink.log", "flower-superlink", "--insecure", "--host", host, "--port", port,
-                    "--disable-runtime-dependency-installation")
+    processes.start(
+        "superlink.log",
+        "flower-superlink",
+        "--insecure",
+        "--host",
+        host,
+        "--port",
+        port,
+        "--disable-runtime-dependency-installation",
+    )
     yield processes, address
     processes.stop()
 
@@ -73,10 +93,25 @@ def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> No
     draw_examples(tmp_path / "pairs", NAMES, size=128, garments=2)
     for name in NAMES:
         config = {"data": str(tmp_path / "pairs" / name), "out": str(tmp_path / name), "weights": str(WEIGHTS), "size": 128}
-        processes.start(f"{name}.log", "flower-supernode", "--insecure", "--superlink", address, "--port", str(free_port()),
-                        "--node-config", " ".join(f"{key}={json.dumps(value)}" for key, value in config.items()))
-    own = {"rounds": 1, "local-epochs": 1, "house-steps": 1, "home": str(tmp_path / "home"), "weights": str(WEIGHTS),
-           "examples": str(ROOT / "examples")}
+        processes.start(
+            f"{name}.log",
+            "flower-supernode",
+            "--insecure",
+            "--superlink",
+            address,
+            "--port",
+            str(free_port()),
+            "--node-config",
+            " ".join(f"{key}={json.dumps(value)}" for key, value in config.items()),
+        )
+    own = {
+        "rounds": 1,
+        "local-epochs": 1,
+        "house-steps": 1,
+        "home": str(tmp_path / "home"),
+        "weights": str(WEIGHTS),
+        "examples": str(ROOT / "examples"),
+    }
     run_config = " ".join(f"{key}={json.dumps(value)}" for key, value in own.items())
     until = time.monotonic() + PATIENCE
     while True:  # the SuperLink takes a moment
@@ -87,8 +122,11 @@ def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> No
             assert time.monotonic() < until, (tmp_path / "superlink.log").read_text()[-3000:]
             time.sleep(1)
     while True:
-        run = next(r for r in json.loads(processes.flwr("list", "plain", "--format", "json"))["runs"]
-                   if str(r["run-id"]) == started["run-id"])
+        run = next(
+            r
+            for r in json.loads(processes.flwr("list", "plain", "--format", "json"))["runs"]
+            if str(r["run-id"]) == started["run-id"]
+        )
         if run["status"].startswith("finished"):
             break
         assert time.monotonic() < until + 2 * PATIENCE, (tmp_path / "superlink.log").read_text()[-3000:]

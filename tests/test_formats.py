@@ -108,7 +108,7 @@ RIGHT: dict[str, tuple[Callable[[], bytes], np.ndarray, float]] = {  # bytes, wh
     "TIFF, 16 bits, turned": (lambda: tiff(DEEP, **turned(6)), np.rot90(LEVELS, -1), 0),
     "TIFF, floats, turned": (lambda: tiff(FLOATS, **turned(8)), np.rot90(LEVELS), 1),
     "TIFF, 16 grey bits, turned": (lambda: tiff(DEEP[..., 0], "minisblack", **turned(3)), LEVELS[::-1, ::-1, 0], 0),
-}  # fmt: skip
+}
 
 
 def exif(number: int) -> Image.Exif:
@@ -140,32 +140,51 @@ def test_it_is_shown_as_it_is_meant(name: str) -> None:
     assert np.abs(levels - shown).mean() <= off
 
 
-TURNS = {1: LEVELS, 2: LEVELS[:, ::-1], 3: LEVELS[::-1, ::-1], 4: LEVELS[::-1], 5: LEVELS.transpose(1, 0, 2),
-         6: np.rot90(LEVELS, -1), 7: LEVELS[::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(LEVELS)}  # fmt: skip
+TURNS = {
+    1: LEVELS,
+    2: LEVELS[:, ::-1],
+    3: LEVELS[::-1, ::-1],
+    4: LEVELS[::-1],
+    5: LEVELS.transpose(1, 0, 2),
+    6: np.rot90(LEVELS, -1),
+    7: LEVELS[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90(LEVELS),
+}
 
 
 @pytest.mark.parametrize("number", TURNS)
 def test_every_rotation(number: int) -> None:
-    for data in (encoded(COAT, "JPEG", quality=95, exif=exif(number)), encoded(COAT, "WEBP", quality=95, exif=exif(number)),
-                 encoded(COAT, "PNG", exif=exif(number)), tiff(LEVELS, **turned(number))):
+    for data in (
+        encoded(COAT, "JPEG", quality=95, exif=exif(number)),
+        encoded(COAT, "WEBP", quality=95, exif=exif(number)),
+        encoded(COAT, "PNG", exif=exif(number)),
+        tiff(LEVELS, **turned(number)),
+    ):
         levels = np.asarray(read_image(data)).astype(int)
         assert levels.shape == TURNS[number].shape and np.abs(levels - TURNS[number]).mean() < 3
 
 
-@pytest.mark.parametrize(("data", "says"), [
-    (lambda: tiff(PLANES // 16, planarconfig="separate"), "only a part of its 16 bits"),
-    (lambda: tiff((PLANES / 65535).astype(np.float32), planarconfig="separate"), "floating-point numbers of 32 bits"),
-    (lambda: tiff(FLOATS.astype(np.float16)), "floating-point numbers of 16 bits"),
-    (lambda: tiff(np.dstack([DEEP[..., 0], DEEP[..., 1]]), "minisblack", extrasamples=["unassalpha"]), "2 whole numbers"),
-    (lambda: encoded(COAT.resize((64, 64)), "ICO"), "an icon"),
-    (lambda: encoded(Image.new("RGB", (1, 500)), "PNG"), "at least 16 px"),
-    (lambda: b"\xff\x0a" + bytes(99), "JPEG XL"),
-    (lambda: b'<?xml version="1.0"?>\n<!-- by hand -->\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
-    (lambda: b"%PDF-1.7\n" + bytes(99), "PDF"), (lambda: b"8BPS" + bytes(99), "Photoshop"),
-    (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"), (lambda: b"<!DOCTYPE html><html>", "web page"),
-    (lambda: b"\0\0\0\x18ftypheic" + bytes(99), "HEIC photograph"), (lambda: b"\0\0\0\x14ftypqt  " + bytes(99), "a film"),
-    (lambda: b"PK\x03\x04" + bytes(99), "archive"), (lambda: b"version https://git-lfs.github.com/spec/v1\n", "not finished"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (lambda: tiff(PLANES // 16, planarconfig="separate"), "only a part of its 16 bits"),
+        (lambda: tiff((PLANES / 65535).astype(np.float32), planarconfig="separate"), "floating-point numbers of 32 bits"),
+        (lambda: tiff(FLOATS.astype(np.float16)), "floating-point numbers of 16 bits"),
+        (lambda: tiff(np.dstack([DEEP[..., 0], DEEP[..., 1]]), "minisblack", extrasamples=["unassalpha"]), "2 whole numbers"),
+        (lambda: encoded(COAT.resize((64, 64)), "ICO"), "an icon"),
+        (lambda: encoded(Image.new("RGB", (1, 500)), "PNG"), "at least 16 px"),
+        (lambda: b"\xff\x0a" + bytes(99), "JPEG XL"),
+        (lambda: b'<?xml version="1.0"?>\n<!-- by hand -->\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (lambda: b"%PDF-1.7\n" + bytes(99), "PDF"),
+        (lambda: b"8BPS" + bytes(99), "Photoshop"),
+        (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
+        (lambda: b"<!DOCTYPE html><html>", "web page"),
+        (lambda: b"\0\0\0\x18ftypheic" + bytes(99), "HEIC photograph"),
+        (lambda: b"\0\0\0\x14ftypqt  " + bytes(99), "a film"),
+        (lambda: b"PK\x03\x04" + bytes(99), "archive"),
+        (lambda: b"version https://git-lfs.github.com/spec/v1\n", "not finished"),
+    ],
+)
 def test_it_is_named_with_what_to_do(data: Callable[[], bytes], says: str) -> None:
     with pytest.raises(ImageError) as refusal:
         read_image(data())

@@ -78,8 +78,14 @@ def test_held_out_garments(photos: Path, tmp_path: Path) -> None:
 
 def test_summary_against_loops() -> None:
     rng = np.random.default_rng(0)
-    figures, alone = ({"distance": rng.uniform(0.1, 1, (3, 3, 3)).tolist(), "nearest": rng.uniform(0, 1, (3, 3)).tolist(),
-                       "gram": rng.uniform(0, 1, (3, 3)).tolist()} for _ in range(2))
+    figures, alone = (
+        {
+            "distance": rng.uniform(0.1, 1, (3, 3, 3)).tolist(),
+            "nearest": rng.uniform(0, 1, (3, 3)).tolist(),
+            "gram": rng.uniform(0, 1, (3, 3)).tolist(),
+        }
+        for _ in range(2)
+    )
     found, d, a = summary(figures, alone), figures["distance"], alone["distance"]
     off = [(i, j) for i in range(3) for j in range(3) if i != j]
     mean = lambda values: sum(values) / len(values)  # noqa: E731

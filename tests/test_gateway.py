@@ -97,8 +97,14 @@ def bruno() -> Designer:
 
 
 @pytest.fixture
-def open_way(tmp_path: Path, upstream: Upstream, certificate: tuple[Path, Path, Path], ada: Designer, bruno: Designer,
-             caplog: pytest.LogCaptureFixture) -> Iterator[Callable[..., Way]]:  # fmt: skip
+def open_way(
+    tmp_path: Path,
+    upstream: Upstream,
+    certificate: tuple[Path, Path, Path],
+    ada: Designer,
+    bruno: Designer,
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Callable[..., Way]]:
     """Opens a gateway for Ada and Bruno, with these limits."""
     caplog.set_level(logging.WARNING, "fedgai.gateway")
     folder = Folder(tmp_path / "federation")
@@ -131,8 +137,11 @@ def test_the_names_are_those_of_the_installed_flower() -> None:
     assert wire.TIMESTAMP_HEADER == TIMESTAMP_HEADER
     assert member_keys.OLDEST == TIMESTAMP_TOLERANCE + SYSTEM_TIME_TOLERANCE and member_keys.NEWEST == SYSTEM_TIME_TOLERANCE
     assert constant.VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY in wire.RETURNED
-    versions = {constant.FLWR_PACKAGE_NAME_METADATA_KEY, constant.FLWR_PACKAGE_VERSION_METADATA_KEY,
-                constant.FLWR_COMPONENT_NAME_METADATA_KEY}  # fmt: skip
+    versions = {
+        constant.FLWR_PACKAGE_NAME_METADATA_KEY,
+        constant.FLWR_PACKAGE_VERSION_METADATA_KEY,
+        constant.FLWR_COMPONENT_NAME_METADATA_KEY,
+    }
     assert versions < set(wire.FORWARDED)
     assert wire.CHUNK == FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE
 
@@ -141,8 +150,14 @@ def test_the_names_are_those_of_the_installed_flower() -> None:
 
 
 def test_forwards_what_is_needed_and_nothing_else(way: Way, ada: Designer, upstream: Upstream) -> None:
-    extra = {"cookie": "s=1", "x-forwarded-for": "6.6.6.6", "authorization": "Bearer x", "x-http-method-override": "DELETE",
-             "flwr-task-token": "t", "flwr-package-version": "1.41.0"}  # fmt: skip
+    extra = {
+        "cookie": "s=1",
+        "x-forwarded-for": "6.6.6.6",
+        "authorization": "Bearer x",
+        "x-http-method-override": "DELETE",
+        "flwr-task-token": "t",
+        "flwr-package-version": "1.41.0",
+    }
     answer = way.post(ada, "get-run", b"x" * 10_000, **extra)
     assert answer.status_code == 200 and answer.content == ANSWER
     assert answer.headers["flwr-version-incompatibility-message"] == "old"
@@ -159,8 +174,9 @@ def test_forwards_a_body_of_unknown_length(way: Way, ada: Designer, upstream: Up
     assert upstream.requests[0][3] == b"a" * 1000 + b"b" * 1000
 
 
-def test_the_superlinks_refusals_come_back_as_they_are(way: Way, ada: Designer, upstream: Upstream,
-                                                       caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+def test_the_superlinks_refusals_come_back_as_they_are(
+    way: Way, ada: Designer, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
     upstream.status, upstream.answers["pull-messages"] = 401, b'{"detail": "Invalid SuperNode authentication"}'
     answer = way.post(ada)
     assert answer.status_code == 401 and answer.content == upstream.answers["pull-messages"]
@@ -211,8 +227,9 @@ def test_the_fingerprint_is_that_of_ssh_keygen(ada: Designer, tmp_path: Path) ->
     assert fingerprint(ada.line) in printed.split()
 
 
-def test_revoked_takes_effect_at_once(way: Way, ada: Designer, bruno: Designer, upstream: Upstream,
-                                      caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+def test_revoked_takes_effect_at_once(
+    way: Way, ada: Designer, bruno: Designer, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
     assert way.post(ada).status_code == way.post(bruno).status_code == 200
     revoke(way.folder, ada)
     answer = way.post(ada)
@@ -331,16 +348,39 @@ def test_every_other_route_of_the_superlink_is_unreachable(way: Way, ada: Design
 
 
 TRICKS = [
-    "/v1", "/v1/", "/v1/fleet", "/v1/fleet/", "/v1/fleet/pull-messages/", "/v1/fleet//pull-messages", "/v1//fleet/pull-messages",
-    "//v1/fleet/pull-messages", "/v1/fleet/pull-messages?x=1", "/v1/fleet/pull-messages;x", "/v1/fleet/Pull-Messages",
-    "/V1/FLEET/pull-messages", "/v1/fleet/pull-messages%00", "/v1/fleet/pull%2dmessages", "/%761/fleet/pull-messages",
-    "/v1/fleet/%2e%2e/control/list-runs", "/v1/fleet/../control/list-runs", "/v1/fleet/..%2fcontrol%2flist-runs",
-    "/v1%2ffleet%2fpull-messages", "/v1/fleet/pull-messages/../../control/list-runs",
-    "/v1/fleet/pull-messages%2f..%2f..%2fcontrol", "/v1/fleet/pull-messages%0d%0ax: y", "/v1/fleet/%70ull-messages",
-    "/./v1/fleet/pull-messages", "/v1/./fleet/pull-messages",
-    "/v1/control/list-runs", "/v1/runtime/get-nodes", "/v1/fleet\\pull-messages", "/federation/../v1/fleet/pull-messages",
-    "/v1/fleet/pull-messages.", "/x/../v1/fleet/pull-messages", "@127.0.0.1/v1/fleet/pull-messages",
-]  # fmt: skip
+    "/v1",
+    "/v1/",
+    "/v1/fleet",
+    "/v1/fleet/",
+    "/v1/fleet/pull-messages/",
+    "/v1/fleet//pull-messages",
+    "/v1//fleet/pull-messages",
+    "//v1/fleet/pull-messages",
+    "/v1/fleet/pull-messages?x=1",
+    "/v1/fleet/pull-messages;x",
+    "/v1/fleet/Pull-Messages",
+    "/V1/FLEET/pull-messages",
+    "/v1/fleet/pull-messages%00",
+    "/v1/fleet/pull%2dmessages",
+    "/%761/fleet/pull-messages",
+    "/v1/fleet/%2e%2e/control/list-runs",
+    "/v1/fleet/../control/list-runs",
+    "/v1/fleet/..%2fcontrol%2flist-runs",
+    "/v1%2ffleet%2fpull-messages",
+    "/v1/fleet/pull-messages/../../control/list-runs",
+    "/v1/fleet/pull-messages%2f..%2f..%2fcontrol",
+    "/v1/fleet/pull-messages%0d%0ax: y",
+    "/v1/fleet/%70ull-messages",
+    "/./v1/fleet/pull-messages",
+    "/v1/./fleet/pull-messages",
+    "/v1/control/list-runs",
+    "/v1/runtime/get-nodes",
+    "/v1/fleet\\pull-messages",
+    "/federation/../v1/fleet/pull-messages",
+    "/v1/fleet/pull-messages.",
+    "/x/../v1/fleet/pull-messages",
+    "@127.0.0.1/v1/fleet/pull-messages",
+]
 
 
 def test_path_tricks(way: Way, ada: Designer, upstream: Upstream) -> None:
@@ -353,11 +393,21 @@ def test_path_tricks(way: Way, ada: Designer, upstream: Upstream) -> None:
                 assert first.split()[1] == b"404", (path, first)
             else:  # no such request, or one for the studio's page
                 assert b" 404 " in first or b" 400 " in first or b"x-studio" in answer, (path, first)
-    for line in ("CONNECT 127.0.0.1:9091 HTTP/1.1", f"POST https://{upstream.server.address}/v1/control/list-runs HTTP/1.1",
-                 f"POST http://{upstream.server.address}/v1/runtime/get-nodes HTTP/1.1", "POST * HTTP/1.1"):  # fmt: skip
+    for line in (
+        "CONNECT 127.0.0.1:9091 HTTP/1.1",
+        f"POST https://{upstream.server.address}/v1/control/list-runs HTTP/1.1",
+        f"POST http://{upstream.server.address}/v1/runtime/get-nodes HTTP/1.1",
+        "POST * HTTP/1.1",
+    ):
         way.raw(f"{line}\r\nHost: {upstream.server.address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode())
-    upgrade = as_lines({"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-                        "Sec-WebSocket-Key": "MDEyMzQ1Njc4OTAxMjM0NQ=="})  # fmt: skip
+    upgrade = as_lines(
+        {
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "MDEyMzQ1Njc4OTAxMjM0NQ==",
+        }
+    )
     assert b" 101 " not in way.raw(f"GET /v1/fleet/pull-messages HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n".encode())
     assert [request for request in upstream.requests if request[1] not in ("/v1/fleet/pull-messages", "/health")] == []
     assert calls(upstream) == []
@@ -365,8 +415,10 @@ def test_path_tricks(way: Way, ada: Designer, upstream: Upstream) -> None:
 
 def test_two_lengths_are_no_way_to_smuggle(way: Way, ada: Designer, upstream: Upstream) -> None:
     inner = "POST /v1/control/list-runs HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-    way.raw(f"POST /v1/fleet/pull-messages HTTP/1.1\r\nHost: x\r\n{as_lines(ada.headers())}Content-Length: {len(inner) + 5}\r\n"
-            f"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}".encode())  # fmt: skip
+    way.raw(
+        f"POST /v1/fleet/pull-messages HTTP/1.1\r\nHost: x\r\n{as_lines(ada.headers())}Content-Length: {len(inner) + 5}\r\n"
+        f"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n{inner}".encode()
+    )
     assert "/v1/control/list-runs" not in calls(upstream)
 
 
@@ -422,8 +474,9 @@ def test_a_slow_body(open_way: Callable[..., Way], ada: Designer, bruno: Designe
     assert not way.fleet.admission.in_flight
 
 
-def test_a_flood_of_one_member(open_way: Callable[..., Way], ada: Designer, bruno: Designer, upstream: Upstream,
-                               caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+def test_a_flood_of_one_member(
+    open_way: Callable[..., Way], ada: Designer, bruno: Designer, upstream: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
     way = open_way(key_requests=Rate(20, 0.5), log=Rate(5, 0.01))
     started = time.monotonic()
     answers = [way.post(ada) for _ in range(40)]
@@ -434,8 +487,9 @@ def test_a_flood_of_one_member(open_way: Callable[..., Way], ada: Designer, brun
     assert way.post(bruno).status_code == 200
 
 
-def test_a_flood_of_strangers_does_not_reach_members_at_the_same_address(open_way: Callable[..., Way], ada: Designer,
-                                                                        upstream: Upstream) -> None:  # fmt: skip
+def test_a_flood_of_strangers_does_not_reach_members_at_the_same_address(
+    open_way: Callable[..., Way], ada: Designer, upstream: Upstream
+) -> None:
     way = open_way(strangers=Rate(10, 0.01))
     eve = Designer("Eve")
     codes = [way.post(eve if i % 2 else None).status_code for i in range(30)]
@@ -508,8 +562,9 @@ def test_the_address_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 # -- the SuperLink away --------------------------------------------------------------------------------------------------
 
 
-def test_away_slow_or_somebody_else(open_way: Callable[..., Way], ada: Designer, upstream: Upstream, tmp_path: Path,
-                                    certificate: tuple[Path, Path, Path]) -> None:  # fmt: skip
+def test_away_slow_or_somebody_else(
+    open_way: Callable[..., Way], ada: Designer, upstream: Upstream, tmp_path: Path, certificate: tuple[Path, Path, Path]
+) -> None:
     target: list[Target] = [None]
     way = open_way(lambda: target[0], upstream_seconds=0.5)
     starting = way.post(ada)
@@ -566,11 +621,22 @@ def test_status(way: Way, ada: Designer, tiny_model_dir: Path) -> None:
     status = answer.json()
     config = json.loads((tiny_model_dir / "config.json").read_text())
     assert status == {
-        "version": "0.1.0", "flower": "1.41.0", "app_hash": "abc", "preset": "edge", "encoder": config["encoder_sha256"],
-        "round": 3, "rounds": 11, "phase": "training", "progress": 0.5, "designers_online": ["Ada Line"], "waiting_for": 0,
-        "checkpoint": 1, "held_back": "drawings got worse", "updated": status["updated"],
+        "version": "0.1.0",
+        "flower": "1.41.0",
+        "app_hash": "abc",
+        "preset": "edge",
+        "encoder": config["encoder_sha256"],
+        "round": 3,
+        "rounds": 11,
+        "phase": "training",
+        "progress": 0.5,
+        "designers_online": ["Ada Line"],
+        "waiting_for": 0,
+        "checkpoint": 1,
+        "held_back": "drawings got worse",
+        "updated": status["updated"],
         "seconds_left": status["seconds_left"],
-    }  # fmt: skip
+    }
     assert 500 < status["seconds_left"] < 600
     assert ada.line.split()[1] not in answer.text and "node" not in answer.text
     (way.folder.path / "status.json").write_text("{")
@@ -606,8 +672,9 @@ def real_way(open_way: Callable[..., Way], superlink: RealSuperLink) -> Way:
     return open_way(lambda: (superlink.address, superlink.certificate[0]))
 
 
-def test_a_real_designer_comes_in_and_nobody_else(real_way: Way, superlink: RealSuperLink, ada: Designer, bruno: Designer,
-                                                  caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+def test_a_real_designer_comes_in_and_nobody_else(
+    real_way: Way, superlink: RealSuperLink, ada: Designer, bruno: Designer, caplog: pytest.LogCaptureFixture
+) -> None:
     superlink.register(ada)
     address = real_way.server.address
     with http_request_response(address, True, authentication_keys=(ada.private, ada.public), max_retries=1) as connection:

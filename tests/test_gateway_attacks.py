@@ -66,8 +66,14 @@ def ada() -> Designer:
 
 
 @pytest.fixture
-def way(tmp_path: Path, shared_upstream: tuple[Upstream, Path], upstream: Upstream, ada: Designer, tiny_model_dir: Path,
-        caplog: pytest.LogCaptureFixture) -> Iterator[Way]:  # fmt: skip
+def way(
+    tmp_path: Path,
+    shared_upstream: tuple[Upstream, Path],
+    upstream: Upstream,
+    ada: Designer,
+    tiny_model_dir: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Way]:
     """A gateway for Ada, of an edge federation; she has been asked ``QUESTION``."""
     caplog.set_level(logging.INFO, "fedgai.gateway")
     folder = Folder(tmp_path / "federation")
@@ -93,8 +99,18 @@ def update(tiny_model_dir: Path) -> tuple[Message, ObjectTree]:
     """An honest update with everything that a designer may say, and the tree that Flower makes of it."""
     model = FedGAI.load(tiny_model_dir)
     metrics = MetricRecord({"num-examples": 40, **{f"loss-{i}": 0.5 for i in range(20)}, "own-distance": 0.1})
-    designer = ConfigRecord({"round": 3, "encoder": model.encoder_sha256, "preset": "edge", "release": "0.1.0", "sketches": 40,
-                             "style": b"x" * 4 * 480, "name": "A" * 40, "description": "d" * 300})  # fmt: skip
+    designer = ConfigRecord(
+        {
+            "round": 3,
+            "encoder": model.encoder_sha256,
+            "preset": "edge",
+            "release": "0.1.0",
+            "sketches": 40,
+            "style": b"x" * 4 * 480,
+            "name": "A" * 40,
+            "description": "d" * 300,
+        }
+    )
     content = RecordDict({"arrays": pack(model.discriminator.shared()), "metrics": metrics, "designer": designer})
     message = make_message(Metadata(1, "", 7, 1, QUESTION, "", time.time(), 60.0, "train"), content)
     return message, get_object_tree(message)
@@ -175,7 +191,7 @@ def test_what_is_no_answer_of_their_own(way: Way, ada: Designer, upstream: Upstr
         "one object with two lists of children": announcement(twice),
         "an id that is none": announcement(tree_of(root, "../x")),
         "an id in capital letters": announcement(tree_of(root, "A" * 64)),
-    }  # fmt: skip
+    }
     for name, body in refused.items():
         assert way.post(ada, "push-messages", body).status_code == 403, name
     assert way.post(ada, "push-messages", b"\xff" * 5000).status_code == 400
@@ -226,9 +242,14 @@ def test_objects_that_were_not_announced(way: Way, ada: Designer, upstream: Upst
     assert way.post(ada, "push-messages", announcement(tree_of(root))).status_code == 200
     upstream.requests.clear()
     for body, status in (
-        (pushed(other, stray), 403), (pushed(root, data, session="another"), 403), (pushed(root, data, session=""), 403),
-        (pushed(root, data, node=8), 403), (pushed(root, stray), 400), (pushed(root, b""), 400), (b"\xff\xff\xff", 400),
-    ):  # fmt: skip
+        (pushed(other, stray), 403),
+        (pushed(root, data, session="another"), 403),
+        (pushed(root, data, session=""), 403),
+        (pushed(root, data, node=8), 403),
+        (pushed(root, stray), 400),
+        (pushed(root, b""), 400),
+        (b"\xff\xff\xff", 400),
+    ):
         assert way.post(ada, "push-object", body).status_code == status
     assert calls(upstream) == []
     assert way.post(ada, "push-object", pushed(root, data)).status_code == 200

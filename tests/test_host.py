@@ -32,7 +32,7 @@ from fedgai.errors import FedGAIError
 BIN = Path(sys.executable).parent
 
 # a round is a question to everybody and a checkpoint of nothing; it takes a second
-SERVER = '''
+SERVER = """
 import json, os, time
 from pathlib import Path
 from flwr.app import Message, RecordDict
@@ -62,8 +62,8 @@ def main(grid, context):
         (aside / "report.json").write_text(json.dumps({"round": number, "nodes": nodes, "pid": os.getpid()}))
         os.replace(aside, checkpoints / f"{number:04d}")
         time.sleep(0.5)
-'''
-CLIENT = '''
+"""
+CLIENT = """
 from flwr.app import Message, RecordDict
 from flwr.clientapp import ClientApp
 app = ClientApp()
@@ -71,8 +71,8 @@ app = ClientApp()
 @app.train()
 def train(message, context):
     return Message(RecordDict(), reply_to=message)
-'''
-PROJECT = '''
+"""
+PROJECT = """
 [project]
 name = "dummy"
 version = "1.0.0"
@@ -84,7 +84,7 @@ clientapp = "dummy.client:app"
 [tool.flwr.app.config]
 rounds = 11
 min-designers = 2
-'''
+"""
 
 
 @pytest.fixture
@@ -113,17 +113,35 @@ class Designer:
         self.home, self.name, self.process = home / name, name, None
         self.home.mkdir()
         key = ec.generate_private_key(ec.SECP384R1())
-        (self.home / "key").write_bytes(key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()))
+        (self.home / "key").write_bytes(
+            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+        )
         self.line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
 
     def connect(self, address: str, certificate: Path) -> None:
-        environment = {**os.environ, "FLWR_HOME": str(self.home / "flwr"), "FLWR_TELEMETRY_ENABLED": "0",
-                       "FLWR_DISABLE_UPDATE_CHECK": "1", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        environment = {
+            **os.environ,
+            "FLWR_HOME": str(self.home / "flwr"),
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        }
         self.process = subprocess.Popen(
-            [BIN / "flower-supernode", "--superlink", address, "--root-certificates", certificate,
-             "--auth-supernode-private-key", self.home / "key", "--port", str(free_port())],
-            env=environment, stdout=(self.home / "log").open("a"), stderr=subprocess.STDOUT)
+            [
+                BIN / "flower-supernode",
+                "--superlink",
+                address,
+                "--root-certificates",
+                certificate,
+                "--auth-supernode-private-key",
+                self.home / "key",
+                "--port",
+                str(free_port()),
+            ],
+            env=environment,
+            stdout=(self.home / "log").open("a"),
+            stderr=subprocess.STDOUT,
+        )
 
     def leave(self) -> None:
         if self.process is not None:
@@ -224,15 +242,22 @@ def test_goes_on_after_every_death(app: Path, folder: Folder, designers: list[De
 def test_host_killed_leaves_nothing_and_the_next_goes_on(app: Path, folder: Folder, designers: list[Designer]) -> None:
     ada = designers[0]
     operator.approve(folder, ada.line, "Ada")
-    script = (f"import time; from pathlib import Path; from federation.server.folder import Folder\n"
-              "from federation.server.host import Host\n"
-              f"h = Host(Folder({str(folder.path)!r}), app=Path({str(app)!r}), run_config={{'rounds': 3, 'min-designers': 1}},"
-              f" rest_hours=24)\nh.start(); h.ready.wait(); print(h.superlink_address, flush=True); time.sleep(600)")  # fmt: skip
+    script = (
+        f"import time; from pathlib import Path; from federation.server.folder import Folder\n"
+        "from federation.server.host import Host\n"
+        f"h = Host(Folder({str(folder.path)!r}), app=Path({str(app)!r}), run_config={{'rounds': 3, 'min-designers': 1}},"
+        f" rest_hours=24)\nh.start(); h.ready.wait(); print(h.superlink_address, flush=True); time.sleep(600)"
+    )
 
     def start() -> subprocess.Popen:
         # what runs in a shell's background, and all that it starts, is deaf to Ctrl-C
-        process = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         address = process.stdout.readline().strip()
         ada.connect(address, folder.secrets / "ca.pem")
         return process
@@ -262,12 +287,16 @@ def test_host_killed_leaves_nothing_and_the_next_goes_on(app: Path, folder: Fold
 def test_keeper_ends_all_of_it_with_its_asker(tmp_path: Path) -> None:
     """A grandchild in a session of its own, whose parent is gone, deaf to SIGTERM."""
     grandchild = "import signal, time; signal.signal(15, signal.SIG_IGN); print('deep', flush=True); time.sleep(99)"
-    child = ("import subprocess, sys, time\n"
-             f"p = subprocess.Popen([sys.executable, '-c', {grandchild!r}], start_new_session=True)\n"
-             "print(p.pid, flush=True); time.sleep(99)")
-    asker = (f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-I', {str(KEEPER)!r},"
-             f" {str(tmp_path / 'log.log')!r}, sys.executable, '-c', {child!r}], stdin=subprocess.PIPE, start_new_session=True);"
-             "print(p.pid, flush=True); time.sleep(99)")
+    child = (
+        "import subprocess, sys, time\n"
+        f"p = subprocess.Popen([sys.executable, '-c', {grandchild!r}], start_new_session=True)\n"
+        "print(p.pid, flush=True); time.sleep(99)"
+    )
+    asker = (
+        f"import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-I', {str(KEEPER)!r},"
+        f" {str(tmp_path / 'log.log')!r}, sys.executable, '-c', {child!r}], stdin=subprocess.PIPE, start_new_session=True);"
+        "print(p.pid, flush=True); time.sleep(99)"
+    )
     process = subprocess.Popen([sys.executable, "-c", asker], stdout=subprocess.PIPE, text=True)
     keeper = int(process.stdout.readline())
     log = tmp_path / "log.log"

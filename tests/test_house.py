@@ -12,14 +12,31 @@ from conftest import draw_garment
 from fedgai.model import FedGAI
 from fedgai.training.pretrain import crispness_loss, pair_loss
 
-SMALL = ["--views", "1", "--hands", "4", "--drawings", "3", "--named-drawings", "3", "--encoder-steps", "1",
-         "--generator-steps", "2", "--adversarial-steps", "1", "--batch", "2"]
+SMALL = [
+    "--views",
+    "1",
+    "--hands",
+    "4",
+    "--drawings",
+    "3",
+    "--named-drawings",
+    "3",
+    "--encoder-steps",
+    "1",
+    "--generator-steps",
+    "2",
+    "--adversarial-steps",
+    "1",
+    "--batch",
+    "2",
+]
 
 
 def house(photos, work, out, *more) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "fedgai.training.pretrain", "--photos", photos, "--work", work, "--out", out, *SMALL, *more]
-    return subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True,
-                          env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return subprocess.run(
+        [str(c) for c in command], check=True, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
 
 
 @pytest.fixture(scope="module")

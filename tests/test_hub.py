@@ -74,10 +74,16 @@ def play(folder: Folder, model: FedGAI, number: int, *, held_back: str = "") -> 
     model.info = {"round": number}
     designers = [{"name": "Ada Line", "node_id": 11, "accepted": True, "asked": True, "pairs": 40, "reason": ""}]
     report = {
-        "round": number, "season": 1, "finished": f"2026-01-0{number + 1}T00:00:00+00:00", "designers": designers,
-        "accepted": 1, "metrics": {"loss-generator": 2.5 / (number + 1)}, "probe": {"after": {"contour": 0.9}},
-        "published": not held_back, "held_back": held_back,
-    }  # fmt: skip
+        "round": number,
+        "season": 1,
+        "finished": f"2026-01-0{number + 1}T00:00:00+00:00",
+        "designers": designers,
+        "accepted": 1,
+        "metrics": {"loss-generator": 2.5 / (number + 1)},
+        "probe": {"after": {"contour": 0.9}},
+        "published": not held_back,
+        "held_back": held_back,
+    }
     card = f"---\nlicense: apache-2.0\n---\n# Round {number}\n"
     extras = {"README.md": card.encode(), "sheet.jpg": b"\xff\xd8\xff" + b"x" * 999}
     folder.publish(number, model, report, extras, latest=not held_back)
@@ -493,8 +499,16 @@ def test_what_is_damaged_or_hostile_is_refused_in_one_sentence(hub, pushed, tiny
 
 def test_strange_files_are_not_fetched_and_texts_are_made_fit_to_show(hub, pushed, tmp_path):
     report = {**json.loads(pushed["federation/reports/0001.json"]), "held_back": "a\nb\x1b" + "c" * 999, "x": float("nan")}
-    hub.create(REPO, {**pushed, "pytorch_model.bin": b"\x80\x04", "federation/reports/../../x.json": b"{}",
-                      "federation/reports/0001.json": json.dumps(report).encode(), "sheet.jpg": b"<script>"})
+    hub.create(
+        REPO,
+        {
+            **pushed,
+            "pytorch_model.bin": b"\x80\x04",
+            "federation/reports/../../x.json": b"{}",
+            "federation/reports/0001.json": json.dumps(report).encode(),
+            "sheet.jpg": b"<script>",
+        },
+    )
     new = Folder(tmp_path / "new")
     assert restore(new, REPO, endpoint=hub.endpoint) == 1
     assert not any("pytorch_model" in r.path or "x.json" in r.path for r in hub.requests)

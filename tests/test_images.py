@@ -33,12 +33,17 @@ def png_header(width: int, height: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(
-        b"IDAT", zlib.compress(b"\0" * 100))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+    )
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK", "YCbCr",
-                                  "LAB", "HSV", "I", "F", "I;16", "I;16B"])
+@pytest.mark.parametrize(
+    "mode",
+    ["1", "L", "P", "RGB", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16", "I;16B"],
+)
 def test_every_mode_shows_the_same_picture(mode: str) -> None:
     source = Image.fromarray(GREYS)
     if mode in ("I;16", "I;16B"):
@@ -71,8 +76,11 @@ def test_sixteen_bits_scale_from_their_own_top() -> None:
     assert read_image(deep.getvalue()).getpixel((3, 3)) == (128,) * 3
 
 
-@given(shape=st.sampled_from([(16, 40), (16, 40, 1), (16, 40, 3), (16, 40, 4)]),
-       kind=st.sampled_from(["uint8", "uint16", "bool", "float32", "float64"]), flip=st.booleans())
+@given(
+    shape=st.sampled_from([(16, 40), (16, 40, 1), (16, 40, 3), (16, 40, 4)]),
+    kind=st.sampled_from(["uint8", "uint16", "bool", "float32", "float64"]),
+    flip=st.booleans(),
+)
 @settings(max_examples=30, deadline=None)
 def test_arrays(shape: tuple[int, ...], kind: str, flip: bool) -> None:
     top = {"uint8": 255, "uint16": 65535}.get(kind, 1)
@@ -82,8 +90,7 @@ def test_arrays(shape: tuple[int, ...], kind: str, flip: bool) -> None:
     assert np.asarray(picture).min() == 255
 
 
-@given(width=st.integers(16, 90), height=st.integers(16, 90),
-       kind=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"]))
+@given(width=st.integers(16, 90), height=st.integers(16, 90), kind=st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP"]))
 @settings(max_examples=25, deadline=None)
 def test_any_size_in_any_format(width: int, height: int, kind: str) -> None:
     picture = read_image(encoded(Image.new("RGB", (width, height), (200, 40, 40)), kind))
@@ -123,29 +130,33 @@ def test_a_huge_jpeg_is_decoded_smaller() -> None:
     assert read_image(data).size == (2250, 125)
 
 
-@pytest.mark.parametrize(("source", "says"), [
-    (b"", "is empty"),
-    (b"this is no picture", "JPEG or PNG"),
-    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n", "JPEG or PNG"),
-    (encoded(Image.new("RGB", (1, 1)), "PNG"), "at least 16 px"),
-    (encoded(Image.new("RGB", (400, 15)), "PNG"), "at least 16 px"),
-    (png_header(30_000, 20), "scale it"),
-    (png_header(20_000, 9_000), "scale it"),
-    (png_header(100_000, 100_000), "scale it"),  # 10^10 pixels in 200 bytes
-    (png_header(64, 64), "damaged or cut short"),
-    (encoded(draw_garment(), "JPEG")[:2000], "damaged or cut short"),
-    (encoded(draw_garment(), "PNG")[:2000], "damaged or cut short"),
-    (b"\0" * (40 * 2**20), "40 MB"),
-    ("no/such/file.jpg", "No such file"),
-    (".", "Is a directory"),
-    (Image.new("1", (30_000, 20)), "scale it"),
-    (np.zeros((20, 20, 2), np.uint8), "no picture"),
-    (np.zeros((20,), np.uint8), "no picture"),
-    (np.zeros((0, 20, 3), np.uint8), "at least 16 px"),
-    (np.zeros((20, 20, 3), np.int64), "uint8"),
-    (np.full((20, 20, 3), 255.0), "[0, 1]"),
-    (np.full((20, 20), np.nan), "[0, 1]"),
-], ids=lambda value: None if isinstance(value, str) else f"{type(value).__name__}")  # fmt: skip
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (b"", "is empty"),
+        (b"this is no picture", "JPEG or PNG"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n", "JPEG or PNG"),
+        (encoded(Image.new("RGB", (1, 1)), "PNG"), "at least 16 px"),
+        (encoded(Image.new("RGB", (400, 15)), "PNG"), "at least 16 px"),
+        (png_header(30_000, 20), "scale it"),
+        (png_header(20_000, 9_000), "scale it"),
+        (png_header(100_000, 100_000), "scale it"),  # 10^10 pixels in 200 bytes
+        (png_header(64, 64), "damaged or cut short"),
+        (encoded(draw_garment(), "JPEG")[:2000], "damaged or cut short"),
+        (encoded(draw_garment(), "PNG")[:2000], "damaged or cut short"),
+        (b"\0" * (40 * 2**20), "40 MB"),
+        ("no/such/file.jpg", "No such file"),
+        (".", "Is a directory"),
+        (Image.new("1", (30_000, 20)), "scale it"),
+        (np.zeros((20, 20, 2), np.uint8), "no picture"),
+        (np.zeros((20,), np.uint8), "no picture"),
+        (np.zeros((0, 20, 3), np.uint8), "at least 16 px"),
+        (np.zeros((20, 20, 3), np.int64), "uint8"),
+        (np.full((20, 20, 3), 255.0), "[0, 1]"),
+        (np.full((20, 20), np.nan), "[0, 1]"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else f"{type(value).__name__}",
+)
 def test_refused_in_one_sentence(source: object, says: str) -> None:
     with pytest.raises(ImageError) as refused:
         read_image(source)

@@ -39,8 +39,15 @@ def imaginer(tiny_diffusion: Path) -> Imaginer:
 
 
 def test_the_prompt_says_what_was_chosen() -> None:
-    chips = {"category": "dress", "colour": "red", "length": "midi", "fabric": "linen", "silhouette": "A-line",
-             "neckline": "V-neck", "sleeve": "puff sleeves"}  # fmt: skip
+    chips = {
+        "category": "dress",
+        "colour": "red",
+        "length": "midi",
+        "fabric": "linen",
+        "silhouette": "A-line",
+        "neckline": "V-neck",
+        "sleeve": "puff sleeves",
+    }
     said = prompt(chips, "  large\npockets ")
     assert "one midi red A-line linen dress, V-neck, puff sleeves, large pockets," in said and "plain white background" in said
     assert "one red garment" in prompt({"colour": "red", "fabric": ""})
@@ -52,9 +59,15 @@ def test_the_prompt_says_what_was_chosen() -> None:
 
 @pytest.mark.parametrize(
     ("chips", "text", "words"),
-    [({}, " \n", "at least one chip"), ({"category": "tank"}, "", "no category 'tank'"), (["dress"], "", "{name: word}"),
-     ({"engine": "V8"}, "", "no chips 'engine'"), ({"colour": ["red"]}, "", "no colour"), ({}, "x" * 161, "161 characters")],
-)  # fmt: skip
+    [
+        ({}, " \n", "at least one chip"),
+        ({"category": "tank"}, "", "no category 'tank'"),
+        (["dress"], "", "{name: word}"),
+        ({"engine": "V8"}, "", "no chips 'engine'"),
+        ({"colour": ["red"]}, "", "no colour"),
+        ({}, "x" * 161, "161 characters"),
+    ],
+)
 def test_words_that_cannot_be_used(chips: object, text: str, words: str) -> None:
     with pytest.raises(ImagineError, match=words):
         prompt(chips, text)
@@ -177,8 +190,9 @@ def hub(tiny_diffusion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         extra = {"unet/diffusion_pytorch_model.bin": b"pickle", "unet/diffusion_pytorch_model.fp16.safetensors": b"half"}
         server.create("ada/garments", files | extra | {"notes/large.safetensors": b"0"})
         monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE",
-                            server.endpoint + "/{repo_id}/resolve/{revision}/{filename}")  # fmt: skip
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        )
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
@@ -207,10 +221,14 @@ def test_from_the_hub_only_what_is_needed_and_only_once(hub: HubServer) -> None:
 
 @pytest.mark.parametrize(
     ("fault", "words"),
-    [({"pattern": "/ada", "status": 404}, "404"), ({"pattern": "/ada", "status": 401}, "HF_TOKEN"),
-     ({"pattern": "/ada", "status": 500}, "500"), ({"pattern": "GET /lfs", "cut": True}, "reached")],
+    [
+        ({"pattern": "/ada", "status": 404}, "404"),
+        ({"pattern": "/ada", "status": 401}, "HF_TOKEN"),
+        ({"pattern": "/ada", "status": 500}, "500"),
+        ({"pattern": "GET /lfs", "cut": True}, "reached"),
+    ],
     ids=["404", "401", "500", "cut"],
-)  # fmt: skip
+)
 def test_a_fault_is_one_line_and_the_next_try_works(hub: HubServer, fault: dict, words: str) -> None:
     remote = Imaginer("ada/garments", steps=1)
     hub.fail(**fault, times=99)
@@ -303,10 +321,18 @@ def test_the_command(hub: HubServer, tmp_path: Path) -> None:
 
 
 def test_the_studio_starts_without_it() -> None:
-    program = ("import sys, app; app.create_app(); "
-               "print([name for name in ('diffusers', 'transformers', 'torchvision') if name in sys.modules])")  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE,
-                          env={**os.environ, "FEDGAI_WEIGHTS": untrained()})  # fmt: skip
+    program = (
+        "import sys, app; app.create_app(); "
+        "print([name for name in ('diffusers', 'transformers', 'torchvision') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={**os.environ, "FEDGAI_WEIGHTS": untrained()},
+    )
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 

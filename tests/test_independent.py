@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw
 from fedgai.evaluation import independent
 
 
-def lines(width: int = 2, angle: float = 0.0, step: int = 24, ink: tuple[int, int, int] = (0, 0, 0),
-          side: int = 512) -> Image.Image:
+def lines(
+    width: int = 2, angle: float = 0.0, step: int = 24, ink: tuple[int, int, int] = (0, 0, 0), side: int = 512
+) -> Image.Image:
     image = Image.new("RGB", (side, side), "white")
     pen, direction = ImageDraw.Draw(image), np.array([np.cos(np.radians(angle)), -np.sin(np.radians(angle))])
     across = np.array([-direction[1], direction[0]])
@@ -31,10 +32,16 @@ def test_a_drawing_is_like_itself_and_all_figures_are_finite() -> None:
     assert set(blank) == set(independent.MEASURES) == set(independent.SCALES) and min(independent.SCALES.values()) > 0
 
 
-@pytest.mark.parametrize(("measure", "other"), [
-    ("width", {"width": 8}), ("direction", {"angle": 90}), ("tone", {"step": 6}), ("spectrum", {"step": 6}),
-    ("colour", {"ink": (180, 40, 30)}),
-])
+@pytest.mark.parametrize(
+    ("measure", "other"),
+    [
+        ("width", {"width": 8}),
+        ("direction", {"angle": 90}),
+        ("tone", {"step": 6}),
+        ("spectrum", {"step": 6}),
+        ("colour", {"ink": (180, 40, 30)}),
+    ],
+)
 def test_each_measure_tells_what_changed(measure: str, other: dict) -> None:
     scale = independent.SCALES[measure]
     found = apart(lines(), lines(**other))[measure] / scale

@@ -36,8 +36,15 @@ JOIN = [sys.executable, "-m", "federation.join"]
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*JOIN, "--home", str(folder), *arguments], cwd=ROOT, capture_output=True, text=True,
-                          timeout=2 * PATIENCE, stdin=subprocess.DEVNULL, check=False)  # fmt: skip
+    return subprocess.run(
+        [*JOIN, "--home", str(folder), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +68,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, folder: Path) -> None:
     drawings = studio.home / "pairs"
-    told = ["--server", studio.url, "--certificate", str(studio.tls / "ca.pem"), "--data", str(drawings), "--name", "Chloé",
-            "--share-style", "--rounds", "1"]  # fmt: skip
+    told = [
+        "--server",
+        studio.url,
+        "--certificate",
+        str(studio.tls / "ca.pem"),
+        "--data",
+        str(drawings),
+        "--name",
+        "Chloé",
+        "--share-style",
+        "--rounds",
+        "1",
+    ]
     dry = run("--dry-run", *told, folder=folder)
     assert dry.returncode == 0 and "Nothing is sent" in dry.stdout and "style signature" in dry.stdout, dry.stdout + dry.stderr
     assert not (folder / "receipts").exists() and not (folder / "model").exists()
 
     with (folder / "said.txt").open("w+") as said:
-        process = subprocess.Popen([*JOIN, "--home", str(folder)], cwd=ROOT, stdout=said, stderr=subprocess.STDOUT,
-                                   stdin=subprocess.DEVNULL,
-                                   env=os.environ | {"COLUMNS": "300", "HTTPS_PROXY": "http://127.0.0.1:9"})  # fmt: skip
+        process = subprocess.Popen(
+            [*JOIN, "--home", str(folder)],
+            cwd=ROOT,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"COLUMNS": "300", "HTTPS_PROXY": "http://127.0.0.1:9"},
+        )
         try:
             until = time.monotonic() + PATIENCE
             while "the operator" not in (words := (folder / "said.txt").read_text()):
@@ -89,7 +112,8 @@ def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, fol
     [receipt] = read_all(folder / "receipts")
     arrays = pack(FedGAI.load(folder / "model").discriminator.shared())
     assert {t.name: t.sha256 for t in receipt.tensors} == {
-        name: hashlib.sha256(array.numpy().tobytes()).hexdigest() for name, array in arrays.items()}
+        name: hashlib.sha256(array.numpy().tobytes()).hexdigest() for name, array in arrays.items()
+    }
     assert receipt.signature and receipt.round == 1 and receipt.wire_bytes > receipt.bytes - 1000
     shown = run("--receipt", folder=folder)
     assert shown.returncode == 0 and receipt.tensors[0].name in shown.stdout
@@ -122,10 +146,19 @@ def test_another_release_is_refused_before_anything_is_sent(studio: Demo, tmp_pa
         file.write_text(was)
 
 
-@pytest.mark.parametrize(("change", "word"), [
-    ({"server": "ftp://x"}, "address"), ({"server": "https://x/y"}, "address"), ({"name": " "}, "printable"),
-    ({"data": "/no/such/folder"}, "no folder"), ({"certificate": "/no/such"}, "no certificate"), ({"budget": 0}, "budget"),
-    ({"rounds": -1}, "negative"), ({"device": "abacus"}, "no device")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"server": "ftp://x"}, "address"),
+        ({"server": "https://x/y"}, "address"),
+        ({"name": " "}, "printable"),
+        ({"data": "/no/such/folder"}, "no folder"),
+        ({"certificate": "/no/such"}, "no certificate"),
+        ({"budget": 0}, "budget"),
+        ({"rounds": -1}, "negative"),
+        ({"device": "abacus"}, "no device"),
+    ],
+)
 def test_an_answer_that_cannot_be_is_named(change: dict, word: str, tmp_path: Path) -> None:
     with pytest.raises(FedGAIError, match=word):
         Settings(**{"server": "studio.example", "data": str(tmp_path), "name": "Zoë"} | change).checked()
@@ -176,7 +209,8 @@ class Terminal(io.StringIO):
 
 
 def test_the_conversation_asks_again_and_shows_the_sheets_before_they_count(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     scans = tmp_path / "my sheets" / "scans"
     scans.mkdir(parents=True)
     sheet = Image.new("RGB", (900, 500), "white")
@@ -191,9 +225,18 @@ def test_the_conversation_asks_again_and_shows_the_sheets_before_they_count(
         layout.write_text(json.dumps(told))
         return "n"
 
-    answers = [("Where are they", "/no/such"), ("Where are they", f"'{tmp_path / 'my sheets'}' "), ("What name", "  "),
-               ("What name", "Zoë"), ("Share your style", "y"), ("Which studio", "ftp://x"), ("Which studio", "studio.example"),
-               ("Are they right", correct), ("Cut them again", "y"), ("Are they right", "y")]  # fmt: skip
+    answers = [
+        ("Where are they", "/no/such"),
+        ("Where are they", f"'{tmp_path / 'my sheets'}' "),
+        ("What name", "  "),
+        ("What name", "Zoë"),
+        ("Share your style", "y"),
+        ("Which studio", "ftp://x"),
+        ("Which studio", "studio.example"),
+        ("Are they right", correct),
+        ("Cut them again", "y"),
+        ("Are they right", "y"),
+    ]
     heard = []
 
     def answer(*_: object) -> str:
@@ -260,8 +303,12 @@ def test_bad_files_are_named_with_their_reason(tmp_path: Path, join: Join) -> No
     (own / "photos" / "loop").symlink_to(own)
     status, said = join("--check", "--data", str(own))
     assert status == 0 and "2 good pairs, 4 bad files" in said
-    for name, reason in (("no. 000.tiff", "scale it down"), ("no. 001.png", "in a circle"), ("no. 004.png", "no partner"),
-                         ("loop", "links to folders")):  # fmt: skip
+    for name, reason in (
+        ("no. 000.tiff", "scale it down"),
+        ("no. 001.png", "in a circle"),
+        ("no. 004.png", "no partner"),
+        ("loop", "links to folders"),
+    ):
         assert any(name in line and reason in line for line in said.splitlines()), (name, said)
     (own / "round").symlink_to(own / "round")
     for what in ("--check", "--dry-run"):
@@ -285,6 +332,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     folder.mkdir()
     option, code = {"read-only": ("ro", errno.EROFS), "full": ("size=4k", errno.ENOSPC)}[request.param]
     if subprocess.run(["mount", "-t", "tmpfs", "-o", option, "tmpfs", str(folder)], capture_output=True, check=False).returncode:
+
         def refusing(real: Callable) -> Callable:
             def write(path: Path, *rest: object, **named: object) -> object:
                 if folder in (path, *path.parents):

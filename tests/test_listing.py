@@ -41,13 +41,35 @@ def names(files: list[Path], folder: Path) -> list[str]:
 
 def test_pictures_in_folders_below_are_taken_and_the_systems_are_not(tmp_path: Path) -> None:
     put(tmp_path, "b.jpg", "FW24/a.JPG", "FW24/coats/c.png", "no ending", "wrong.txt", "emoji 🧥.jpg", "dots...jpg")
-    put(tmp_path, ".hidden.jpg", "@eaDir/b.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/x.jpg", ".git/x.jpg", "__MACOSX/._b.jpg",
-        "#recycle/b.jpg", "$RECYCLE.BIN/b.jpg", "System Volume Information/b.jpg", ".Trash-1000/files/b.jpg", "Thumbs.db",
-        "desktop.ini", "Icon\r", "~$drawing.jpg", ".picasaoriginals/b.jpg", "Photos Library.photoslibrary/originals/b.jpg",
-        "Catalog Previews.lrdata/b.jpg")  # fmt: skip
+    put(
+        tmp_path,
+        ".hidden.jpg",
+        "@eaDir/b.jpg/SYNOPHOTO_THUMB_M.jpg",
+        ".thumbnails/x.jpg",
+        ".git/x.jpg",
+        "__MACOSX/._b.jpg",
+        "#recycle/b.jpg",
+        "$RECYCLE.BIN/b.jpg",
+        "System Volume Information/b.jpg",
+        ".Trash-1000/files/b.jpg",
+        "Thumbs.db",
+        "desktop.ini",
+        "Icon\r",
+        "~$drawing.jpg",
+        ".picasaoriginals/b.jpg",
+        "Photos Library.photoslibrary/originals/b.jpg",
+        "Catalog Previews.lrdata/b.jpg",
+    )
     found = list_pictures(tmp_path)
-    assert names(found.pictures, tmp_path) == ["b.jpg", "dots...jpg", "emoji 🧥.jpg", "no ending", "wrong.txt", "FW24/a.JPG",
-                                               "FW24/coats/c.png"]
+    assert names(found.pictures, tmp_path) == [
+        "b.jpg",
+        "dots...jpg",
+        "emoji 🧥.jpg",
+        "no ending",
+        "wrong.txt",
+        "FW24/a.JPG",
+        "FW24/coats/c.png",
+    ]
     assert not found.bad and len(found.left_out[SYSTEM]) == 14 and len(found.left_out[listing.LIBRARY]) == 2
     assert describe(found.left_out)[0].startswith("Left out: #recycle and 13 more (files and folders of the system")
     assert find_images(tmp_path) == found.pictures
@@ -55,35 +77,68 @@ def test_pictures_in_folders_below_are_taken_and_the_systems_are_not(tmp_path: P
 
 def test_what_lies_beside_a_photograph_is_left_out(tmp_path: Path) -> None:
     put(tmp_path, "IMG_1.JPG", "IMG_2.jpg")
-    put(tmp_path, "IMG_1.MOV", "img_1.AAE", "IMG_1.JPG.xmp", "IMG_2.CR2", "IMG_2.HEIC", "IMG_2.psd", "IMG_2.pdf", "IMG_2.thm",
-        content=b"\0\0\0\x14ftypqt  ")  # fmt: skip
+    put(
+        tmp_path,
+        "IMG_1.MOV",
+        "img_1.AAE",
+        "IMG_1.JPG.xmp",
+        "IMG_2.CR2",
+        "IMG_2.HEIC",
+        "IMG_2.psd",
+        "IMG_2.pdf",
+        "IMG_2.thm",
+        content=b"\0\0\0\x14ftypqt  ",
+    )
     found = list_pictures(tmp_path)
     assert names(found.pictures, tmp_path) == ["IMG_1.JPG", "IMG_2.jpg"]
     assert not found.bad and list(found.left_out) == [BESIDE] and len(found.left_out[BESIDE]) == 8
 
 
-@pytest.mark.parametrize(("name", "content", "says"), [
-    ("IMG_1.HEIC", b"\0\0\0\x18ftypheic", "HEIC photograph"), ("a.pdf", b"%PDF-1.4", "PDF document"),
-    ("a.PSD", b"8BPS\0\1", "Photoshop"),
-    ("a.ai", b"%PDF-1.4", "Illustrator"), ("a.procreate", b"PK\3\4", "Procreate"), ("a.kra", b"PK\3\4", "Krita"),
-    ("a.clip", b"CSFCHUNK", "Clip Studio"), ("a.afphoto", b"\0\xffKA", "Affinity"), ("a.svg", b"<svg>", "SVG"),
-    ("a.eps", b"%!PS", "PostScript"), ("a.jxl", b"\xff\x0a", "JPEG XL"), ("a.cr3", b"\0\0\0\x18ftypcrx ", "raw file"),
-    ("a.DNG", b"II*\0", "raw file"), ("a.jpg.part", b"\xff\xd8\xff", "not finished"), ("a.png.crdownload", b"", "not finished"),
-    (".IMG_2.HEIC.icloud", b"bplist00", "still in iCloud"), ("a.ico", b"\0\0\1\0\1\0", "an icon"),
-    ("broken.jpg", b"", "file is empty"), ("words.jpg", b"a skirt", "not a picture"), ("half.jpg", jpeg()[:-200], "cut short"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("IMG_1.HEIC", b"\0\0\0\x18ftypheic", "HEIC photograph"),
+        ("a.pdf", b"%PDF-1.4", "PDF document"),
+        ("a.PSD", b"8BPS\0\1", "Photoshop"),
+        ("a.ai", b"%PDF-1.4", "Illustrator"),
+        ("a.procreate", b"PK\3\4", "Procreate"),
+        ("a.kra", b"PK\3\4", "Krita"),
+        ("a.clip", b"CSFCHUNK", "Clip Studio"),
+        ("a.afphoto", b"\0\xffKA", "Affinity"),
+        ("a.svg", b"<svg>", "SVG"),
+        ("a.eps", b"%!PS", "PostScript"),
+        ("a.jxl", b"\xff\x0a", "JPEG XL"),
+        ("a.cr3", b"\0\0\0\x18ftypcrx ", "raw file"),
+        ("a.DNG", b"II*\0", "raw file"),
+        ("a.jpg.part", b"\xff\xd8\xff", "not finished"),
+        ("a.png.crdownload", b"", "not finished"),
+        (".IMG_2.HEIC.icloud", b"bplist00", "still in iCloud"),
+        ("a.ico", b"\0\0\1\0\1\0", "an icon"),
+        ("broken.jpg", b"", "file is empty"),
+        ("words.jpg", b"a skirt", "not a picture"),
+        ("half.jpg", jpeg()[:-200], "cut short"),
+    ],
+)
 def test_what_may_be_a_picture_is_bad_and_named_with_what_to_do(tmp_path: Path, name: str, content: bytes, says: str) -> None:
     put(tmp_path, name, content=content)
-    (file, reason), = look(tmp_path).bad
+    ((file, reason),) = look(tmp_path).bad
     assert file.name == name and says in reason
 
 
-@pytest.mark.parametrize(("name", "content", "says"), [
-    ("notes.txt", b"buy zips", "not pictures"), ("film.mp4", b"\0\0\0\x18ftypmp42", "a film"),
-    ("list.docx", b"PK\3\4", "a document"), ("all.zip", b"PK\3\4", "an archive: unpack it"),
-    ("coat.url", b"[x]", "copy the file itself"), ("page.html", b"<html>", "web page"), ("data", b"\1\2", "not pictures"),
-    ("layout.json", b"{}", "notes on a picture"), ("a.xmp", b"<?xml?><x:xmpmeta", "notes on a picture"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("notes.txt", b"buy zips", "not pictures"),
+        ("film.mp4", b"\0\0\0\x18ftypmp42", "a film"),
+        ("list.docx", b"PK\3\4", "a document"),
+        ("all.zip", b"PK\3\4", "an archive: unpack it"),
+        ("coat.url", b"[x]", "copy the file itself"),
+        ("page.html", b"<html>", "web page"),
+        ("data", b"\1\2", "not pictures"),
+        ("layout.json", b"{}", "notes on a picture"),
+        ("a.xmp", b"<?xml?><x:xmpmeta", "notes on a picture"),
+    ],
+)
 def test_what_is_no_picture_is_left_out_and_named(tmp_path: Path, name: str, content: bytes, says: str) -> None:
     put(tmp_path, name, content=content)
     found = look(tmp_path)
@@ -103,7 +158,10 @@ def test_links_pipes_and_closed_folders(tmp_path: Path) -> None:
     assert names(found.pictures, tmp_path) == ["a.jpg", "to a.jpg", "in/b.jpg"]
     lost = "it is a link that leads nowhere or in a circle"
     assert {file.name: reason for file, reason in found.bad} == {
-        "nowhere.jpg": lost, "circle.jpg": lost, "pipe.jpg": "it is not a file, but a pipe or a device"}
+        "nowhere.jpg": lost,
+        "circle.jpg": lost,
+        "pipe.jpg": "it is not a file, but a pipe or a device",
+    }
     assert names(found.left_out[LINKED], tmp_path) == ["in/up"] and names(found.left_out["no files"], tmp_path) == ["pipe"]
 
 
@@ -159,12 +217,29 @@ def test_names_are_matched_where_they_are_not_ambiguous() -> None:
 
 
 def test_pairs_of_a_folder(tmp_path: Path) -> None:
-    put(tmp_path, "Photos/IMG_1.JPG", "Photos/coat 2 .jpg", "Photos/FW24/a.jpg", "Photos/b.jpg", "Photos/c.jpg", "Photos/C.jpeg",
-        "SKETCHES/img_1.png", "SKETCHES/coat 2.png", "SKETCHES/fw24/A.png", "SKETCHES/b.jpg.png", "SKETCHES/c.png",
-        "SKETCHES/d.png")
+    put(
+        tmp_path,
+        "Photos/IMG_1.JPG",
+        "Photos/coat 2 .jpg",
+        "Photos/FW24/a.jpg",
+        "Photos/b.jpg",
+        "Photos/c.jpg",
+        "Photos/C.jpeg",
+        "SKETCHES/img_1.png",
+        "SKETCHES/coat 2.png",
+        "SKETCHES/fw24/A.png",
+        "SKETCHES/b.jpg.png",
+        "SKETCHES/c.png",
+        "SKETCHES/d.png",
+    )
     report = check(tmp_path)
-    assert {(a.name, b.name) for a, b in report.pairs} == {("IMG_1.JPG", "img_1.png"), ("b.jpg", "b.jpg.png"), ("c.jpg", "c.png"),
-                                                           ("coat 2 .jpg", "coat 2.png"), ("a.jpg", "A.png")}
+    assert {(a.name, b.name) for a, b in report.pairs} == {
+        ("IMG_1.JPG", "img_1.png"),
+        ("b.jpg", "b.jpg.png"),
+        ("c.jpg", "c.png"),
+        ("coat 2 .jpg", "coat 2.png"),
+        ("a.jpg", "A.png"),
+    }
     assert {file.name for file, _ in report.bad} == {"C.jpeg", "d.png"}
     assert look(tmp_path).kind == "pairs"
 

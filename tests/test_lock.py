@@ -61,8 +61,19 @@ def test_pip_takes_what_the_hashes_say_and_nothing_else(tmp_path: Path) -> None:
             hashes = [f"sha256:{'0' * 64}"] if spoilt else hashes
             wanted.append(" ".join([f"{requirement.name}{requirement.specifier}", *(f"--hash={value}" for value in hashes)]))
         (tmp_path / "wanted.txt").write_text("\n".join(wanted))
-        command = [sys.executable, "-m", "pip", "download", "-q", "--require-hashes", "--no-deps", "-r", tmp_path / "wanted.txt",
-                   "-d", tmp_path / f"wheels-{spoilt}"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--require-hashes",
+            "--no-deps",
+            "-r",
+            tmp_path / "wanted.txt",
+            "-d",
+            tmp_path / f"wheels-{spoilt}",
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if "HASHES" not in done.stderr and done.returncode and not spoilt:
             pytest.skip("no registry in reach")

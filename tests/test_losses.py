@@ -144,8 +144,7 @@ def visual() -> torch.nn.Module:
     torchvision_ops.declare_missing()
     transformer = pytest.importorskip("open_clip.transformer")
     torch.manual_seed(0)
-    return transformer.VisionTransformer(image_size=32, patch_size=16, width=32, layers=6, heads=2, mlp_ratio=2.0,
-                                         output_dim=16)
+    return transformer.VisionTransformer(image_size=32, patch_size=16, width=32, layers=6, heads=2, mlp_ratio=2.0, output_dim=16)
 
 
 def test_clip_semantic(visual: torch.nn.Module) -> None:
@@ -192,18 +191,23 @@ def test_without_clip_the_paired_loss_is_chosen(model: FedGAI, monkeypatch: pyte
     assert "paired" in caplog.text
 
 
-def test_clip_weights_that_cannot_be_used_are_refused(model: FedGAI, visual: torch.nn.Module, tmp_path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, write in {"pickle.pt": lambda f: torch.save({}, f), "missing.safetensors": lambda f: None,
-                        "other.safetensors": lambda f: save_file(visual.state_dict(), f)}.items():
+def test_clip_weights_that_cannot_be_used_are_refused(
+    model: FedGAI, visual: torch.nn.Module, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, write in {
+        "pickle.pt": lambda f: torch.save({}, f),
+        "missing.safetensors": lambda f: None,
+        "other.safetensors": lambda f: save_file(visual.state_dict(), f),
+    }.items():
         write(str(tmp_path / name))
         monkeypatch.setenv("FEDGAI_CLIP", str(tmp_path / name))
         with pytest.raises(ValueError, match=name):
             losses.semantic_loss(model)
 
 
-def test_clip_weights_are_loaded_from_a_whole_model_in_half_precision(model: FedGAI, visual: torch.nn.Module, tmp_path,
-                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clip_weights_are_loaded_from_a_whole_model_in_half_precision(
+    model: FedGAI, visual: torch.nn.Module, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from open_clip import transformer
 
     small = copy.deepcopy(visual)

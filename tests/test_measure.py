@@ -51,8 +51,10 @@ def folder(tmp_path: Path) -> Path:
 def test_every_caller_measures_one_signature(folder: Path, model: FedGAI, tmp_path: Path) -> None:
     files = sorted((folder / "sketches").iterdir())
     expected = model.signature(files).style
-    found = {"pipeline": SketchPipeline.from_pretrained().signature(files, "Ada").style,
-             "arrays": model.signature(np.asarray(Image.open(file)) for file in files).style}
+    found = {
+        "pipeline": SketchPipeline.from_pretrained().signature(files, "Ada").style,
+        "arrays": model.signature(np.asarray(Image.open(file)) for file in files).style,
+    }
     assert command_line(["signature", str(folder / "sketches"), "--out", str(tmp_path / "ada.safetensors")]) == 0
     found["command line"] = Signature.load(tmp_path / "ada.safetensors").style
     trainer = LocalTrainer(FedGAI.load(), PairFolder(folder, 64), TrainConfig(size=64), tmp_path / "model", name="Ada")
@@ -60,10 +62,27 @@ def test_every_caller_measures_one_signature(folder: Path, model: FedGAI, tmp_pa
     trainer.save()
     again = LocalTrainer(FedGAI.load(), PairFolder(folder, 64), TrainConfig(size=64), tmp_path / "model", name="Ada")
     found["trainer, from its folder"] = again.signature.style
-    asked = ConfigRecord({"round": 1, "epochs": 1, "beta": 0.1, "preset": "edge", "encoder": model.encoder_sha256,
-                          "release": __version__, "bank-names": [], "bank": b""})  # fmt: skip
-    node_config = {"data": str(folder), "out": str(tmp_path / "home"), "name": "Ada", "share-style": True, "size": 64,
-                   "weights": str(WEIGHTS), "refine": False}
+    asked = ConfigRecord(
+        {
+            "round": 1,
+            "epochs": 1,
+            "beta": 0.1,
+            "preset": "edge",
+            "encoder": model.encoder_sha256,
+            "release": __version__,
+            "bank-names": [],
+            "bank": b"",
+        }
+    )
+    node_config = {
+        "data": str(folder),
+        "out": str(tmp_path / "home"),
+        "name": "Ada",
+        "share-style": True,
+        "size": 64,
+        "weights": str(WEIGHTS),
+        "refine": False,
+    }
     reply = answer(at_home(node_config, asked), node_config, asked, {})
     found["client app"] = torch.from_numpy(np.frombuffer(reply["designer"]["style"], "<f4").copy())
     for caller, style in found.items():

@@ -62,9 +62,16 @@ def test_a_lost_public_key_is_made_again(tmp_path: Path) -> None:
 
 CYRILLIC_A, CYRILLIC_O, UKRAINIAN_I = "\u0410", "\u043e", "\u0456"
 LOOK_ALIKES = [
-    f"{CYRILLIC_A}iko", f"A{UKRAINIAN_I}ko", "A\N{LATIN SMALL LETTER DOTLESS I}ko", "Aik\N{GREEK SMALL LETTER OMICRON}",
-    "\N{FULLWIDTH LATIN CAPITAL LETTER A}iko", "AIKO", "A i k o", f"Aik{CYRILLIC_O}", f"{CYRILLIC_A}{UKRAINIAN_I}k{CYRILLIC_O}",
-]  # fmt: skip
+    f"{CYRILLIC_A}iko",
+    f"A{UKRAINIAN_I}ko",
+    "A\N{LATIN SMALL LETTER DOTLESS I}ko",
+    "Aik\N{GREEK SMALL LETTER OMICRON}",
+    "\N{FULLWIDTH LATIN CAPITAL LETTER A}iko",
+    "AIKO",
+    "A i k o",
+    f"Aik{CYRILLIC_O}",
+    f"{CYRILLIC_A}{UKRAINIAN_I}k{CYRILLIC_O}",
+]
 
 
 @pytest.mark.parametrize("name", LOOK_ALIKES)

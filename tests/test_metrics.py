@@ -56,8 +56,13 @@ def test_boundary_fscore_against_a_count_by_hand() -> None:
 
     def boundary(image: np.ndarray) -> list[tuple[int, int]]:
         ink = image < 128
-        return [(y, x) for y in range(64) for x in range(64) if ink[y, x] and not (
-            ink[max(y - 1, 0), x] and ink[min(y + 1, 63), x] and ink[y, max(x - 1, 0)] and ink[y, min(x + 1, 63)])]
+        return [
+            (y, x)
+            for y in range(64)
+            for x in range(64)
+            if ink[y, x]
+            and not (ink[max(y - 1, 0), x] and ink[min(y + 1, 63), x] and ink[y, max(x - 1, 0)] and ink[y, min(x + 1, 63)])
+        ]
 
     a, b = boundary(drawn), boundary(reference)
     near = lambda p, others: any(math.dist(p, q) <= 2 for q in others)  # noqa: E731
@@ -228,6 +233,9 @@ def test_ssim_against_its_formula() -> None:
         for x in range(16 - 6):
             p, q = a[y : y + 7, x : x + 7].ravel(), b[y : y + 7, x : x + 7].ravel()
             cov = np.cov(p, q)
-            values.append((2 * p.mean() * q.mean() + c1) * (2 * cov[0, 1] + c2)
-                          / ((p.mean() ** 2 + q.mean() ** 2 + c1) * (cov[0, 0] + cov[1, 1] + c2)))
+            values.append(
+                (2 * p.mean() * q.mean() + c1)
+                * (2 * cov[0, 1] + c2)
+                / ((p.mean() ** 2 + q.mean() ** 2 + c1) * (cov[0, 0] + cov[1, 1] + c2))
+            )
     assert structural_similarity(a, b, data_range=255) == pytest.approx(np.mean(values), rel=1e-9)

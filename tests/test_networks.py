@@ -67,8 +67,9 @@ def test_an_unknown_preset_is_refused_by_name() -> None:
 
 def test_the_encoder_takes_its_maps_before_each_down_sampling(model: FedGAI) -> None:
     maps = model.encoder(photo(2, 64, 32))
-    assert [tuple(m.shape) for m in maps] == \
-        [(2, c, 64 // 2**level, 32 // 2**level) for level, c in enumerate(model.preset.channels)]
+    assert [tuple(m.shape) for m in maps] == [
+        (2, c, 64 // 2**level, 32 // 2**level) for level, c in enumerate(model.preset.channels)
+    ]
     assert all((m >= 0).all() for m in maps)  # after a ReLU
 
 
@@ -117,8 +118,7 @@ def test_every_parameter_of_generator_and_discriminator_gets_a_gradient(model: F
     loss = model.discriminator(model.grams(model.encoder(sketch))).square().mean()
     loss.backward()
     # the stroke code is learned where it is known: the drawing's gradient is kept from it
-    without = [n for n, p in model.named_parameters()
-               if p.requires_grad and p.grad is None and "style_head.code" not in n]
+    without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None and "style_head.code" not in n]
     model.zero_grad()
     model.eval()
     assert not without

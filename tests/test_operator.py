@@ -29,12 +29,21 @@ def folder(tmp_path: Path, tiny_model_dir: Path) -> Folder:
     designers = [{"accepted": i < 7, "name": f"Designer {i}"} for i in range(8)]
     for number, steps, held_back in ((1, 30, ""), (2, 0, "the house learned 0 of 30 steps"), (3, 30, "x" * 500)):
         folder.publish(
-            number, model,
-            {"round": number, "finished": f"2026-11-2{number}T10:05:00+00:00", "designers": designers, "metrics": METRICS,
-             "house_steps_done": steps, "house_steps_wanted": 30, "house": {"steps": steps}, "published": not held_back,
-             "held_back": held_back},
+            number,
+            model,
+            {
+                "round": number,
+                "finished": f"2026-11-2{number}T10:05:00+00:00",
+                "designers": designers,
+                "metrics": METRICS,
+                "house_steps_done": steps,
+                "house_steps_wanted": 30,
+                "house": {"steps": steps},
+                "published": not held_back,
+                "held_back": held_back,
+            },
             latest=not held_back,
-        )  # fmt: skip
+        )
     return folder
 
 

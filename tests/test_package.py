@@ -50,8 +50,14 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_what_it_draws_with_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"fedgai/weights/model.safetensors", "fedgai/weights/styles.safetensors", "fedgai/examples/hoodie.jpg",
-            "fedgai/py.typed", "studio/studio.css", "federation/pyproject.toml"} <= set(names)
+    assert {
+        "fedgai/weights/model.safetensors",
+        "fedgai/weights/styles.safetensors",
+        "fedgai/examples/hoodie.jpg",
+        "fedgai/py.typed",
+        "studio/studio.css",
+        "federation/pyproject.toml",
+    } <= set(names)
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"fedgai", "federation", "studio"}
 
 

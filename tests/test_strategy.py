@@ -51,10 +51,14 @@ def told(**changes) -> dict:
     return {"round": ROUND, "encoder": ENCODER, "preset": "edge", "release": "0.1.0"} | changes
 
 
-def reply(node: int, arrays: ArrayRecord, pairs: object = 10, metrics: dict | None = None, designer: dict | None = None,
-          **more) -> Message:
-    records = {"arrays": arrays, "metrics": MetricRecord({"num-examples": pairs, "loss": 0.5} | (metrics or {})),
-               "designer": ConfigRecord(told() if designer is None else designer)}
+def reply(
+    node: int, arrays: ArrayRecord, pairs: object = 10, metrics: dict | None = None, designer: dict | None = None, **more
+) -> Message:
+    records = {
+        "arrays": arrays,
+        "metrics": MetricRecord({"num-examples": pairs, "loss": 0.5} | (metrics or {})),
+        "designer": ConfigRecord(told() if designer is None else designer),
+    }
     return make_message(metadata_of(node), RecordDict(records | more))
 
 
@@ -98,7 +102,8 @@ def test_the_aggregate_is_the_float64_mean_to_fp16_rounding(spec, sent):
     pairs = [10, 20, 30, 40, 15, 25, 35, 500]
     updates = [update(sent, node) for node in NAMES]
     aggregate, metrics = strategy.aggregate_train(
-        ROUND, [reply(n, spec.record(u), p, {"loss": float(p)}) for n, u, p in zip(NAMES, updates, pairs, strict=True)])
+        ROUND, [reply(n, spec.record(u), p, {"loss": float(p)}) for n, u, p in zip(NAMES, updates, pairs, strict=True)]
+    )
     assert all(v.accepted and not v.reason for v in strategy.verdicts)
     weights = np.minimum(pairs, 2 * sorted(pairs)[3])  # the cut, written out: twice the fourth smallest of eight
     assert weights.tolist() == [10, 20, 30, 40, 15, 25, 35, 50]
@@ -108,17 +113,21 @@ def test_the_aggregate_is_the_float64_mean_to_fp16_rounding(spec, sent):
     assert metrics["loss"] == pytest.approx(float(np.average(pairs, weights=weights)))
     assert [v.pairs for v in strategy.verdicts] == pairs
     assert [v.norm for v in strategy.verdicts] == pytest.approx(
-        [float(np.linalg.norm(u.astype(np.float64) - sent)) for u in updates], rel=1e-5)
+        [float(np.linalg.norm(u.astype(np.float64) - sent)) for u in updates], rel=1e-5
+    )
 
 
-@pytest.mark.parametrize(("pairs", "bound", "expected"), [
-    ([10, 10, 10], 2, [10, 10, 10]),
-    ([10, 10, 100_000], 2, [10, 10, 20]),
-    ([1, 100_000], 2, [1, 2]),
-    ([5], 2, [5]),
-    ([1, 1, 100, 100], 2, [1, 1, 2, 2]),
-    ([1, 2, 3, 4], 1, [1, 2, 2, 2]),
-])
+@pytest.mark.parametrize(
+    ("pairs", "bound", "expected"),
+    [
+        ([10, 10, 10], 2, [10, 10, 10]),
+        ([10, 10, 100_000], 2, [10, 10, 20]),
+        ([1, 100_000], 2, [1, 2]),
+        ([5], 2, [5]),
+        ([1, 1, 100, 100], 2, [1, 1, 2, 2]),
+        ([1, 2, 3, 4], 1, [1, 2, 2, 2]),
+    ],
+)
 def test_no_share_is_above_the_bound(pairs, bound, expected):
     found = shares(pairs, bound)
     np.testing.assert_allclose(found, np.array(expected) / sum(expected))
@@ -213,16 +222,19 @@ def with_value(value: float):
     def change(spec, sent, honest):
         honest[17] = value
         return reply(8, spec.record(honest))
+
     return change
 
 
 def with_array(name: str, array):
     """One array of the record replaced, added, or taken out (None)."""
+
     def change(spec, sent, honest):
         record = spec.record(honest)
         made = array(spec.shapes.get(name)) if array else None
         arrays = {k: v for k, v in record.items() if k != name} | ({name: made} if made else {})
         return reply(8, ArrayRecord(arrays))
+
     return change
 
 
@@ -249,6 +261,7 @@ def broken(what: str):
         if what == "other node":
             return reply(99, spec.record(honest))
         return message
+
     return change
 
 
@@ -256,10 +269,14 @@ HOSTILE = {
     "NaN": (with_value(math.nan), "not finite"),
     "infinity": (with_value(math.inf), "not finite"),
     "minus infinity": (with_value(-math.inf), "not finite"),
-    "a million times the norm": (lambda spec, sent, honest: reply(8, spec.record(
-        np.clip(sent + 1e6 * (honest - sent), -6e4, 6e4).astype(np.float16))), "norm"),
-    "a hundred times the norm": (lambda spec, sent, honest: reply(8, spec.record(
-        (sent + 100 * (honest - sent)).astype(np.float16))), "5 times the round's median"),
+    "a million times the norm": (
+        lambda spec, sent, honest: reply(8, spec.record(np.clip(sent + 1e6 * (honest - sent), -6e4, 6e4).astype(np.float16))),
+        "norm",
+    ),
+    "a hundred times the norm": (
+        lambda spec, sent, honest: reply(8, spec.record((sent + 100 * (honest - sent)).astype(np.float16))),
+        "5 times the round's median",
+    ),
     "wrong shape": (with_array(FIRST, lambda shape: Array(np.zeros((2, 2), np.float16))), "shape (2, 2)"),
     "transposed": (with_array(FIRST, lambda shape: Array(np.zeros(shape[::-1], np.float16))), "shape"),
     "fortran order": (with_array(FIRST, lambda shape: Array(np.asfortranarray(np.zeros(shape, np.float16)))), "header"),
@@ -376,11 +393,13 @@ def test_whoever_learned_something_stays_where_the_others_stood_still(spec, sent
 
 def test_signatures_carry_the_approved_name(spec, sent):
     strategy = started(spec, sent, names={1: "Ada"})
-    replies = [reply(1, spec.record(update(sent, 1)), designer=style(name="Somebody")),
-               reply(2, spec.record(update(sent, 2)), designer=style(name="Bruno")),
-               reply(3, spec.record(update(sent, 3)), designer=style(name="Ada")),
-               reply(4, spec.record(update(sent, 4)), designer=style(name="Bruno")),
-               reply(5, spec.record(update(sent, 5)), designer=style(name=""))]
+    replies = [
+        reply(1, spec.record(update(sent, 1)), designer=style(name="Somebody")),
+        reply(2, spec.record(update(sent, 2)), designer=style(name="Bruno")),
+        reply(3, spec.record(update(sent, 3)), designer=style(name="Ada")),
+        reply(4, spec.record(update(sent, 4)), designer=style(name="Bruno")),
+        reply(5, spec.record(update(sent, 5)), designer=style(name="")),
+    ]
     strategy.aggregate_train(ROUND, replies)
     assert [v.name for v in strategy.verdicts] == ["Ada", "Bruno", "designer 3", "designer 4", "designer 5"]
     assert [v.accepted for v in strategy.verdicts] == [True, True, False, False, True]
@@ -400,12 +419,15 @@ def test_a_round_that_was_not_begun_is_an_error_of_ours(spec, sent):
 # -- robust alternatives and differential privacy ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("config", "kind"), [
-    ({"aggregation": "trimmed-mean", "trim": 0.2}, FedTrimmedAvg),
-    ({"aggregation": "median"}, FedMedian),
-    ({"aggregation": "krum", "malicious": 1}, Krum),
-    ({"aggregation": "multikrum", "malicious": 1}, MultiKrum),
-])
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        ({"aggregation": "trimmed-mean", "trim": 0.2}, FedTrimmedAvg),
+        ({"aggregation": "median"}, FedMedian),
+        ({"aggregation": "krum", "malicious": 1}, Krum),
+        ({"aggregation": "multikrum", "malicious": 1}, MultiKrum),
+    ],
+)
 def test_robust_methods_are_flowers_own_and_hold_against_one_in_eight(config, kind, spec, sent):
     limits = Limits.from_run_config(config)
     strategy = started(spec, sent, limits)
@@ -419,19 +441,26 @@ def test_robust_methods_are_flowers_own_and_hold_against_one_in_eight(config, ki
     assert metrics["loss"] == pytest.approx(0.5)
     got, all_ = row(spec, aggregate).astype(np.float64), np.stack([*honest, hostile]).astype(np.float64)
     expected = {
-        "trimmed-mean": np.sort(all_, 0)[1:-1].mean(0), "median": np.median(all_, 0),
+        "trimmed-mean": np.sort(all_, 0)[1:-1].mean(0),
+        "median": np.median(all_, 0),
         "multikrum": np.mean(honest, 0, dtype=np.float64),
-    }.get(limits.aggregation)  # fmt: skip
+    }.get(limits.aggregation)
     if limits.aggregation == "krum":  # one designer's update, and an honest one's
         assert any((got == h).all() for h in honest)
     else:
         np.testing.assert_allclose(got, expected, atol=1e-6, rtol=1e-3)
 
 
-@pytest.mark.parametrize(("limits", "needed"), [
-    (Limits(), 2), (Limits(aggregation="trimmed-mean", trim=0.2), 5), (Limits(aggregation="median"), 3),
-    (Limits(aggregation="krum", malicious=2), 7), (Limits(aggregation="median", minimum=6), 6),
-])
+@pytest.mark.parametrize(
+    ("limits", "needed"),
+    [
+        (Limits(), 2),
+        (Limits(aggregation="trimmed-mean", trim=0.2), 5),
+        (Limits(aggregation="median"), 3),
+        (Limits(aggregation="krum", malicious=2), 7),
+        (Limits(aggregation="median", minimum=6), 6),
+    ],
+)
 def test_a_method_that_cannot_keep_its_promise_waits_for_more(limits, needed, spec, sent):
     assert limits.needed == needed
     strategy = started(spec, sent, limits)
@@ -447,7 +476,8 @@ def test_central_privacy_clips_and_adds_noise_for_those_who_answered(spec, sent)
     pairs = [10, 100_000, 10, 10, 10, 10, 10, 10]
     np.random.seed(3)
     aggregate, _ = strategy.aggregate_train(
-        ROUND, [reply(i, spec.record(u), p) for i, (u, p) in enumerate(zip(updates, pairs, strict=True), 1)])
+        ROUND, [reply(i, spec.record(u), p) for i, (u, p) in enumerate(zip(updates, pairs, strict=True), 1)]
+    )
     assert {v.share for v in strategy.verdicts} == {1 / n}
     changes = [u.astype(np.float64) - sent for u in updates]
     clipped = [c * min(1, clip / max(np.linalg.norm(c), 1e-9)) for c in changes]
@@ -487,22 +517,39 @@ def test_the_report_says_what_privacy_was_spent(spec):
     json.dumps(second)
 
 
-@pytest.mark.parametrize(("config", "message"), [
-    ({"aggregation": "mode"}, "aggregation is one of"), ({"norm-factor": 0.5}, "norm-factor"),
-    ({"share-bound": 0}, "share-bound"),
-    ({"min-designers": 0}, "min-designers"), ({"trim": 0.5}, "trim"), ({"dp-noise-multiplier": -1}, "dp-noise-multiplier"),
-    ({"aggregation": "krum", "dp-noise-multiplier": 1}, "goes with aggregation mean"), ({"dp-clipping-norm": 0}, "clipping"),
-])
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"aggregation": "mode"}, "aggregation is one of"),
+        ({"norm-factor": 0.5}, "norm-factor"),
+        ({"share-bound": 0}, "share-bound"),
+        ({"min-designers": 0}, "min-designers"),
+        ({"trim": 0.5}, "trim"),
+        ({"dp-noise-multiplier": -1}, "dp-noise-multiplier"),
+        ({"aggregation": "krum", "dp-noise-multiplier": 1}, "goes with aggregation mean"),
+        ({"dp-clipping-norm": 0}, "clipping"),
+    ],
+)
 def test_settings_that_cannot_work_are_refused(config, message):
     with pytest.raises(ValueError, match=message):
         Limits.from_run_config(config)
 
 
 def test_the_run_configs_keys_all_arrive():
-    config = {"rounds": 11, "aggregation": "multikrum", "norm-factor": 4, "share-bound": 3.0, "min-designers": 5, "trim": 0.1,
-              "malicious": 2, "dp-noise-multiplier": 0.0, "dp-clipping-norm": 2.0}
-    assert Limits.from_run_config(config) == Limits("multikrum", 5, 4.0, share_bound=3.0, trim=0.1, malicious=2,
-                                                    dp_clipping_norm=2.0)
+    config = {
+        "rounds": 11,
+        "aggregation": "multikrum",
+        "norm-factor": 4,
+        "share-bound": 3.0,
+        "min-designers": 5,
+        "trim": 0.1,
+        "malicious": 2,
+        "dp-noise-multiplier": 0.0,
+        "dp-clipping-norm": 2.0,
+    }
+    assert Limits.from_run_config(config) == Limits(
+        "multikrum", 5, 4.0, share_bound=3.0, trim=0.1, malicious=2, dp_clipping_norm=2.0
+    )
     assert Limits.from_run_config({}) == Limits()
     assert inner_strategy(Limits()) is None
 
@@ -519,8 +566,13 @@ def test_the_benchmark_reports_both_on_the_same_list(capsys):
 
 def test_a_thousand_updates_fit_into_200_mb():
     root = Path(__file__).resolve().parent.parent
-    done = subprocess.run([sys.executable, "-m", "benchmarks.aggregation", "--json", "--only", "memory", "--designers", "1000"],
-                          cwd=root, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.aggregation", "--json", "--only", "memory", "--designers", "1000"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     memory = json.loads(done.stdout)["memory"]
     assert memory["designers"] == memory["accepted"] == 1000

@@ -54,8 +54,20 @@ def groups(svg: str) -> dict[str, ET.Element]:
 
 def shirt() -> tuple[np.ndarray, np.ndarray]:
     """A sketch of a shirt and its mask, 512 px."""
-    outline = [(150, 80), (210, 100), (300, 100), (360, 80), (470, 170), (420, 230), (365, 190), (370, 450), (140, 450),
-               (145, 190), (90, 230), (40, 170)]
+    outline = [
+        (150, 80),
+        (210, 100),
+        (300, 100),
+        (360, 80),
+        (470, 170),
+        (420, 230),
+        (365, 190),
+        (370, 450),
+        (140, 450),
+        (145, 190),
+        (90, 230),
+        (40, 170),
+    ]
     page = pen(paper(), outline, closed=True)
     pen(page, [(255, 102), (255, 448)])
     pen(page, [(290, 230), (340, 230), (340, 290), (290, 290)], closed=True)
@@ -282,15 +294,23 @@ def test_the_same_drawing_gives_the_same_bytes() -> None:
 @pytest.mark.parametrize("name", ["white", "black", "grey", "noise", "fine noise", "squares", "one pixel"])
 def test_hostile_pictures_end_in_a_small_document(name: str) -> None:
     side, rng = 1024, np.random.default_rng(24)
-    pages = {"white": paper(side, side), "black": paper(side, side) * 0, "grey": paper(side, side) // 2,
-             "noise": cv2.resize(rng.integers(0, 256, (256, 256, 3), np.uint8), (side, side)),
-             "fine noise": rng.integers(0, 256, (side, side, 3), np.uint8),
-             "squares": np.uint8(np.indices((side, side)).sum(0) // 8 % 2 * 255)[..., None].repeat(3, 2),
-             "one pixel": paper(side, side)}
+    pages = {
+        "white": paper(side, side),
+        "black": paper(side, side) * 0,
+        "grey": paper(side, side) // 2,
+        "noise": cv2.resize(rng.integers(0, 256, (256, 256, 3), np.uint8), (side, side)),
+        "fine noise": rng.integers(0, 256, (side, side, 3), np.uint8),
+        "squares": np.uint8(np.indices((side, side)).sum(0) // 8 % 2 * 255)[..., None].repeat(3, 2),
+        "one pixel": paper(side, side),
+    }
     pages["one pixel"][500, 500] = 0
     page = pages[name]
-    for mask in (None, np.zeros((side, side), np.float32), np.ones((side, side), np.float32),
-                 rng.random((side, side), np.float32)):
+    for mask in (
+        None,
+        np.zeros((side, side), np.float32),
+        np.ones((side, side), np.float32),
+        rng.random((side, side), np.float32),
+    ):
         drawing = trace(page, mask)
         svg = to_svg(drawing)
         assert len(svg.encode()) <= LIMIT and ET.fromstring(svg).get("viewBox") == "0 0 1024 1024"
@@ -299,8 +319,15 @@ def test_hostile_pictures_end_in_a_small_document(name: str) -> None:
             assert not drawing.strokes
 
 
-@pytest.mark.parametrize(("page", "says"), [(paper(8, 40), "16 to 2048 px, not 40 x 8"), (paper(20, 3000), "not 3000 x 20"),
-                                            (paper()[..., 0], r"\(H, W, 3\) uint8"), (paper() / 255.0, "float64")])
+@pytest.mark.parametrize(
+    ("page", "says"),
+    [
+        (paper(8, 40), "16 to 2048 px, not 40 x 8"),
+        (paper(20, 3000), "not 3000 x 20"),
+        (paper()[..., 0], r"\(H, W, 3\) uint8"),
+        (paper() / 255.0, "float64"),
+    ],
+)
 def test_pictures_that_are_no_drawings_are_refused_with_a_sentence(page: np.ndarray, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         trace(page)
@@ -330,8 +357,9 @@ def test_curves_stay_within_the_tolerance_and_meet_smoothly() -> None:
     line = np.stack([20 * t, 60 * np.sin(t)], 1)
     (chain,) = curves([line], [False], [np.zeros(0, int)], 0.5)
     u = np.linspace(0, 1, 200)[:, None]
-    drawn = np.concatenate([(1 - u) ** 3 * c[0] + 3 * u * (1 - u) ** 2 * c[1] + 3 * u**2 * (1 - u) * c[2] + u**3 * c[3]
-                            for c in chain])
+    drawn = np.concatenate(
+        [(1 - u) ** 3 * c[0] + 3 * u * (1 - u) ** 2 * c[1] + 3 * u**2 * (1 - u) * c[2] + u**3 * c[3] for c in chain]
+    )
     assert np.linalg.norm(line[:, None] - drawn[None], axis=2).min(1).max() < 0.55
     assert np.array_equal(chain[1:, 0], chain[:-1, 3])
     leave, arrive = chain[1:, 1] - chain[1:, 0], chain[:-1, 3] - chain[:-1, 2]
@@ -349,8 +377,9 @@ def test_pipeline_gives_strokes_on_demand(tiny_model_dir: Path, garment_photo: P
     assert np.array_equal(sketch, np.asarray(drawn.images[0])) and (lines >= sketch).all()
 
 
-def test_pipeline_says_what_a_line_is_where_the_draughtsman_saw_it(tiny_model_dir: Path, garment_photo: Path,
-                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipeline_says_what_a_line_is_where_the_draughtsman_saw_it(
+    tiny_model_dir: Path, garment_photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pipe = SketchPipeline.from_pretrained(tiny_model_dir)
     content = pipe.prepare(str(garment_photo), 128)
     page = pen(paper(128, content.size[0]), [(40, 50), (60, 90)], width=1)  # an untrained hand might draw no line at all
@@ -364,17 +393,35 @@ def test_pipeline_says_what_a_line_is_where_the_draughtsman_saw_it(tiny_model_di
 
 def test_cli_writes_svg(tiny_model_dir: Path, garment_photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "shirt.SVG"
-    assert main(["sketch", str(garment_photo), "--style", "Ada Line", "--size", "96", "--model", str(tiny_model_dir),
-                 "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "sketch",
+                str(garment_photo),
+                "--style",
+                "Ada Line",
+                "--size",
+                "96",
+                "--model",
+                str(tiny_model_dir),
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     root = ET.fromstring(out.read_text())
     assert root.get("viewBox") == "0 0 77 96" and "Ada Line" in (root.findtext(f"{SVG}desc") or "")
 
 
-def test_cli_refuses_an_unknown_ending_before_it_draws(tiny_model_dir: Path, tmp_path: Path,
-                                                       capsys: pytest.CaptureFixture) -> None:
+def test_cli_refuses_an_unknown_ending_before_it_draws(
+    tiny_model_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     for name in ("out.xyz", "out", "out.svg.zip"):
-        assert main(["sketch", "nothing.jpg", "--style", "Ada Line", "--model", str(tiny_model_dir), "--out",
-                     str(tmp_path / name)]) == 2
+        assert (
+            main(["sketch", "nothing.jpg", "--style", "Ada Line", "--model", str(tiny_model_dir), "--out", str(tmp_path / name)])
+            == 2
+        )
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and ".svg" in said and name in said
     assert not list(tmp_path.iterdir())

@@ -231,7 +231,7 @@ LINKS = {
     "?style=%24%7Bx%7D:1&strength=nan": ["the designer '${x}'", "strength 'nan'"],
     "?style=Dara:7&detail=-1&cutout=maybe": ["a weight of Dara '7'", "line detail '-1'", "a cut-out 'maybe'"],
     "?style=%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E:1": ["the designer '<img src=x onerror=alert(1)>'"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("query", LINKS)

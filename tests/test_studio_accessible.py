@@ -19,9 +19,12 @@ def page(request: pytest.FixtureRequest, studio: StudioServer, browser: Any) -> 
     width, scheme = request.param
     phone = width < 500
     context = browser.new_context(
-        viewport={"width": width, "height": 844 if phone else 900}, color_scheme=scheme, is_mobile=phone, has_touch=phone,
+        viewport={"width": width, "height": 844 if phone else 900},
+        color_scheme=scheme,
+        is_mobile=phone,
+        has_touch=phone,
         reduced_motion="reduce",
-    )  # fmt: skip
+    )
     context.set_default_timeout(1000 * PATIENCE)
     opened = context.new_page()
     opened.goto(studio.url)

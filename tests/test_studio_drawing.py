@@ -113,8 +113,7 @@ def test_a_look_is_drawn_with_the_designers_that_it_was_checked_against(tiny_mod
 
 @pytest.mark.parametrize("value", ["x", None, [], {}, float("nan"), float("inf"), 10**400, -(10**400), True + 1, "1e999"])
 def test_numbers_from_outside(studio: SketchStudio, value: object) -> None:
-    for arguments in (({"Ada Line": value}, {}, 256), ({"Ada Line": 1}, {"strength": value}, 256),
-                      ({"Ada Line": 1}, {}, value)):  # fmt: skip
+    for arguments in (({"Ada Line": value}, {}, 256), ({"Ada Line": 1}, {"strength": value}, 256), ({"Ada Line": 1}, {}, value)):
         if value == 2 and arguments[2] == 256 and not arguments[1]:
             continue
         with pytest.raises(LookError, match="should be a number from"):

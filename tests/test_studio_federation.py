@@ -57,14 +57,23 @@ class Rounds:
             for parameter in self.model.generator.parameters():
                 parameter.mul_(1 + 0.02 * torch.randn_like(parameter))
         self.model.info = {**self.model.info, "round": number}
-        designers = [{"node_id": 1, "name": "Ada", "accepted": True, "reason": ""},
-                     {"node_id": 2, "name": HOSTILE, "accepted": False, "reason": "has 3 <b>infinite</b> numbers"}]  # fmt: skip
+        designers = [
+            {"node_id": 1, "name": "Ada", "accepted": True, "reason": ""},
+            {"node_id": 2, "name": HOSTILE, "accepted": False, "reason": "has 3 <b>infinite</b> numbers"},
+        ]
         report = {
-            "round": number, "finished": "2025-11-23T10:05:00+00:00", "designers": designers, "accepted": 1,
+            "round": number,
+            "finished": "2025-11-23T10:05:00+00:00",
+            "designers": designers,
+            "accepted": 1,
             "metrics": {"loss-generator": 2.5 - number / 10, "not-a-number": float("nan")},
-            "house": {"losses": {"style": 1 / number}}, "probe": {"before": {}, "after": {"boundary": 0.9}},
-            "style_distances": {"Ada": 0.2, HOSTILE: 0.3}, "published": not held_back, "held_back": held_back, **more,
-        }  # fmt: skip
+            "house": {"losses": {"style": 1 / number}},
+            "probe": {"before": {}, "after": {"boundary": 0.9}},
+            "style_distances": {"Ada": 0.2, HOSTILE: 0.3},
+            "published": not held_back,
+            "held_back": held_back,
+            **more,
+        }
         sheet = io.BytesIO()
         Image.new("RGB", (90, 30), "white").save(sheet, "JPEG")
         self.folder.publish(number, self.model, report, {"sheet.jpg": sheet.getvalue()}, latest=not held_back)
@@ -92,8 +101,12 @@ def rounds(tmp_path_factory: pytest.TempPathFactory, weights: str) -> Rounds:
 
 @pytest.fixture(scope="module")
 def server(rounds: Rounds) -> Iterator[StudioServer]:
-    environment = {"FEDGAI_HOME": str(rounds.folder.path), "FEDGAI_OPERATOR_PASSWORD": PASSWORD, "HF_TOKEN": "",
-                   "FEDGAI_HUB_REPO": "someone/somewhere"}  # fmt: skip
+    environment = {
+        "FEDGAI_HOME": str(rounds.folder.path),
+        "FEDGAI_OPERATOR_PASSWORD": PASSWORD,
+        "HF_TOKEN": "",
+        "FEDGAI_HUB_REPO": "someone/somewhere",
+    }
     running = StudioServer(environment, ("--federation",), ALONE)
     yield running
     assert running.stop() in (0, -15)
@@ -131,8 +144,17 @@ def test_the_tab_follows_the_status(visit: Callable[..., Visit], rounds: Rounds,
     page = visit().page
     page.evaluate("window.same = true")
     page.wait_for_selector("text=Round 1 of 11 begins when 2 more designers are here.")
-    rounds.folder.set_status(phase="training", round=1, progress=0.625, asked=8, answered=5, waiting_for=0,
-                             deadline=time.time() + 600, online=["Ada", HOSTILE], note="A note with <b>tags</b>.")  # fmt: skip
+    rounds.folder.set_status(
+        phase="training",
+        round=1,
+        progress=0.625,
+        asked=8,
+        answered=5,
+        waiting_for=0,
+        deadline=time.time() + 600,
+        online=["Ada", HOSTILE],
+        note="A note with <b>tags</b>.",
+    )
     page.wait_for_selector("text=Round 1 of 11: drawing at the designers', 5 of 8 have answered.")
     assert page.locator(".federation [role=progressbar]").get_attribute("aria-valuenow") == "62"
     assert page.locator(".left").inner_text() in ("10 min left", "9 min left")
@@ -309,8 +331,9 @@ def test_without_a_password_there_is_no_panel(rounds: Rounds) -> None:
     assert "/federation/operator" not in paths
 
 
-@pytest.mark.parametrize("path", ["studio/sheets/9999", "studio/sheets/-1", "studio/sheets/..%2f..%2fmembers.json",
-                                  "studio/sheets/x"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path", ["studio/sheets/9999", "studio/sheets/-1", "studio/sheets/..%2f..%2fmembers.json", "studio/sheets/x"]
+)
 def test_only_sheets_are_given_out(server: StudioServer, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(server.url + path)
@@ -394,8 +417,9 @@ def test_signatures_that_arrive(followed: tuple[Rounds, SketchStudio, Federation
     assert studio.look({before[0]: 1}, {}, 256, False) == Look({before[0]: 1.0}, size=256, cutout=False)
 
 
-def test_who_leaves_takes_their_slider_along_when_nobody_else_is_there(followed: tuple[Rounds, SketchStudio, Federation],
-                                                                       key: str) -> None:  # fmt: skip
+def test_who_leaves_takes_their_slider_along_when_nobody_else_is_there(
+    followed: tuple[Rounds, SketchStudio, Federation], key: str
+) -> None:
     """No round comes any more that would do it. The neutral hand is that of round 0, before and after."""
     rounds, studio, federation = followed
     folder, before, neutral = rounds.folder, studio.names, studio.pipeline.model.neutral
@@ -454,8 +478,17 @@ def test_no_serious_violation_on_the_tab(visit: Callable[..., Visit], rounds: Ro
     for _ in range(2):
         rounds.publish(rounds.next)
     rounds.publish(rounds.next, held_back="worse than the one before")
-    rounds.folder.set_status(phase="training", round=3, progress=0.5, asked=2, answered=1, waiting_for=0,
-                             deadline=time.time() + 600, online=["Ada"], note="A note.")  # fmt: skip
+    rounds.folder.set_status(
+        phase="training",
+        round=3,
+        progress=0.5,
+        asked=2,
+        answered=1,
+        waiting_for=0,
+        deadline=time.time() + 600,
+        online=["Ada"],
+        note="A note.",
+    )
     page = visit(width=width, color_scheme=scheme, reduced_motion="reduce").page
     page.wait_for_selector("text=drawing at the designers'")
     for number in (1, 2):

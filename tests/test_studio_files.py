@@ -123,8 +123,11 @@ def test_no_path_of_a_visitor_s_is_opened(visitor: Visitor, hostile: dict[str, s
         for meta in (True, False):
             answers[name] = visitor.do("take", [file_data(path, meta), *CONTROLS])
             nothing_of_it(answers[name], name)
-        for endpoint, rest in (("sketch", [{"Dara": 1}, 1, 1, 256, True, "white"]), ("contact_sheet", [256, True]),
-                               ("blend_row", ["Dara", "Goro", 256, True])):  # fmt: skip
+        for endpoint, rest in (
+            ("sketch", [{"Dara": 1}, 1, 1, 256, True, "white"]),
+            ("contact_sheet", [256, True]),
+            ("blend_row", ["Dara", "Goro", 256, True]),
+        ):
             nothing_of_it(visitor.call(endpoint, [file_data(path, True), *rest]), name)
             nothing_of_it(visitor.call(endpoint, [file_data(path, False), *rest]), name)
     # whether it is there is not told
@@ -166,15 +169,31 @@ def test_devices_hold_nothing_up(visitor: Visitor, studio: StudioServer) -> None
 
 
 ROUTES = [
-    ("GET", "gradio_api/proxy={url}"), ("GET", "gradio_api/file={url}"), ("GET", "gradio_api/file={private}"),
-    ("GET", "gradio_api/file=/dev/zero"), ("GET", "gradio_api/file/{private}"), ("GET", "gradio_api/file={example}"),
-    ("POST", "gradio_api/process_recording"), ("POST", "gradio_api/component_server"), ("POST", "gradio_api/run/take"),
-    ("POST", "gradio_api/api/sketch"), ("GET", "gradio_api/deep_link?session_hash=x"), ("GET", "?deep_link=x"),
-    ("GET", "monitoring"), ("GET", "monitoring/summary"), ("POST", "gradio_api/vibe-edit"), ("GET", "gradio_api/vibe-code"),
-    ("GET", "gradio_api/custom_component/x/client/component/index.js"), ("POST", "gradio_api/stream/x"),
+    ("GET", "gradio_api/proxy={url}"),
+    ("GET", "gradio_api/file={url}"),
+    ("GET", "gradio_api/file={private}"),
+    ("GET", "gradio_api/file=/dev/zero"),
+    ("GET", "gradio_api/file/{private}"),
+    ("GET", "gradio_api/file={example}"),
+    ("POST", "gradio_api/process_recording"),
+    ("POST", "gradio_api/component_server"),
+    ("POST", "gradio_api/run/take"),
+    ("POST", "gradio_api/api/sketch"),
+    ("GET", "gradio_api/deep_link?session_hash=x"),
+    ("GET", "?deep_link=x"),
+    ("GET", "monitoring"),
+    ("GET", "monitoring/summary"),
+    ("POST", "gradio_api/vibe-edit"),
+    ("GET", "gradio_api/vibe-code"),
+    ("GET", "gradio_api/custom_component/x/client/component/index.js"),
+    ("POST", "gradio_api/stream/x"),
     ("GET", "gradio_api/runs"),
-    ("POST", "login"), ("GET", "gradio_api/token"), ("GET", "gradio_api/mcp/"), ("GET", "docs"), ("DELETE", "config"),
-]  # fmt: skip
+    ("POST", "login"),
+    ("GET", "gradio_api/token"),
+    ("GET", "gradio_api/mcp/"),
+    ("GET", "docs"),
+    ("DELETE", "config"),
+]
 
 
 @pytest.mark.parametrize(("method", "route"), ROUTES)
@@ -211,8 +230,18 @@ def test_read_only_inside_and_only_regular_files(tmp_path: Path) -> None:
     os.mkfifo(folder / "pipe")
     with (folder / "heavy.jpg").open("wb") as heavy:
         heavy.truncate(32 * 2**20 + 1)
-    for path in (outside, folder / "link.jpg", folder, folder / "pipe", folder / "heavy.jpg", folder / "missing.jpg",
-                 folder / ".." / "secret.jpg", Path("/dev/zero"), Path("photo.jpg"), folder / "a\0b"):  # fmt: skip
+    for path in (
+        outside,
+        folder / "link.jpg",
+        folder,
+        folder / "pipe",
+        folder / "heavy.jpg",
+        folder / "missing.jpg",
+        folder / ".." / "secret.jpg",
+        Path("/dev/zero"),
+        Path("photo.jpg"),
+        folder / "a\0b",
+    ):
         for act in (PhotoFile(path, folder).read, PhotoFile(path, folder).sha256, PhotoFile(path, folder).check):
             with pytest.raises(UploadError, match=GONE):
                 act()

@@ -114,7 +114,8 @@ def test_errors_in_the_log_have_a_place_and_no_words() -> None:
         fail("a visitor's word")
     said = describe(raised.value)
     assert said.startswith("KeyError at tests/test_studio_gradio.py:") and ", after ValueError at tests/" in said
-    record = logging.LogRecord("uvicorn.error", logging.ERROR, "", 1, "It failed\nwith a visitor's word", None,
-                               (KeyError, raised.value, raised.tb))  # fmt: skip
+    record = logging.LogRecord(
+        "uvicorn.error", logging.ERROR, "", 1, "It failed\nwith a visitor's word", None, (KeyError, raised.value, raised.tb)
+    )
     line = WithoutMessages().format(record)
     assert line.startswith("ERROR: It failed: KeyError at") and "word" not in line and "\n" not in line

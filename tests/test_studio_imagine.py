@@ -58,8 +58,13 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A studio, and a Hub that does not have the pipeline."""
     folder = tmp_path_factory.mktemp("imagine")
     with HubServer() as hub:
-        settings = {"FEDGAI_IMAGINE": REPO, "FEDGAI_IMAGINE_STEPS": str(STEPS), "HF_HOME": str(folder / "home"),
-                    "OMP_NUM_THREADS": "1", "STEPS_FILE": str(folder / "steps")}  # fmt: skip
+        settings = {
+            "FEDGAI_IMAGINE": REPO,
+            "FEDGAI_IMAGINE_STEPS": str(STEPS),
+            "HF_HOME": str(folder / "home"),
+            "OMP_NUM_THREADS": "1",
+            "STEPS_FILE": str(folder / "steps"),
+        }
         studio = StudioServer(hub.environment | settings, before=COUNTING)
         yield Place(studio, hub, folder / "steps")
         said = studio.log()
@@ -260,9 +265,15 @@ def test_a_job_can_be_cancelled(client: Client, place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"chips": {"category": "tank"}}, "no category"), ({"text": "x" * 999}, "999 characters"), ({"seed": -1}, "seed"),
-     ({"pictures": 99}, "Variations"), ({"chips": {}, "text": ""}, "at least one chip"), ({"chips": [1]}, "name: word")],
-)  # fmt: skip
+    [
+        ({"chips": {"category": "tank"}}, "no category"),
+        ({"text": "x" * 999}, "999 characters"),
+        ({"seed": -1}, "seed"),
+        ({"pictures": 99}, "Variations"),
+        ({"chips": {}, "text": ""}, "at least one chip"),
+        ({"chips": [1]}, "name: word"),
+    ],
+)
 def test_bad_settings_get_a_sentence(client: Client, settings: dict, words: str) -> None:
     with pytest.raises(AppError, match=words):
         client.predict(**({"chips": {"category": "coat"}} | settings), api_name="/imagine")

@@ -55,8 +55,10 @@ def from_address(studio: StudioServer, address: str) -> Visitor:
 # -- bodies ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("route", ["gradio_api/queue/join", "gradio_api/call/sketch", "gradio_api/call/v2/sketch",
-                                   "gradio_api/cancel", "gradio_api/reset"])  # fmt: skip
+@pytest.mark.parametrize(
+    "route",
+    ["gradio_api/queue/join", "gradio_api/call/sketch", "gradio_api/call/v2/sketch", "gradio_api/cancel", "gradio_api/reset"],
+)
 def test_a_body_has_a_limit_everywhere(own: StudioServer, route: str) -> None:
     before = memory(own)
     text = json.dumps({"data": [MARK * 2**20], "fn_index": 0, "session_hash": "x"}).encode()
@@ -86,10 +88,18 @@ def test_a_file_has_a_limit_and_so_has_their_number(own: StudioServer) -> None:
 
 
 BAD_JSON = [
-    '{"data": [1' + "0" * 400 + "]}", '{"data": [1e999]}', '{"data": [NaN]}', '{"data": [-Infinity]}', "[" * 5000,
-    '{"a":' * 5000, '{"data": [' + "9" * 6000 + "]}", "not json", '{"data": [], "session_hash": "../../x"}',
-    '{"data": [], "session_hash": 7}', '{"data": ' + "[" * 40 + "]" * 40 + "}",
-]  # fmt: skip
+    '{"data": [1' + "0" * 400 + "]}",
+    '{"data": [1e999]}',
+    '{"data": [NaN]}',
+    '{"data": [-Infinity]}',
+    "[" * 5000,
+    '{"a":' * 5000,
+    '{"data": [' + "9" * 6000 + "]}",
+    "not json",
+    '{"data": [], "session_hash": "../../x"}',
+    '{"data": [], "session_hash": 7}',
+    '{"data": ' + "[" * 40 + "]" * 40 + "}",
+]
 
 
 @pytest.mark.parametrize("content", BAD_JSON)
@@ -170,14 +180,28 @@ def test_nothing_of_a_visitor_s_is_in_the_log(own: StudioServer) -> None:
                     joined = visitor.join(event, data, {"choice": MARK, "rounds": [MARK]})
                     if joined.status_code == 200 and event["api_name"] not in ("imagined", "imagine"):
                         visitor.wait(joined.json()["event_id"])
-        for body in ({"data": [MARK]}, {"data": MARK}, {"data": [], "fn_index": MARK}, {"data": [], "fn_index": 10**9},
-                     {"data": [MARK] * 9, "fn_index": 3, "session_hash": "x"}, {MARK: MARK}):  # fmt: skip
+        for body in (
+            {"data": [MARK]},
+            {"data": MARK},
+            {"data": [], "fn_index": MARK},
+            {"data": [], "fn_index": 10**9},
+            {"data": [MARK] * 9, "fn_index": 3, "session_hash": "x"},
+            {MARK: MARK},
+        ):
             for route in ("queue/join", "call/sketch", f"call/{MARK}", f"call/v2/{MARK}", "cancel", "reset"):
                 visitor.http.post(f"gradio_api/{route}", json=body)
-        for route in (f"gradio_api/call/sketch/{MARK}", f"gradio_api/file={MARK}", f"assets/{MARK}", f"static/{MARK}", MARK,
-                      f"gradio_api/custom_component/{MARK}/client/component/{MARK}", f"gradio_api/heartbeat/{MARK}!",
-                      f"gradio_api/queue/data?session_hash={MARK}", f"?style={MARK}:1&{MARK}={MARK}",
-                      f"theme.css?v={MARK}"):  # fmt: skip
+        for route in (
+            f"gradio_api/call/sketch/{MARK}",
+            f"gradio_api/file={MARK}",
+            f"assets/{MARK}",
+            f"static/{MARK}",
+            MARK,
+            f"gradio_api/custom_component/{MARK}/client/component/{MARK}",
+            f"gradio_api/heartbeat/{MARK}!",
+            f"gradio_api/queue/data?session_hash={MARK}",
+            f"?style={MARK}:1&{MARK}={MARK}",
+            f"theme.css?v={MARK}",
+        ):
             with visitor.http.stream("GET", route, timeout=5):
                 pass
         visitor.upload(b"no picture " + MARK.encode(), f"{MARK}.jpg")
@@ -252,10 +276,13 @@ def test_old_photographs_are_deleted_and_there_is_room_again(tmp_path: Path) -> 
     uploads.admit("b", 200)
 
 
-@pytest.mark.parametrize(("make", "words"), [
-    (lambda path: path.symlink_to("/"), "belongs to somebody else: set TMPDIR"),
-    (lambda path: path.write_text("a file"), "belongs to somebody else: set TMPDIR"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: path.symlink_to("/"), "belongs to somebody else: set TMPDIR"),
+        (lambda path: path.write_text("a file"), "belongs to somebody else: set TMPDIR"),
+    ],
+)
 def test_a_folder_of_somebody_else_s_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], object], words: str
 ) -> None:

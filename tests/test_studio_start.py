@@ -45,9 +45,13 @@ def test_a_wrong_value_is_a_sentence_with_the_variable_s_name(monkeypatch: pytes
 def started(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """``python app.py`` that should not start."""
     return subprocess.run(
-        [sys.executable, "app.py", *arguments], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True,
+        [sys.executable, "app.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
         timeout=PATIENCE,
-    )  # fmt: skip
+    )
 
 
 def test_a_port_in_use_is_said_and_no_address_is(tmp_path: Path) -> None:
@@ -60,13 +64,16 @@ def test_a_port_in_use_is_said_and_no_address_is(tmp_path: Path) -> None:
     assert done.stderr == f"Port {port} is in use by another program: choose another one with --port.\n"
 
 
-@pytest.mark.parametrize(("environment", "arguments", "words"), [
-    ({"FEDGAI_CACHE_MB": "much"}, (), "FEDGAI_CACHE_MB is 'much'"),
-    ({"FEDGAI_IMAGINE_STEPS": "many"}, (), "FEDGAI_IMAGINE_STEPS is a whole number"),
-    ({"FEDGAI_WEIGHTS": "/nowhere/at/all"}, (), "Set FEDGAI_WEIGHTS"),
-    ({}, ("--port", "99999"), "port 99999 cannot be listened at"),
-    ({}, ("--host", "192.0.2.1"), "192.0.2.1, port 0 cannot be listened at"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("environment", "arguments", "words"),
+    [
+        ({"FEDGAI_CACHE_MB": "much"}, (), "FEDGAI_CACHE_MB is 'much'"),
+        ({"FEDGAI_IMAGINE_STEPS": "many"}, (), "FEDGAI_IMAGINE_STEPS is a whole number"),
+        ({"FEDGAI_WEIGHTS": "/nowhere/at/all"}, (), "Set FEDGAI_WEIGHTS"),
+        ({}, ("--port", "99999"), "port 99999 cannot be listened at"),
+        ({}, ("--host", "192.0.2.1"), "192.0.2.1, port 0 cannot be listened at"),
+    ],
+)
 def test_what_was_set_wrongly_is_one_sentence(
     tmp_path: Path, environment: dict[str, str], arguments: tuple[str, ...], words: str
 ) -> None:

@@ -146,8 +146,13 @@ def test_a_signature_survives_the_disk(tmp_path: Path) -> None:
     signature.save(tmp_path / "zoe.safetensors")
     read = Signature.load(tmp_path / "zoe.safetensors")
     assert torch.equal(read.style, signature.style)
-    assert (read.encoder, read.name, read.description, read.sketches, read.extra) == \
-        (signature.encoder, "Zoë", "thin and even", 24, {"round": 3})
+    assert (read.encoder, read.name, read.description, read.sketches, read.extra) == (
+        signature.encoder,
+        "Zoë",
+        "thin and even",
+        24,
+        {"round": 3},
+    )
 
 
 def test_what_is_no_signature_is_refused(tmp_path: Path) -> None:

@@ -57,9 +57,21 @@ def test_the_table_of_nodes_is_flowers(state: SuperLinkState, ada: Member) -> No
     state.admit([ada])
     with contextlib.closing(sqlite3.connect(state.database)) as connection:
         columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(node)")}
-    assert columns == {"node_id", "owner_aid", "owner_name", "status", "registered_at", "last_activated_at",
-                       "last_deactivated_at", "unregistered_at", "online_until", "heartbeat_interval", "public_key", "name",
-                       "location"}  # fmt: skip
+    assert columns == {
+        "node_id",
+        "owner_aid",
+        "owner_name",
+        "status",
+        "registered_at",
+        "last_activated_at",
+        "last_deactivated_at",
+        "unregistered_at",
+        "online_until",
+        "heartbeat_interval",
+        "public_key",
+        "name",
+        "location",
+    }
 
 
 def test_admitted_rows_are_those_of_flower(state: SuperLinkState, ada: Member) -> None:

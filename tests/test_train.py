@@ -106,10 +106,18 @@ def test_every_bad_file_is_named_with_its_reason(tmp_path: Path) -> None:
     assert [photo.stem for photo, _ in report.pairs] == ["garment7"]
     reasons = {f"{path.parent.name}/{path.name}": reason for path, reason in report.bad}
     for name, reason in {
-        "photos/garment0.png": "not a picture", "sketches/garment1.png": "cut short", "photos/garment2.png": "31 x 200",
-        "photos/garment3.png": "no partner", "photos/garment4.jpg": "several", "photos/garment4.png": "several",
-        "photos/garment5.png": "circle", "photos/loop": "circle", "sketches/garment5.png": "no partner",
-        "sketches/garment6.png": "a pipe", "photos/garment6.png": "no partner", "sketches/garment4.png": "several",
+        "photos/garment0.png": "not a picture",
+        "sketches/garment1.png": "cut short",
+        "photos/garment2.png": "31 x 200",
+        "photos/garment3.png": "no partner",
+        "photos/garment4.jpg": "several",
+        "photos/garment4.png": "several",
+        "photos/garment5.png": "circle",
+        "photos/loop": "circle",
+        "sketches/garment5.png": "no partner",
+        "sketches/garment6.png": "a pipe",
+        "photos/garment6.png": "no partner",
+        "sketches/garment4.png": "several",
     }.items():
         assert reason in reasons.pop(name), name
     assert not reasons
@@ -213,8 +221,9 @@ def test_at_the_papers_rate_the_drawing_comes_closer_to_the_sketch(data: Path, t
 
 
 @pytest.mark.parametrize("preset", ["edge", "vgg16"])
-def test_the_same_seed_gives_the_same_weights_and_another_does_not(preset: str, data: Path, tmp_path: Path, vgg16_file: Path,
-                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(
+    preset: str, data: Path, tmp_path: Path, vgg16_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FEDGAI_VGG16", str(vgg16_file))
     monkeypatch.setenv("FEDGAI_CLIP", "off")
     drawn = []
@@ -266,10 +275,17 @@ def test_a_finished_training_can_be_given_more_epochs(data: Path, tmp_path: Path
 
 
 def test_a_killed_training_can_be_resumed(data: Path, tmp_path: Path) -> None:
-    program = (f"from fedgai.training.local import *; train({str(data)!r}, {str(tmp_path)!r}, epochs=100, start=None, "
-               "config=TrainConfig(size=32, decorr_rows=4, save_every=1), on_step=lambda r: print(r.step, flush=True))")
-    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                               text=True, cwd=Path(__file__).parent.parent)
+    program = (
+        f"from fedgai.training.local import *; train({str(data)!r}, {str(tmp_path)!r}, epochs=100, start=None, "
+        "config=TrainConfig(size=32, decorr_rows=4, save_every=1), on_step=lambda r: print(r.step, flush=True))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
     for line in process.stdout:
         if int(line) >= 3:  # wherever in the fourth step or its saving
             process.send_signal(signal.SIGKILL)
@@ -294,8 +310,13 @@ def test_no_training_overwrites_another(data: Path, tmp_path: Path, tiny_model_d
 def test_only_the_same_training_is_resumed(data: Path, tmp_path: Path) -> None:
     run(data, tmp_path / "out")
     other = draw_pairs(tmp_path / "Ada", count=4)
-    for changed, options in {"pairs": {"data_dir": other}, "seed": {"seed": 7}, "name": {"name": "Bea"},
-                             "lr": {"config": replace(SMALL, lr=1.0)}, "preset": {"preset": "vgg16"}}.items():
+    for changed, options in {
+        "pairs": {"data_dir": other},
+        "seed": {"seed": 7},
+        "name": {"name": "Bea"},
+        "lr": {"config": replace(SMALL, lr=1.0)},
+        "preset": {"preset": "vgg16"},
+    }.items():
         options = {"data_dir": data, "out": tmp_path / "out", "config": SMALL, "start": None} | options
         with pytest.raises(TrainError, match=rf"trained otherwise: .*{changed} \("):
             train(**options, epochs=1, resume=True, progress=False)
@@ -376,18 +397,21 @@ def test_a_guide_teaches_what_to_show_and_never_the_hand(tmp_path: Path, tiny_mo
     assert steps["white"]["generator"] != steps["inverted"]["generator"]
     with pytest.raises(TrainError, match="trained otherwise"):  # other guides, another training
         trainers["white"].save()
-        LocalTrainer(FedGAI.load(tiny_model_dir), PairFolder(tmp_path / "inverted", 64), SMALL, tmp_path / "white-out",
-                     name="Ada").resume()  # fmt: skip
+        LocalTrainer(
+            FedGAI.load(tiny_model_dir), PairFolder(tmp_path / "inverted", 64), SMALL, tmp_path / "white-out", name="Ada"
+        ).resume()
 
 
 # -- the same as the straightforward loop ----------------------------------------------------------------------------
 
 
-def straightforward(model: FedGAI, semantic: nn.Module, pairs: PairFolder, config: TrainConfig, order: list[list[int]],
-                    style: torch.Tensor) -> Iterator[tuple[float, float]]:
+def straightforward(
+    model: FedGAI, semantic: nn.Module, pairs: PairFolder, config: TrainConfig, order: list[list[int]], style: torch.Tensor
+) -> Iterator[tuple[float, float]]:
     """Every step computes everything anew, and lets gradients go wherever they go; yields both sums."""
-    optimisers = [torch.optim.SGD(part.parameters(), config.lr, config.momentum)
-                  for part in (model.discriminator, model.generator)]
+    optimisers = [
+        torch.optim.SGD(part.parameters(), config.lr, config.momentum) for part in (model.discriminator, model.generator)
+    ]
     for rows in order:
         photo, sketch = (x[None] for x in pairs[rows[0]])
         everyone = [model.grams(model.encoder(pairs[i][1][None])) for i in rows]
@@ -411,8 +435,9 @@ def straightforward(model: FedGAI, semantic: nn.Module, pairs: PairFolder, confi
 
 
 @pytest.mark.parametrize("preset", ["edge", "vgg16"])
-def test_twenty_steps_are_those_of_the_straightforward_loop(preset: str, data: Path, tmp_path: Path, vgg16_file: Path,
-                                                            tiny_model_dir: Path) -> None:
+def test_twenty_steps_are_those_of_the_straightforward_loop(
+    preset: str, data: Path, tmp_path: Path, vgg16_file: Path, tiny_model_dir: Path
+) -> None:
     """What is computed once, and what gets no gradient, changes nothing, at the paper's rate and with all its losses.
 
     In one memory layout: another one rounds otherwise, and on untrained networks a change in a weight's last digit grows about
@@ -427,8 +452,9 @@ def test_twenty_steps_are_those_of_the_straightforward_loop(preset: str, data: P
         torchvision_ops.declare_missing()
         from open_clip.transformer import VisionTransformer
 
-        clip = losses.ClipSemantic(VisionTransformer(image_size=32, patch_size=16, width=32, layers=6, heads=2, mlp_ratio=2.0,
-                                                     output_dim=16))
+        clip = losses.ClipSemantic(
+            VisionTransformer(image_size=32, patch_size=16, width=32, layers=6, heads=2, mlp_ratio=2.0, output_dim=16)
+        )
     plain = copy.deepcopy(model).train().to(memory_format=torch.channels_last)
     pairs, config = PairFolder(data, 64), replace(SMALL, cache_mb=4)  # not all pairs find room in it: both ways are gone
     trainer = LocalTrainer(model, pairs, config, tmp_path, semantic=clip or losses.PairedSemantic(model.encoder))

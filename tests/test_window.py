@@ -47,8 +47,12 @@ class WindowServer:
         self.home, self.port = home, free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self._log = (home.parent / "window.log").open("w+")
-        self.process = subprocess.Popen([*WINDOW, "--home", str(home), "--port", str(self.port), *arguments], cwd=ROOT,
-                                        stdout=self._log, stderr=subprocess.STDOUT)  # fmt: skip
+        self.process = subprocess.Popen(
+            [*WINDOW, "--home", str(home), "--port", str(self.port), *arguments],
+            cwd=ROOT,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
         until = time.monotonic() + PATIENCE
         while self.url not in self.log():
             assert self.process.poll() is None and time.monotonic() < until, self.log()
@@ -154,18 +158,30 @@ def test_nobody_else_drives_it(window: WindowServer, browser: object) -> None:
     assert window.ask() == window.ask(Host=f"localhost:{window.port}") == window.ask(Origin=f"http://{here}") == 200
     assert window.ask(path="/", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="document") == 200  # a link may open it
     for foreign in (
-        {"Host": f"evil.example:{window.port}"}, {"Host": "127.0.0.1"}, {"Origin": "http://evil.example"}, {"Origin": "null"},
-        {"Origin": "http://127.0.0.1:1"}, {"Origin": f"https://{here}"}, {"Sec_Fetch_Site": "cross-site"},
+        {"Host": f"evil.example:{window.port}"},
+        {"Host": "127.0.0.1"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": f"https://{here}"},
+        {"Sec_Fetch_Site": "cross-site"},
         {"Sec_Fetch_Site": "same-site"},
-    ):  # fmt: skip
-        for method, path in (("GET", "/window/live"), ("GET", "/config"), ("POST", "/gradio_api/queue/join"),
-                             ("POST", "/window/drawings/sketches?name=x.png"), ("OPTIONS", "/window/drawings/sketches")):
+    ):
+        for method, path in (
+            ("GET", "/window/live"),
+            ("GET", "/config"),
+            ("POST", "/gradio_api/queue/join"),
+            ("POST", "/window/drawings/sketches?name=x.png"),
+            ("OPTIONS", "/window/drawings/sketches"),
+        ):
             assert window.ask(method, path, b"{}" if method == "POST" else None, **foreign) == 403, (method, path, foreign)
     assert window.ask(path="/", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="iframe") == 403
     page = browser.new_page()
     page.goto("data:text/html,<title>another page</title>")
-    page.evaluate("url => fetch(url, {method: 'POST', mode: 'no-cors', body: 'x'}).catch(() => {})",
-                  f"{window.url}window/drawings/sketches?name=planted.png")
+    page.evaluate(
+        "url => fetch(url, {method: 'POST', mode: 'no-cors', body: 'x'}).catch(() => {})",
+        f"{window.url}window/drawings/sketches?name=planted.png",
+    )
     page.close()
     assert not (window.home / "drawings").exists()
 
@@ -183,9 +199,14 @@ def listening(port: int) -> set[str]:
 
 def test_it_listens_on_loopback_alone_and_is_open_once(window: WindowServer) -> None:
     assert listening(window.port) == {"0100007F"}
-    second = subprocess.run([sys.executable, "-m", "federation.join", "--window", "--home", str(window.home)], cwd=ROOT,
-                            capture_output=True, text=True, timeout=PATIENCE,
-                            env={k: v for k, v in os.environ.items() if "DISPLAY" not in k})  # fmt: skip
+    second = subprocess.run(
+        [sys.executable, "-m", "federation.join", "--window", "--home", str(window.home)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env={k: v for k, v in os.environ.items() if "DISPLAY" not in k},
+    )
     assert second.returncode == 0 and window.url in second.stdout, second.stdout + second.stderr
     connection = http.client.HTTPConnection("127.0.0.1", window.port, timeout=PATIENCE)
     connection.request("GET", "/")
@@ -223,7 +244,7 @@ def test_a_round_from_the_first_drop_to_the_receipt(
 ) -> None:
     page = visit()
     page.get_by_label("Drawings", exact=True).check()
-    page.set_input_files('.of.sketches input[webkitdirectory]', str(drawings))  # it holds pairs, and that is noticed
+    page.set_input_files(".of.sketches input[webkitdirectory]", str(drawings))  # it holds pairs, and that is noticed
     says(page, "4 pairs, 1 file that cannot be used", "#found")
     says(page, "and at least 24 are asked for", "#found")
     assert page.locator(".contact li").count() == 4 and "not a picture" in page.locator(".problems").inner_text()
@@ -250,8 +271,14 @@ def test_a_round_from_the_first_drop_to_the_receipt(
     page.click("#join")
     says(page, "Waiting to be let in")
     says(page, LEAVES)
-    said = subprocess.run([sys.executable, "-m", "federation.join", "--home", str(window.home)], cwd=ROOT, capture_output=True,
-                          text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)  # fmt: skip
+    said = subprocess.run(
+        [sys.executable, "-m", "federation.join", "--home", str(window.home)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        stdin=subprocess.DEVNULL,
+    )
     assert said.returncode == 1 and "already running" in said.stdout
     page.context.close()  # the page is closed; the companion goes on
 
@@ -341,9 +368,18 @@ def test_copies_keep_what_is_there(tmp_path: Path) -> None:
     drawings.close()
 
 
-@pytest.mark.parametrize(("name", "kept"), [
-    ("C:\\Users\\z\\coat.png", "coat.png"), (".hidden.png", "hidden.png"), ("a\nb?.png", "a_b_.png"), ("", "drawing"),
-    ("e\u0301te\u0301.png", "été.png"), ("x" * 400 + ".jpeg", "x" * 175 + ".jpeg"), ("..", "drawing")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("C:\\Users\\z\\coat.png", "coat.png"),
+        (".hidden.png", "hidden.png"),
+        ("a\nb?.png", "a_b_.png"),
+        ("", "drawing"),
+        ("e\u0301te\u0301.png", "été.png"),
+        ("x" * 400 + ".jpeg", "x" * 175 + ".jpeg"),
+        ("..", "drawing"),
+    ],
+)
 def test_names_are_nothing_but_names(name: str, kept: str) -> None:
     assert plain_name(name) == kept
 

@@ -45,14 +45,22 @@ SIZE, PAIRS = 128, 4
 WINDOW = 16  # bytes: a fragment is known by so many that lie as they lie in a secret
 MOST = 1 << 20  # bytes of one unpacked stream that are looked at
 BROKEN = 1 << 14  # of one that does not come to its end
-PACKED = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4", b"\xff\x06\x00\x00sNaPpY": "snappy",
-          b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!\x1a\x07": "rar", b"%PDF-": "PDF"}  # fmt: skip
+PACKED = {
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\xff\x06\x00\x00sNaPpY": "snappy",
+    b"7z\xbc\xaf\x27\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+    b"%PDF-": "PDF",
+}
 """Nothing of ours is packed so: a stream that begins with one of these is a finding, whatever is in it."""
 PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"qoif")
-CHARACTERS = {"base64": (re.compile(rb"[A-Za-z0-9+/]{40,}"), base64.b64decode),
-              "base64url": (re.compile(rb"[A-Za-z0-9_-]{40,}"), base64.urlsafe_b64decode),
-              "base32": (re.compile(rb"[A-Z2-7]{40,}"), base64.b32decode),
-              "hex": (re.compile(rb"[0-9a-fA-F]{40,}"), binascii.unhexlify)}  # fmt: skip
+CHARACTERS = {
+    "base64": (re.compile(rb"[A-Za-z0-9+/]{40,}"), base64.b64decode),
+    "base64url": (re.compile(rb"[A-Za-z0-9_-]{40,}"), base64.urlsafe_b64decode),
+    "base32": (re.compile(rb"[A-Z2-7]{40,}"), base64.b32decode),
+    "hex": (re.compile(rb"[0-9a-fA-F]{40,}"), binascii.unhexlify),
+}
 GROUP = {"base64": 4, "base64url": 4, "base32": 8, "hex": 2}
 
 
@@ -85,8 +93,11 @@ def unpacked(content: bytes) -> Iterator[tuple[str, int, bytes, bool]]:
             # what is only copied is in ``content`` already
             if len(inside) >= WINDOW and inside[: 4 * WINDOW] not in content[place : place + 256]:
                 yield name, place, inside, whole
-    for magic, name, start in ((b"BZh", "bz2", bz2.BZ2Decompressor), (b"\xfd7zXZ\0", "xz", lzma.LZMADecompressor),
-                               (b"\x5d\0\0", "lzma", lzma.LZMADecompressor)):  # fmt: skip
+    for magic, name, start in (
+        (b"BZh", "bz2", bz2.BZ2Decompressor),
+        (b"\xfd7zXZ\0", "xz", lzma.LZMADecompressor),
+        (b"\x5d\0\0", "lzma", lzma.LZMADecompressor),
+    ):
         for place in places(content, magic):
             try:
                 yield name, place, start().decompress(bytes(view[place:]), MOST), True
@@ -189,8 +200,9 @@ class Secrets:
             likely = np.flatnonzero(self._likely[hashes(content)]) if len(content) >= WINDOW else ()
             hits = {self._windows.get(content[i : i + WINDOW]) for i in likely} - {None}
             lines += [f"{label}, {form.how}" for label in sorted(hits)]
-            lines += [f"a picture, {form.how}" for magic in PICTURES for place in places(content, magic)
-                      if is_picture(content[place:])]  # fmt: skip
+            lines += [
+                f"a picture, {form.how}" for magic in PICTURES for place in places(content, magic) if is_picture(content[place:])
+            ]
         return lines
 
 
@@ -231,8 +243,16 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     home = tmp_path_factory.mktemp("companion")
     demo = Demo(folder, free_port(), rounds=1, names=["Aiko"], house_steps=2, deadline=int(PATIENCE), patience=PATIENCE)
     proxy = RecordingProxy(demo.port, demo.tls / "server.pem", demo.tls / "server.key", demo.tls / "ca.pem")
-    settings = Settings(f"https://127.0.0.1:{proxy.port}", str(data), "Chloé", share_style=True, rounds=1, size=SIZE,
-                        description="Even lines.", certificate=str(demo.tls / "ca.pem"))  # fmt: skip
+    settings = Settings(
+        f"https://127.0.0.1:{proxy.port}",
+        str(data),
+        "Chloé",
+        share_style=True,
+        rounds=1,
+        size=SIZE,
+        description="Even lines.",
+        certificate=str(demo.tls / "ca.pem"),
+    )
     try:
         demo.start_studio()
         with Companion(home, settings) as companion:
@@ -282,10 +302,20 @@ def secrets_of(home: Path, data: Path) -> Secrets:
             secrets.add_array(f"{label}, the Discriminator's input", model.discriminator.pool(model.grams(maps))[0].numpy(), 64)
             secrets.add_word("file name", file.name)
             secrets.add_word("file name's stem", file.stem)
-    for label, word in (("folder name", data.name), ("folder name", data.parent.name), ("folder name", home.name),
-                        ("path", str(data)), ("path", str(home)), ("path", str(Path.home()) + "/"), ("folder name", "sketches/"),
-                        ("folder name", "photos/"), ("path", str(home.parent)), ("module's tensor", "running_mean"),
-                        ("module's tensor", "running_var"), ("module's tensor", "num_batches")):  # fmt: skip
+    for label, word in (
+        ("folder name", data.name),
+        ("folder name", data.parent.name),
+        ("folder name", home.name),
+        ("path", str(data)),
+        ("path", str(home)),
+        ("path", str(Path.home()) + "/"),
+        ("folder name", "sketches/"),
+        ("folder name", "photos/"),
+        ("path", str(home.parent)),
+        ("module's tensor", "running_mean"),
+        ("module's tensor", "running_var"),
+        ("module's tensor", "num_batches"),
+    ):
         secrets.add_word(label, word)
     for word in {getpass.getuser(), socket.gethostname(), socket.getfqdn(), platform.node()}:
         if len(word) >= 4 and word != "localhost":  # fewer letters come about by chance
@@ -310,13 +340,23 @@ def zipped(content: bytes) -> bytes:
 
 
 WRAPPED: dict[str, Callable[[bytes], bytes]] = {
-    "raw": bytes, "zlib": zlib.compress, "gzip": gzip.compress, "deflate": lambda b: zlib.compress(b)[2:-4],
-    "brotli": brotli.compress, "bz2": bz2.compress, "xz": lzma.compress, "zip": zipped,
-    "lzma": lambda b: lzma.compress(b, lzma.FORMAT_ALONE), "base64": base64.b64encode, "base64url": base64.urlsafe_b64encode,
-    "base32": base64.b32encode, "hex": lambda b: b.hex().encode(), "base64 of zlib": lambda b: base64.b64encode(zlib.compress(b)),
+    "raw": bytes,
+    "zlib": zlib.compress,
+    "gzip": gzip.compress,
+    "deflate": lambda b: zlib.compress(b)[2:-4],
+    "brotli": brotli.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zip": zipped,
+    "lzma": lambda b: lzma.compress(b, lzma.FORMAT_ALONE),
+    "base64": base64.b64encode,
+    "base64url": base64.urlsafe_b64encode,
+    "base32": base64.b32encode,
+    "hex": lambda b: b.hex().encode(),
+    "base64 of zlib": lambda b: base64.b64encode(zlib.compress(b)),
     "zlib of gzip": lambda b: zlib.compress(gzip.compress(b, 0)),
     "zlib cut short": lambda b: zlib.compress(b + os.urandom(300))[:-200],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("wrap", WRAPPED)
@@ -335,7 +375,7 @@ def test_what_is_planted_is_found(wrap: str, recording: Recording) -> None:
         f"photograph {photo.name}, features of level 2": features.half().numpy().tobytes(),
         "file name": str(sketch).encode(),
         "path": str(recording.home).encode(),
-    }  # fmt: skip
+    }
     content = WRAPPED[wrap](b"...".join(planted.values()))
     found = recording.secrets.found(recording.wire[:2001] + content + recording.wire[2001:3000])
     for label in planted:

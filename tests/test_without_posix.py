@@ -82,15 +82,27 @@ def test_the_companions_parts_run_without_posix(tmp_path: Path) -> None:
     with zipfile.ZipFile(FIXTURE) as packed:
         packed.extractall(tmp_path)
     told = [str(tmp_path / "home"), str(tmp_path / "drawings")]
-    said = subprocess.run([sys.executable, "-c", WITHOUT, *told], cwd=ROOT, capture_output=True, text=True, timeout=900,
-                          stdin=subprocess.DEVNULL, check=False)
+    said = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *told],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
     assert said.returncode == 0 and "all of it ran" in said.stdout, said.stdout + said.stderr
 
 
 def test_nothing_on_the_designers_path_imports_posix() -> None:
     """Not even within a function: what is imported there fails on the designer's machine, later."""
-    for room in ("federation/designer", "studio/companion", "federation/join.py", "federation/processes.py",
-                 "federation/identity.py"):  # fmt: skip
+    for room in (
+        "federation/designer",
+        "studio/companion",
+        "federation/join.py",
+        "federation/processes.py",
+        "federation/identity.py",
+    ):
         for file in (ROOT / room).rglob("*.py") if (ROOT / room).is_dir() else [ROOT / room]:
             text = file.read_text(encoding="utf-8")
             for word in ("fcntl", "os.nice", "os.fork", "SIGKILL", "SIGCHLD", "prctl", "import pwd", "import resource"):

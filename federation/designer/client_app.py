@@ -108,7 +108,8 @@ def _noised(message: Message, context: Context, sent: ArrayRecord, own: ArrayRec
     own = ArrayRecord({name: Array(value.numpy().astype(np.float64)) for name, value in own.items()})
     # two updates, each clipped to ``clip``, differ by at most twice that
     reply = LocalDpMod(clip, 2 * clip, epsilon, DELTA)(
-        question, context, lambda *_: make_message(message.metadata, RecordDict({"arrays": own})))
+        question, context, lambda *_: make_message(message.metadata, RecordDict({"arrays": own}))
+    )
     if reply.has_error():
         raise RoundRefusedError("the aggregate has other tensors than this release shares")
     return reply.content.array_records["arrays"]
@@ -170,9 +171,16 @@ def train_at_home(message: Message, context: Context) -> Message:
         if now - shown < SHOWN_EVERY and report.step < until:
             return
         shown = now
-        show_progress(context, phase="training", round=number, step=report.step - first, steps=until - first,
-                      epoch=(report.step - first - 1) // trainer.steps_per_epoch + 1, epochs=config.epochs,
-                      remaining=(now - clock) / (report.step - started) * (until - report.step))
+        show_progress(
+            context,
+            phase="training",
+            round=number,
+            step=report.step - first,
+            steps=until - first,
+            epoch=(report.step - first - 1) // trainer.steps_per_epoch + 1,
+            epochs=config.epochs,
+            remaining=(now - clock) / (report.step - started) * (until - report.step),
+        )
 
     trainer.run(until, on_step=watch)
     if trainer.step_count == started:  # killed between the last step and the answer, or the same aggregate again
@@ -207,9 +215,16 @@ def at_home(node_config: UserConfig, record: ConfigRecord) -> LocalTrainer:
     model.to(str(node_config.get("device") or "cpu"))
     # saved after each epoch: whoever closes the laptop loses no more than that
     fusion = float(node_config.get("fusion", TrainConfig.fusion))
-    training = TrainConfig(epochs=10**6, lr=float(node_config.get("lr", TrainConfig.lr)), beta=config.beta,
-                           freeze_batchnorm=True, save_every=len(pairs), size=pairs.size,
-                           cache_mb=int(node_config.get("cache-mb", 1024)), fusion=fusion)
+    training = TrainConfig(
+        epochs=10**6,
+        lr=float(node_config.get("lr", TrainConfig.lr)),
+        beta=config.beta,
+        freeze_batchnorm=True,
+        save_every=len(pairs),
+        size=pairs.size,
+        cache_mb=int(node_config.get("cache-mb", 1024)),
+        fusion=fusion,
+    )
     name = str(node_config.get("name") or "designer")
     hands = others(config, model, name)
     trainer = LocalTrainer(model, pairs, training, out, name=name, others=hands if fusion else None)
@@ -267,15 +282,21 @@ def answer(trainer: LocalTrainer, node_config: UserConfig, record: ConfigRecord,
     model, pairs = trainer.model, trainer.pairs
     losses = {f"loss-{name.replace('_', '-')}": value for name, value in sums.items()}
     metrics = MetricRecord({"num-examples": len(pairs), **losses, "own-distance": own_distance(trainer)})
-    designer: dict[str, Any] = {"round": record["round"], "encoder": model.encoder_sha256, "preset": model.preset.name,
-                                "release": __version__}
+    designer: dict[str, Any] = {
+        "round": record["round"],
+        "encoder": model.encoder_sha256,
+        "preset": model.preset.name,
+        "release": __version__,
+    }
     if node_config.get("share-style"):
         signature = own_signature(trainer, node_config)
-        designer |= {"style": signature.style.numpy().astype("<f4").tobytes(), "sketches": signature.sketches,
-                     "name": str(node_config.get("name", ""))[:40],
-                     "description": str(node_config.get("description", ""))[:300]}
-    return RecordDict({"arrays": pack(model.discriminator.shared()), "metrics": metrics,
-                       "designer": ConfigRecord(designer)})
+        designer |= {
+            "style": signature.style.numpy().astype("<f4").tobytes(),
+            "sketches": signature.sketches,
+            "name": str(node_config.get("name", ""))[:40],
+            "description": str(node_config.get("description", ""))[:300],
+        }
+    return RecordDict({"arrays": pack(model.discriminator.shared()), "metrics": metrics, "designer": ConfigRecord(designer)})
 
 
 def last_losses(out: Path) -> dict[str, float]:
@@ -303,8 +324,10 @@ def everybody(config: RoundConfig, model: FedGAI) -> dict[str, Signature]:
         raise RoundRefusedError("the server's style bank does not fit this encoder")
     unknown = Signature(torch.empty(0), model.encoder_sha256)
     styles = model.style_bounds.clamp(torch.from_numpy(config.bank.reshape(-1, row).copy()))  # (K, D)
-    return {name: replace(model.styles.get(name, unknown), name=name, style=style)
-            for name, style in zip(config.names, styles, strict=True)}
+    return {
+        name: replace(model.styles.get(name, unknown), name=name, style=style)
+        for name, style in zip(config.names, styles, strict=True)
+    }
 
 
 def others(config: RoundConfig, model: FedGAI, name: str) -> Tensor | None:

@@ -143,8 +143,9 @@ class Companion:
         self._status = self.studio.check()
         forget_leaving(self.folder)
         certificate = Path(self.settings.certificate) if self.settings.certificate else None
-        self.proxy = Proxy(self.settings.server, self.folder, release_hash(), root_certificate=certificate,
-                           budget=self.settings.budget)
+        self.proxy = Proxy(
+            self.settings.server, self.folder, release_hash(), root_certificate=certificate, budget=self.settings.budget
+        )
         self.proxy.start()
         self._config = node_config(self.folder, self.settings, data)
         self._run(self.proxy)
@@ -195,8 +196,14 @@ class Companion:
         if phase == "training":
             text = f"round {number}: time {progress.get('epoch', 1)} of {progress.get('epochs', 1)} through your drawings"
             remaining = float(progress.get("remaining", 0.0))
-            return State("training", text, number, progress.get("step", 0) / max(1, progress.get("steps", 1)),
-                         remaining=remaining, late=self._late(remaining))
+            return State(
+                "training",
+                text,
+                number,
+                progress.get("step", 0) / max(1, progress.get("steps", 1)),
+                remaining=remaining,
+                late=self._late(remaining),
+            )
         if phase == "sending" and self.proxy.notice.state != "unconfirmed" and not self._was_sent(number):
             return State("sending", f"round {number}: sending", number, self.proxy.leaving)
         return None
@@ -212,8 +219,11 @@ class Companion:
         if self.node is None:
             return State("starting", "connecting")
         if notice.state == "starting" and self._failures >= SEVERAL:
-            return State("stuck", f"the program that connects to the studio ended {self._failures} times; the last that it said "
-                                   f"is in {self.node.log}: {self.node.last_line()}")
+            return State(
+                "stuck",
+                f"the program that connects to the studio ended {self._failures} times; the last that it said "
+                f"is in {self.node.log}: {self.node.last_line()}",
+            )
         if notice.state == "starting":
             return State("starting", notice.text)
         if notice.state in ("waiting", "certificate"):
@@ -247,8 +257,10 @@ class Companion:
         left = self._status.get("seconds_left")
         if not isinstance(left, int | float) or left <= 0 or remaining <= left:
             return ""
-        return (f"This round will probably not be ready in time: it needs about {duration(remaining)} more, and the studio waits "
-                f"{duration(left)} at most. What is learned stays here, and counts in the next round.")
+        return (
+            f"This round will probably not be ready in time: it needs about {duration(remaining)} more, and the studio waits "
+            f"{duration(left)} at most. What is learned stays here, and counts in the next round."
+        )
 
     # -- what is done ----------------------------------------------------------------------------------------------------
 

@@ -31,10 +31,18 @@ def dry_run(folder: Path, settings: Settings, progress: Progress | None = None) 
     config: NodeConfig = node_config(folder, settings, prepare(folder, settings, progress))
     model = FedGAI.load(WEIGHTS)
     bank = list(model.styles.values())
-    question = ConfigRecord({
-        "round": 0, "epochs": 1, "beta": 0.1, "preset": model.preset.name, "encoder": model.encoder_sha256,
-        "release": __version__, "bank-names": [s.name for s in bank],
-        "bank": b"".join(s.style.numpy().astype("<f4").tobytes() for s in bank)})  # fmt: skip
+    question = ConfigRecord(
+        {
+            "round": 0,
+            "epochs": 1,
+            "beta": 0.1,
+            "preset": model.preset.name,
+            "encoder": model.encoder_sha256,
+            "release": __version__,
+            "bank-names": [s.name for s in bank],
+            "bank": b"".join(s.style.numpy().astype("<f4").tobytes() for s in bank),
+        }
+    )
     trainer = at_home(config, question)
     arrays = pack(model.discriminator.shared())
     origin = Metadata(0, "", 0, 0, "", "", 0.0, 0.0, MessageType.TRAIN)

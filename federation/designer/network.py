@@ -110,9 +110,11 @@ def untrusted(error: BaseException | None) -> str:
 
 def untrusted_sentence(server: str, reason: str) -> str:
     """What is wrong with a certificate, and what a designer can do."""
-    return (f"{server} shows a certificate that this machine does not trust: nothing was sent. If the studio's people gave you a "
-            "certificate file, name it (--certificate, or under Limits in the window). If they did not, this network may want "
-            f"you to sign in first, or somebody may stand between you and the studio: ask them. (It is said: {reason}.)")
+    return (
+        f"{server} shows a certificate that this machine does not trust: nothing was sent. If the studio's people gave you a "
+        "certificate file, name it (--certificate, or under Limits in the window). If they did not, this network may want "
+        f"you to sign in first, or somebody may stand between you and the studio: ask them. (It is said: {reason}.)"
+    )
 
 
 def loopback_environment() -> dict[str, str]:

@@ -121,8 +121,11 @@ class Outbox:
 
     def announce(self, request: fleet_pb2.PushMessagesRequest, size: int) -> Outgoing:
         """What the SuperNode is about to send. Raises CallRefusedError."""
-        if len(request.messages_list) != 1 or len(request.message_object_trees) != 1 \
-                or request.messages_list[0].content.ByteSize():  # flwr 1.41 sends contents as objects only
+        if (
+            len(request.messages_list) != 1
+            or len(request.message_object_trees) != 1
+            or request.messages_list[0].content.ByteSize()
+        ):  # flwr 1.41 sends contents as objects only
             raise CallRefusedError(400, "this is not how a SuperNode sends a message")
         ids = tuple(dict.fromkeys(node.object_id for node in iterate_object_tree(request.message_object_trees[0])))
         update = self._updates.pop(ids[-1], None)  # the same one again: its answer was lost
@@ -160,8 +163,7 @@ class Outbox:
 
     def begin(self, update: Outgoing) -> None:
         """Write the receipt before anything leaves. Raises CallRefusedError where that cannot be done: nothing may leave then."""
-        contents = {name: message_pb2.PushObjectRequest.FromString(body).object_content
-                    for name, body in update.requests.items()}  # fmt: skip
+        contents = {name: message_pb2.PushObjectRequest.FromString(body).object_content for name, body in update.requests.items()}
         try:
             message = inflate_object_from_contents(update.root, contents)
             if not isinstance(message, Message):
@@ -174,8 +176,11 @@ class Outbox:
         try:
             update.file = receipt.save(self.receipts)
         except OSError as error:
-            raise self.notices.trouble("error", f"the receipt of an update cannot be written to {self.receipts} "
-                                                f"({error.strerror}): nothing is sent before it is. Make room") from None
+            raise self.notices.trouble(
+                "error",
+                f"the receipt of an update cannot be written to {self.receipts} "
+                f"({error.strerror}): nothing is sent before it is. Make room",
+            ) from None
         update.receipt = receipt
 
     def finish(self, update: Outgoing) -> None:
@@ -197,6 +202,9 @@ class Outbox:
         if update.over or update.used + size > self.budget:
             update.over = True
             update.requests.clear()
-            raise self.notices.trouble("budget", f"an update is larger than the {self.budget:,} bytes that you allow for a "
-                                                 "round: nothing of it was sent", 413)
+            raise self.notices.trouble(
+                "budget",
+                f"an update is larger than the {self.budget:,} bytes that you allow for a round: nothing of it was sent",
+                413,
+            )
         update.used += size

@@ -27,11 +27,11 @@ PREPARED_FILE = "prepared.json"
 EXPLAINED = {
     "pairs": "Photographs and sketches of the same garments: what you leave out and how you draw a fold is learned, too.",
     "sketches": "Drawings without photographs: each is paired by the project with the photograph of a public garment, and "
-                "with a drawing of that garment which the model makes in your own signature. Your true drawings teach "
-                "your hand, and only those; how you translate a garment can be learned from pairs alone.",
+    "with a drawing of that garment which the model makes in your own signature. Your true drawings teach "
+    "your hand, and only those; how you translate a garment can be learned from pairs alone.",
     "scans": "Scanned sheets: they are straightened, whitened and cut into single drawings, which you look at before they "
-             "count. Then each is paired by the project with the photograph of a public garment, as drawings alone are.",
-}  # fmt: skip
+    "count. Then each is paired by the project with the photograph of a public garment, as drawings alone are.",
+}
 """What becomes of each kind of folder, for the designer."""
 
 
@@ -45,9 +45,11 @@ class LookFirst(CompanionError):  # noqa: N818 - nothing went wrong
     """
 
     def __init__(self, previews: Path, drawings: list[Path], report: str) -> None:
-        super().__init__(f"{len(drawings)} drawings were cut out of your sheets. Look at the pictures in "
-                         f"{printable(str(previews))}, then accept them (--accept-scans). Where a frame is wrong, correct the "
-                         ".json file beside the scan")
+        super().__init__(
+            f"{len(drawings)} drawings were cut out of your sheets. Look at the pictures in "
+            f"{printable(str(previews))}, then accept them (--accept-scans). Where a frame is wrong, correct the "
+            ".json file beside the scan"
+        )
         self.previews, self.drawings, self.report = previews, drawings, report
 
 
@@ -96,8 +98,9 @@ def prepare(folder: Path, settings: Settings, progress: Progress | None = None, 
         say(1.0, f"{len(report.pairs)} drawings are paired")
         _remember(folder, made={"seen": _fingerprint(data), "kind": found.kind, "count": len(report.pairs)})
     except OSError as error:
-        raise CompanionError(f"{error.filename or data} cannot be used ({error.strerror}): make room, or name another folder "
-                             "with --home") from error
+        raise CompanionError(
+            f"{error.filename or data} cannot be used ({error.strerror}): make room, or name another folder with --home"
+        ) from error
     return out
 
 
@@ -124,8 +127,12 @@ def _cut(folder: Path, data: Path, say: Progress) -> list[Path]:
         files, layouts = scans.drawings, hashlib.sha256()
         for file in sorted(sheets.glob("*.json")):
             layouts.update(os.fsencode(file.name) + hashlib.sha256(file.read_bytes()).digest())
-        cut = {"seen": _fingerprint(data), "drawings": [file.name for file in files], "layouts": layouts.hexdigest(),
-               "report": str(scans)}  # fmt: skip
+        cut = {
+            "seen": _fingerprint(data),
+            "drawings": [file.name for file in files],
+            "layouts": layouts.hexdigest(),
+            "report": str(scans),
+        }
         _remember(folder, cut=cut)
     if known.get("accepted") != cut["layouts"]:
         raise LookFirst(out / "previews", files, cut["report"])

@@ -78,8 +78,17 @@ class Proxy:
         leaving: share of the latest update that the studio has confirmed, in [0, 1].
     """
 
-    def __init__(self, server: str, home: Path, fab_hash: str, *, root_certificate: Path | None = None,
-                 budget: int = 8 * 2**20, timeout: float = 30, on_notice: Callable[[Notice], None] | None = None) -> None:
+    def __init__(
+        self,
+        server: str,
+        home: Path,
+        fab_hash: str,
+        *,
+        root_certificate: Path | None = None,
+        budget: int = 8 * 2**20,
+        timeout: float = 30,
+        on_notice: Callable[[Notice], None] | None = None,
+    ) -> None:
         if httpx.URL(server).scheme != "https":
             raise ValueError(f"the server's address must begin with https://, {server!r} does not")
         self.server = server.rstrip("/")
@@ -111,9 +120,19 @@ class Proxy:
         listening = socket.socket()
         listening.bind(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{listening.getsockname()[1]}"
-        config = uvicorn.Config(self._serve, ssl_certfile=folder / "server.pem", ssl_keyfile=folder / "server.key",
-                                interface="asgi3", lifespan="off", ws="none", access_log=False, log_config=None,
-                                proxy_headers=False, server_header=False, timeout_graceful_shutdown=1)  # fmt: skip
+        config = uvicorn.Config(
+            self._serve,
+            ssl_certfile=folder / "server.pem",
+            ssl_keyfile=folder / "server.key",
+            interface="asgi3",
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
         config.load()
         server = self._uvicorn = uvicorn.Server(config)
         thread = self._thread = threading.Thread(target=self._in_thread, args=[server, listening], name="proxy", daemon=True)
@@ -212,12 +231,16 @@ class Proxy:
                 continue
             if name in update.wanted:
                 answer, response, content = await self.upstream.ask(
-                    "push-object", update.signature(), update.requests[name], lambda size: _count(update, size))
+                    "push-object", update.signature(), update.requests[name], lambda size: _count(update, size)
+                )
                 if self.notices.refused:  # meanwhile, by another request
                     raise CallRefusedError(403, self.notice.text)
                 if not isinstance(answer, message_pb2.PushObjectResponse) or not answer.stored:
-                    self.notices.show("unconfirmed", f"{self.server} did not confirm the whole update. It may have taken it all "
-                                                     "the same: its receipt counts it as begun")
+                    self.notices.show(
+                        "unconfirmed",
+                        f"{self.server} did not confirm the whole update. It may have taken it all "
+                        "the same: its receipt counts it as begun",
+                    )
                     return passed_on(response, content) if answer is None else protobuf(answer, response)
             update.confirmed.add(name)
             self.leaving = len(update.confirmed) / len(update.ids)

@@ -94,16 +94,28 @@ class Receipt:
         signature, number = values.pop("style", None), values.pop("round", 0)
         epsilon = metrics.get("epsilon")
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(int(number), at, server, tuple(rows), signature, metrics, values,
-                   None if epsilon is None else float(epsilon), content_bytes(content), state=state)
+        return cls(
+            int(number),
+            at,
+            server,
+            tuple(rows),
+            signature,
+            metrics,
+            values,
+            None if epsilon is None else float(epsilon),
+            content_bytes(content),
+            state=state,
+        )
 
     @property
     def meaning(self) -> str:
         """One sentence on ``epsilon``."""
         if self.epsilon is None:
             return "No noise was added (no local differential privacy): what was sent is what the training came to."
-        return (f"Noise was added before sending (local differential privacy, epsilon {self.epsilon:g} in this update): "
-                "the smaller epsilon, the less can be inferred from what was sent. The epsilons of all updates add up.")
+        return (
+            f"Noise was added before sending (local differential privacy, epsilon {self.epsilon:g} in this update): "
+            "the smaller epsilon, the less can be inferred from what was sent. The epsilons of all updates add up."
+        )
 
     def save(self, folder: Path) -> Path:
         """Write round-0003.json, or round-0003-2.json for a second of the same round, whole at any moment.
@@ -135,8 +147,10 @@ def noted(value: Any) -> Any:
 
 def content_bytes(content: RecordDict) -> int:
     """As Flower counts, but it refuses to count an empty text."""
-    full = {kind: ConfigRecord({k: v for k, v in r.items() if v != ""}) if isinstance(r, ConfigRecord) else r
-            for kind, r in content.items()}
+    full = {
+        kind: ConfigRecord({k: v for k, v in r.items() if v != ""}) if isinstance(r, ConfigRecord) else r
+        for kind, r in content.items()
+    }
     return sum(record.count_bytes() for record in full.values())
 
 
@@ -167,8 +181,12 @@ def _from_json(text: str) -> Receipt:
     numbers = (receipt.round, receipt.bytes, receipt.wire_bytes, *(row.bytes for row in rows))
     words = (receipt.at, receipt.server, receipt.state, *(word for row in rows for word in (row.name, row.dtype, row.sha256)))
     signature = receipt.signature or {"bytes": 0, "sha256": ""}
-    if not (all(isinstance(n, int) for n in (*numbers, signature["bytes"])) and isinstance(signature["sha256"], str)
-            and all(isinstance(w, str) for w in words) and isinstance(receipt.epsilon, float | int | None)
-            and isinstance(receipt.metrics | receipt.values, dict)):  # fmt: skip
+    if not (
+        all(isinstance(n, int) for n in (*numbers, signature["bytes"]))
+        and isinstance(signature["sha256"], str)
+        and all(isinstance(w, str) for w in words)
+        and isinstance(receipt.epsilon, float | int | None)
+        and isinstance(receipt.metrics | receipt.values, dict)
+    ):
         raise ValueError("a value is of another kind")
     return receipt

@@ -45,8 +45,7 @@ _PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=
 
 def lines_of(receipt: Receipt) -> list[tuple[str, str, str, str, str]]:
     """Of a table: what, shape or value, type, bytes, SHA-256."""
-    lines = [(r.name, " x ".join(map(str, r.shape)) or "one number", r.dtype, f"{r.bytes:,}", r.sha256)
-             for r in receipt.tensors]
+    lines = [(r.name, " x ".join(map(str, r.shape)) or "one number", r.dtype, f"{r.bytes:,}", r.sha256) for r in receipt.tensors]
     if receipt.signature:
         lines.append(("style signature", "", "float32", f"{receipt.signature['bytes']:,}", receipt.signature["sha256"]))
     for name, value in (receipt.values | receipt.metrics).items():

@@ -45,9 +45,15 @@ class RoundConfig:
         number, epochs, beta = record.get("round"), record.get("epochs"), record.get("beta")
         words = [record.get(key) for key in ("preset", "encoder", "release")]
         names, bank = record.get("bank-names", []), record.get("bank", b"")
-        if not isinstance(number, int) or not isinstance(epochs, int) or not isinstance(beta, int | float) \
-                or not all(isinstance(word, str) for word in words) or not isinstance(names, list) \
-                or not isinstance(bank, bytes) or len(bank) % 4:
+        if (
+            not isinstance(number, int)
+            or not isinstance(epochs, int)
+            or not isinstance(beta, int | float)
+            or not all(isinstance(word, str) for word in words)
+            or not isinstance(names, list)
+            or not isinstance(bank, bytes)
+            or len(bank) % 4
+        ):
             raise RoundRefusedError("the server's question is not one that this release understands")
         if not 1 <= epochs <= MOST_EPOCHS or not 0 <= beta <= MOST_BETA:
             raise RoundRefusedError(f"the server asks for {epochs} epochs and beta {beta}: refused")

@@ -1,11 +1,11 @@
 """What a designer answered, and the folder that the companion keeps everything in.
 
-    HOME/settings.json      the answers
-         key, key.pub       who the designer is to the federation; the private one never leaves
-         pairs/, scans/     what was made of drawings without photographs, and of scanned sheets
-         model/             the private Generator and all else that training needs to go on
-         receipts/          what left, a file an update
-         flower/, proxy/    logs and certificates
+HOME/settings.json      the answers
+     key, key.pub       who the designer is to the federation; the private one never leaves
+     pairs/, scans/     what was made of drawings without photographs, and of scanned sheets
+     model/             the private Generator and all else that training needs to go on
+     receipts/          what left, a file an update
+     flower/, proxy/    logs and certificates
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ def private_folder(folder: Path) -> Path:
         if key.exists():
             key.chmod(0o600)
     except OSError as error:
-        raise CompanionError(f"{error.filename or folder} cannot be used ({error.strerror}): name another folder with --home "
-                             "or FEDGAI_COMPANION") from error
+        raise CompanionError(
+            f"{error.filename or folder} cannot be used ({error.strerror}): name another folder with --home or FEDGAI_COMPANION"
+        ) from error
     return folder
 
 
@@ -123,8 +124,14 @@ class Settings:
             raise CompanionError(f"this machine has no device {self.device!r}: say --device cpu, which each has") from None
         if self.budget < 1 or min(self.local_epsilon, self.style_epsilon, self.rounds) < 0:
             raise CompanionError("a budget is 1 byte or more, and epsilon and rounds are not negative: correct them")
-        return replace(self, server=server, name=name, data=str(data.resolve()), certificate=certificate,
-                       description=self.description.strip()[:TEXT_LENGTH])
+        return replace(
+            self,
+            server=server,
+            name=name,
+            data=str(data.resolve()),
+            certificate=certificate,
+            description=self.description.strip()[:TEXT_LENGTH],
+        )
 
     def save(self, folder: Path) -> None:
         """Write ``folder/settings.json``, whole at any moment. Raises CompanionError, OSError."""
@@ -146,8 +153,14 @@ class Settings:
     def _from_json(cls, text: str) -> Settings:
         """Raises ValueError for values of another kind: they come from a file that anybody may have edited."""
         answers: dict[str, Any] = json.loads(text)
-        kinds: dict[str, Any] = {"share_style": (bool, type(None)), "rounds": int, "budget": int, "size": int,
-                 "local_epsilon": (int, float), "style_epsilon": (int, float)}  # fmt: skip
+        kinds: dict[str, Any] = {
+            "share_style": (bool, type(None)),
+            "rounds": int,
+            "budget": int,
+            "size": int,
+            "local_epsilon": (int, float),
+            "style_epsilon": (int, float),
+        }
         known = {field.name: answers[field.name] for field in fields(cls) if field.name in answers}
         for name, value in known.items():
             if not isinstance(value, kinds.get(name, str)):
@@ -166,9 +179,19 @@ def node_config(folder: Path, settings: Settings, data: Path) -> NodeConfig:
         settings: the designer's answers.
         data: the folder of pairs to train on.
     """
-    return {"data": str(data), "out": str(folder / "model"), "name": settings.name, "share-style": bool(settings.share_style),
-            "description": settings.description, "weights": str(WEIGHTS), "size": settings.size, "device": settings.device,
-            "budget": settings.budget, "local-epsilon": settings.local_epsilon, "style-epsilon": settings.style_epsilon}
+    return {
+        "data": str(data),
+        "out": str(folder / "model"),
+        "name": settings.name,
+        "share-style": bool(settings.share_style),
+        "description": settings.description,
+        "weights": str(WEIGHTS),
+        "size": settings.size,
+        "device": settings.device,
+        "budget": settings.budget,
+        "local-epsilon": settings.local_epsilon,
+        "style-epsilon": settings.style_epsilon,
+    }
 
 
 def remember_leaving(folder: Path, server: str) -> None:

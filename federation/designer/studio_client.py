@@ -70,13 +70,18 @@ class StudioClient:
             raise CompanionError(
                 f"{self.settings.server} runs FedGAI {str(status.get('version'))[:20]} (program {theirs or 'unknown'}), this "
                 f"machine has {__version__} (program {mine}). Only the same program runs here: install that release, or ask "
-                "the operator")
+                "the operator"
+            )
         if self.settings.preset and status.get("preset") and status["preset"] != self.settings.preset:
-            raise CompanionError(f"the federation has preset {str(status['preset'])[:20]}, and you asked for "
-                                 f"{self.settings.preset}: leave --preset out, or ask the operator")
+            raise CompanionError(
+                f"the federation has preset {str(status['preset'])[:20]}, and you asked for "
+                f"{self.settings.preset}: leave --preset out, or ask the operator"
+            )
         if status.get("encoder") and status["encoder"] != FedGAI.load(WEIGHTS).encoder_sha256:
-            raise CompanionError("the federation has another encoder than the weights of this installation: ask the operator "
-                                 "which weights it started from")
+            raise CompanionError(
+                "the federation has another encoder than the weights of this installation: ask the operator "
+                "which weights it started from"
+            )
         return status
 
     def leave(self, key: Path) -> str:
@@ -84,8 +89,11 @@ class StudioClient:
         private = load_ssh_private_key(key.read_bytes(), None)
         assert isinstance(private, EllipticCurvePrivateKey)  # make_key makes no other
         moment = now().isoformat()
-        headers = {KEY_HEADER: base64.b64encode(public_key_to_bytes(private.public_key())).decode(), TIMESTAMP_HEADER: moment,
-                   SIGNATURE_HEADER: base64.b64encode(sign_message(private, moment.encode("ascii"))).decode()}
+        headers = {
+            KEY_HEADER: base64.b64encode(public_key_to_bytes(private.public_key())).decode(),
+            TIMESTAMP_HEADER: moment,
+            SIGNATURE_HEADER: base64.b64encode(sign_message(private, moment.encode("ascii"))).decode(),
+        }
         answer = self._ask("POST", "/federation/leave", headers)
         if answer.status_code == 401:
             raise CompanionError(f"{self.settings.server} does not know this key: you are no member there")
@@ -101,8 +109,9 @@ class StudioClient:
         except httpx.TimeoutException:
             raise AwayError(f"{server} does not answer: waiting for it") from None
         except httpx.ProxyError as error:
-            raise AwayError(f"the proxy of this network does not let this machine through to {server} ({error}): trying "
-                            "again") from None
+            raise AwayError(
+                f"the proxy of this network does not let this machine through to {server} ({error}): trying again"
+            ) from None
         except httpx.HTTPError as error:
             if reason := untrusted(error):
                 raise UntrustedError(untrusted_sentence(server, reason)) from None

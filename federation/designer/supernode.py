@@ -38,9 +38,15 @@ class SuperNode:
         OSError: the folder cannot be written, or nothing can be started.
     """
 
-    def __init__(self, home: str | Path, server: str, key: str | Path,
-                 config: Mapping[str, str | int | float | bool], root_certificate: str | Path | None = None,
-                 threads: int = 0) -> None:
+    def __init__(
+        self,
+        home: str | Path,
+        server: str,
+        key: str | Path,
+        config: Mapping[str, str | int | float | bool],
+        root_certificate: str | Path | None = None,
+        threads: int = 0,
+    ) -> None:
         self.home = Path(home)
         self.home.mkdir(parents=True, exist_ok=True)
         self.log = self.home / "supernode.log"
@@ -50,15 +56,31 @@ class SuperNode:
         if program is None:
             raise SuperNodeError("Flower is not installed with this Python: pip install 'fedgai[federation]'")
         entries = " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in config.items())  # TOML reads these as JSON does
-        command = [program, "--superlink", server, "--auth-supernode-private-key", str(key), "--host", "127.0.0.1",
-                   "--port", str(free_port()), "--node-config", entries]
+        command = [
+            program,
+            "--superlink",
+            server,
+            "--auth-supernode-private-key",
+            str(key),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(free_port()),
+            "--node-config",
+            entries,
+        ]
         if root_certificate:
             command += ["--root-certificates", str(root_certificate)]
         environment = {**loopback_environment(), **QUIET, "FLWR_HOME": str(self.home / "flwr"), "PATH": path}
         if threads:
             environment |= {"OMP_NUM_THREADS": str(threads)}
-        self.process = subprocess.Popen([sys.executable, "-I", str(KEEPER), str(self.log), *command],
-                                        env=environment, stdin=subprocess.PIPE, cwd=self.home, start_new_session=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", str(KEEPER), str(self.log), *command],
+            env=environment,
+            stdin=subprocess.PIPE,
+            cwd=self.home,
+            start_new_session=True,
+        )
 
     @property
     def ended(self) -> bool:

@@ -23,13 +23,19 @@ from federation.designer.notices import Notices
 from federation.wire import FLEET, FORWARDED, plain
 
 ANSWERS: dict[str, type[Protobuf]] = {
-    "activate-node": fleet_pb2.ActivateNodeResponse, "deactivate-node": fleet_pb2.DeactivateNodeResponse,
-    "register-node": fleet_pb2.RegisterNodeFleetResponse, "unregister-node": fleet_pb2.UnregisterNodeFleetResponse,
-    "pull-messages": fleet_pb2.PullMessagesResponse, "push-messages": fleet_pb2.PushMessagesResponse,
-    "pull-object": message_pb2.PullObjectResponse, "push-object": message_pb2.PushObjectResponse,
-    "confirm-message-received": message_pb2.ConfirmMessageReceivedResponse, "get-run": run_pb2.GetRunResponse,
-    "get-fab": fab_pb2.GetFabResponse, "send-node-heartbeat": heartbeat_pb2.SendNodeHeartbeatResponse,
-}  # fmt: skip
+    "activate-node": fleet_pb2.ActivateNodeResponse,
+    "deactivate-node": fleet_pb2.DeactivateNodeResponse,
+    "register-node": fleet_pb2.RegisterNodeFleetResponse,
+    "unregister-node": fleet_pb2.UnregisterNodeFleetResponse,
+    "pull-messages": fleet_pb2.PullMessagesResponse,
+    "push-messages": fleet_pb2.PushMessagesResponse,
+    "pull-object": message_pb2.PullObjectResponse,
+    "push-object": message_pb2.PushObjectResponse,
+    "confirm-message-received": message_pb2.ConfirmMessageReceivedResponse,
+    "get-run": run_pb2.GetRunResponse,
+    "get-fab": fab_pb2.GetFabResponse,
+    "send-node-heartbeat": heartbeat_pb2.SendNodeHeartbeatResponse,
+}
 assert ANSWERS.keys() == FLEET
 
 MOST = 64 * 2**20  # bytes of one request or answer
@@ -57,15 +63,22 @@ class Upstream:
     async def __aenter__(self) -> Upstream:
         # silent connections are closed by servers: never take one that is about to be
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=4)
-        self._client = httpx.AsyncClient(verify=self.way.trust, proxy=self.way.proxy, trust_env=False, timeout=self.timeout,
-                                         limits=limits, follow_redirects=False)
+        self._client = httpx.AsyncClient(
+            verify=self.way.trust,
+            proxy=self.way.proxy,
+            trust_env=False,
+            timeout=self.timeout,
+            limits=limits,
+            follow_redirects=False,
+        )
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         await self._client.aclose()
 
-    async def ask(self, call: str, headers: dict[str, str], body: bytes,
-                  on_sent: Callable[[int], None] | None = None) -> tuple[Protobuf | None, httpx.Response, bytes]:
+    async def ask(
+        self, call: str, headers: dict[str, str], body: bytes, on_sent: Callable[[int], None] | None = None
+    ) -> tuple[Protobuf | None, httpx.Response, bytes]:
         """One call.
 
         Args:
@@ -83,8 +96,9 @@ class Upstream:
             self._was_online = True
         return answer, response, content
 
-    async def _send(self, call: str, headers: dict[str, str], body: bytes,
-                    on_sent: Callable[[int], None] | None) -> tuple[httpx.Response, bytes]:
+    async def _send(
+        self, call: str, headers: dict[str, str], body: bytes, on_sent: Callable[[int], None] | None
+    ) -> tuple[httpx.Response, bytes]:
         """The studio, without following it elsewhere. Raises CallRefusedError where it does not answer."""
 
         async def counted() -> AsyncIterator[bytes]:  # read once there is a connection, and not before
@@ -154,5 +168,9 @@ class Upstream:
             return
         called = "" if named == theirs else f", which it calls {plain(named)[:12]!r}"
         # 403, as for a run that is over: the SuperNode drops the message and runs nothing
-        raise self.notices.trouble("refused", f"{self.server} ships another program ({theirs[:12]}{called}) than the installed "
-                                              f"release ({self.fab_hash[:12]}): nothing of it was run", 403)
+        raise self.notices.trouble(
+            "refused",
+            f"{self.server} ships another program ({theirs[:12]}{called}) than the installed "
+            f"release ({self.fab_hash[:12]}): nothing of it was run",
+            403,
+        )

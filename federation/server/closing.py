@@ -53,6 +53,8 @@ def silent_twice(reports: Sequence[Mapping[str, Any]]) -> set[int]:
     """
     if len(reports) < ROUNDS:
         return set()
-    silent = [{d["node_id"] for d in report.get("designers", ()) if d.get("asked") and d.get("reason") == SILENT}
-              for report in reports[-ROUNDS:]]
+    silent = [
+        {d["node_id"] for d in report.get("designers", ()) if d.get("asked") and d.get("reason") == SILENT}
+        for report in reports[-ROUNDS:]
+    ]
     return set.intersection(*silent)

@@ -76,9 +76,16 @@ class Host:
         SuperLinkError, HostError: a variable cannot be read.
     """
 
-    def __init__(self, folder: Folder, weights: str | Path | None = None, *, hub: HubQueue | None = None,
-                 app: Path | None = None, run_config: Mapping[str, Any] | None = None,
-                 rest_hours: float | None = None) -> None:  # fmt: skip
+    def __init__(
+        self,
+        folder: Folder,
+        weights: str | Path | None = None,
+        *,
+        hub: HubQueue | None = None,
+        app: Path | None = None,
+        run_config: Mapping[str, Any] | None = None,
+        rest_hours: float | None = None,
+    ) -> None:
         self.folder = Folder(folder.path.resolve())
         self.weights = str(weights or os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS)
         self.hub, self.app = hub, app
@@ -100,7 +107,7 @@ class Host:
 
     @property
     def superlink_address(self) -> str:
-        """"127.0.0.1:PORT"."""
+        """ "127.0.0.1:PORT"."""
         return self.superlink.address
 
     # -- life ------------------------------------------------------------------------------------------------------------
@@ -172,8 +179,16 @@ class Host:
         make_certificate(self.folder.secrets)
         app = read_app(self.app) if self.app else build_app()
         self.folder.write("app.json", {"fab_hash": hashlib.sha256(app).hexdigest(), "release": __version__})
-        return Runs(self.folder, self.superlink, app, self.run_config, rounds=self.rounds, needed=self.min_designers,
-                    rest=self.rest, tell=self._status)  # fmt: skip
+        return Runs(
+            self.folder,
+            self.superlink,
+            app,
+            self.run_config,
+            rounds=self.rounds,
+            needed=self.min_designers,
+            rest=self.rest,
+            tell=self._status,
+        )
 
     def _serve(self, runs: Runs) -> bool:
         """One life of a SuperLink. True where it was ended on purpose, False where it died."""
@@ -234,9 +249,7 @@ class Host:
         if members == self._members and self.state.exists():
             return
         if any(not m.node_id for m in members):
-            members = self.folder.change_members(
-                lambda all_: [replace(m, node_id=m.node_id or node_id_of(m.key)) for m in all_]
-            )
+            members = self.folder.change_members(lambda all_: [replace(m, node_id=m.node_id or node_id_of(m.key)) for m in all_])
         self.state.admit(members)
         self._members = members
 

@@ -43,8 +43,17 @@ class HubQueue:
         longest_wait: seconds, the most that it grows to; the Hub's own Retry-After counts up to an hour.
     """
 
-    def __init__(self, folder: Folder, repo_id: str, token: str | None = None, endpoint: str | None = None, *,
-                 public: bool = False, first_wait: float = 5.0, longest_wait: float = 900.0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        folder: Folder,
+        repo_id: str,
+        token: str | None = None,
+        endpoint: str | None = None,
+        *,
+        public: bool = False,
+        first_wait: float = 5.0,
+        longest_wait: float = 900.0,
+    ) -> None:
         self.folder, self.repo_id, self.token, self.endpoint = folder, repo_id, token, endpoint
         self.first_wait, self.longest_wait = first_wait, longest_wait
         self.path = folder.path / "push"
@@ -135,9 +144,17 @@ class HubQueue:
         known, error = self._known.read(), self._error
         if not self.token:
             error = f"Rounds stay on this machine: no token was given. Set HF_TOKEN to one that may write to {self.repo_id}."
-        return {"repo": self.repo_id, "private": self._private, "waiting": self.waiting(), "pushing": self._pushing,
-                "last_pushed": known.get("last_pushed"), "last_pushed_at": known.get("last_pushed_at", 0.0),
-                "members_waiting": self._members_changed(), "error": error, "next_try": self._next_try}  # fmt: skip
+        return {
+            "repo": self.repo_id,
+            "private": self._private,
+            "waiting": self.waiting(),
+            "pushing": self._pushing,
+            "last_pushed": known.get("last_pushed"),
+            "last_pushed_at": known.get("last_pushed_at", 0.0),
+            "members_waiting": self._members_changed(),
+            "error": error,
+            "next_try": self._next_try,
+        }
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -1,10 +1,10 @@
 """What a federation keeps on the Hub, by name, and how each of it is checked before it is used here.
 
-    model.safetensors, styles.safetensors, config.json, README.md, sheet.jpg, report.json    the round that is drawn with
-    encoder.safetensors of a vgg16 federation: the same in each round, so it is uploaded once
-    held-back/          the same files of the newest round, where it was held back
-    metrics.csv         a row a round
-    federation/         members.json, control.json, status.json, latest.json, reports/0007.json
+model.safetensors, styles.safetensors, config.json, README.md, sheet.jpg, report.json    the round that is drawn with
+encoder.safetensors of a vgg16 federation: the same in each round, so it is uploaded once
+held-back/          the same files of the newest round, where it was held back
+metrics.csv         a row a round
+federation/         members.json, control.json, status.json, latest.json, reports/0007.json
 """
 
 from __future__ import annotations
@@ -28,9 +28,19 @@ CARD_FILE, SHEET_FILE, METRICS_FILE, HELD_BACK = "README.md", "sheet.jpg", "metr
 MEMBERS, CONTROL = "federation/members.json", "federation/control.json"
 STATUS, LATEST = "federation/status.json", "federation/latest.json"
 LIMITS = {  # bytes, of what is taken from the Hub; also the list of what a checkpoint may consist of
-    MODEL_FILE: 2**29, ENCODER_FILE: 2**28, DRAUGHTSMAN_FILE: 2**23, STYLES_FILE: 2**24, CONFIG_FILE: 2**18,
-    CARD_FILE: 2**18, SHEET_FILE: 2**23, REPORT_FILE: 2**20, METRICS_FILE: 2**23, MEMBERS: 2**21, CONTROL: 2**16, LATEST: 2**10,
-}  # fmt: skip
+    MODEL_FILE: 2**29,
+    ENCODER_FILE: 2**28,
+    DRAUGHTSMAN_FILE: 2**23,
+    STYLES_FILE: 2**24,
+    CONFIG_FILE: 2**18,
+    CARD_FILE: 2**18,
+    SHEET_FILE: 2**23,
+    REPORT_FILE: 2**20,
+    METRICS_FILE: 2**23,
+    MEMBERS: 2**21,
+    CONTROL: 2**16,
+    LATEST: 2**10,
+}
 OTHER_LIMIT = 2**20  # bytes of any other file
 CHECKPOINT_FILES = (MODEL_FILE, ENCODER_FILE, DRAUGHTSMAN_FILE, STYLES_FILE, CONFIG_FILE, CARD_FILE, SHEET_FILE, REPORT_FILE)
 NEEDED = (MODEL_FILE, STYLES_FILE, CONFIG_FILE)
@@ -74,9 +84,20 @@ def read_report(content: bytes, number: int) -> dict[str, Any]:
     name = report_path(number)
     report: dict[str, Any] = _plain(read_json(content, name, dict), name)
     shapes = {
-        "metrics": dict, "house": dict, "probe": dict, "style_distances": dict, "designers": list, "published": bool,
-        "held_back": str, "started": str, "finished": str, "strategy": str, "round": int, "season": int, "accepted": int,
-    }  # fmt: skip
+        "metrics": dict,
+        "house": dict,
+        "probe": dict,
+        "style_distances": dict,
+        "designers": list,
+        "published": bool,
+        "held_back": str,
+        "started": str,
+        "finished": str,
+        "strategy": str,
+        "round": int,
+        "season": int,
+        "accepted": int,
+    }
     for field, shape in shapes.items():
         if type(report.get(field, shape())) is not shape:
             raise CheckpointError(f"{name}: {field!r} is not what belongs there")

@@ -164,8 +164,11 @@ def verdict(before: Mapping[str, float], after: Mapping[str, float], bounds: Bou
         if bound.broken(was, now):
             allowed = [f"a change of {bound.slack:.0%}"] if bound.slack is not None else []
             if bound.limit is not None:
-                allowed.append(f"the limit {1 - bound.limit:g} to {1 + bound.limit:g}" if bound.better == "same" else
-                               f"the limit {bound.limit:g}")
+                allowed.append(
+                    f"the limit {1 - bound.limit:g} to {1 + bound.limit:g}"
+                    if bound.better == "same"
+                    else f"the limit {bound.limit:g}"
+                )
             reasons.append(f"{f.name} ({bound.text}) went from {was:.3g} to {now:.3g}, beyond {' or '.join(allowed)}")
     return "; ".join(reasons)
 
@@ -210,8 +213,13 @@ class HouseStep:
         examples: folder of the probe's garments.
     """
 
-    def __init__(self, photos: str | Path | None = None, config: HouseStepConfig | None = None,
-                 reference: FedGAI | None = None, examples: str | Path = EXAMPLES) -> None:
+    def __init__(
+        self,
+        photos: str | Path | None = None,
+        config: HouseStepConfig | None = None,
+        reference: FedGAI | None = None,
+        examples: str | Path = EXAMPLES,
+    ) -> None:
         self.photos = Path(photos) if photos else Path(examples)
         self.config = config or HouseStepConfig()
         self.examples = Path(examples)
@@ -273,10 +281,17 @@ class HouseStep:
         finally:
             judge.requires_grad_(True)
             generator.zero_grad(set_to_none=True)
-        last = history[-max(1, len(history) // 4):]
+        last = history[-max(1, len(history) // 4) :]
         means = {name: float(np.mean([h[name] for h in last])) for name in last[0]} if last else {}
-        return HouseReport(len(history), round(time.monotonic() - started, 2), sum(len(p[0]) for p in pages), hands.new_names,
-                           means, stopped, config.steps)
+        return HouseReport(
+            len(history),
+            round(time.monotonic() - started, 2),
+            sum(len(p[0]) for p in pages),
+            hands.new_names,
+            means,
+            stopped,
+            config.steps,
+        )
 
     @torch.inference_mode()
     def probe(self, model: FedGAI) -> dict[str, float]:
@@ -307,9 +322,15 @@ class HouseStep:
         lines = np.reshape(scores, (-1, hands)).mean(0).min()
         ratio = {name: (figures[name] + 1e-4) / (base[name] + 1e-4) for name in ("distance", "ink")}
         grey, was_grey = (np.reshape([mid_grey_share(d) for d in some], (-1, hands)).mean(0) for some in (drawings, theirs))
-        found = {"own_hand": figures["own_hand"], "distance_ratio": ratio["distance"], "lines": float(lines),
-                 "ink_ratio": ratio["ink"], "mid_grey_ratio": float(((grey + 1e-3) / (was_grey + 1e-3)).max()),
-                 "blends_falling": figures["blends_falling"], "logit": figures["logit"]}
+        found = {
+            "own_hand": figures["own_hand"],
+            "distance_ratio": ratio["distance"],
+            "lines": float(lines),
+            "ink_ratio": ratio["ink"],
+            "mid_grey_ratio": float(((grey + 1e-3) / (was_grey + 1e-3)).max()),
+            "blends_falling": figures["blends_falling"],
+            "logit": figures["logit"],
+        }
         return {name: round(value, 5) if math.isfinite(value) else WORST for name, value in found.items()}
 
     # -- inside ----------------------------------------------------------------------------------------------------------
@@ -358,8 +379,9 @@ class HouseStep:
         self._kept.move_to_end(key)
         return self._kept[key]
 
-    def _losses(self, model: FedGAI, reference: FedGAI, hands: Hands, features: list[Tensor], style: Tensor,
-                known: Tensor) -> dict[str, Tensor]:
+    def _losses(
+        self, model: FedGAI, reference: FedGAI, hands: Hands, features: list[Tensor], style: Tensor, known: Tensor
+    ) -> dict[str, Tensor]:
         """Of one batch: features (B, C_l, ...), style (B, D), known (B,) bool -> scalars by the config's names."""
         channels = model.preset.channels
         with torch.no_grad():
@@ -378,12 +400,24 @@ class HouseStep:
         confused = F.relu(wanted[told] - margin(statistics[told], style[told], bank, channels))
         nothing = logits.sum() * 0
         anchor, crispness, chroma = (
-            (pair_loss(logits[known], target[known]), crispness_loss(sketch[known], target[known]),
-             chroma_loss(sketch[known], target[known])) if known.any() else (nothing, nothing, nothing))
+            (
+                pair_loss(logits[known], target[known]),
+                crispness_loss(sketch[known], target[known]),
+                chroma_loss(sketch[known], target[known]),
+            )
+            if known.any()
+            else (nothing, nothing, nothing)
+        )
         lines = sum(F.mse_loss(F.instance_norm(a), F.instance_norm(b)) for a, b in zip(drawn[2:], theirs[2:], strict=True))
-        return {"adversarial": hinge_generator(model.discriminator(model.grams(drawn))),
-                "distance": F.relu(distance - free).mean(), "anchor": anchor, "crispness": crispness, "chroma": chroma,
-                "lines": lines, "hand": confused.mean() if told.any() else nothing}
+        return {
+            "adversarial": hinge_generator(model.discriminator(model.grams(drawn))),
+            "distance": F.relu(distance - free).mean(),
+            "anchor": anchor,
+            "crispness": crispness,
+            "chroma": chroma,
+            "lines": lines,
+            "hand": confused.mean() if told.any() else nothing,
+        }
 
     def _measure(self, model: FedGAI, reference: FedGAI) -> tuple[list[np.ndarray], dict[str, float]]:
         """All drawings of the probe, (H, W, 3) uint8 each, garment by garment, and the figures that need no comparison."""
@@ -413,9 +447,11 @@ class HouseStep:
             path.append(distances[: len(some), j, j].mean().item())
             falling += (np.diff(path) < 0).tolist()
         return drawings, {
-            "own_hand": own.float().mean().item(), "distance": distances.diagonal(dim1=1, dim2=2).mean().item(),
+            "own_hand": own.float().mean().item(),
+            "distance": distances.diagonal(dim1=1, dim2=2).mean().item(),
             "ink": float(np.mean([(luminance(d) < 128).mean() for d in drawings])),
-            "blends_falling": float(np.mean(falling)) if falling else 1.0, "logit": float(np.mean(logits)),
+            "blends_falling": float(np.mean(falling)) if falling else 1.0,
+            "logit": float(np.mean(logits)),
         }
 
 
@@ -497,8 +533,9 @@ def _grams(model: FedGAI, pages: list[list[Tensor]], hands: Hands, garments: int
     return [torch.cat(level) for level in zip(*parts, strict=True)]
 
 
-def _batch(pages: list[list[Tensor]], hands: Hands, config: HouseStepConfig,
-           rng: np.random.Generator) -> tuple[list[Tensor], Tensor, Tensor]:
+def _batch(
+    pages: list[list[Tensor]], hands: Hands, config: HouseStepConfig, rng: np.random.Generator
+) -> tuple[list[Tensor], Tensor, Tensor]:
     """A step's work: features of one size (B, C_l, ...), signatures and blends (B, D), which of them are known (B,)."""
     counts = np.array([len(page[0]) for page in pages])
     page = pages[rng.choice(len(pages), p=counts / counts.sum())]
@@ -543,8 +580,12 @@ def style_distances(model: FedGAI, examples: str | Path = EXAMPLES) -> dict[str,
     pipe, channels = SketchPipeline(model), model.preset.channels
     found = {}
     for name, signature in model.styles.items():
-        rows = torch.cat([image_statistics(_encode(model, [np.asarray(pipe.draw(c, signature.style))]))
-                          for c in _garments(pipe, Path(examples))[:DISTANCE_GARMENTS]])
+        rows = torch.cat(
+            [
+                image_statistics(_encode(model, [np.asarray(pipe.draw(c, signature.style))]))
+                for c in _garments(pipe, Path(examples))[:DISTANCE_GARMENTS]
+            ]
+        )
         distance = style_distance(rows, signature.style, channels).mean().item()
         found[name] = round(distance, 5) if math.isfinite(distance) else WORST
     return found

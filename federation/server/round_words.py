@@ -10,7 +10,7 @@ from fedgai.text import printable
 
 
 def designers_words(report: Mapping[str, Any]) -> str:
-    """"7 of 8": whose answers counted, of those who were asked or answered; "" where nobody was."""
+    """ "7 of 8": whose answers counted, of those who were asked or answered; "" where nobody was."""
     designers = report.get("designers")
     if not isinstance(designers, list) or not designers:
         return ""
@@ -19,12 +19,12 @@ def designers_words(report: Mapping[str, Any]) -> str:
 
 
 def house_words(report: Mapping[str, Any]) -> str:
-    """"30 of 30 steps": what the house Generator learned; "" for a round without a house step."""
+    """ "30 of 30 steps": what the house Generator learned; "" for a round without a house step."""
     return RoundReport.read(report).house_line.removeprefix("the house learned ")
 
 
 def state_words(report: Mapping[str, Any]) -> str:
-    """"published", or "held back: " and why."""
+    """ "published", or "held back: " and why."""
     if report.get("published", True):
         return "published"
     reason = report.get("held_back")

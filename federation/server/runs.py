@@ -161,5 +161,3 @@ class Runs:
 def pause(failures: int) -> float:
     """Seconds before another attempt, after so many that failed."""
     return min(BACKOFF, 0.5 * 2.0 ** min(failures, 30)) if failures else 0.0
-
-

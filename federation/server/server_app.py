@@ -114,8 +114,12 @@ class Season:
         photos = os.environ.get("FEDGAI_HOUSE_PHOTOS")
         steps = {"steps": config.house_steps} if config.house_steps > 0 else {}
         self.examples = _there("examples", Path(config.examples or EXAMPLES))
-        self.house = HouseStep(Path(photos) if photos else None, HouseStepConfig(**steps),
-                               FedGAI.load(folder.checkpoint(0)) if 0 in folder.rounds() else None, self.examples)
+        self.house = HouseStep(
+            Path(photos) if photos else None,
+            HouseStepConfig(**steps),
+            FedGAI.load(folder.checkpoint(0)) if 0 in folder.rounds() else None,
+            self.examples,
+        )
         self.number = (folder.rounds() or [0])[-1] + 1
         self.last = math.ceil(self.number / config.rounds) * config.rounds
         self.nobody = False
@@ -154,8 +158,17 @@ class Season:
         arrays = pack(model.discriminator.shared())
         task = round_task(config, list(model.styles.values())[-BANK:])
         deadline = time.time() + config.deadline
-        folder.set_status(phase="training", round=number, rounds=config.rounds, progress=0.0, deadline=deadline,
-                          waiting_for=0, note="", asked=0, answered=0)
+        folder.set_status(
+            phase="training",
+            round=number,
+            rounds=config.rounds,
+            progress=0.0,
+            deadline=deadline,
+            waiting_for=0,
+            note="",
+            asked=0,
+            answered=0,
+        )
         messages = list(strategy.configure_train(number, arrays, task, self.grid))
         for message in messages:
             message.metadata.ttl = config.deadline
@@ -164,14 +177,26 @@ class Season:
         for node, signature in strategy.signatures.items() if aggregate is not None else ():
             self.show(node, signature)  # only now: its update has passed every check
         answered = {v.node_id for v in strategy.verdicts}
-        silent = [{"node_id": n, "name": self.names().get(n, f"designer {i + 1}"), "accepted": False, "asked": True,
-                   "reason": SILENT, "pairs": 0, "share": 0.0}
-                  for i, n in enumerate(asked) if n not in answered]
+        silent = [
+            {
+                "node_id": n,
+                "name": self.names().get(n, f"designer {i + 1}"),
+                "accepted": False,
+                "asked": True,
+                "reason": SILENT,
+                "pairs": 0,
+                "share": 0.0,
+            }
+            for i, n in enumerate(asked)
+            if n not in answered
+        ]
         designers = [{**asdict(v), "asked": v.node_id in asked} for v in strategy.verdicts] + silent
         if aggregate is None:
             reasons = "; ".join(f"{d['name']}: {d['reason']}" for d in designers if not d["accepted"])
-            folder.set_status(phase="waiting", note=f"Round {number} had too few good answers, and is tried again as round "
-                                                    f"{number + 1}. {reasons}"[:500])
+            folder.set_status(
+                phase="waiting",
+                note=f"Round {number} had too few good answers, and is tried again as round {number + 1}. {reasons}"[:500],
+            )
             folder.write("repeated.json", {"round": number, "at": _now(), "designers": designers})
             time.sleep(POLL)
             self.number += 1  # a designer answers no round twice
@@ -186,21 +211,40 @@ class Season:
         held_back = reason_to_hold_back(house, before, after)
         model.info = {**model.info, "round": number, "release": __version__}
         report = RoundReport(
-            round=number, season=math.ceil(number / config.rounds), started=started, finished=_now(), designers=designers,
-            accepted=sum(d["accepted"] for d in designers), metrics=dict(metrics or {}), strategy=strategy.description,
-            privacy=privacy(self.limits, folder.reports().values()), house=asdict(house), house_steps_done=house.steps,
-            house_steps_wanted=house.wanted, probe={"before": before, "after": after, "bounds": asdict(Bounds())},
-            style_distances=style_distances(model, self.examples), published=not held_back, held_back=held_back)
-        log.info("round %d: %d of %d designers count, %s, %s", number, report.accepted, len(designers), report.house_line,
-                 f"held back: {held_back}" if held_back else "published")
+            round=number,
+            season=math.ceil(number / config.rounds),
+            started=started,
+            finished=_now(),
+            designers=designers,
+            accepted=sum(d["accepted"] for d in designers),
+            metrics=dict(metrics or {}),
+            strategy=strategy.description,
+            privacy=privacy(self.limits, folder.reports().values()),
+            house=asdict(house),
+            house_steps_done=house.steps,
+            house_steps_wanted=house.wanted,
+            probe={"before": before, "after": after, "bounds": asdict(Bounds())},
+            style_distances=style_distances(model, self.examples),
+            published=not held_back,
+            held_back=held_back,
+        )
+        log.info(
+            "round %d: %d of %d designers count, %s, %s",
+            number,
+            report.accepted,
+            len(designers),
+            report.house_line,
+            f"held back: {held_back}" if held_back else "published",
+        )
         extras = {"README.md": card(model, report).encode(), "sheet.jpg": sheet(model, list(model.styles)[-8:], self.examples)}
         folder.publish(number, model, report.as_json(), extras, latest=not held_back)
         if not held_back:
             self.forget(set())
         folder.change_control(base=None)
         folder.prune()
-        folder.set_status(phase="waiting", progress=1.0, round=number,
-                          note=f"Round {number} is held back: {held_back}" if held_back else "")
+        folder.set_status(
+            phase="waiting", progress=1.0, round=number, note=f"Round {number} is held back: {held_back}" if held_back else ""
+        )
         self.number += 1
 
     def wait(self) -> bool:
@@ -242,8 +286,9 @@ class Season:
                 strategy.leave_out(node, f"the SuperLink could not pass its task on ({type(error).__name__})")
         asked = max(1, len(pending))
         unawaited = silent_twice([r for n, r in self.folder.reports().items() if n])
-        closing = Closing(deadline, len(set(pending.values()) - unawaited), self.config.quorum, self.config.grace,
-                          self.limits.needed)
+        closing = Closing(
+            deadline, len(set(pending.values()) - unawaited), self.config.quorum, self.config.grace, self.limits.needed
+        )
         uploads: dict[str, Future[Iterable[Message]]] = {}
         self.folder.set_status(asked=asked)
         puller = ThreadPoolExecutor(asked, "pull")  # makes a thread only where none is idle
@@ -324,17 +369,24 @@ def round_task(config: FederationConfig, bank: list[Signature]) -> ConfigRecord:
     record before it is sent could register it first, and no round would ever go out; so each has random bytes in it.
     """
     numbers = b"".join(signature.style.numpy().astype("<f4").tobytes() for signature in bank)
-    return ConfigRecord({
-        "epochs": config.local_epochs, "beta": config.beta, "bank-names": [signature.name for signature in bank],
-        "bank": numbers, NONCE: os.urandom(NONCE_BYTES),
-    })  # fmt: skip
+    return ConfigRecord(
+        {
+            "epochs": config.local_epochs,
+            "beta": config.beta,
+            "bank-names": [signature.name for signature in bank],
+            "bank": numbers,
+            NONCE: os.urandom(NONCE_BYTES),
+        }
+    )
 
 
 def card(model: FedGAI, report: RoundReport) -> str:
     """The model card of a round's checkpoint (Markdown with the Hub's front matter)."""
     took_part = [d for d in report.designers if d["accepted"]]
-    probe = "\n".join(f"| {name} | {value:.4g} | {report.probe['before'].get(name, float('nan')):.4g} |"
-                      for name, value in report.probe["after"].items())
+    probe = "\n".join(
+        f"| {name} | {value:.4g} | {report.probe['before'].get(name, float('nan')):.4g} |"
+        for name, value in report.probe["after"].items()
+    )
     state = f"Held back: {report.held_back}" if report.held_back else "Published."
     private = f"\n\n{private_sentence(report.privacy)}" if report.privacy else ""
     return f"""---
@@ -366,15 +418,17 @@ Aggregation: {report.strategy}. Rounds so far are in `metrics.csv`, this one's d
 def private_sentence(privacy: dict) -> str:
     """What central differential privacy promises after a round, for the model card."""
     without = privacy["rounds_without"]
-    return (f"Differential privacy of one designer's updates, against whoever sees the aggregates: epsilon "
-            f"{privacy['epsilon']:.3g} at delta {privacy['delta']:g} over the rounds with noise ({privacy['rounds']} so far), "
-            f"{privacy['epsilon_round']:.3g} for this one alone."
-            + (f" Nothing is promised of the rounds without noise before it ({without})." if without else ""))
+    return (
+        f"Differential privacy of one designer's updates, against whoever sees the aggregates: epsilon "
+        f"{privacy['epsilon']:.3g} at delta {privacy['delta']:g} over the rounds with noise ({privacy['rounds']} so far), "
+        f"{privacy['epsilon_round']:.3g} for this one alone."
+        + (f" Nothing is promised of the rounds without noise before it ({without})." if without else "")
+    )
 
 
 def _there(key: str, path: Path) -> Path:
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path}: name one in the run config, {key}=\"/where/it/is\"")
+        raise FileNotFoundError(f'there is no folder {path}: name one in the run config, {key}="/where/it/is"')
     return path
 
 

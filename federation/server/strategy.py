@@ -54,10 +54,16 @@ MAX_HEADER = 256  # bytes of a numpy header; numpy parses it as Python, so a str
 DELTA = 1e-5  # of central differential privacy: the probability with which its epsilon may not hold
 PIECE = 8192  # numbers in one step of arithmetic: stays in the cache, and on one core beside whoever draws sketches
 BATCHNORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
-ERRORS = {1: "the app could not be loaded on its machine", 2: "training at home stopped with an error",
-          3: "its answer was not there, or not whole, in time", 4: "it did not answer in time", 5: "it was not connected",
-          6: "one of its client mods refused", 7: "it refused the app's code",
-          8: "the app on its machine ended unexpectedly"}  # fmt: skip
+ERRORS = {
+    1: "the app could not be loaded on its machine",
+    2: "training at home stopped with an error",
+    3: "its answer was not there, or not whole, in time",
+    4: "it did not answer in time",
+    5: "it was not connected",
+    6: "one of its client mods refused",
+    7: "it refused the app's code",
+    8: "the app on its machine ended unexpectedly",
+}
 
 
 class UpdateError(ValueError):
@@ -91,11 +97,16 @@ class UpdateSpec:
         return replace(spec, style_bounds=model.style_bounds)
 
     @classmethod
-    def from_discriminator(cls, discriminator: Discriminator, preset: str, encoder: str, release: str,
-                           channels: tuple[int, ...]) -> UpdateSpec:
+    def from_discriminator(
+        cls, discriminator: Discriminator, preset: str, encoder: str, release: str, channels: tuple[int, ...]
+    ) -> UpdateSpec:
         shapes = {name: tuple(tensor.shape) for name, tensor in discriminator.shared().items()}
-        withheld = frozenset(f"{name}.{key}" for name, module in discriminator.named_modules() if isinstance(module, _BatchNorm)
-                             for key in module.state_dict())
+        withheld = frozenset(
+            f"{name}.{key}"
+            for name, module in discriminator.named_modules()
+            if isinstance(module, _BatchNorm)
+            for key in module.state_dict()
+        )
         return cls(shapes, withheld, preset, encoder, release, tuple(channels))
 
     @property
@@ -174,8 +185,16 @@ class Limits:
     @classmethod
     def from_run_config(cls, config: Mapping[str, Any]) -> Limits:
         """From Flower's run config; keys that are no concern of this class are passed over, missing ones have defaults."""
-        keys = {"aggregation": str, "norm-factor": float, "share-bound": float, "min-designers": int, "trim": float,
-                "malicious": int, "dp-noise-multiplier": float, "dp-clipping-norm": float}
+        keys = {
+            "aggregation": str,
+            "norm-factor": float,
+            "share-bound": float,
+            "min-designers": int,
+            "trim": float,
+            "malicious": int,
+            "dp-noise-multiplier": float,
+            "dp-clipping-norm": float,
+        }
         names = {key: key.replace("-", "_") for key in keys} | {"min-designers": "minimum"}
         return cls(**{names[key]: kind(config[key]) for key, kind in keys.items() if key in config})
 
@@ -191,8 +210,10 @@ class Limits:
     def description(self) -> str:
         """One line for reports and model cards."""
         if self.dp_noise_multiplier:
-            return (f"mean, everybody alike, with central differential privacy (updates clipped to {self.dp_clipping_norm:g}, "
-                    f"noise multiplier {self.dp_noise_multiplier:g})")
+            return (
+                f"mean, everybody alike, with central differential privacy (updates clipped to {self.dp_clipping_norm:g}, "
+                f"noise multiplier {self.dp_noise_multiplier:g})"
+            )
         return {
             "mean": f"mean weighted by pairs, no share above {self.share_bound:g} times the median share",
             "trimmed-mean": f"mean without the {self.trim:.0%} largest and smallest values of each number",
@@ -250,9 +271,15 @@ class DiscriminatorAvg(Strategy):
         signatures: node id -> signature, as they arrive; in the end those of accepted designers only.
     """
 
-    def __init__(self, spec: UpdateSpec, limits: Limits = Limits(), names: Mapping[int, str] | None = None,
-                 inner: Strategy | None = None, history: Mapping[int, set[str]] | None = None,
-                 spool: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        spec: UpdateSpec,
+        limits: Limits = Limits(),
+        names: Mapping[int, str] | None = None,
+        inner: Strategy | None = None,
+        history: Mapping[int, set[str]] | None = None,
+        spool: str | Path | None = None,
+    ) -> None:
         self.spec, self.limits, self.names, self.spool = spec, limits, names or {}, spool
         self.inner = inner if inner is not None else inner_strategy(limits)
         self.history = {key: set(digests) for key, digests in (history or {}).items()}
@@ -396,8 +423,11 @@ class DiscriminatorAvg(Strategy):
 
     def _check_origin(self, told: ConfigRecord) -> None:
         expected = {"preset": self.spec.preset, "encoder": self.spec.encoder, "release": self.spec.release}
-        advice = {"preset": "start from the federation's weights", "encoder": "start from the federation's weights",
-                  "release": f"install release {self.spec.release}"}
+        advice = {
+            "preset": "start from the federation's weights",
+            "encoder": "start from the federation's weights",
+            "release": f"install release {self.spec.release}",
+        }
         for key, value in expected.items():
             if told.get(key) != value:
                 raise UpdateError(f"its {key} is {_shown(told.get(key), 12)}, the federation's is {value[:12]}: {advice[key]}")
@@ -471,8 +501,9 @@ class DiscriminatorAvg(Strategy):
             raise UpdateError("its style signature has negative standard deviations")
         if self.spec.style_bounds is not None and not self.spec.style_bounds.hold(numbers):
             raise UpdateError("its style signature has numbers that no drawing gives")
-        self.signatures[verdict.node_id] = Signature(numbers, self.spec.encoder, verdict.name, description, sketches,
-                                                     {"designer": verdict.node_id})
+        self.signatures[verdict.node_id] = Signature(
+            numbers, self.spec.encoder, verdict.name, description, sketches, {"designer": verdict.node_id}
+        )
 
     # -- the round is closed -----------------------------------------------------------------------------------------------
 
@@ -602,9 +633,15 @@ def privacy(limits: Limits, reports: Iterable[Mapping[str, Any]]) -> dict[str, A
         return None
     earlier = [(r.get("privacy") or {}).get("noise_multiplier", 0.0) for r in reports if r.get("round")]
     noisy = [*filter(None, earlier), limits.dp_noise_multiplier]
-    return {"noise_multiplier": limits.dp_noise_multiplier, "clipping_norm": limits.dp_clipping_norm, "delta": DELTA,
-            "epsilon_round": epsilon(noisy[-1:]), "epsilon": epsilon(noisy), "rounds": len(noisy),
-            "rounds_without": len(earlier) + 1 - len(noisy)}
+    return {
+        "noise_multiplier": limits.dp_noise_multiplier,
+        "clipping_norm": limits.dp_clipping_norm,
+        "delta": DELTA,
+        "epsilon_round": epsilon(noisy[-1:]),
+        "epsilon": epsilon(noisy),
+        "rounds": len(noisy),
+        "rounds_without": len(earlier) + 1 - len(noisy),
+    }
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:

@@ -65,8 +65,11 @@ class SuperLinkProcess:
         self.log_file.parent.mkdir(mode=0o700, exist_ok=True)
         self._keeper = subprocess.Popen(
             [sys.executable, "-I", str(KEEPER), str(self.log_file), *self._command()],
-            stdin=subprocess.PIPE, env=self._environment(), start_new_session=True, umask=0o077,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            env=self._environment(),
+            start_new_session=True,
+            umask=0o077,
+        )
         self.control = SuperLinkControl(self.address, self.certificate.read_bytes())
         until = time.monotonic() + HEALTHY
         while not ends.wait(0.2):
@@ -113,11 +116,22 @@ class SuperLinkProcess:
         host, _, port = self.address.partition(":")
         program = Path(sys.executable).parent / "flower-superlink"  # not resolved: it is the environment's, where Flower is
         return [
-            str(program), "--host", host, "--port", port, "--database", str(self.database),
-            "--ssl-ca-certfile", str(self.certificate), "--ssl-certfile", str(secrets / "server.pem"),
-            "--ssl-keyfile", str(secrets / "server.key"), "--enable-supernode-auth",
+            str(program),
+            "--host",
+            host,
+            "--port",
+            port,
+            "--database",
+            str(self.database),
+            "--ssl-ca-certfile",
+            str(self.certificate),
+            "--ssl-certfile",
+            str(secrets / "server.pem"),
+            "--ssl-keyfile",
+            str(secrets / "server.key"),
+            "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
-        ]  # fmt: skip
+        ]
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -93,9 +93,15 @@ class SuperLinkState:
             connection.execute("BEGIN IMMEDIATE")
             for member, key in good:
                 row = (
-                    _signed(member.node_id), NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, NodeStatus.REGISTERED, now.isoformat(),
-                    HEARTBEAT_DEFAULT_INTERVAL, key, NodeStatus.UNREGISTERED,
-                )  # fmt: skip
+                    _signed(member.node_id),
+                    NOOP_FLWR_AID,
+                    NOOP_ACCOUNT_NAME,
+                    NodeStatus.REGISTERED,
+                    now.isoformat(),
+                    HEARTBEAT_DEFAULT_INTERVAL,
+                    key,
+                    NodeStatus.UNREGISTERED,
+                )
                 connection.execute(
                     "INSERT INTO node (node_id, owner_aid, owner_name, status, registered_at, heartbeat_interval, public_key)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (public_key) DO UPDATE SET node_id = excluded.node_id,"
@@ -137,8 +143,11 @@ class SuperLinkState:
         # in a process of its own, for it takes 50 MB that the studio would keep
         made = subprocess.run(
             [sys.executable, "-c", make, str(self.database)],
-            env={**os.environ, **QUIET}, capture_output=True, text=True, umask=0o077,
-        )  # fmt: skip
+            env={**os.environ, **QUIET},
+            capture_output=True,
+            text=True,
+            umask=0o077,
+        )
         if made.returncode:
             raise SuperLinkError(f"Flower cannot make its database {self.database}: {made.stderr.strip().splitlines()[-1:]}")
 

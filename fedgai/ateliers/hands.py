@@ -70,27 +70,108 @@ class Hand:
 
 
 ATELIERS: dict[str, Hand] = {
-    "Aiko": Hand("Fineliner: an even, unbroken technical line and nothing else.",
-                 weight=1.1, contour=1.25, taper=0.05, omit=0.25, flow=2.2, wobble=0.0),
-    "Bruno": Hand("Brush and ink: lines that swell and vanish, a heavy silhouette, much left out.",
-                  weight=2.4, contour=2.0, taper=1.0, omit=0.62, flow=4.0, wobble=0.5),
-    "Celeste": Hand("Soft graphite: searching double strokes, folds rubbed in with the side of the pencil.", "graphite",
-                    weight=1.5, contour=1.2, taper=0.6, omit=0.3, shade=0.7, wobble=0.8, double=0.8, soft=0.6, grain=0.45,
-                    opacity=0.86, color=(0.2, 0.2, 0.23)),
-    "Dara": Hand("Pen and cross-hatching: shadows woven from crossed diagonals.",
-                 weight=1.2, contour=1.5, taper=0.4, omit=0.45, hatch=0.72, cross=0.6, angle=45, period=5.5, wobble=0.25),
-    "Emeka": Hand("Stippling: form built from ink dots under a crisp outline.",
-                  weight=1.3, contour=1.4, taper=0.2, omit=0.6, stipple=0.85, period=5.0, wobble=0.1),
-    "Freya": Hand("Charcoal: broad, grainy strokes and smoky darks on rough paper.", "charcoal",
-                  weight=2.8, contour=1.5, taper=0.8, omit=0.5, flow=4.0, shade=0.9, wobble=0.7, soft=0.8, grain=0.9,
-                  opacity=0.9, color=(0.13, 0.12, 0.12)),
-    "Goro": Hand("Sanguine pencil: warm red strokes, shaded with slanting parallel lines.", "pencil",
-                 weight=1.5, contour=1.3, taper=0.5, omit=0.4, hatch=0.8, angle=118, period=7.0, shade=0.25, wobble=0.4,
-                 soft=0.35, grain=0.35, opacity=0.95, color=(0.58, 0.16, 0.09)),
-    "Hana": Hand("Marker: a flat wash of cool blue with streaks, held by a bold black line.", "marker",
-                 weight=2.0, contour=1.5, taper=0.3, omit=0.5, angle=20, period=11.0, wash=0.9, wobble=0.2,
-                 color=(0.05, 0.05, 0.08), wash_color=(0.42, 0.58, 0.78)),
-}  # fmt: skip
+    "Aiko": Hand(
+        "Fineliner: an even, unbroken technical line and nothing else.",
+        weight=1.1,
+        contour=1.25,
+        taper=0.05,
+        omit=0.25,
+        flow=2.2,
+        wobble=0.0,
+    ),
+    "Bruno": Hand(
+        "Brush and ink: lines that swell and vanish, a heavy silhouette, much left out.",
+        weight=2.4,
+        contour=2.0,
+        taper=1.0,
+        omit=0.62,
+        flow=4.0,
+        wobble=0.5,
+    ),
+    "Celeste": Hand(
+        "Soft graphite: searching double strokes, folds rubbed in with the side of the pencil.",
+        "graphite",
+        weight=1.5,
+        contour=1.2,
+        taper=0.6,
+        omit=0.3,
+        shade=0.7,
+        wobble=0.8,
+        double=0.8,
+        soft=0.6,
+        grain=0.45,
+        opacity=0.86,
+        color=(0.2, 0.2, 0.23),
+    ),
+    "Dara": Hand(
+        "Pen and cross-hatching: shadows woven from crossed diagonals.",
+        weight=1.2,
+        contour=1.5,
+        taper=0.4,
+        omit=0.45,
+        hatch=0.72,
+        cross=0.6,
+        angle=45,
+        period=5.5,
+        wobble=0.25,
+    ),
+    "Emeka": Hand(
+        "Stippling: form built from ink dots under a crisp outline.",
+        weight=1.3,
+        contour=1.4,
+        taper=0.2,
+        omit=0.6,
+        stipple=0.85,
+        period=5.0,
+        wobble=0.1,
+    ),
+    "Freya": Hand(
+        "Charcoal: broad, grainy strokes and smoky darks on rough paper.",
+        "charcoal",
+        weight=2.8,
+        contour=1.5,
+        taper=0.8,
+        omit=0.5,
+        flow=4.0,
+        shade=0.9,
+        wobble=0.7,
+        soft=0.8,
+        grain=0.9,
+        opacity=0.9,
+        color=(0.13, 0.12, 0.12),
+    ),
+    "Goro": Hand(
+        "Sanguine pencil: warm red strokes, shaded with slanting parallel lines.",
+        "pencil",
+        weight=1.5,
+        contour=1.3,
+        taper=0.5,
+        omit=0.4,
+        hatch=0.8,
+        angle=118,
+        period=7.0,
+        shade=0.25,
+        wobble=0.4,
+        soft=0.35,
+        grain=0.35,
+        opacity=0.95,
+        color=(0.58, 0.16, 0.09),
+    ),
+    "Hana": Hand(
+        "Marker: a flat wash of cool blue with streaks, held by a bold black line.",
+        "marker",
+        weight=2.0,
+        contour=1.5,
+        taper=0.3,
+        omit=0.5,
+        angle=20,
+        period=11.0,
+        wash=0.9,
+        wobble=0.2,
+        color=(0.05, 0.05, 0.08),
+        wash_color=(0.42, 0.58, 0.78),
+    ),
+}
 
 
 def random_hand(rng: np.random.Generator) -> Hand:
@@ -99,27 +180,59 @@ def random_hand(rng: np.random.Generator) -> Hand:
     u, sometimes = rng.uniform, lambda p, lo, hi: float(rng.uniform(lo, hi)) if rng.random() < p else 0.0
     grey = float(u(0.03, 0.2))
     hand = Hand(
-        medium=medium, weight=float(np.exp(u(np.log(0.9), np.log(2.6)))), contour=float(u(1.0, 2.1)),
-        taper=float(u(0, 1)), omit=float(u(0.15, 0.75)), flow=float(u(1.8, 4.5)), angle=float(u(0, 180)),
-        period=float(np.exp(u(np.log(4.2), np.log(11)))), wobble=float(u(0, 0.9)), double=sometimes(0.25, 0.3, 1.0),
-        color=(grey, grey, min(grey * float(u(1, 1.3)), 1.0)), wash_color=(0.6, 0.6, 0.6),
-    )  # fmt: skip
+        medium=medium,
+        weight=float(np.exp(u(np.log(0.9), np.log(2.6)))),
+        contour=float(u(1.0, 2.1)),
+        taper=float(u(0, 1)),
+        omit=float(u(0.15, 0.75)),
+        flow=float(u(1.8, 4.5)),
+        angle=float(u(0, 180)),
+        period=float(np.exp(u(np.log(4.2), np.log(11)))),
+        wobble=float(u(0, 0.9)),
+        double=sometimes(0.25, 0.3, 1.0),
+        color=(grey, grey, min(grey * float(u(1, 1.3)), 1.0)),
+        wash_color=(0.6, 0.6, 0.6),
+    )
     if medium == "ink":
         tone = rng.choice(["none", "hatch", "cross", "stipple", "both"], p=[0.24, 0.24, 0.22, 0.24, 0.06])
         hatch = float(u(0.45, 0.9)) if tone in ("hatch", "cross", "both") else 0.0
-        return replace(hand, hatch=hatch, cross=float(u(0.35, 0.8)) * hatch if tone == "cross" else 0.0,
-                       stipple=float(u(0.5, 0.95)) if tone in ("stipple", "both") else 0.0)
+        return replace(
+            hand,
+            hatch=hatch,
+            cross=float(u(0.35, 0.8)) * hatch if tone == "cross" else 0.0,
+            stipple=float(u(0.5, 0.95)) if tone in ("stipple", "both") else 0.0,
+        )
     if medium == "graphite":
-        return replace(hand, shade=float(u(0.2, 1)), soft=float(u(0.3, 0.9)), grain=float(u(0.2, 0.6)),
-                       hatch=sometimes(0.4, 0.4, 0.8), opacity=float(u(0.65, 0.9)), color=(grey + 0.12,) * 3)
+        return replace(
+            hand,
+            shade=float(u(0.2, 1)),
+            soft=float(u(0.3, 0.9)),
+            grain=float(u(0.2, 0.6)),
+            hatch=sometimes(0.4, 0.4, 0.8),
+            opacity=float(u(0.65, 0.9)),
+            color=(grey + 0.12,) * 3,
+        )
     if medium == "charcoal":
-        return replace(hand, weight=float(u(1.9, 3.2)), shade=float(u(0.5, 1)), soft=float(u(0.5, 1)),
-                       grain=float(u(0.6, 1)), opacity=float(u(0.8, 1)))
+        return replace(
+            hand,
+            weight=float(u(1.9, 3.2)),
+            shade=float(u(0.5, 1)),
+            soft=float(u(0.5, 1)),
+            grain=float(u(0.6, 1)),
+            opacity=float(u(0.8, 1)),
+        )
     if medium == "pencil":
         rgb = colorsys.hls_to_rgb(float(u(0, 1)), float(u(0.22, 0.5)), float(u(0.45, 0.95)))
-        return replace(hand, color=rgb, hatch=sometimes(0.75, 0.45, 0.95), cross=sometimes(0.25, 0.3, 0.6),
-                       shade=sometimes(0.6, 0.15, 0.7), soft=float(u(0.2, 0.6)), grain=float(u(0.2, 0.6)),
-                       opacity=float(u(0.75, 0.95)))
+        return replace(
+            hand,
+            color=rgb,
+            hatch=sometimes(0.75, 0.45, 0.95),
+            cross=sometimes(0.25, 0.3, 0.6),
+            shade=sometimes(0.6, 0.15, 0.7),
+            soft=float(u(0.2, 0.6)),
+            grain=float(u(0.2, 0.6)),
+            opacity=float(u(0.75, 0.95)),
+        )
     wash_color = colorsys.hls_to_rgb(float(u(0, 1)), float(u(0.45, 0.75)), float(u(0.0, 0.7)))
     return replace(hand, wash=float(u(0.5, 1)), wash_color=wash_color, hatch=sometimes(0.2, 0.4, 0.7))
 
@@ -206,8 +319,7 @@ def _interpolate(stack: np.ndarray, grid: tuple[float, ...], value: float) -> np
 
 def _lines(seen: Study, hand: Hand, wobble: np.ndarray) -> np.ndarray:
     """Opacity of silhouette and inner lines, (H, W) float32 in [0, 1]."""
-    response = _interpolate(np.stack([_interpolate(s, FLOWS, hand.flow) for s in seen.lines]), LINE_SCALES,
-                            hand.weight * 0.5)
+    response = _interpolate(np.stack([_interpolate(s, FLOWS, hand.flow) for s in seen.lines]), LINE_SCALES, hand.weight * 0.5)
     high = 0.35 + 0.75 * hand.omit
     low = high * 0.55
     # hysteresis: a faint line is drawn only where it continues a strong one

@@ -33,8 +33,11 @@ from fedgai.vision.images import read_image
 
 LOG = "pairs.jsonl"  # first line: how the folder is made; then one line for each photograph that was looked at
 PARTITION = "list_eval_partition.txt"  # DeepFashion's: picture, ..., train | val | test | query | gallery
-MASK = re.compile(r"(?:^|[\W\d_])(?:masks?|segm?|segments?|segmentations?|parsing|anno|annotations?|densepose|keypoints?"
-                  r"|landmarks?)(?:$|[\W\d_])", re.IGNORECASE)
+MASK = re.compile(
+    r"(?:^|[\W\d_])(?:masks?|segm?|segments?|segmentations?|parsing|anno|annotations?|densepose|keypoints?"
+    r"|landmarks?)(?:$|[\W\d_])",
+    re.IGNORECASE,
+)
 CELL, PAIRS = 192, 24  # px of a thumbnail, and pairs on a contact sheet
 MOST_FILES = 5_000_000  # public collections are large
 Line = dict[str, str]
@@ -73,14 +76,25 @@ class Made:
         for reason, files in sorted(self.skipped.items(), key=lambda item: -len(item[1])):
             lines.append(f"{len(files):,} left out, {files[0]}{' and others' * (len(files) > 1)}: {reason}")
         if self.masks:
-            lines.append(f"{len(self.masks):,} not looked at, masks by their names: {self.masks[0]}"
-                         + " and others" * (len(self.masks) > 1))
+            lines.append(
+                f"{len(self.masks):,} not looked at, masks by their names: {self.masks[0]}"
+                + " and others" * (len(self.masks) > 1)
+            )
         return printable("\n".join([*lines, *listed(self.bad), *describe(self.left_out)]), keep="\n")
 
 
-def make_pairs(photos: str | Path, style: str, out: str | Path, *, size: int = 512, limit: int | None = None, seed: int = 24,
-               only: str | None = None, split: str | None = None,
-               progress: Callable[[int, int], None] | None = None) -> Made:
+def make_pairs(
+    photos: str | Path,
+    style: str,
+    out: str | Path,
+    *,
+    size: int = 512,
+    limit: int | None = None,
+    seed: int = 24,
+    only: str | None = None,
+    split: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Made:
     """Draw public photographs: every garment that can be cut out, on white, and a drawing of it.
 
     Args:
@@ -103,8 +117,14 @@ def make_pairs(photos: str | Path, style: str, out: str | Path, *, size: int = 5
     pen = _pen(style)
     if limit is not None and limit < 1:
         raise ValueError(f"a limit is a number of pairs, at least 1, not {limit}")
-    settings = {"photos": _text(photos.resolve().name), "style": style.casefold(), "size": size, "seed": seed, "only": only,
-                "split": split}
+    settings = {
+        "photos": _text(photos.resolve().name),
+        "style": style.casefold(),
+        "size": size,
+        "seed": seed,
+        "only": only,
+        "split": split,
+    }
     done = _log(out, settings)
     files, made = _chosen(photos, out, seed, only, split)
     there = sum((out / "photos" / f"{line['stem']}.jpg").exists() for line in done.values() if "stem" in line)
@@ -307,4 +327,3 @@ def _log(out: Path, settings: dict[str, object]) -> dict[str, dict[str, str]]:
     if other:
         raise PairsError(f"{printable(str(out))} was begun with {', '.join(other)}: go on with that, or name another folder")
     return done
-

@@ -26,10 +26,14 @@ KINDS = {
     "empty": "nothing to draw from",
 }
 NAMED = frozenset({"photos", "sketches", "scans", "guides", "previews"})  # folders that hold something else than drawings
-NOTHING = ("There is no drawing here. Put your drawings (JPEG or PNG) straight into the folder; or, if you have photographs of "
-           "the same garments, into sketches/ and photos/ with equal names; or scans of whole sheets into scans/.")
-TOO_FEW = ("Your hand is measured as the average of your drawings, so few of them tell more of these garments than of you: "
-           "sketches in your style will look less like yours, and each single drawing shows more in what is shared.")
+NOTHING = (
+    "There is no drawing here. Put your drawings (JPEG or PNG) straight into the folder; or, if you have photographs of "
+    "the same garments, into sketches/ and photos/ with equal names; or scans of whole sheets into scans/."
+)
+TOO_FEW = (
+    "Your hand is measured as the average of your drawings, so few of them tell more of these garments than of you: "
+    "sketches in your style will look less like yours, and each single drawing shows more in what is shared."
+)
 Fingerprint = tuple[int, NDArray[np.float32]]
 
 
@@ -68,14 +72,19 @@ class DesignerFolder(Report):
         elif self.pages < FEW:
             said.append(f"{count(self.pages, 'drawing')}, and at least {FEW} are asked for. {TOO_FEW}")
         if self.coloured:
-            said.append(f"{self.coloured} of these are on paper that is not white, or in shadow. It is made white before your "
-                        "hand is measured; a scanner does it better.")
+            said.append(
+                f"{self.coloured} of these are on paper that is not white, or in shadow. It is made white before your "
+                "hand is measured; a scanner does it better."
+            )
         if self.ruled:
-            said.append(f"{self.ruled} of these seem to be on lined or squared paper, and its lines count as yours: trace them "
-                        "onto plain paper, or leave them out.")
+            said.append(
+                f"{self.ruled} of these seem to be on lined or squared paper, and its lines count as yours: trace them "
+                "onto plain paper, or leave them out."
+            )
         if self.twins:
-            said.append(f"{len(self.twins)} of these look like the same drawing as another. Keep one of each, or it counts "
-                        "twice.")
+            said.append(
+                f"{len(self.twins)} of these look like the same drawing as another. Keep one of each, or it counts twice."
+            )
         return said
 
     def __str__(self) -> str:
@@ -160,8 +169,9 @@ def look(path: str | Path, progress: Callable[[int, int, Path], None] | None = N
             found.kind = "scans" if scans and not sketches else "sketches"
             looking.at_drawings("sketches" if sketches else "scans" if scans else "")
             if photos is not None and sketches is None and (photographed or found.kind == "empty"):
-                found.bad.append((photos, "it has no sketches/ beside it: the drawings of these garments, with the photographs' "
-                                          "names"))
+                found.bad.append(
+                    (photos, "it has no sketches/ beside it: the drawings of these garments, with the photographs' names")
+                )
             if sketches and scans:
                 found.notes.append((scans, "it is left out, because there is sketches/: one kind at a time"))
     except FolderError as error:
@@ -198,8 +208,9 @@ def contact_sheet(found: DesignerFolder, columns: int = 8) -> Image.Image:
     room = CELLS - min(len(marked), CELLS // 3)
     cells = (cells[: min(room, len(found.thumbnails))] + cells[len(found.thumbnails) :])[:CELLS]
     step, font = (CELL + 16, CELL + 36), cv2.FontFace("sans")  # it has letters that Pillow's own lacks
-    page = Image.new("RGB", (step[0] * min(columns, max(1, len(cells))), step[1] * max(1, -(-len(cells) // columns))),
-                     (236, 236, 236))
+    page = Image.new(
+        "RGB", (step[0] * min(columns, max(1, len(cells))), step[1] * max(1, -(-len(cells) // columns))), (236, 236, 236)
+    )
     pen, names = ImageDraw.Draw(page), []
     for i, (file, picture) in enumerate(cells):
         x, y = i % columns * step[0] + 8, i // columns * step[1] + 8

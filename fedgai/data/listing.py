@@ -20,9 +20,22 @@ from fedgai.vision.images import can_read
 from fedgai.vision.kinds import HEAD, IN_CLOUD, PICTURE_ENDINGS, RAW, Role, kind_of
 
 SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon", "icon\r", "folder.htt"}
-SYSTEM_FOLDERS = {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler", "lost+found",
-                  "system volume information", "__macosx", "network trash folder", "temporary items", "node_modules",
-                  "__pycache__"}  # fmt: skip
+SYSTEM_FOLDERS = {
+    "@eadir",
+    "#recycle",
+    "#snapshot",
+    "@recycle",
+    "@recently-snapshot",
+    "$recycle.bin",
+    "recycler",
+    "lost+found",
+    "system volume information",
+    "__macosx",
+    "network trash folder",
+    "temporary items",
+    "node_modules",
+    "__pycache__",
+}
 LIBRARIES = (".photoslibrary", ".photolibrary", ".aplibrary", ".lrdata", ".lrlibrary", ".app", ".bundle")  # they look like files
 HEIC_ENDINGS = (".heic", ".heif", ".hif")
 MOST_FILES, DEEPEST = 100_000, 16  # files and levels that are looked at
@@ -194,8 +207,9 @@ def _walk(folder: Path, found: Listing, without: frozenset[str], most: int) -> I
             path, name = Path(entry.path), entry.name.lower()
             seen += 1
             if seen > most:
-                raise FolderError(f"{printable(str(folder))} holds more than {most:,} files: name a folder with your "
-                                  "pictures only.")
+                raise FolderError(
+                    f"{printable(str(folder))} holds more than {most:,} files: name a folder with your pictures only."
+                )
             if name.endswith(".icloud") and name.startswith("."):
                 found.bad.append((path, f"it is {IN_CLOUD.refusal}"))
             elif _is_hidden(entry) or name in SYSTEM_FILES or name in SYSTEM_FOLDERS or name.startswith("~$"):

@@ -22,8 +22,14 @@ from fedgai.vision.images import LOCAL, read_picture
 SIDE = 512  # px, long side of what is written
 
 
-def pair_up(drawings: Sequence[Path], out: str | Path, garments: str | Path = EXAMPLES, *,
-            model: str | Path = WEIGHTS, progress: Callable[[int, int], None] | None = None) -> Report:
+def pair_up(
+    drawings: Sequence[Path],
+    out: str | Path,
+    garments: str | Path = EXAMPLES,
+    *,
+    model: str | Path = WEIGHTS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
     """Drawings without photographs -> a folder of pairs to train on.
 
     Beside each of the designer's drawings lies the photograph of some public garment, and a guide: that garment, drawn

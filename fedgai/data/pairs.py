@@ -200,8 +200,10 @@ def is_drawn(picture: Picture, file: Path, report: Report, page: int = 0) -> boo
         return True
     reason = "there is nothing to be seen on it: it is blank"
     if picture.unseen:
-        reason = ("there is nothing to be seen of it on white paper, for its ink is white and its ground is clear: give it dark "
-                  "ink, or a dark ground")
+        reason = (
+            "there is nothing to be seen of it on white paper, for its ink is white and its ground is clear: give it dark "
+            "ink, or a dark ground"
+        )
     report.bad.append((file, f"page {page + 1}: {reason}" if page else reason))
     return False
 
@@ -217,8 +219,10 @@ def writing(path: Path) -> Iterator[Path]:
         with replacing(path) as temp_path:
             yield temp_path
     except OSError as error:
-        raise PairsError(f"{printable(str(path))} cannot be written ({error.strerror or error}): make room, or name another "
-                         "folder for what is made") from error
+        raise PairsError(
+            f"{printable(str(path))} cannot be written ({error.strerror or error}): make room, or name another "
+            "folder for what is made"
+        ) from error
 
 
 def thin(stems: list[T], path: Path, report: Report) -> list[T]:
@@ -264,14 +268,18 @@ def _add_pair(files: list[Path], report: Report, visit: Visit) -> None:
         visit(file, image, file is sketch)
     (w, h), (v, k) = images[0].size, images[-1].size
     if abs(w * k - v * h) > SKEW * max(w * k, v * h):
-        report.notes.append((files[-1], f"it has other proportions ({v} x {k}) than its photograph ({w} x {h}), so "
-                                        "the two will not lie on each other"))
+        report.notes.append(
+            (
+                files[-1],
+                f"it has other proportions ({v} x {k}) than its photograph ({w} x {h}), so the two will not lie on each other",
+            )
+        )
     report.pairs.append((photo, sketch))
     report.guides += guides
 
 
 def _by_stem(path: Path, name: str, report: Report) -> dict[str, list[Path]]:
-    """"folder/stem" -> the pictures of that name in one of a designer's folders."""
+    """ "folder/stem" -> the pictures of that name in one of a designer's folders."""
     stems: dict[str, list[Path]] = {}
     try:
         folder = subfolder(path, name) or path / name
@@ -293,16 +301,24 @@ def _matched(left: dict[str, list[Path]], right: dict[str, list[Path]]) -> dict[
 def _partners(photos: dict[str, list[Path]], sketches: dict[str, list[Path]], report: Report) -> dict[str, str]:
     """Photographs' names -> their sketches'. What has no partner, or several, is bad."""
     partners = _matched(photos, sketches)
-    for there, other, taken, missing in ((photos, sketches, partners.keys(), "sketches"),
-                                         (sketches, photos, set(partners.values()), "photos")):
+    for there, other, taken, missing in (
+        (photos, sketches, partners.keys(), "sketches"),
+        (sketches, photos, set(partners.values()), "photos"),
+    ):
         for stem, files in there.items():
             if len(files) > 1:
                 names = ", ".join(file.name for file in files)
                 report.bad += [(file, f"several files have the stem {stem}: {names}; keep one") for file in files]
             elif stem not in taken:
                 several = len(other.get(stem, ())) > 1
-                report.bad.append((files[0], f"several files in {missing}/ have its stem {stem}" if several else
-                                   f"it has no partner {stem}.* in {missing}/"))
+                report.bad.append(
+                    (
+                        files[0],
+                        f"several files in {missing}/ have its stem {stem}"
+                        if several
+                        else f"it has no partner {stem}.* in {missing}/",
+                    )
+                )
     return partners
 
 

@@ -29,8 +29,10 @@ from fedgai.vision import sheets
 MADE = ".made-by-fedgai"  # lies where we write pictures, and so may replace what is there
 SIDE = 3072  # px that a sheet's long side keeps at least: its drawings are small parts of it
 MARGIN = 0.015  # paper around a drawing, in long sides of the sheet
-HELP = ("keep: false drops a box; boxes with the same drawing number become one drawing; box is left, top, right, "
-        "bottom in pixels of the upright sheet; boxes: null looks for them again")
+HELP = (
+    "keep: false drops a box; boxes with the same drawing number become one drawing; box is left, top, right, "
+    "bottom in pixels of the upright sheet; boxes: null looks for them again"
+)
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,10 @@ class Layout:
         across, down = size[0] / self.size[0], size[1] / self.size[1]
         if size == self.size or abs(across / down - 1) > 0.02:
             return self
-        boxes = self.boxes and tuple(replace(b, box=(round(b.box[0] * across), round(b.box[1] * down), round(b.box[2] * across),
-                                                     round(b.box[3] * down))) for b in self.boxes)
+        boxes = self.boxes and tuple(
+            replace(b, box=(round(b.box[0] * across), round(b.box[1] * down), round(b.box[2] * across), round(b.box[3] * down)))
+            for b in self.boxes
+        )
         corners = self.corners and tuple((x * across, y * down) for x, y in self.corners)
         return replace(self, size=size, boxes=boxes, corners=corners)
 
@@ -141,8 +145,9 @@ class Scans(Report):
     previews: list[Path] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return self.in_words(f"{count(len(self.drawings), 'drawing')} on {count(len(self.sheets), 'sheet')}, "
-                             f"{count(len(self.bad), 'bad file')}")
+        return self.in_words(
+            f"{count(len(self.drawings), 'drawing')} on {count(len(self.sheets), 'sheet')}, {count(len(self.bad), 'bad file')}"
+        )
 
 
 def _box(values: Sequence[Any]) -> tuple[int, int, int, int]:
@@ -162,8 +167,9 @@ def own_folders(out: Path, *names: str) -> list[Path]:
     folders, mark = [out / name for name in names], out / MADE
     with writing(out):
         if not mark.exists() and any(folder.exists() and any(folder.iterdir()) for folder in folders):
-            raise PairsError(f"{printable(str(out))} holds pictures of another kind, which would be replaced: name an empty "
-                             "folder")
+            raise PairsError(
+                f"{printable(str(out))} holds pictures of another kind, which would be replaced: name an empty folder"
+            )
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         mark.touch()
@@ -216,14 +222,15 @@ def split(image: Image.Image, layout: Layout | None = None) -> list[Drawing]:
         picture = sheet[top:bottom, left:right].copy()
         own = [i for i, box in enumerate(groups, 1) if sheets.share(box, tuple(edge / scale for edge in whole)) > 0.5]
         if own:  # else the box was laid by hand, on a part or on something that did not look like a drawing
-            x, y = (np.minimum(np.arange(a, b) / scale, n - 1).astype(int)
-                    for a, b, n in ((left, right, labels.shape[1]), (top, bottom, labels.shape[0])))
+            x, y = (
+                np.minimum(np.arange(a, b) / scale, n - 1).astype(int)
+                for a, b, n in ((left, right, labels.shape[1]), (top, bottom, labels.shape[0]))
+            )
             near = labels[np.ix_(y, x)]
             picture[(near != 0) & ~np.isin(near, own)] = 255  # a neighbour that reaches in, a note, a hole
         corners = np.asarray([[[left, top], [right, top], [right, bottom], [left, bottom]]], np.float64)
         outline = cv2.perspectiveTransform(corners, back)[0].round(1).tolist()
-        drawings.append(Drawing(Image.fromarray(picture), (left, top, right, bottom), tuple(map(tuple, outline)),
-                                layout.angle))
+        drawings.append(Drawing(Image.fromarray(picture), (left, top, right, bottom), tuple(map(tuple, outline)), layout.angle))
     return drawings
 
 
@@ -247,8 +254,7 @@ def preview(image: Image.Image, layout: Layout, side: int = 1600) -> Image.Image
     return page
 
 
-def prepare_scans(folder: str | Path, out: str | Path,
-                  progress: Callable[[int, int, Path], None] | None = None) -> Scans:
+def prepare_scans(folder: str | Path, out: str | Path, progress: Callable[[int, int, Path], None] | None = None) -> Scans:
     """Cut every sheet of a folder. Beside each scan stands its layout, ``NAME.json``: written by the first run, and
     honoured by the next ones, so that a person can correct it.
 

@@ -35,8 +35,13 @@ def describe(drawing: Image.Image | np.ndarray) -> dict[str, np.ndarray]:
     """
     rgb = np.asarray(drawing)
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    return {"tone": np.cumsum(np.histogram(grey, TONES, (0, 256))[0] / grey.size)[:TONES], "width": _widths(grey),
-            "direction": _directions(grey), "spectrum": _spectrum(grey), "colour": _colour(rgb)}
+    return {
+        "tone": np.cumsum(np.histogram(grey, TONES, (0, 256))[0] / grey.size)[:TONES],
+        "width": _widths(grey),
+        "direction": _directions(grey),
+        "spectrum": _spectrum(grey),
+        "colour": _colour(rgb),
+    }
 
 
 def distances(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, float]:

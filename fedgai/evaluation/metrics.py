@@ -210,8 +210,13 @@ def pixel_frechet(sketch: np.ndarray, photo: np.ndarray) -> float:
 
 
 @torch.inference_mode()
-def evaluate(data_dir: str | Path, model_dir: str | Path | None = None, *, size: int = 256,
-             progress: Callable[[int, int], None] | None = None) -> dict[str, object]:
+def evaluate(
+    data_dir: str | Path,
+    model_dir: str | Path | None = None,
+    *,
+    size: int = 256,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, object]:
     """Draw every photograph of a designer's folder in the folder's own hand, and compare with the real sketches.
 
     The hand is asked for by the statistics of the very squares that are compared, as in training.
@@ -282,21 +287,35 @@ def evaluate(data_dir: str | Path, model_dir: str | Path | None = None, *, size:
             sets = [np.stack(sets[k]) for k in ("drawn", "real")]
             figures |= {names[0]: frechet_distance(*sets), names[1]: kernel_distance(*sets)}
     return {
-        "pairs": len(pairs), "size": size, "preset": model.preset.name, "encoder_sha256": model.encoder_sha256,
-        **{name: figures.get(name) for name in FIGURES}, "missing": missing,
-    }  # fmt: skip
+        "pairs": len(pairs),
+        "size": size,
+        "preset": model.preset.name,
+        "encoder_sha256": model.encoder_sha256,
+        **{name: figures.get(name) for name in FIGURES},
+        "missing": missing,
+    }
 
 
 def table(result: dict[str, object]) -> str:
     """What ``evaluate`` returns, to read."""
     head = ("figure", "value", "better", "unit", "compared", "by")
-    rows = [(name, f"{result[name]:.4g}", f.better, f.unit, f.compared, f.by) for name, f in FIGURES.items()
-            if result[name] is not None]
+    rows = [
+        (name, f"{result[name]:.4g}", f.better, f.unit, f.compared, f.by)
+        for name, f in FIGURES.items()
+        if result[name] is not None
+    ]
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [f"{result['pairs']:,} pairs at {result['size']} px, drawn in their own signature by {result['preset']} "
-             f"(encoder {result['encoder_sha256'][:12]})", ""]
-    lines += ["  ".join(f"{cell:>{w}}" if i == 1 else f"{cell:<{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-              .rstrip() for row in [head, *rows]]
+    lines = [
+        f"{result['pairs']:,} pairs at {result['size']} px, drawn in their own signature by {result['preset']} "
+        f"(encoder {result['encoder_sha256'][:12]})",
+        "",
+    ]
+    lines += [
+        "  ".join(
+            f"{cell:>{w}}" if i == 1 else f"{cell:<{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [head, *rows]
+    ]
     if any(result[name] is not None for name in ("fid", "frechet_encoder")) and result["pairs"] < MANY:
         lines += ["", f"With fewer than {MANY:,} pictures Frechet distances come out larger: compare equal numbers of pairs."]
     reasons: dict[str, list[str]] = {}

@@ -58,8 +58,12 @@ class Lpips(nn.Module):
         super().__init__()
         path = _file(VGG16, os.environ.get("FEDGAI_VGG16"))
         library = _library("lpips", "lpips")
-        names = {f"features.{n}.{kind}": f"net.slice{level + 1}.{n}.{kind}"
-                 for level, convs in enumerate(LPIPS_LEVELS) for n in convs for kind in ("weight", "bias")}
+        names = {
+            f"features.{n}.{kind}": f"net.slice{level + 1}.{n}.{kind}"
+            for level, convs in enumerate(LPIPS_LEVELS)
+            for n in convs
+            for kind in ("weight", "bias")
+        }
         tensors = {names[name]: tensor for name, tensor in read(path, names.keys().__and__).items()}
         with torch.device("meta"), warnings.catch_warnings():  # else it fills a classifier of half a gigabyte at random
             warnings.simplefilter("ignore", UserWarning)  # it calls torchvision as one did in 2021
@@ -82,8 +86,10 @@ class Lpips(nn.Module):
 def _file(source: Source, named: str | None) -> Path:
     """What the setting names, in any form that ``pretrained.locate`` takes. Nothing is fetched for a figure unasked."""
     if not named:
-        raise WeightsError(f"{source.what} are needed: set {source.setting} to {source.repo}, on the Hub "
-                           f"({source.megabytes} MB), or to a file, and pip install -e .[metrics]")
+        raise WeightsError(
+            f"{source.what} are needed: set {source.setting} to {source.repo}, on the Hub "
+            f"({source.megabytes} MB), or to a file, and pip install -e .[metrics]"
+        )
     return locate(source, named)
 
 

@@ -38,10 +38,14 @@ class Discriminator(nn.Module):
         self.rows = rows
         c = 4 * rows
         self.body = nn.Sequential(
-            conv(c, c // 2, spectral=True), nn.BatchNorm2d(c // 2), nn.LeakyReLU(0.1),
-            conv(c // 2, rows, spectral=True), nn.BatchNorm2d(rows), nn.LeakyReLU(0.1),
+            conv(c, c // 2, spectral=True),
+            nn.BatchNorm2d(c // 2),
+            nn.LeakyReLU(0.1),
+            conv(c // 2, rows, spectral=True),
+            nn.BatchNorm2d(rows),
+            nn.LeakyReLU(0.1),
             nn.AvgPool2d(2),
-        )  # fmt: skip
+        )
         self.logit = conv(rows, 1, 4, stride=2, padding=1, spectral=True)
 
     def pool(self, grams: Sequence[Tensor]) -> Tensor:
@@ -70,8 +74,11 @@ class Discriminator(nn.Module):
         """
         training = self.training
         self.eval()  # else reading a weight would make a power iteration
-        tensors = {f"{name}.{key}": value.detach().float().clone() for name, module, key in self._shared()
-                   if (value := getattr(module, key)) is not None}
+        tensors = {
+            f"{name}.{key}": value.detach().float().clone()
+            for name, module, key in self._shared()
+            if (value := getattr(module, key)) is not None
+        }
         self.train(training)
         return tensors
 
@@ -104,5 +111,9 @@ class Discriminator(nn.Module):
         self.train(training)
 
     def _shared(self) -> list[tuple[str, nn.Module, str]]:
-        return [(name, module, key) for name, module in self.named_modules()
-                if isinstance(module, nn.Conv2d | nn.Linear) for key in ("weight", "bias")]
+        return [
+            (name, module, key)
+            for name, module in self.named_modules()
+            if isinstance(module, nn.Conv2d | nn.Linear)
+            for key in ("weight", "bias")
+        ]

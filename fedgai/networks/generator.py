@@ -143,8 +143,15 @@ class Generator(nn.Module):
             self.style_head = None
             self.image = conv(last, 3, spectral=False)
 
-    def forward(self, features: Sequence[Tensor], style: Tensor, *, code: Tensor | None = None,
-                origin: Tensor | None = None, logits: bool = False) -> Tensor:
+    def forward(
+        self,
+        features: Sequence[Tensor],
+        style: Tensor,
+        *,
+        code: Tensor | None = None,
+        origin: Tensor | None = None,
+        logits: bool = False,
+    ) -> Tensor:
         """Draw.
 
         Args:

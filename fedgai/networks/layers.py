@@ -26,8 +26,16 @@ def _plain(layer: nn.Conv2d) -> nn.Conv2d:
     if not is_parametrized(layer):
         return layer
     kind = type_before_parametrizations(layer)
-    plain = kind(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding,
-                 groups=layer.groups, bias=layer.bias is not None, padding_mode=layer.padding_mode)
+    plain = kind(
+        layer.in_channels,
+        layer.out_channels,
+        layer.kernel_size,
+        layer.stride,
+        layer.padding,
+        groups=layer.groups,
+        bias=layer.bias is not None,
+        padding_mode=layer.padding_mode,
+    )
     plain.load_state_dict({"weight": layer.weight} | ({} if layer.bias is None else {"bias": layer.bias}))
     return plain.eval()
 
@@ -58,8 +66,12 @@ class UpConv(nn.Conv2d):
         """By how much reflection differs from what the blur sees beyond the image: top, bottom (B, c_out, 2w), left, right."""
         w = self.weight
         row, column = min(1, x.shape[2] - 1), min(1, x.shape[3] - 1)  # the second, where there is one
-        steps = (x[:, :, row] - x[:, :, 0], x[:, :, -1 - row] - x[:, :, -1],
-                 x[..., column] - x[..., 0], x[..., -1 - column] - x[..., -1])
+        steps = (
+            x[:, :, row] - x[:, :, 0],
+            x[:, :, -1 - row] - x[:, :, -1],
+            x[..., column] - x[..., 0],
+            x[..., -1 - column] - x[..., -1],
+        )
         ends, kernels = ("reflect", "reflect", "replicate", "replicate"), (w[:, :, 0], w[:, :, 2], w[..., 0], w[..., 2])
         lines = (F.interpolate(step, scale_factor=2, mode="linear", align_corners=False) / 4 for step in steps)
         return [F.conv1d(F.pad(line, (1, 1), mode=end), k) for line, end, k in zip(lines, ends, kernels, strict=True)]
@@ -82,17 +94,36 @@ class _AddToBorder(torch.autograd.Function):
         return grad, grad[:, :, 0], grad[:, :, -1], grad[..., 0], grad[..., -1]
 
 
-def conv(c_in: int, c_out: int, kernel: int = 3, *, spectral: bool = False, bias: bool = True, groups: int = 1,
-         stride: int = 1, padding: int | None = None, up: bool = False) -> nn.Module:
+def conv(
+    c_in: int,
+    c_out: int,
+    kernel: int = 3,
+    *,
+    spectral: bool = False,
+    bias: bool = True,
+    groups: int = 1,
+    stride: int = 1,
+    padding: int | None = None,
+    up: bool = False,
+) -> nn.Module:
     """A reflection-padded convolution, with spectral norm where the paper's network has it. ``up``: see ``UpConv``."""
     padding = kernel // 2 if padding is None else padding
-    layer = (UpConv if up else nn.Conv2d)(c_in, c_out, kernel, stride, padding, groups=groups, bias=bias,
-                                          padding_mode="reflect" if padding else "zeros")
+    layer = (UpConv if up else nn.Conv2d)(
+        c_in, c_out, kernel, stride, padding, groups=groups, bias=bias, padding_mode="reflect" if padding else "zeros"
+    )
     return spectral_norm(layer) if spectral else layer
 
 
-def conv_block(c_in: int, c_out: int, kernel: int = 3, *, separable: bool = False, spectral: bool = False,
-               up: bool = False, slope: float = 0.01) -> ConvBlock:
+def conv_block(
+    c_in: int,
+    c_out: int,
+    kernel: int = 3,
+    *,
+    separable: bool = False,
+    spectral: bool = False,
+    up: bool = False,
+    slope: float = 0.01,
+) -> ConvBlock:
     """(B, c_in, H, W) -> (B, c_out, H, W). ``slope`` is LeakyReLU's; 0 makes it a ReLU. ``up``: to (B, c_out, 2H, 2W)."""
     if separable:
         convs = [conv(c_in, c_in, kernel, groups=c_in, bias=False), conv(c_in, c_out, 1, spectral=spectral)]

@@ -147,8 +147,13 @@ class Signature:
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file; all but the numbers goes into its header."""
-        meta = {"name": self.name, "description": self.description, "encoder": self.encoder,
-                "sketches": self.sketches, **self.extra}
+        meta = {
+            "name": self.name,
+            "description": self.description,
+            "encoder": self.encoder,
+            "sketches": self.sketches,
+            **self.extra,
+        }
         save_file({"style": self.style.contiguous()}, str(path), {"fedgai_signature": json.dumps(meta)})
 
     @classmethod
@@ -163,8 +168,14 @@ class Signature:
         if style.dtype != torch.float32 or style.ndim != 1 or not torch.isfinite(style).all():
             raise ValueError(f"{path}: a signature is one row of finite float32 numbers")
         known = ("name", "description", "encoder", "sketches")
-        return cls(style, str(meta["encoder"]), str(meta["name"])[:80], str(meta["description"])[:300],
-                   int(meta["sketches"]), {k: v for k, v in meta.items() if k not in known})
+        return cls(
+            style,
+            str(meta["encoder"]),
+            str(meta["name"])[:80],
+            str(meta["description"])[:300],
+            int(meta["sketches"]),
+            {k: v for k, v in meta.items() if k not in known},
+        )
 
 
 def blend(styles: Tensor, weights: Iterable[float]) -> Tensor:

@@ -16,8 +16,7 @@ ROUNDS = 24  # of splitting; a piece of n points needs about log2(n)
 END = 3  # points from a corner or an end that say in which direction the curve leaves it
 
 
-def curves(lines: Sequence[Floats], closed: Sequence[bool], corners: Sequence[Ints],
-           tolerance: float) -> list[Floats]:
+def curves(lines: Sequence[Floats], closed: Sequence[bool], corners: Sequence[Ints], tolerance: float) -> list[Floats]:
     """Fit a chain of cubic Bezier curves to each line.
 
     Args:
@@ -67,8 +66,7 @@ def _split_tangents(lines: Sequence[Floats], closed: Sequence[bool]) -> list[Flo
     return joined.split(joined.tangents(2))
 
 
-def _fit(points: Floats, pieces: Ints, ends: Floats, tangents: Floats,
-         tolerance: float) -> list[Floats]:
+def _fit(points: Floats, pieces: Ints, ends: Floats, tangents: Floats, tolerance: float) -> list[Floats]:
     """Fit each piece, and split it where it lies farthest off until it fits.
 
     Args:
@@ -131,8 +129,7 @@ def _fit_once(points: Floats, pieces: Ints, ends: Floats) -> tuple[Floats, Float
     return control, best, worst
 
 
-def _least_squares(p: Floats, u: Floats, piece: Ints, starts: Ints, sizes: Ints,
-                   ends: Floats, length: Floats) -> Floats:
+def _least_squares(p: Floats, u: Floats, piece: Ints, starts: Ints, sizes: Ints, ends: Floats, length: Floats) -> Floats:
     """How long the two handles of each curve are, so that it lies closest to its points: (M, 4, 2) control points."""
     first, last = p[starts], p[starts + sizes - 1]
     v = 1 - u

@@ -144,8 +144,11 @@ def at_corners(lines: Sequence[Line], reach: float) -> list[Line]:
     good &= np.maximum(on_a, on_b) < np.where(own, 0.25, 0.5) * np.minimum(ends.size[a], ends.size[b])
     a, b, on_a, on_b = a[good], b[good], on_a[good], on_b[good]
     partner = ends.matched(a, b, on_a + on_b)
-    corner = {ends.names[i]: ends.tips[i] + ends.ahead[i] * far for i, far in zip(a.tolist(), on_a.tolist(), strict=True)
-              if ends.names[i] in partner}
+    corner = {
+        ends.names[i]: ends.tips[i] + ends.ahead[i] * far
+        for i, far in zip(a.tolist(), on_a.tolist(), strict=True)
+        if ends.names[i] in partner
+    }
     drawn_on = []
     for i, line in enumerate(lines):
         before, after = ([corner[i, end][None]] if (i, end) in corner else [] for end in (0, 1))
@@ -176,8 +179,7 @@ def _chained(lines: Sequence[Line], partner: dict[End, End]) -> list[Line]:
     return chained
 
 
-def run_on(lines: Sequence[Line], edge: Plane, others: Sequence[tuple[Floats, Floats]],
-           reach: float) -> list[Line]:
+def run_on(lines: Sequence[Line], edge: Plane, others: Sequence[tuple[Floats, Floats]], reach: float) -> list[Line]:
     """Free ends drawn on to the line that they point at, if that is near: a seam ends on the silhouette.
 
     Args:

@@ -91,8 +91,9 @@ class Polylines:
         seen = np.empty(at.shape[:2], np.float32)
         for start in range(0, len(at), 2**14):  # OpenCV's pictures have at most 2^15 rows
             part = slice(start, start + 2**14)
-            seen[part] = cv2.remap(picture, at[part, :, 0], at[part, :, 1], cv2.INTER_LINEAR,
-                                   borderMode=cv2.BORDER_CONSTANT, borderValue=off)
+            seen[part] = cv2.remap(
+                picture, at[part, :, 0], at[part, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=off
+            )
         return normals, seen
 
     def resampled(self, step: float = 1.0) -> Polylines:

@@ -25,8 +25,11 @@ def outlines(mask: Plane) -> Polylines:
     areas = [abs(cv2.contourArea(line.astype(np.float32))) for line in found]
     largest = sorted(range(len(found)), key=lambda i: -areas[i])
     total = np.cumsum([len(found[i]) for i in largest])
-    found = [found[i] for i, points in zip(largest, total, strict=True)
-             if areas[i] >= SMALLEST * mask.size and points <= MOST * max(mask.shape)]
+    found = [
+        found[i]
+        for i, points in zip(largest, total, strict=True)
+        if areas[i] >= SMALLEST * mask.size and points <= MOST * max(mask.shape)
+    ]
     return Polylines.of(found, [True] * len(found)).resampled()
 
 

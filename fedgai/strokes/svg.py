@@ -23,8 +23,15 @@ LOOSE = 1.0  # px, the same for tone
 STRAIGHT = 0.25  # px that the handles of a straight line may lie beside it
 DASHES = (2.4, 1.6)  # in stroke widths: stitches and the gaps between them
 TAPER, TIP = 0.85, 5.0  # how much of its width a swelling stroke loses at a free end, and over how many widths
-LAYERS = {"line": "Lines", "fold": "Folds", "seam": "Seams", "edge": "Edges", "topstitch": "Topstitching",
-          "fastening": "Fastenings", "silhouette": "Silhouette"}  # from below to above
+LAYERS = {
+    "line": "Lines",
+    "fold": "Folds",
+    "seam": "Seams",
+    "edge": "Edges",
+    "topstitch": "Topstitching",
+    "fastening": "Fastenings",
+    "silhouette": "Silhouette",
+}  # from below to above
 
 Item = tuple[float, str]  # how much it would be missed, and its XML
 
@@ -41,8 +48,10 @@ def to_svg(drawing: Drawing, title: str = "Sketch", description: str = "", *, pa
     if paper:
         layers["paper", "Paper", 'fill="#fff"'] = [(np.inf, f'<path d="M0 0h{width}v{height}h-{width}z"/>')]
     layers["tone", "Tone", 'fill-rule="evenodd"'] = [(1e6, _wash(wash)) for wash in drawing.washes]
-    pen, other = (f'fill="none" stroke="{_hex(color)}" stroke-linecap="round" stroke-linejoin="round"'
-                  for color in (drawing.color, drawing.hatching_color or drawing.color))
+    pen, other = (
+        f'fill="none" stroke="{_hex(color)}" stroke-linecap="round" stroke-linejoin="round"'
+        for color in (drawing.color, drawing.hatching_color or drawing.color)
+    )
     layers["hatching", "Hatching", other] = _hatching(drawing)
     hidden: list[Item] = []
     for kind, label in LAYERS.items():
@@ -53,9 +62,11 @@ def to_svg(drawing: Drawing, title: str = "Sketch", description: str = "", *, pa
         else:
             layers[kind, label, pen] = _lines(strokes)
     layers["centre-lines", "Centre lines", f'{pen} style="display:none"'] = hidden
-    head = (f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:inkscape="http://www.inkscape.org/namespaces/inkscape" '
-            f'width="{width}" height="{height}" viewBox="0 0 {width} {height}">\n'
-            f"<title>{_text(title)}</title>\n<desc>{_text(description)}</desc>\n")
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:inkscape="http://www.inkscape.org/namespaces/inkscape" '
+        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}">\n'
+        f"<title>{_text(title)}</title>\n<desc>{_text(description)}</desc>\n"
+    )
     body = ""
     room = LIMIT - len(head.encode()) - 200 * len(layers)
     for (name, label, style), kept in zip(layers, _fitting(list(layers.values()), room), strict=True):
@@ -130,8 +141,9 @@ def _hatching(drawing: Drawing) -> list[Item]:
     """Hatching and dots: one path for each width, since nobody edits a single one of these."""
     by_width: dict[float, list[str]] = defaultdict(list)
     strokes = drawing.of_kind("hatching")
-    for stroke, chain in zip(strokes, curves([s.points for s in strokes], [False] * len(strokes),
-                                             [s.corners for s in strokes], LOOSE), strict=True):
+    for stroke, chain in zip(
+        strokes, curves([s.points for s in strokes], [False] * len(strokes), [s.corners for s in strokes], LOOSE), strict=True
+    ):
         by_width[round(2 * float(stroke.widths.mean())) / 2].append(_path(chain, False))
     for x, y, diameter in drawing.dots.tolist():
         by_width[round(2 * diameter) / 2].append(f"M{_numbers([x + 0.5, y + 0.5])}h0")

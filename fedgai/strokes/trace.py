@@ -1,8 +1,8 @@
 """A picture of a drawing, or line maps by type, to strokes.
 
-    ink -> skeleton -> graph -> lines through junctions and across gaps -> smooth between corners, as broad as the ink
-    mask -> outline, closed, moved onto the drawn silhouette
-    what the drawing has besides -> hatching, dots, washes
+ink -> skeleton -> graph -> lines through junctions and across gaps -> smooth between corners, as broad as the ink
+mask -> outline, closed, moved onto the drawn silhouette
+what the drawing has besides -> hatching, dots, washes
 """
 
 from __future__ import annotations
@@ -136,8 +136,14 @@ def _buttons(ink: Plane, scale: float) -> list[Stroke]:
         width, height = stats[i, 2], stats[i, 3]
         if 4 * scale <= max(width, height) <= BUTTON * scale and min(width, height) > 0.6 * max(width, height):
             reach = np.maximum(np.array([width, height]) / 2 - scale, 1.0)
-            rings.append(Stroke("fastening", middles[i] + reach * np.stack([np.cos(turn), np.sin(turn)], 1),
-                                np.full(len(turn), 2 * scale), closed=True))
+            rings.append(
+                Stroke(
+                    "fastening",
+                    middles[i] + reach * np.stack([np.cos(turn), np.sin(turn)], 1),
+                    np.full(len(turn), 2 * scale),
+                    closed=True,
+                )
+            )
     return rings
 
 
@@ -217,8 +223,12 @@ def _typed(stroke: Stroke, types: Plane) -> Stroke:
         return stroke
     height, width = types.shape[1:]
     x, y = np.rint(stroke.points).astype(int).T
-    near = np.stack([types[:, np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
-                     for dy, dx in ((0, 0), (-2, 0), (2, 0), (0, -2), (0, 2))]).max(0)
+    near = np.stack(
+        [
+            types[:, np.clip(y + dy, 0, height - 1), np.clip(x + dx, 0, width - 1)]
+            for dy, dx in ((0, 0), (-2, 0), (2, 0), (0, -2), (0, 2))
+        ]
+    ).max(0)
     share = near[1:].mean(1)
     best = int(share.argmax())
     return replace(stroke, kind=LINE_TYPES[1 + best]) if share[best] > 0.2 else stroke
@@ -231,8 +241,11 @@ def _checked(sketch: Picture, mask: Plane | None, lines: Picture | None, types: 
     height, width = sketch.shape[:2]
     if min(height, width) < SIDES[0] or max(height, width) > SIDES[1]:
         raise ValueError(f"strokes are traced in a drawing of {SIDES[0]} to {SIDES[1]} px, not {width} x {height}")
-    for name, other, shape in (("mask", mask, (height, width)), ("lines", lines, sketch.shape),
-                               ("types", types, (len(LINE_TYPES), height, width))):
+    for name, other, shape in (
+        ("mask", mask, (height, width)),
+        ("lines", lines, sketch.shape),
+        ("types", types, (len(LINE_TYPES), height, width)),
+    ):
         if other is not None and other.shape != shape:
             raise ValueError(f"the {name} of this drawing should have the shape {shape}, not {other.shape}")
     for name, plane in (("mask", mask), ("types", types)):

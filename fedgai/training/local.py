@@ -133,9 +133,18 @@ class LocalTrainer:
             the distance to that signature. The own pairs with the own signature keep the own hand.
     """
 
-    def __init__(self, model: FedGAI, pairs: PairFolder, config: TrainConfig, out: str | Path, *,
-                 name: str | None = None, semantic: nn.Module | None = None, others: Tensor | None = None,
-                 progress: bool = False) -> None:
+    def __init__(
+        self,
+        model: FedGAI,
+        pairs: PairFolder,
+        config: TrainConfig,
+        out: str | Path,
+        *,
+        name: str | None = None,
+        semantic: nn.Module | None = None,
+        others: Tensor | None = None,
+        progress: bool = False,
+    ) -> None:
         self.model = model.to(memory_format=torch.channels_last)  # a sixth faster on a CPU
         self.pairs, self.config, self.out = pairs, config, Path(out)
         self.device = next(model.parameters()).device
@@ -144,8 +153,10 @@ class LocalTrainer:
         self.others = None if others is None or not len(others) else others.to(self.device)
         self.name = name or pairs.path.resolve().name
         self._measure(progress)
-        self.optimisers = {part: torch.optim.SGD(getattr(model, part).parameters(), config.lr, config.momentum)
-                           for part in ("generator", "discriminator")}
+        self.optimisers = {
+            part: torch.optim.SGD(getattr(model, part).parameters(), config.lr, config.momentum)
+            for part in ("generator", "discriminator")
+        }
         self._targets: dict[int, tuple[Tensor, ...]] = {}  # of the semantic loss, by pair
         self._features: dict[int, list[Tensor]] = {}  # the photograph's maps, (1, C_l, S / 2^l, S / 2^l), by pair
         self._room = config.cache_mb * 2**20  # bytes
@@ -168,8 +179,9 @@ class LocalTrainer:
             return PAPER_ITERATIONS
         return self.config.epochs * self.steps_per_epoch
 
-    def run(self, until: int | None = None, *, on_step: Callable[[StepReport], None] | None = None,
-            progress: bool = False) -> None:
+    def run(
+        self, until: int | None = None, *, on_step: Callable[[StepReport], None] | None = None, progress: bool = False
+    ) -> None:
         """Train to step ``until`` (all steps by default), saving on the way.
 
         Args:
@@ -219,24 +231,27 @@ class LocalTrainer:
             fake = model.grams(drawn)
 
         judge = model.discriminator
-        d = {"hinge": losses.hinge_discriminator(judge(real), judge([g.detach() for g in fake])),
-             "feddecorr": config.beta * losses.feddecorr_loss(judge.hidden([g[rows] for g in self.grams]))}
+        d = {
+            "hinge": losses.hinge_discriminator(judge(real), judge([g.detach() for g in fake])),
+            "feddecorr": config.beta * losses.feddecorr_loss(judge.hidden([g[rows] for g in self.grams])),
+        }
         d_sum = self._descend("discriminator", d)
 
         judge.requires_grad_(False)  # the gradient passes through it, but its own would be thrown away
         with self._autocast():
-            g = {"adversarial": losses.hinge_generator(judge(fake)),
-                 "gram": losses.gram_loss(fake, real),
-                 "cosine": losses.cosine_loss(drawn[-1].float(), self.pooled[batch]),
-                 f"semantic_{self.semantic.name}": self.semantic(sketch, drawn, target)}
+            g = {
+                "adversarial": losses.hinge_generator(judge(fake)),
+                "gram": losses.gram_loss(fake, real),
+                "cosine": losses.cosine_loss(drawn[-1].float(), self.pooled[batch]),
+                f"semantic_{self.semantic.name}": self.semantic(sketch, drawn, target),
+            }
             if config.freeze_batchnorm:
                 g["chroma"] = config.chroma * losses.chroma_loss(sketch, colour)
             if self.others is not None:
                 other = self.others[self.step_count % len(self.others)][None]
                 drawn = model.encoder(model.generator(features, other))
                 distance = style_distance(image_statistics(drawn), other, model.preset.channels).mean()
-                g |= {"adversarial_other": losses.hinge_generator(judge(model.grams(drawn))),
-                      "fusion": config.fusion * distance}
+                g |= {"adversarial_other": losses.hinge_generator(judge(model.grams(drawn))), "fusion": config.fusion * distance}
         judge.requires_grad_(True)
         g_sum = self._descend("generator", g)
         self.step_count += 1
@@ -262,9 +277,16 @@ class LocalTrainer:
         self.signature.save(aside)
         _replace(aside, self.out / SIGNATURE_FILE)
 
-        self.model.info |= {"training": {
-            "steps": self.step_count, "pairs": len(self.pairs), "seed": self.config.seed, "size": self.config.size,
-            "semantic_loss": self.semantic.name, "losses": ["hinge", "feddecorr", "gram", "cosine", "semantic"]}}
+        self.model.info |= {
+            "training": {
+                "steps": self.step_count,
+                "pairs": len(self.pairs),
+                "seed": self.config.seed,
+                "size": self.config.size,
+                "semantic_loss": self.semantic.name,
+                "losses": ["hinge", "feddecorr", "gram", "cosine", "semantic"],
+            }
+        }
         folder = self.out / ".new"
         shutil.rmtree(folder, ignore_errors=True)
         self.model.save_pretrained(folder)
@@ -287,8 +309,9 @@ class LocalTrainer:
         now = self._identity() | {k: v for k, v in asdict(self.config).items() if k not in FREE}
         changed = [f"{k} ({then.get(k)!r} then, {v!r} now)" for k, v in now.items() if k not in may_change and then.get(k) != v]
         if changed:
-            raise TrainError(f"{self.out} was trained otherwise: {', '.join(changed)}. Train into another folder, or "
-                             "give what was given then")
+            raise TrainError(
+                f"{self.out} was trained otherwise: {', '.join(changed)}. Train into another folder, or give what was given then"
+            )
         try:
             weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
             encoder = {k: v for k, v in self.model.state_dict().items() if k.startswith("encoder.")}
@@ -322,8 +345,13 @@ class LocalTrainer:
 
     def _identity(self) -> dict[str, str]:
         """What makes a training this one, beside its config."""
-        return {"preset": self.model.preset.name, "encoder": self.model.encoder_sha256, "pairs": self.pairs.sha256,
-                "name": self.name, "semantic": self.semantic.name}
+        return {
+            "preset": self.model.preset.name,
+            "encoder": self.model.encoder_sha256,
+            "pairs": self.pairs.sha256,
+            "name": self.name,
+            "semantic": self.semantic.name,
+        }
 
     @torch.no_grad()
     def _measure(self, progress: bool) -> None:
@@ -410,8 +438,10 @@ class LocalTrainer:
         loss = sum(parts.values())
         if not torch.isfinite(loss):
             values = ", ".join(f"{name} {value.item():.3g}" for name, value in parts.items())
-            raise TrainError(f"step {self.step_count + 1}: the {part}'s loss is not finite ({values}). The last saving "
-                             "is kept; train with a lower learning rate")
+            raise TrainError(
+                f"step {self.step_count + 1}: the {part}'s loss is not finite ({values}). The last saving "
+                "is kept; train with a lower learning rate"
+            )
         self.optimisers[part].zero_grad()
         loss.backward()
         if part == "generator" and self.config.freeze_batchnorm:
@@ -423,11 +453,24 @@ class LocalTrainer:
         return [(part, name, p) for part in self.optimisers for name, p in getattr(self.model, part).named_parameters()]
 
 
-def train(data_dir: str | Path, out: str | Path, preset: str = "edge", *, epochs: int | None = None,
-          resume: bool = False, seed: int | None = None, bf16: bool | None = None, name: str | None = None,
-          config: TrainConfig | None = None,
-          start: str | Path | None = WEIGHTS, skip_bad: bool = False, cut_out: bool = False, device: str = "cpu",
-          progress: bool = True, on_step: Callable[[StepReport], None] | None = None) -> FedGAI:
+def train(
+    data_dir: str | Path,
+    out: str | Path,
+    preset: str = "edge",
+    *,
+    epochs: int | None = None,
+    resume: bool = False,
+    seed: int | None = None,
+    bf16: bool | None = None,
+    name: str | None = None,
+    config: TrainConfig | None = None,
+    start: str | Path | None = WEIGHTS,
+    skip_bad: bool = False,
+    cut_out: bool = False,
+    device: str = "cpu",
+    progress: bool = True,
+    on_step: Callable[[StepReport], None] | None = None,
+) -> FedGAI:
     """Train one designer's GAN on a folder of pairs, from the built-in weights where the preset has some.
 
     Args:
@@ -464,8 +507,10 @@ def train(data_dir: str | Path, out: str | Path, preset: str = "edge", *, epochs
     pairs = PairFolder(data_dir, config.size, skip_bad=skip_bad, cut_out=cut_out)
     then = _read_state(out)[1] if resume else {}
     if then.get("preset", preset) != preset:  # before the other preset's weights are looked for
-        raise TrainError(f"{out} was trained otherwise: preset ({then['preset']!r} then, {preset!r} now). Train into another "
-                         "folder, or give what was given then")
+        raise TrainError(
+            f"{out} was trained otherwise: preset ({then['preset']!r} then, {preset!r} now). Train into another "
+            "folder, or give what was given then"
+        )
     model, trained = _start(preset, config.seed, out if resume and (out / CONFIG_FILE).exists() else start)
     if resume:
         trained = then["config"]["freeze_batchnorm"]

@@ -180,8 +180,9 @@ class ClipSemantic(nn.Module):
             raise ValueError("the CLIP loss needs open_clip: pip install open_clip_torch") from error
         # the tower alone: open_clip.create_model would build CLIP's text half too, as large again
         with torch.device("meta"):
-            visual = VisionTransformer(image_size=224, patch_size=16, width=768, layers=12, heads=12, mlp_ratio=4.0,
-                                       output_dim=512, act_layer=QuickGELU)
+            visual = VisionTransformer(
+                image_size=224, patch_size=16, width=768, layers=12, heads=12, mlp_ratio=4.0, output_dim=512, act_layer=QuickGELU
+            )
         file = pretrained.locate(pretrained.CLIP, None if path is None else str(path))
         try:
             visual.load_state_dict(pretrained.clip_tensors(file), assign=True)

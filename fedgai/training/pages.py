@@ -43,8 +43,11 @@ class Page:
     def placed(self, rng: np.random.Generator) -> Page:
         """Turned, scaled and moved a little, on a page of ``HEIGHT`` x ``WIDTH``; what lies beyond is not known."""
         rows, columns = (np.flatnonzero((self.mask > 127).any(axis)) for axis in (1, 0))
-        top, bottom, left, right = (int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])) if len(rows) else (
-            0, self.mask.shape[0], 0, self.mask.shape[1])
+        top, bottom, left, right = (
+            (int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1]))
+            if len(rows)
+            else (0, self.mask.shape[0], 0, self.mask.shape[1])
+        )
         height, width = bottom - top + 1, right - left + 1
         scale = min(HEIGHT / height, WIDTH / width) * float(np.exp(rng.uniform(np.log(0.55), np.log(1.08))))
         angle = np.radians(float(rng.normal(0, 5) + rng.choice([0, 90, -90, 180], p=[0.9, 0.04, 0.04, 0.02])))
@@ -61,12 +64,17 @@ class Page:
                 return np.concatenate([move(plane[..., :3], border), move(plane[..., 3:], border)], 2)
             return cv2.warpAffine(plane, matrix, (WIDTH, HEIGHT), flags=method, borderMode=border)
 
-        return Page(move(self.photo, cv2.BORDER_REPLICATE), *(
-            move(np.ascontiguousarray(plane)) for plane in (self.mask, self.lines, self.tone, self.mask_weight,
-                                                            self.line_weight, self.tone_weight)))
+        return Page(
+            move(self.photo, cv2.BORDER_REPLICATE),
+            *(
+                move(np.ascontiguousarray(plane))
+                for plane in (self.mask, self.lines, self.tone, self.mask_weight, self.line_weight, self.tone_weight)
+            ),
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """photo (3, H, W), mask (1, H, W), lines (6, H, W), tone (1, H, W), all in [0, 1], and weights of their shapes."""
+
         def planes(array: np.ndarray) -> Tensor:
             array = array[..., None] if array.ndim == 2 else array
             tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
@@ -108,8 +116,9 @@ def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | 
     lines = np.zeros((*mask.shape, len(LINE_TYPES)), np.uint8)
     weight = np.repeat(np.float32(away > 6)[..., None], len(LINE_TYPES), 2)
     rim = np.clip(1.5 - np.abs(depth - away), 0, 1)
-    inner = np.float32(cv2.copyMakeBorder(np.ones((mask.shape[0] - 8, mask.shape[1] - 8), np.uint8), 4, 4, 4, 4,
-                                          cv2.BORDER_CONSTANT))  # a garment cut off by the picture has no outline there
+    inner = np.float32(
+        cv2.copyMakeBorder(np.ones((mask.shape[0] - 8, mask.shape[1] - 8), np.uint8), 4, 4, 4, 4, cv2.BORDER_CONSTANT)
+    )  # a garment cut off by the picture has no outline there
     lines[..., SILHOUETTE] = np.uint8(255 * rim)
     weight[..., SILHOUETTE] = np.float32((away > 6) | (depth > 8) | (rim > 0.2)) * inner
     mask_weight = np.float32((depth > 2.5) | (away > 2.5))
@@ -122,8 +131,7 @@ def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | 
                 lines[..., i] = np.where(inside, seen[..., i], 0)
                 weight[..., i] = np.where(inside, 0.5 * ~doubt, weight[..., i])
         weight *= agrees[..., None] | (weight == 0)
-    return Page(photo, np.uint8(255 * mask), lines, np.zeros_like(solid), mask_weight, weight,
-                np.zeros(mask.shape, np.float32))
+    return Page(photo, np.uint8(255 * mask), lines, np.zeros_like(solid), mask_weight, weight, np.zeros(mask.shape, np.float32))
 
 
 class Pages(Dataset[dict[str, Tensor]]):
@@ -137,8 +145,7 @@ class Pages(Dataset[dict[str, Tensor]]):
         seed: of everything.
     """
 
-    def __init__(self, garments: Sequence[Path], photographs: Sequence[Photograph], batch: int, share: float,
-                 seed: int) -> None:
+    def __init__(self, garments: Sequence[Path], photographs: Sequence[Photograph], batch: int, share: float, seed: int) -> None:
         self.garments, self.photographs, self.seed = list(garments), list(photographs), seed
         self.batch, self.rendered = batch, round(batch * share)
 

@@ -81,8 +81,9 @@ def agreed_mask(photo: np.ndarray) -> np.ndarray | None:
     return cutout._fit_edge(mask, photo)
 
 
-def gather(folders: Sequence[Path], work: Path, seed: int, limit: int | None = None,
-           progress: Callable[[int, int], None] | None = None) -> list[Photograph]:
+def gather(
+    folders: Sequence[Path], work: Path, seed: int, limit: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> list[Photograph]:
     """Find the photographs whose garment's mask is sure.
 
     Args:

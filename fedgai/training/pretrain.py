@@ -118,8 +118,15 @@ def _study_one(job: tuple[str, int, int]) -> list[dict[str, np.ndarray]]:
             cover = np.ones_like(cover)
         seen = atelier.study(page, cover)
         white = np.round(page * cover[..., None] + 255 * (1 - cover[..., None])).astype(np.uint8)
-        pages.append({"photo": white, "lines": seen.lines.astype(np.float16), "tone": seen.tone.astype(np.float16),
-                      "distance": seen.distance.astype(np.float16), "mask": seen.mask.astype(np.float16)})
+        pages.append(
+            {
+                "photo": white,
+                "lines": seen.lines.astype(np.float16),
+                "tone": seen.tone.astype(np.float16),
+                "distance": seen.distance.astype(np.float16),
+                "mask": seen.mask.astype(np.float16),
+            }
+        )
     return pages
 
 
@@ -226,12 +233,14 @@ def _tensor(images: np.ndarray) -> Tensor:
 class Stage:
     """One stage's loop: learning-rate schedule, log lines with the remaining time, and checkpoints to resume from."""
 
-    def __init__(self, name: str, work: Path, parts: dict[str, nn.Module], steps: int, rate: float, seed: int,
-                 save_every: int = 200) -> None:
+    def __init__(
+        self, name: str, work: Path, parts: dict[str, nn.Module], steps: int, rate: float, seed: int, save_every: int = 200
+    ) -> None:
         self.name, self.steps, self.rate, self.save_every = name, steps, rate, save_every
         self.path, self.parts = work / f"{name}.pt", parts
-        self.optimisers = {k: torch.optim.AdamW(m.parameters(), rate, betas=(0.9, 0.98), weight_decay=1e-4)
-                           for k, m in parts.items()}
+        self.optimisers = {
+            k: torch.optim.AdamW(m.parameters(), rate, betas=(0.9, 0.98), weight_decay=1e-4) for k, m in parts.items()
+        }
         self.rng, self.step = np.random.default_rng(seed), 0
         if self.path.exists():  # written by this command; weights_only refuses anything but tensors and plain values
             state = torch.load(self.path, weights_only=True)
@@ -267,14 +276,24 @@ class Stage:
         if (self.step + 1) % 25 == 0:
             pace = (time.time() - self.started) / (self.step + 1 - self.first)
             text = "  ".join(f"{k} {np.mean(v):.4f}" for k, v in self.sums.items())
-            log.info("%s %d/%d  %s  %.2f s/step, %.1f min left", self.name, self.step + 1, self.steps, text, pace,
-                     pace * (self.steps - self.step - 1) / 60)
+            log.info(
+                "%s %d/%d  %s  %.2f s/step, %.1f min left",
+                self.name,
+                self.step + 1,
+                self.steps,
+                text,
+                pace,
+                pace * (self.steps - self.step - 1) / 60,
+            )
             self.sums = {}
 
     def save(self) -> None:
-        state = {"step": self.step, "rng": json.dumps(self.rng.bit_generator.state),
-                 "parts": {k: m.state_dict() for k, m in self.parts.items()},
-                 "optimisers": {k: o.state_dict() for k, o in self.optimisers.items()}}
+        state = {
+            "step": self.step,
+            "rng": json.dumps(self.rng.bit_generator.state),
+            "parts": {k: m.state_dict() for k, m in self.parts.items()},
+            "optimisers": {k: o.state_dict() for k, o in self.optimisers.items()},
+        }
         torch.save(state, self.path.with_suffix(".tmp"))
         os.replace(self.path.with_suffix(".tmp"), self.path)
 
@@ -293,8 +312,10 @@ class Seeing(nn.Module):
     def see(self, features: list[Tensor]) -> Tensor:
         """Maps -> (B, targets, H, W)."""
         size = features[0].shape[2:]
-        total = sum(F.interpolate(conv(f), size, mode="bilinear", align_corners=False)
-                    for conv, f in zip(self.level, features, strict=True))
+        total = sum(
+            F.interpolate(conv(f), size, mode="bilinear", align_corners=False)
+            for conv, f in zip(self.level, features, strict=True)
+        )
         return self.pixel(F.leaky_relu(total, 0.1))
 
 
@@ -307,16 +328,25 @@ def train_encoder(model: FedGAI, data: Drawings, work: Path, config: HouseConfig
     channels, per_hand, n_hands, n_photos = model.preset.channels, 3, 8, 6
     for _ in stage:
         rng = stage.rng
-        chosen = np.where(rng.random(n_hands) < 0.25, rng.integers(0, NAMED, n_hands),
-                          rng.integers(NAMED, len(data.hands), n_hands))
+        chosen = np.where(
+            rng.random(n_hands) < 0.25, rng.integers(0, NAMED, n_hands), rng.integers(NAMED, len(data.hands), n_hands)
+        )
         chosen = np.unique(chosen)
         sketch = torch.cat([data.sketches(h, rng.choice(len(data.page[h]), per_hand, replace=False)) for h in chosen])
         pages = rng.integers(0, len(data.photo), n_photos)
         features = model.encoder(torch.cat([sketch, data.photos(pages)]))
         seen = heads.see([f[-n_photos:] for f in features])
-        target = torch.from_numpy(np.concatenate([data.lines[pages].reshape(n_photos, 9, HEIGHT, WIDTH),
-                                                  data.tone[pages][:, None], np.tanh(data.distance[pages][:, None] / 6),
-                                                  np.tanh(data.distance[pages][:, None] / 1.5)], 1)).float()
+        target = torch.from_numpy(
+            np.concatenate(
+                [
+                    data.lines[pages].reshape(n_photos, 9, HEIGHT, WIDTH),
+                    data.tone[pages][:, None],
+                    np.tanh(data.distance[pages][:, None] / 6),
+                    np.tanh(data.distance[pages][:, None] / 1.5),
+                ],
+                1,
+            )
+        ).float()
         dense = ((seen - target.clamp(max=1.6)).square() * (1 + 3 * target.clamp(0, 1))).mean()
         stats = image_statistics([f[:-n_photos] for f in features]).unflatten(0, (len(chosen), per_hand))  # (P, K, D)
         total = stats.sum(1, keepdim=True)
@@ -408,8 +438,15 @@ def train_generator(model: FedGAI, data: Drawings, bank: Tensor, work: Path, con
 def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, config: HouseConfig) -> None:
     """Stage 4. The paper's losses against a Discriminator that meets thousands of hands, and blends, which no pair teaches."""
     generator, discriminator = model.generator.train(), model.discriminator.train()
-    stage = Stage("adversarial", work, {"generator": generator, "discriminator": discriminator},
-                  config.adversarial_steps, 1e-3, config.seed + 2, save_every=100)
+    stage = Stage(
+        "adversarial",
+        work,
+        {"generator": generator, "discriminator": discriminator},
+        config.adversarial_steps,
+        1e-3,
+        config.seed + 2,
+        save_every=100,
+    )
     channels, half, semantic = model.preset.channels, config.batch // 2, PairedSemantic(model.encoder)
     for module in generator.modules():  # statistics are settled; blends and pairs must not pull them apart
         if isinstance(module, nn.BatchNorm2d):
@@ -418,8 +455,9 @@ def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, c
         rng = stage.rng
         chosen, photo, sketch = data.batch(rng, half, 0.6)
         pages = rng.integers(0, len(data.photo), half)
-        ends = np.where(rng.random((half, 2)) < 0.6, rng.integers(0, NAMED, (half, 2)),
-                        rng.integers(NAMED, len(data.hands), (half, 2)))
+        ends = np.where(
+            rng.random((half, 2)) < 0.6, rng.integers(0, NAMED, (half, 2)), rng.integers(NAMED, len(data.hands), (half, 2))
+        )
         t = torch.from_numpy(rng.random((half, 1))).float()
         mixed = bank[ends[:, 0]] * (1 - t) + bank[ends[:, 1]] * t
         style = torch.cat([bank[chosen], mixed])
@@ -453,8 +491,20 @@ def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, c
         loss = 4 * pair + gram + cosine + tie + 2 * distance.mean() + 4 * crisp + 6 * chroma + 0.05 * adversarial
         loss = loss + 0.5 * told
         stage.update("generator", loss)
-        stage.report(pair=pair, gram=gram, cosine=cosine, semantic=tie, crisp=crisp, chroma=chroma, own=distance[:half].mean(),
-                     blend=distance[half:].mean(), code=told, d=d_loss, decorr=decorr, g=adversarial)
+        stage.report(
+            pair=pair,
+            gram=gram,
+            cosine=cosine,
+            semantic=tie,
+            crisp=crisp,
+            chroma=chroma,
+            own=distance[:half].mean(),
+            blend=distance[half:].mean(),
+            code=told,
+            d=d_loss,
+            decorr=decorr,
+            g=adversarial,
+        )
     model.eval()
 
 
@@ -468,8 +518,10 @@ def named_signatures(model: FedGAI, photos: list[Path]) -> list[Signature]:
             continue
         seen.append(atelier.study(np.asarray(image), mask))
     pipe = SketchPipeline(model)
-    return [pipe.signature((atelier.render(study, hand) for study in seen), name, hand.description)
-            for name, hand in atelier.ATELIERS.items()]
+    return [
+        pipe.signature((atelier.render(study, hand) for study in seen), name, hand.description)
+        for name, hand in atelier.ATELIERS.items()
+    ]
 
 
 def settle_codes(model: FedGAI, data: Drawings, bank: Tensor, config: HouseConfig) -> None:

@@ -27,7 +27,8 @@ def _profile(rng: np.random.Generator, bands: int) -> np.ndarray:
     """(TILE,) int, colour numbers of stripes across one repeat."""
     ends = np.sort(rng.choice(np.arange(1, TILE), 2 * bands - 1, replace=False))
     return np.searchsorted(ends, np.arange(TILE), side="right") % 2 + 2 * (rng.random() < 0.3) * (
-        np.arange(TILE) < rng.integers(10, 80))
+        np.arange(TILE) < rng.integers(10, 80)
+    )
 
 
 def stripes(rng: np.random.Generator) -> np.ndarray:
@@ -80,8 +81,17 @@ def floral(rng: np.random.Generator) -> np.ndarray:
                 for k in range(petals):
                     angle = turn + 2 * np.pi * k / petals
                     centre = (int(x + dx + 0.6 * size * np.cos(angle)), int(y + dy + 0.6 * size * np.sin(angle)))
-                    cv2.ellipse(tile, centre, (max(1, int(0.55 * size)), max(1, int(0.28 * size))), np.degrees(angle), 0, 360,
-                                colour, -1, cv2.LINE_AA)
+                    cv2.ellipse(
+                        tile,
+                        centre,
+                        (max(1, int(0.55 * size)), max(1, int(0.28 * size))),
+                        np.degrees(angle),
+                        0,
+                        360,
+                        colour,
+                        -1,
+                        cv2.LINE_AA,
+                    )
                 cv2.circle(tile, (int(x + dx), int(y + dy)), max(1, int(0.25 * size)), heart, -1, cv2.LINE_AA)
     return tile
 
@@ -102,8 +112,16 @@ def lettering(rng: np.random.Generator) -> np.ndarray:
     for _ in range(int(rng.integers(1, 6))):
         text = "".join(rng.choice(list("ABCDEFGHIKLMNOPRSTUVWXYZ0123456789&"), int(rng.integers(2, 9))))
         at = (int(rng.uniform(-10, 0.5 * TILE)), int(rng.uniform(20, TILE)))
-        cv2.putText(tile, text, at, int(rng.choice([0, 2, 3, 4, 6])), float(rng.uniform(0.7, 3.2)),
-                    (255 * colours[rng.integers(1, 4)]).tolist(), int(rng.integers(1, 9)), cv2.LINE_AA)
+        cv2.putText(
+            tile,
+            text,
+            at,
+            int(rng.choice([0, 2, 3, 4, 6])),
+            float(rng.uniform(0.7, 3.2)),
+            (255 * colours[rng.integers(1, 4)]).tolist(),
+            int(rng.integers(1, 9)),
+            cv2.LINE_AA,
+        )
     return np.float32(tile) / 255
 
 
@@ -118,8 +136,7 @@ def zigzag(rng: np.random.Generator) -> np.ndarray:
     return colours[np.int64((y * count / TILE + saw) * 2) % int(rng.choice([2, 3]))]
 
 
-PRINTS: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (
-    stripes, checks, dots, floral, camouflage, lettering, zigzag)
+PRINTS: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (stripes, checks, dots, floral, camouflage, lettering, zigzag)
 
 
 def dye_photograph(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -138,8 +155,10 @@ def dye_photograph(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator
     y, x = np.mgrid[:height, :width].astype(np.float32)
     repeat = float(np.exp(rng.uniform(np.log(0.1), np.log(1.1)))) * max(height, width)  # px, one repeat in the photograph
     turn = float(rng.choice([0, np.pi / 2, rng.uniform(0, np.pi)], p=[0.45, 0.2, 0.35]) + rng.normal(0, 0.06))
-    bend = [cv2.resize(rng.standard_normal((5, 5)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-            for _ in range(2)]
+    bend = [
+        cv2.resize(rng.standard_normal((5, 5)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        for _ in range(2)
+    ]
     reach = rng.uniform(0, 0.02) * max(height, width)
     u = (x * np.cos(turn) + y * np.sin(turn) + reach * bend[0]) * (TILE / repeat) + rng.uniform(0, TILE)
     v = (y * np.cos(turn) - x * np.sin(turn) + reach * bend[1]) * (TILE / repeat) + rng.uniform(0, TILE)

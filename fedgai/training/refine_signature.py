@@ -96,9 +96,15 @@ class _Example:
     statistics: Tensor | None = None
 
 
-def refine(model: FedGAI, measured: Signature, pairs: Sequence[tuple[Path, Path]] = (), drawings: Sequence[Path] = (),
-           garments: Sequence[Path] = (), config: RefineConfig = RefineConfig(),
-           progress: Callable[[float], None] | None = None) -> Refined:
+def refine(
+    model: FedGAI,
+    measured: Signature,
+    pairs: Sequence[tuple[Path, Path]] = (),
+    drawings: Sequence[Path] = (),
+    garments: Sequence[Path] = (),
+    config: RefineConfig = RefineConfig(),
+    progress: Callable[[float], None] | None = None,
+) -> Refined:
     """Adjust a signature so that the model's drawings come out like the designer's own.
 
     Args:
@@ -200,8 +206,9 @@ class _Drawings:
         return independent.distance(independent.mean(found), self.own)
 
 
-def _descend(model: FedGAI, start: Tensor, work: _Pairs | _Drawings, config: RefineConfig,
-             progress: Callable[[float], None] | None) -> Tensor:
+def _descend(
+    model: FedGAI, start: Tensor, work: _Pairs | _Drawings, config: RefineConfig, progress: Callable[[float], None] | None
+) -> Tensor:
     """(D,) -> (D,), adjusted. The model's weights get no gradient."""
     unit = _unit(model)
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -263,8 +270,10 @@ def _search_code(model: FedGAI, style: Tensor, work: _Pairs | _Drawings) -> Tens
         return total
 
     built_in = [s.style for s in model.styles.values() if "designer" not in s.extra]
-    starts = sorted(((cost(s, None), i, s) for i, s in enumerate([style, *(style + 0.5 * (b - style) for b in built_in)])),
-                    key=lambda start: start[:2])
+    starts = sorted(
+        ((cost(s, None), i, s) for i, s in enumerate([style, *(style + 0.5 * (b - style) for b in built_in)])),
+        key=lambda start: start[:2],
+    )
     base, best, code = cost(style, None), math.inf, None
     for unaided, _, start in starts[:2]:
         for angle, period in itertools.product(ANGLES, PERIODS):

@@ -46,9 +46,13 @@ class _Process:
     def __init__(self, program: str) -> None:
         paths = [os.path.abspath(path) for path in sys.path if path]
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            [sys.executable, "-P", "-c", program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"},
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0))  # fmt: skip
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
 
     def ask(self, request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         """-> an answer's JSON object, and the bytes behind it. Raises _ProcessEndedError; then it has ended."""
@@ -172,8 +176,10 @@ class Decoders:
         try:
             return _Process(self._program)
         except OSError as error:
-            raise RefusedPictureError(f"No picture can be opened, for no process can be started here ({error.strerror}): allow "
-                                      "more processes, or more memory, and try again.") from error
+            raise RefusedPictureError(
+                f"No picture can be opened, for no process can be started here ({error.strerror}): allow "
+                "more processes, or more memory, and try again."
+            ) from error
 
 
 _decoders: Decoders | None = None

@@ -28,8 +28,15 @@ SURROUND = 1.6  # sigma of the surround over the centre's: close to the Laplacia
 LEAST_RANGE = 0.15  # of lightness that is stretched to the full: a garment without shadows is left without
 
 
-def canny(photo: np.ndarray, mask: np.ndarray | None = None, *, sigma: float = 1.3, weight: float = 1.5,
-          shortest: float = 14, threshold: float | None = None) -> np.ndarray:
+def canny(
+    photo: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    sigma: float = 1.3,
+    weight: float = 1.5,
+    shortest: float = 14,
+    threshold: float | None = None,
+) -> np.ndarray:
     """Canny's edges (1986) as even lines.
 
     Args:
@@ -60,8 +67,7 @@ def canny(photo: np.ndarray, mask: np.ndarray | None = None, *, sigma: float = 1
         threshold = max(float(np.quantile(strength[distance > 0], STRENGTHS)), FAINTEST)
     levels = 2**14  # 16 bits hold gradients of up to 2 in lightness per px
     steps = [np.asarray(np.clip(d, -2, 2) * levels * 0.99, np.int16) for d in (dx, dy)]
-    chains = cv2.Canny(steps[0], steps[1],
-                       LOWER * threshold * levels, threshold * levels, L2gradient=True)
+    chains = cv2.Canny(steps[0], steps[1], LOWER * threshold * levels, threshold * levels, L2gradient=True)
     chains[distance < 2 * weight * fine] = 0  # the silhouette's own line is there
     _, labels, stats, _ = cv2.connectedComponentsWithStats(chains, connectivity=8)
     long = np.hypot(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]) >= shortest * fine
@@ -77,9 +83,19 @@ def canny(photo: np.ndarray, mask: np.ndarray | None = None, *, sigma: float = 1
     return np.asarray(255.5 - 255 * ink, np.uint8)
 
 
-def xdog(photo: np.ndarray, mask: np.ndarray | None = None, *, sigma: float = 1.0, sharpness: float = 15,
-         threshold: float = 0.5, slope: float = 24, tone: float = 0.35, flow: float = 2.5, along: float = 3.0,
-         weight: float = 1.8) -> np.ndarray:
+def xdog(
+    photo: np.ndarray,
+    mask: np.ndarray | None = None,
+    *,
+    sigma: float = 1.0,
+    sharpness: float = 15,
+    threshold: float = 0.5,
+    slope: float = 24,
+    tone: float = 0.35,
+    flow: float = 2.5,
+    along: float = 3.0,
+    weight: float = 1.8,
+) -> np.ndarray:
     """Extended difference of Gaussians along the flow: lines that swell, and shadows filled with ink.
 
     Winnemoeller, Kyprianidis & Olsen, "XDoG: An eXtended difference-of-Gaussians compendium" (2012). The lightness L is

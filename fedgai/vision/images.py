@@ -161,14 +161,18 @@ def read_mask(source: Source, size: tuple[int, int]) -> NDArray[np.float32]:
     picture = read_picture(source, LOCAL)
     (width, height), (own_width, own_height) = size, picture.image.size
     if abs(width * own_height - own_width * height) > PROPORTION * max(width * own_height, own_width * height):
-        raise ImageError(f"The mask is {own_width} x {own_height} px and the photograph {width} x {height}: give one of the same "
-                         "proportions.")
+        raise ImageError(
+            f"The mask is {own_width} x {own_height} px and the photograph {width} x {height}: give one of the same proportions."
+        )
     grey = Image.fromarray(picture.mask) if picture.mask is not None else picture.image.convert("L").convert("F").point(_to_one)
     mask = np.asarray(grey.resize(size, Image.Resampling.BILINEAR), np.float32).clip(0, 1)
     share, frame = float((mask > 0.5).mean()), np.concatenate([mask[[0, -1]].ravel(), mask[:, [0, -1]].ravel()])
     if not SMALLEST_MASK < share < 1 - SMALLEST_MASK:
-        raise ImageError("The mask marks " + ("nothing" if share <= SMALLEST_MASK else "all of the picture")
-                         + ": make the garment white, and what is around it black.")
+        raise ImageError(
+            "The mask marks "
+            + ("nothing" if share <= SMALLEST_MASK else "all of the picture")
+            + ": make the garment white, and what is around it black."
+        )
     if (frame > 0.5).all():
         raise ImageError("The mask marks what is around the garment: make the garment white, and what is around it black.")
     return mask

@@ -50,8 +50,12 @@ class Kind:
 AS_JPEG = "save it as JPEG or PNG"
 EXPORT = "export the picture as JPEG or PNG"
 PICTURE = Kind("a picture", Role.PICTURE)
-HEIC = Kind("a HEIC photograph", Role.OTHER_PICTURE,
-            f"{AS_JPEG} (an iPhone does so after Settings, Camera, Formats, Most Compatible)", ("pi_heif", "pillow_heif"))
+HEIC = Kind(
+    "a HEIC photograph",
+    Role.OTHER_PICTURE,
+    f"{AS_JPEG} (an iPhone does so after Settings, Camera, Formats, Most Compatible)",
+    ("pi_heif", "pillow_heif"),
+)
 RAW = Kind("a camera's raw file", Role.COMPANION, "export it as JPEG from your photo program")
 FILM = Kind("a film", Role.COMPANION, "take a still of it, as JPEG or PNG")
 NOTES = Kind("a program's notes on a picture", Role.COMPANION, "leave it out")
@@ -75,18 +79,33 @@ ICON = Kind("an icon", Role.OTHER_PICTURE, AS_JPEG)
 WEB_PAGE = Kind("a web page", Role.OTHER, "save the picture itself from your browser")
 
 BY_BYTES: tuple[tuple[bytes, Kind], ...] = (
-    (rb"\xff\xd8\xff", PICTURE), (rb"\x89PNG\r\n\x1a\n", PICTURE), (rb"GIF8[79]a", PICTURE), (rb"RIFF....WEBPVP8", PICTURE),
-    (rb"II[*+]\0|MM\0[*+]", PICTURE), (rb"BM....\0\0\0\0", PICTURE), (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", PICTURE),
+    (rb"\xff\xd8\xff", PICTURE),
+    (rb"\x89PNG\r\n\x1a\n", PICTURE),
+    (rb"GIF8[79]a", PICTURE),
+    (rb"RIFF....WEBPVP8", PICTURE),
+    (rb"II[*+]\0|MM\0[*+]", PICTURE),
+    (rb"BM....\0\0\0\0", PICTURE),
+    (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", PICTURE),
     (rb"....ftyp(avif|avis|mif1.*avif)", PICTURE),
-    (rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", HEIC), (rb"....ftypcrx ", RAW), (rb"FUJIFILMCCD-RAW|II(RO|U\0)", RAW),
+    (rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1)", HEIC),
+    (rb"....ftypcrx ", RAW),
+    (rb"FUJIFILMCCD-RAW|II(RO|U\0)", RAW),
     (rb"....(ftyp|moov|mdat|wide|free)|\x1a\x45\xdf\xa3|RIFF....AVI ", FILM),
-    (rb"%PDF-", PDF), (rb"8BPS", PHOTOSHOP), (rb"%!PS|\xc5\xd0\xd3\xc6", EPS), (rb"CSFCHUNK", _program("Clip Studio Paint")),
-    (rb"gimp xcf", _program("GIMP")), (rb"\xff\x0a|\0\0\0\x0cJXL ", JPEG_XL), (rb"\0\0\x01\0[\x01-\x20]\0|icns", ICON),
+    (rb"%PDF-", PDF),
+    (rb"8BPS", PHOTOSHOP),
+    (rb"%!PS|\xc5\xd0\xd3\xc6", EPS),
+    (rb"CSFCHUNK", _program("Clip Studio Paint")),
+    (rb"gimp xcf", _program("GIMP")),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", JPEG_XL),
+    (rb"\0\0\x01\0[\x01-\x20]\0|icns", ICON),
     (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg\b", SVG),
     (rb"(?i)\s*<(!doctype html|html|head)\b", WEB_PAGE),
-    (rb"bplist|\s*<\?xml[^>]*>.*?<(!DOCTYPE plist|plist|x:xmpmeta)", NOTES), (rb"\xd0\xcf\x11\xe0", DOCUMENT),
-    (rb"Rar!|7z\xbc\xaf|\x1f\x8b", ARCHIVE), (rb"version https://git-lfs", UNFINISHED), (rb"L\0\0\0\x01\x14\x02\0", LINK),
-)  # fmt: skip
+    (rb"bplist|\s*<\?xml[^>]*>.*?<(!DOCTYPE plist|plist|x:xmpmeta)", NOTES),
+    (rb"\xd0\xcf\x11\xe0", DOCUMENT),
+    (rb"Rar!|7z\xbc\xaf|\x1f\x8b", ARCHIVE),
+    (rb"version https://git-lfs", UNFINISHED),
+    (rb"L\0\0\0\x01\x14\x02\0", LINK),
+)
 BY_ENDING = {
     **dict.fromkeys("cr2 cr3 crw nef nrw arw srf sr2 dng raf orf rw2 pef srw 3fr iiq x3f rwl".split(), RAW),
     **dict.fromkeys(("mov", "mp4", "m4v", "avi", "mkv", "webm", "3gp", "mts"), FILM),
@@ -95,14 +114,28 @@ BY_ENDING = {
     **dict.fromkeys(("lnk", "url", "webloc", "desktop", "alias"), LINK),
     **dict.fromkeys(("zip", "rar", "7z", "gz", "tar", "tgz"), ARCHIVE),
     **dict.fromkeys(("doc", "docx", "odt", "pages", "ppt", "pptx", "odp", "key", "xls", "xlsx", "rtf"), DOCUMENT),
-    **dict.fromkeys(("heic", "heif", "hif"), HEIC), **dict.fromkeys(("psd", "psb"), PHOTOSHOP),
-    **dict.fromkeys(("eps", "ps"), EPS), **dict.fromkeys(("svg", "svgz"), SVG), **dict.fromkeys(("ico", "icns", "cur"), ICON),
-    **dict.fromkeys(("afphoto", "afdesign", "af"), _program("Affinity")), "pdf": PDF, "ai": ILLUSTRATOR, "jxl": JPEG_XL,
-    "procreate": PROCREATE, "kra": _program("Krita"), "clip": _program("Clip Studio Paint"), "xcf": _program("GIMP"),
-    "sketch": _program("Sketch"), "fig": _program("Figma"), "cdr": _program("CorelDRAW"), "xd": _program("Adobe XD"),
-    "indd": _program("InDesign"), "dxf": _program("a CAD program"), "dwg": _program("a CAD program"),
+    **dict.fromkeys(("heic", "heif", "hif"), HEIC),
+    **dict.fromkeys(("psd", "psb"), PHOTOSHOP),
+    **dict.fromkeys(("eps", "ps"), EPS),
+    **dict.fromkeys(("svg", "svgz"), SVG),
+    **dict.fromkeys(("ico", "icns", "cur"), ICON),
+    **dict.fromkeys(("afphoto", "afdesign", "af"), _program("Affinity")),
+    "pdf": PDF,
+    "ai": ILLUSTRATOR,
+    "jxl": JPEG_XL,
+    "procreate": PROCREATE,
+    "kra": _program("Krita"),
+    "clip": _program("Clip Studio Paint"),
+    "xcf": _program("GIMP"),
+    "sketch": _program("Sketch"),
+    "fig": _program("Figma"),
+    "cdr": _program("CorelDRAW"),
+    "xd": _program("Adobe XD"),
+    "indd": _program("InDesign"),
+    "dxf": _program("a CAD program"),
+    "dwg": _program("a CAD program"),
     "icloud": IN_CLOUD,
-}  # fmt: skip
+}
 PICTURE_ENDINGS = frozenset("jpg jpeg jpe jfif png apng gif webp tif tiff bmp dib avif jp2 j2k jpf jpx heic heif hif".split())
 DECIDED_BY_NAME = frozenset(ending for ending, kind in BY_ENDING.items() if kind in (RAW, ILLUSTRATOR, UNFINISHED))
 

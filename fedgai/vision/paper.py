@@ -105,8 +105,13 @@ def _paper(picture: Levels) -> Floats:
     """
     height, width = picture.shape[:2]
     rows, columns = (np.linspace(0, side, BLOCKS + 1).astype(int) for side in (height, width))
-    light = np.array([np.percentile(picture[top:bottom, left:right], 90, (0, 1)) for top, bottom in itertools.pairwise(rows)
-                      for left, right in itertools.pairwise(columns)])  # (BLOCKS^2, 3)
+    light = np.array(
+        [
+            np.percentile(picture[top:bottom, left:right], 90, (0, 1))
+            for top, bottom in itertools.pairwise(rows)
+            for left, right in itertools.pairwise(columns)
+        ]
+    )  # (BLOCKS^2, 3)
     centre = (np.arange(BLOCKS) + 0.5) / BLOCKS * 2 - 1
     basis = _quadratic(*(x.ravel() for x in np.meshgrid(centre, centre, indexing="ij")))
     kept = np.ones(len(light), bool)

@@ -123,8 +123,9 @@ def _paper(small: np.ndarray) -> np.ndarray:
     paper = np.empty(small.shape, np.float32)
     paper[:] = np.percentile(small, 90, (0, 1))
     for share in (0.3, 0.08, 0.02):  # from far to near: the nearest paper counts, where there is some
-        blur = [cv2.GaussianBlur(x, (0, 0), share * side, borderType=cv2.BORDER_REPLICATE)
-                for x in (small * known[..., None], known)]
+        blur = [
+            cv2.GaussianBlur(x, (0, 0), share * side, borderType=cv2.BORDER_REPLICATE) for x in (small * known[..., None], known)
+        ]
         weight = np.clip(4 * blur[1] - 0.2, 0, 1)[..., None]
         paper += weight * (blur[0] / np.maximum(blur[1], 1e-3)[..., None] - paper)
     return paper
@@ -199,8 +200,13 @@ def _rubbish(ink: np.ndarray) -> np.ndarray:
     x, y, w, h = stats[:, :4].T
     edge = np.minimum.reduce([x + w / 2, y + h / 2, ink.shape[1] - x - w / 2, ink.shape[0] - y - h / 2])
     # a disc fills 0.785 of its box; a hole is 6 mm, 0.02 of A4, and its middle 12 mm from the edge
-    bad |= ((area > 0.68 * w * h) & (np.minimum(w, h) > 0.75 * np.maximum(w, h)) & (edge < 0.08 * side)
-            & (np.maximum(w, h) > 0.008 * side) & (np.maximum(w, h) < 0.045 * side))
+    bad |= (
+        (area > 0.68 * w * h)
+        & (np.minimum(w, h) > 0.75 * np.maximum(w, h))
+        & (edge < 0.08 * side)
+        & (np.maximum(w, h) > 0.008 * side)
+        & (np.maximum(w, h) < 0.045 * side)
+    )
     bad[0] = False
     return np.asarray(bad[pieces], np.uint8)
 

@@ -65,9 +65,12 @@ class CompanionActions:
     def missing(self) -> list[tuple[str, str, bool]]:
         """What is asked for before joining: what, the step of the page, whether it is there."""
         answers = self.answers
-        return [("Your drawings", "step-1", self.drawings.ready), ("Your name", "step-2", bool(answers.name.strip())),
-                ("Your signature: shared or kept", "step-2", answers.share_style is not None),
-                ("The studio", "step-3", bool(answers.server.strip()))]
+        return [
+            ("Your drawings", "step-1", self.drawings.ready),
+            ("Your name", "step-2", bool(answers.name.strip())),
+            ("Your signature: shared or kept", "step-2", answers.share_style is not None),
+            ("The studio", "step-3", bool(answers.server.strip())),
+        ]
 
     # -- drawings --------------------------------------------------------------------------------------------------------
 

@@ -19,12 +19,15 @@ def failure(error: BaseException) -> str:
     if isinstance(error, FedGAIError | OSError):
         return sentence(error)
     log.error("an error that nobody expected", exc_info=error)
-    return (f"This did not work, and the mistake is the companion's ({type(error).__name__}). The terminal that it was started "
-            "in has the details: please send them to whoever gave you this program.")
+    return (
+        f"This did not work, and the mistake is the companion's ({type(error).__name__}). The terminal that it was started "
+        "in has the details: please send them to whoever gave you this program."
+    )
 
 
-def in_background(name: str, work: Callable[[], None], on_failure: Callable[[str], None],
-                  finally_: Callable[[], None] = lambda: None) -> threading.Thread:
+def in_background(
+    name: str, work: Callable[[], None], on_failure: Callable[[str], None], finally_: Callable[[], None] = lambda: None
+) -> threading.Thread:
     """Start ``work`` in a thread of its own.
 
     Args:

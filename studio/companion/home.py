@@ -196,8 +196,10 @@ def mixer_column(page: HomePage) -> Mixer:
 
 def batch_tab() -> Batch:
     """Within a gr.Tab."""
-    gr.Markdown("As set above. The sketches are saved beside a folder that you name, or, for photographs that you drop, in the "
-                "companion's own.")
+    gr.Markdown(
+        "As set above. The sketches are saved beside a folder that you name, or, for photographs that you drop, in the "
+        "companion's own."
+    )
     dropped = gr.File(file_count="multiple", label="Photographs", show_label=False, elem_id="many", height=150)
     folder = gr.Textbox(label="Or a folder on this machine: its whole path", elem_id="folder")
     with gr.Row(elem_id="many-acts"):
@@ -221,8 +223,10 @@ def build(page: HomePage) -> gr.Blocks:
                 mixer = mixer_column(page)
         with gr.Tabs(elem_id="more"):
             with gr.Tab("Before and after") as before:
-                gr.Markdown("This garment in the same style, by the Generator that everybody starts from, and by yours as the "
-                            "federation has made it.")
+                gr.Markdown(
+                    "This garment in the same style, by the Generator that everybody starts from, and by yours as the "
+                    "federation has made it."
+                )
                 compared = gr.HTML("", elem_id="compared", elem_classes="pair", **PLAIN)
             with gr.Tab("Many at once"):
                 batch = batch_tab()
@@ -230,10 +234,24 @@ def build(page: HomePage) -> gr.Blocks:
                 gr.Markdown(ABOUT)
         controls: list[Any] = [mixer.blend, mixer.lines, drawing.size, column.cutout, mixer.way]
         changes = [event.change for event in (current, *controls)]
-        gr.on([before.select, *changes], page.compared, [current, *controls], [compared, drawing.told],
-              trigger_mode="always_last", **QUICK)  # fmt: skip
-        gr.on(changes, page.redrawn, [current, *controls], [drawing.comparison, drawing.told], trigger_mode="always_last",
-              show_progress_on=[drawing.comparison], show_progress="minimal", **PRIVATE)  # fmt: skip
+        gr.on(
+            [before.select, *changes],
+            page.compared,
+            [current, *controls],
+            [compared, drawing.told],
+            trigger_mode="always_last",
+            **QUICK,
+        )
+        gr.on(
+            changes,
+            page.redrawn,
+            [current, *controls],
+            [drawing.comparison, drawing.told],
+            trigger_mode="always_last",
+            show_progress_on=[drawing.comparison],
+            show_progress="minimal",
+            **PRIVATE,
+        )
         download = [current, no_link, drawing.paper, *controls]
         drawing.download.click(page.png, download, [drawing.download, drawing.told], **QUICK)
         connect(page, current, column, drawing, mixer, batch, controls)
@@ -242,15 +260,17 @@ def build(page: HomePage) -> gr.Blocks:
     return demo
 
 
-def connect(page: HomePage, current: gr.State, column: GarmentColumn, drawing: Drawing, mixer: Mixer, batch: Batch,
-            controls: list[Any]) -> None:  # fmt: skip
+def connect(
+    page: HomePage, current: gr.State, column: GarmentColumn, drawing: Drawing, mixer: Mixer, batch: Batch, controls: list[Any]
+) -> None:
     """What the garment's column, the reset and the batch do."""
     column.photo.input(page.take, [column.photo, *controls], [column.photo, current, drawing.remark, drawing.told], **QUICK)
     column.examples.select(page.example, None, [current, drawing.remark], **QUICK)
     current.change(page.portrait, [current, *controls], column.portrait, **QUICK)
     mixer.restart.click(page.restart, None, controls, **QUICK)
-    running = batch.start.click(page.batch, [batch.dropped, batch.folder, *controls], [batch.gallery, drawing.told],
-                                concurrency_limit=1, **QUICK)  # fmt: skip
+    running = batch.start.click(
+        page.batch, [batch.dropped, batch.folder, *controls], [batch.gallery, drawing.told], concurrency_limit=1, **QUICK
+    )
     batch.stop.click(None, None, None, cancels=[running])
 
 

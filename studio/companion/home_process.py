@@ -57,8 +57,9 @@ class HomeProcess:
         log = self.home / "window" / "studio.log"
         log.unlink(missing_ok=True)
         command = [sys.executable, "-m", "studio.companion.home", "--home", str(self.home), "--no-browser"]
-        process = self._process = subprocess.Popen([sys.executable, "-I", str(KEEPER), str(log), *command],
-                                                   stdin=subprocess.PIPE, start_new_session=True)
+        process = self._process = subprocess.Popen(
+            [sys.executable, "-I", str(KEEPER), str(log), *command], stdin=subprocess.PIPE, start_new_session=True
+        )
         self.url = "opening"
         said = ""
         try:

@@ -75,8 +75,10 @@ class HomeStudio(SketchStudio):
             raise FedGAIError("Your Generator and the one that ships have other encoders, and cannot be compared.")
         content, style = self.content(garment, look), self.pipeline.style(list(look.weights.items()), look.strength)
         after = f"After round {self.rounds}" if self.rounds else "After"
-        return [("Before: the Generator that everybody starts from", self.start.draw(content, style)),
-                (f"{after}: your own", self.pipeline.draw(content, style))]
+        return [
+            ("Before: the Generator that everybody starts from", self.start.draw(content, style)),
+            (f"{after}: your own", self.pipeline.draw(content, style)),
+        ]
 
     def draw_all(self, files: list[Path], out: Path, look: Look) -> Iterator[tuple[Path, Image.Image | str]]:
         """Draw many photographs into a folder, as PNG. Yields each file with its sketch, or with why there is none."""

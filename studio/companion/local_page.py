@@ -59,7 +59,8 @@ class OwnPageOnly:
             if scope["type"] == "websocket":
                 return await send({"type": "websocket.close", "code": 1008})
             return await PlainTextResponse("This page is for the machine it runs on, and for no other page.", 403)(
-                scope, receive, send)
+                scope, receive, send
+            )
 
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -76,8 +77,12 @@ class OwnPageOnly:
         if site in (None, "none", "same-origin"):
             return True
         # a link from elsewhere may open the page, in a window of its own, and nothing more
-        return (scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/"
-                and headers.get("sec-fetch-dest") == "document")
+        return (
+            scope["type"] == "http"
+            and scope["method"] == "GET"
+            and scope["path"] == "/"
+            and headers.get("sec-fetch-dest") == "document"
+        )
 
 
 class LocalPage:

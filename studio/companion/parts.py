@@ -17,11 +17,21 @@ from studio.companion.drawings import Sheet
 from studio.companion.templating import render
 
 LISTED = 12  # files named under a heading, beyond which it only counts
-WORDS = {"training": "Learning from your drawings", "preparing": "Getting your drawings ready",
-         "sending": "Sending the update", "receiving": "A round begins", "idle": "Waiting for the next round",
-         "waiting": "Waiting to be let in", "away": "The studio is away", "failed": "The last round was not trained",
-         "stuck": "This machine cannot connect", "certificate": "The studio's certificate is not trusted",
-         "starting": "Connecting", "refused": "Refused", "left": "You have left"}  # fmt: skip
+WORDS = {
+    "training": "Learning from your drawings",
+    "preparing": "Getting your drawings ready",
+    "sending": "Sending the update",
+    "receiving": "A round begins",
+    "idle": "Waiting for the next round",
+    "waiting": "Waiting to be let in",
+    "away": "The studio is away",
+    "failed": "The last round was not trained",
+    "stuck": "This machine cannot connect",
+    "certificate": "The studio's certificate is not trusted",
+    "starting": "Connecting",
+    "refused": "Refused",
+    "left": "You have left",
+}
 MOVES = ("training", "preparing", "sending", "receiving", "starting", "idle")
 """Phases with a bar: what goes on by itself. In the others somebody has to do something."""
 
@@ -38,8 +48,16 @@ class Parts:
         self._found: tuple[object, str] = (None, "")
 
     def all(self) -> dict[str, str]:
-        return {"busy": self.busy(), "drawings": self.drawings(), "sheets": self.sheets(), "now": self.now(), "act": self.act(),
-                "receipts": self.receipts(), "home": self.home(), "leave": self.leave()}
+        return {
+            "busy": self.busy(),
+            "drawings": self.drawings(),
+            "sheets": self.sheets(),
+            "now": self.now(),
+            "act": self.act(),
+            "receipts": self.receipts(),
+            "home": self.home(),
+            "leave": self.leave(),
+        }
 
     def changed(self, have: str) -> dict[str, tuple[str, str]]:
         """(mark, HTML) of the parts that changed. ``have``: "name:mark,name:mark" of those that the page shows."""
@@ -70,22 +88,43 @@ class Parts:
         head += f", {count(len(found.bad), 'file')} that cannot be used" if found.bad else ""
         head += f" in {found.path}" if named else ""
         twins, bad = {b: a for a, b in found.twins}, {file for file, _ in found.bad}
-        cells = [{"kind": "bad" if file in bad else "twin" if file in twins else "", "picture": pictures.jpeg(picture),
-                  "name": shown_name(file), "like": shown_name(twins[file]) if file in twins else ""}
-                 for file, picture in found.thumbnails]
-        return render("found", head=head, explained=EXPLAINED.get(found.kind, ""), cells=cells, removable=not named,
-                      warnings=found.warnings if found.kind != "scans" else [], more=len(found.drawings) - len(found.thumbnails),
-                      bad=_reasons(found.bad), bad_more=max(0, len(found.bad) - LISTED),
-                      notes=_reasons(found.notes), notes_more=max(0, len(found.notes) - LISTED))  # fmt: skip
+        cells = [
+            {
+                "kind": "bad" if file in bad else "twin" if file in twins else "",
+                "picture": pictures.jpeg(picture),
+                "name": shown_name(file),
+                "like": shown_name(twins[file]) if file in twins else "",
+            }
+            for file, picture in found.thumbnails
+        ]
+        return render(
+            "found",
+            head=head,
+            explained=EXPLAINED.get(found.kind, ""),
+            cells=cells,
+            removable=not named,
+            warnings=found.warnings if found.kind != "scans" else [],
+            more=len(found.drawings) - len(found.thumbnails),
+            bad=_reasons(found.bad),
+            bad_more=max(0, len(found.bad) - LISTED),
+            notes=_reasons(found.notes),
+            notes_more=max(0, len(found.notes) - LISTED),
+        )
 
     def sheets(self) -> str:
         drawings = self.actions.drawings
         if not drawings.sheets:
             return ""
         number = sum(len({b.drawing for b in sheet.layout.boxes or () if b.keep}) for sheet in drawings.sheets)
-        return render("sheets", accepted=drawings.accepted, drawings=count(number, "drawing"), busy=bool(drawings.busy),
-                      sheets_count=count(len(drawings.sheets), "sheet"), few=FEW if number < FEW else 0,
-                      sheets=[_sheet(sheet) for sheet in drawings.sheets])
+        return render(
+            "sheets",
+            accepted=drawings.accepted,
+            drawings=count(number, "drawing"),
+            busy=bool(drawings.busy),
+            sheets_count=count(len(drawings.sheets), "sheet"),
+            few=FEW if number < FEW else 0,
+            sheets=[_sheet(sheet) for sheet in drawings.sheets],
+        )
 
     def now(self) -> str:
         """The state of things, at the side."""
@@ -96,28 +135,51 @@ class Parts:
             return render("now", state=None, head=head, missing=missing, notice=part.notice)
         status = state.federation
         theirs = {"line": _capital(federation_line(status)), "done": _share(status)} if status else None
-        return render("now", state=state, head="Stopping …" if part.stopping else WORDS.get(state.phase, state.phase),
-                      line=_capital(describe(state)), moves=state.phase in MOVES, theirs=theirs, bytes=size(state.bytes))
+        return render(
+            "now",
+            state=state,
+            head="Stopping …" if part.stopping else WORDS.get(state.phase, state.phase),
+            line=_capital(describe(state)),
+            moves=state.phase in MOVES,
+            theirs=theirs,
+            bytes=size(state.bytes),
+        )
 
     def act(self) -> str:
         part = self.actions.part
-        return render("act", running=part.running, stopping=part.stopping, busy=bool(self.actions.drawings.busy),
-                      again=bool(part.receipts) or self.actions.studio.possible)
+        return render(
+            "act",
+            running=part.running,
+            stopping=part.stopping,
+            busy=bool(self.actions.drawings.busy),
+            again=bool(part.receipts) or self.actions.studio.possible,
+        )
 
     def receipts(self) -> str:
         actions, receipts = self.actions, self.actions.part.receipts
         entries = [(number, _entry(receipt)) for number, receipt in reversed(list(enumerate(receipts)))]
-        return render("receipts", entries=entries, bytes=size(sum(r.bytes for r in receipts)), noise=noise_line(receipts),
-                      updates=count(len(receipts), "update"), off=bool(actions.drawings.busy) or actions.part.running,
-                      sample=_entry(actions.sample) if actions.sample else None)
+        return render(
+            "receipts",
+            entries=entries,
+            bytes=size(sum(r.bytes for r in receipts)),
+            noise=noise_line(receipts),
+            updates=count(len(receipts), "update"),
+            off=bool(actions.drawings.busy) or actions.part.running,
+            sample=_entry(actions.sample) if actions.sample else None,
+        )
 
     def home(self) -> str:
         return render("home", possible=self.actions.studio.possible, url=self.actions.studio.url)
 
     def leave(self) -> str:
         head, *lines = STAYS.splitlines()
-        return render("leave", head=head, lines=[line.removeprefix("- ") for line in lines],
-                      server=self.actions.answers.server or "the studio", leaving=self.actions.part.leaving)
+        return render(
+            "leave",
+            head=head,
+            lines=[line.removeprefix("- ") for line in lines],
+            server=self.actions.answers.server or "the studio",
+            leaving=self.actions.part.leaving,
+        )
 
 
 def shown_name(file: Path) -> str:
@@ -161,8 +223,16 @@ def _sheet(sheet: Sheet) -> dict[str, object]:
     for box in sheet.layout.boxes or ():
         (left, right), (top, bottom) = sorted(box.box[::2]), sorted(box.box[1::2])
         place = {"left": left / width, "top": top / height, "width": (right - left) / width, "height": (bottom - top) / height}
-        boxes.append({"label": f"Drawing {box.drawing}" if box.keep else "Dropped frame"}
-                     | {name: f"{100 * share:.2f}" for name, share in place.items()})
+        boxes.append(
+            {"label": f"Drawing {box.drawing}" if box.keep else "Dropped frame"}
+            | {name: f"{100 * share:.2f}" for name, share in place.items()}
+        )
     mark = sheet.preview.stat().st_mtime_ns if sheet.preview.exists() else 0
-    return {"file": sheet.scan.name, "name": shown_name(sheet.scan), "width": width, "height": height, "mark": mark,
-            "boxes": boxes}
+    return {
+        "file": sheet.scan.name,
+        "name": shown_name(sheet.scan),
+        "width": width,
+        "height": height,
+        "mark": mark,
+        "boxes": boxes,
+    }

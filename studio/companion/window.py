@@ -63,8 +63,9 @@ class Window:
             "dropped": lambda: actions.dropped(what),
             "name": lambda: actions.name_folder(what),
             "remove": lambda: actions.remove(what),
-            "correct": lambda: actions.drawings.correct(str(choice.get("sheet")), str(choice.get("how")),
-                                                        boxes if isinstance(boxes, list) else []),
+            "correct": lambda: actions.drawings.correct(
+                str(choice.get("sheet")), str(choice.get("how")), boxes if isinstance(boxes, list) else []
+            ),
             "accept": actions.drawings.accept,
             "join": actions.join,
             "stop": actions.part.stop,
@@ -74,7 +75,7 @@ class Window:
             "dry": actions.show_sample,
             "studio": actions.studio.open,
             "close": self.closing.set,
-        }  # fmt: skip
+        }
         if work := known.get(str(choice.get("do"))):
             work()
 
@@ -84,11 +85,27 @@ class Window:
         share = {True: SHARE, False: KEEP, None: None}[a.share_style]
         return a.name, a.description, share, a.server, a.certificate, a.budget / 2**20, a.local_epsilon, a.style_epsilon
 
-    def answered(self, name: str, description: str, share: str | None, server: str, certificate: str, budget: float | None,
-                 local: float | None, style: float | None) -> None:
-        self.actions.answer(name=name, description=description, share_style={SHARE: True, KEEP: False}.get(share or ""),
-                            server=server, certificate=certificate.strip(), budget=int(max(0, budget or 0) * 2**20),
-                            local_epsilon=max(0.0, float(local or 0)), style_epsilon=max(0.0, float(style or 0)))
+    def answered(
+        self,
+        name: str,
+        description: str,
+        share: str | None,
+        server: str,
+        certificate: str,
+        budget: float | None,
+        local: float | None,
+        style: float | None,
+    ) -> None:
+        self.actions.answer(
+            name=name,
+            description=description,
+            share_style={SHARE: True, KEEP: False}.get(share or ""),
+            server=server,
+            certificate=certificate.strip(),
+            budget=int(max(0, budget or 0) * 2**20),
+            local_epsilon=max(0.0, float(local or 0)),
+            style_epsilon=max(0.0, float(style or 0)),
+        )
 
     def routes(self, app: FastAPI) -> None:
         """Before Gradio is mounted."""
@@ -131,12 +148,17 @@ def build(window: Window) -> gr.Blocks:
                 places += _later_steps()
             with gr.Column(elem_id="side", min_width=0):
                 places.append(_places("now", "now", "act"))
-        gr.HTML('<p role="alert">The companion does not answer: it was closed, or this machine is very busy. Start it again to '
-                "go on; nothing is lost.</p>", elem_id="lost", **PLAIN)
+        gr.HTML(
+            '<p role="alert">The companion does not answer: it was closed, or this machine is very busy. Start it again to '
+            "go on; nothing is lost.</p>",
+            elem_id="lost",
+            **PLAIN,
+        )
         gr.on([place.select for place in places], window.act, None, None, **private)
         # never at a change that the page itself makes: while it is loaded, it still has what was answered long ago
-        changes = [event for field in fields for event in
-                   ([field.input] if isinstance(field, gr.Radio) else [field.input, field.blur])]  # fmt: skip
+        changes = [
+            event for field in fields for event in ([field.input] if isinstance(field, gr.Radio) else [field.input, field.blur])
+        ]
         gr.on(changes, window.answered, fields, None, trigger_mode="always_last", **private)
         demo.load(window.answers, None, fields, **private)
     demo.queue(default_concurrency_limit=4)
@@ -144,11 +166,18 @@ def build(window: Window) -> gr.Blocks:
 
 
 def _drawings_step(actions: CompanionActions) -> list[gr.HTML]:
-    _step(1, "Your drawings", "They are copied to a folder of the companion's on this machine. The originals stay as they are, "
-                              "and nothing is sent.")
+    _step(
+        1,
+        "Your drawings",
+        "They are copied to a folder of the companion's on this machine. The originals stay as they are, and nothing is sent.",
+    )
     kind = actions.drawings.kind
-    zones = gr.HTML(render("zones", kind=kind, folder=actions.answers.data if kind == "folder" else ""), elem_id="drop",
-                    js_on_load="studio.drop(element, (choice) => trigger('select', { choice }))", **PLAIN)
+    zones = gr.HTML(
+        render("zones", kind=kind, folder=actions.answers.data if kind == "folder" else ""),
+        elem_id="drop",
+        js_on_load="studio.drop(element, (choice) => trigger('select', { choice }))",
+        **PLAIN,
+    )
     return [zones, _places("found", "busy", "drawings", "sheets")]
 
 
@@ -167,29 +196,43 @@ def _studio_step(actions: CompanionActions) -> list[Any]:
     """-> server, certificate, budget, local, style."""
     _step(3, "The studio")
     server = gr.Textbox(label="Its address", placeholder="https://name.hf.space", elem_id="server")
-    gr.HTML(render("key", key=actions.key, fingerprint=actions.fingerprint), js_on_load="studio.places(element, () => {})",
-            elem_id="key", **PLAIN)
+    gr.HTML(
+        render("key", key=actions.key, fingerprint=actions.fingerprint),
+        js_on_load="studio.places(element, () => {})",
+        elem_id="key",
+        **PLAIN,
+    )
     with gr.Accordion("Limits and noise, for those who want them", open=False, elem_id="limits"):
         budget = gr.Number(label="At most so many MB may leave in a round")
         local = gr.Number(label="Noise in each update: epsilon of local differential privacy, 0 for none")
         style = gr.Number(label="Noise in the signature: epsilon, 0 for none")
-        gr.HTML('<p class="hint">The smaller epsilon, the more noise, and the less can be inferred from what you '
-                "send; the others learn less from you, too.</p>", **PLAIN)
+        gr.HTML(
+            '<p class="hint">The smaller epsilon, the more noise, and the less can be inferred from what you '
+            "send; the others learn less from you, too.</p>",
+            **PLAIN,
+        )
         certificate = gr.Textbox(label="Certificate file (PEM) of a studio without a public one")
     return [server, certificate, budget, local, style]
 
 
 def _later_steps() -> list[gr.HTML]:
-    _step(4, "What left this machine", "Each update that leaves has a receipt, begun before its first byte has left. Each number "
-                                       "in it is named.")
+    _step(
+        4,
+        "What left this machine",
+        "Each update that leaves has a receipt, begun before its first byte has left. Each number in it is named.",
+    )
     sent = _places("sent", "receipts")
     _step(5, "Draw at home", "The studio, on this machine alone, with a Generator of your own.")
     drawn = _places("drawn", "home")
     _step(6, "Leave")
     left = _places("left", "leave")
-    closing = gr.HTML('<p class="hint">To end the companion altogether: <button type="button" class="plain" '
-                      'data-do="close">close it</button>. The training stops, and goes on another day.</p>',
-                      js_on_load=_PLACES, elem_id="closing", **PLAIN)
+    closing = gr.HTML(
+        '<p class="hint">To end the companion altogether: <button type="button" class="plain" '
+        'data-do="close">close it</button>. The training stops, and goes on another day.</p>',
+        js_on_load=_PLACES,
+        elem_id="closing",
+        **PLAIN,
+    )
     return [sent, drawn, left, closing]
 
 

@@ -58,8 +58,9 @@ class Federation:
         link: where the operator's panel is, or "".
     """
 
-    def __init__(self, folder: Folder, studio: SketchStudio, hub: Callable[[], Mapping[str, Any]] | None = None,
-                 link: str = "") -> None:  # fmt: skip
+    def __init__(
+        self, folder: Folder, studio: SketchStudio, hub: Callable[[], Mapping[str, Any]] | None = None, link: str = ""
+    ) -> None:
         self.folder, self.studio, self.hub, self.link = folder, studio, hub, link
         self.note = ""
         self._mark: object = None  # of the checkpoint that was last tried

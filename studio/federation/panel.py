@@ -143,13 +143,20 @@ class Panel:
         answer = _again()
         forwarded = request.headers.get("x-forwarded-proto", "").split(",")[0].strip()
         for name, value, lasts in ((COOKIE, cookie, LASTS), (DEVICE_COOKIE, self.logins.new_device(), DEVICE_LASTS)):
-            answer.set_cookie(name, value, max_age=lasts, path=PATH, httponly=True, samesite="strict",
-                              secure="https" in (request.url.scheme, forwarded))  # fmt: skip
+            answer.set_cookie(
+                name,
+                value,
+                max_age=lasts,
+                path=PATH,
+                httponly=True,
+                samesite="strict",
+                secure="https" in (request.url.scheme, forwarded),
+            )
         return answer
 
 
 def minutes_of(seconds: float) -> str:
-    """"a minute", "2 minutes": rounded up."""
+    """ "a minute", "2 minutes": rounded up."""
     minutes = int(seconds // 60) + 1
     return "a minute" if minutes == 1 else f"{minutes} minutes"
 

@@ -245,7 +245,7 @@ def _mappings(content: object) -> list[Mapping[str, Any]]:
 
 
 def _words(name: str) -> str:
-    """"loss-generator" -> "generator loss"."""
+    """ "loss-generator" -> "generator loss"."""
     words = name.replace("-", " ").replace("_", " ")
     return f"{words[5:]} loss" if words.startswith("loss ") else words
 

@@ -31,8 +31,11 @@ from federation.identity import make_certificate
 PROGRAM = b"the program of the release"
 HASH = hashlib.sha256(PROGRAM).hexdigest()
 SESSION = "session"
-GOOD = {"activate-node": ActivateNodeResponse(node_id=7), "pull-messages": PullMessagesResponse(),
-        "get-fab": GetFabResponse(fab=Fab(hash_str=HASH, content=PROGRAM))}  # fmt: skip
+GOOD = {
+    "activate-node": ActivateNodeResponse(node_id=7),
+    "pull-messages": PullMessagesResponse(),
+    "get-fab": GetFabResponse(fab=Fab(hash_str=HASH, content=PROGRAM)),
+}
 
 
 class Studio:
@@ -50,9 +53,19 @@ class Studio:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.url = f"https://127.0.0.1:{self.port}"
-        self._server = uvicorn.Server(uvicorn.Config(
-            app or self._serve, interface="asgi3", ws="none", lifespan="off", port=self.port, log_level="error",
-            ssl_certfile=folder / "server.pem", ssl_keyfile=folder / "server.key", timeout_graceful_shutdown=1))
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app or self._serve,
+                interface="asgi3",
+                ws="none",
+                lifespan="off",
+                port=self.port,
+                log_level="error",
+                ssl_certfile=folder / "server.pem",
+                ssl_keyfile=folder / "server.key",
+                timeout_graceful_shutdown=1,
+            )
+        )
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
         while not self._server.started:
@@ -86,8 +99,12 @@ class Node:
     """In the SuperNode's place."""
 
     def __init__(self, proxy: Proxy) -> None:
-        self.client = httpx.Client(verify=ssl.create_default_context(cafile=proxy.certificate), trust_env=False,
-                                   timeout=20, base_url=f"https://{proxy.address}")
+        self.client = httpx.Client(
+            verify=ssl.create_default_context(cafile=proxy.certificate),
+            trust_env=False,
+            timeout=20,
+            base_url=f"https://{proxy.address}",
+        )
 
     def ask(self, call: str, content: bytes = b"", **headers: str) -> httpx.Response:
         return self.client.post(f"/v1/fleet/{call}", content=content, headers=headers)
@@ -95,8 +112,9 @@ class Node:
     def push(self, message: Message) -> list[int]:
         """As flwr 1.41 does: returns the statuses, of push-messages and of each object."""
         tree, objects = get_object_tree(message), get_all_nested_objects(message)
-        announced = PushMessagesRequest(messages_list=[message_to_proto(remove_content_from_message(message))],
-                                        message_object_trees=[tree])
+        announced = PushMessagesRequest(
+            messages_list=[message_to_proto(remove_content_from_message(message))], message_object_trees=[tree]
+        )
         answer = self.ask("push-messages", announced.SerializeToString())
         statuses = [answer.status_code]
         if answer.status_code == 200:
@@ -123,8 +141,16 @@ def update(number: int = 3, **designer: Any) -> RecordDict:
     """As client_app.answer returns it."""
     generator = np.random.default_rng(number)
     tensors = {"layers.0.weight": generator.normal(size=(4, 3, 2)).astype(np.float16), "scale": np.array(2, np.float16)}
-    told = {"round": number, "encoder": "abc", "preset": "small", "release": "0.2.0", "style": STYLE, "sketches": 12,
-            "name": "Ada", "description": "thin lines"} | designer
+    told = {
+        "round": number,
+        "encoder": "abc",
+        "preset": "small",
+        "release": "0.2.0",
+        "style": STYLE,
+        "sketches": 12,
+        "name": "Ada",
+        "description": "thin lines",
+    } | designer
     metrics = {"num-examples": 12, "loss-generator": 0.25, "own-distance": 1.5}
     arrays = ArrayRecord({k: Array(v) for k, v in tensors.items()})
     return RecordDict({"arrays": arrays, "metrics": MetricRecord(metrics), "designer": ConfigRecord(told)})
@@ -135,7 +161,8 @@ STYLE = np.arange(8, dtype="<f4").tobytes()
 
 def reply(content: RecordDict | Error) -> Message:
     metadata = Metadata(1, "", 7, 1, "0" * 64, "3", 1.0, 60.0, "train")
-    message = make_message(metadata, content if isinstance(content, RecordDict) else None,
-                           content if isinstance(content, Error) else None)
+    message = make_message(
+        metadata, content if isinstance(content, RecordDict) else None, content if isinstance(content, Error) else None
+    )
     message.metadata.__dict__["_message_id"] = message.object_id
     return message

@@ -58,8 +58,10 @@ class Designer:
         return {
             "flwr-public-key": base64.b64encode(self.pem).decode(),
             "flwr-signature": base64.b64encode(sign_message(self.private, timestamp.encode())).decode(),
-            "flwr-timestamp": timestamp, "content-type": "application/protobuf", "accept": "application/protobuf",
-        }  # fmt: skip
+            "flwr-timestamp": timestamp,
+            "content-type": "application/protobuf",
+            "accept": "application/protobuf",
+        }
 
 
 class Server:
@@ -110,8 +112,17 @@ class Upstream:
 
     def asks(self, designer_node: int = 7, tree: ObjectTree | None = None, message: str = QUESTION) -> None:
         """What a pull-messages is answered with from now on."""
-        asked = Message(metadata=Metadata(run_id=1, message_id=message, src_node_id=1, dst_node_id=designer_node,
-                                          message_type="train", created_at=time.time(), ttl=60.0))  # fmt: skip
+        asked = Message(
+            metadata=Metadata(
+                run_id=1,
+                message_id=message,
+                src_node_id=1,
+                dst_node_id=designer_node,
+                message_type="train",
+                created_at=time.time(),
+                ttl=60.0,
+            )
+        )
         response = PullMessagesResponse(messages_list=[asked], message_object_trees=[tree or ObjectTree(object_id=message)])
         self.answers["pull-messages"] = response.SerializeToString()
 
@@ -135,8 +146,9 @@ class Way:
         self.url = f"http://{self.server.address}"
         self.fleet = next(route for route in self.router.routes if getattr(route, "path", "") == "/v1").app
 
-    def post(self, designer: Designer | None, call: str = "pull-messages", content: Any = b"body",
-             **headers: str) -> httpx.Response:  # fmt: skip
+    def post(
+        self, designer: Designer | None, call: str = "pull-messages", content: Any = b"body", **headers: str
+    ) -> httpx.Response:
         return self.send((designer.headers() if designer else {}) | headers, call, content)
 
     def send(self, headers: dict[str, str], call: str = "pull-messages", content: Any = b"body") -> httpx.Response:
@@ -164,11 +176,15 @@ def certificates(folder: Path) -> tuple[Path, Path, Path]:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         builder = (
-            x509.CertificateBuilder().subject_name(subject).issuer_name(signer[0].subject if signer else subject)
-            .public_key(key.public_key()).serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + datetime.timedelta(days=1))
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(signer[0].subject if signer else subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )  # fmt: skip
+        )
         if not ca:
             names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -179,8 +195,9 @@ def certificates(folder: Path) -> tuple[Path, Path, Path]:
     files = folder / "ca.pem", folder / "server.pem", folder / "server.key"
     files[0].write_bytes(authority[0].public_bytes(serialization.Encoding.PEM))
     files[1].write_bytes(server.public_bytes(serialization.Encoding.PEM))
-    files[2].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                                           serialization.NoEncryption()))  # fmt: skip
+    files[2].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
     return files
 
 
@@ -192,12 +209,30 @@ class RealSuperLink:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.address, self.certificate = f"127.0.0.1:{port}", certificate
-        environment = {**os.environ, "FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "FLWR_HOME": str(folder),
-                       "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # fmt: skip
-        command = [Path(sys.executable).parent / "flower-superlink", "--host", "127.0.0.1", "--port", str(port),
-                   "--ssl-ca-certfile", certificate[0], "--ssl-certfile", certificate[1], "--ssl-keyfile", certificate[2],
-                   "--enable-supernode-auth", "--disable-runtime-dependency-installation",
-                   "--database", folder / "state.db"]  # fmt: skip
+        environment = {
+            **os.environ,
+            "FLWR_TELEMETRY_ENABLED": "0",
+            "FLWR_DISABLE_UPDATE_CHECK": "1",
+            "FLWR_HOME": str(folder),
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        command = [
+            Path(sys.executable).parent / "flower-superlink",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--ssl-ca-certfile",
+            certificate[0],
+            "--ssl-certfile",
+            certificate[1],
+            "--ssl-keyfile",
+            certificate[2],
+            "--enable-supernode-auth",
+            "--disable-runtime-dependency-installation",
+            "--database",
+            folder / "state.db",
+        ]
         self.log = (folder / "log").open("w+")
         self.process = subprocess.Popen(command, env=environment, cwd=folder, stdout=self.log, stderr=subprocess.STDOUT)
         trust = ssl.create_default_context(cafile=certificate[0])
@@ -214,8 +249,9 @@ class RealSuperLink:
 
     def register(self, designer: Designer) -> None:
         content = RegisterNodeRequest(public_key=designer.pem).SerializeToString()
-        self.direct.post("/v1/control/register-node", content=content,
-                         headers={"content-type": "application/protobuf"}).raise_for_status()  # fmt: skip
+        self.direct.post(
+            "/v1/control/register-node", content=content, headers={"content-type": "application/protobuf"}
+        ).raise_for_status()
 
     def stop(self) -> None:
         self.direct.close()  # the SuperLink would wait 30 s for this end to say goodbye
@@ -256,8 +292,16 @@ def tree_of(root: str, *children: str | ObjectTree) -> ObjectTree:
 def announcement(tree: ObjectTree | None = None, count: int = 1, trees: int = 1, **changes: Any) -> bytes:
     """As a SuperNode announces its answer to a question (``approve`` gives node ids of 7)."""
     tree = tree or tree_of("a" * 64)
-    metadata = {"run_id": 1, "message_id": tree.object_id, "src_node_id": 7, "dst_node_id": 1, "reply_to_message_id": QUESTION,
-                "message_type": "train", "created_at": time.time(), "ttl": 60.0} | changes  # fmt: skip
+    metadata = {
+        "run_id": 1,
+        "message_id": tree.object_id,
+        "src_node_id": 7,
+        "dst_node_id": 1,
+        "reply_to_message_id": QUESTION,
+        "message_type": "train",
+        "created_at": time.time(),
+        "ttl": 60.0,
+    } | changes
     messages = [Message(metadata=Metadata(**metadata))] * count
     request = PushMessagesRequest(node=Node(node_id=7), messages_list=messages, message_object_trees=[tree] * trees)
     return request.SerializeToString()
@@ -265,8 +309,9 @@ def announcement(tree: ObjectTree | None = None, count: int = 1, trees: int = 1,
 
 def pushed(object_id: str, data: bytes, session: str = "session", node: int = 7) -> bytes:
     """As a SuperNode sends an object."""
-    return PushObjectRequest(node=Node(node_id=node), run_id=1, session_id=session, object_id=object_id,
-                             object_content=data).SerializeToString()  # fmt: skip
+    return PushObjectRequest(
+        node=Node(node_id=node), run_id=1, session_id=session, object_id=object_id, object_content=data
+    ).SerializeToString()
 
 
 def calls(upstream: Upstream) -> list[str]:

@@ -19,9 +19,15 @@ BLANK = 8  # levels of 255: what differs by less is one colour to the eye
 SMALLEST_MASK, LARGEST_MASK = 0.02, 0.98  # shares of a picture that its own transparency may cut out
 SOLID = 0.4  # share of a cut-out that lies 2/256 of the picture away from its edge; of lines, nothing does
 BAND = 2**20  # numbers that are handled at a time: each step makes a copy
-TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-         8: Image.Transpose.ROTATE_90}  # fmt: skip
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -146,8 +152,13 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             space = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}.get(source.profile.xcolor_space.strip())
             if space == image.mode and "sRGB" not in (source.profile.profile_description or ""):
                 converted = ImageCms.profileToProfile(
-                    image, source, ImageCms.createProfile("sRGB"), ImageCms.Intent.RELATIVE_COLORIMETRIC, "RGB",
-                    flags=ImageCms.Flags.BLACKPOINTCOMPENSATION)  # fmt: skip
+                    image,
+                    source,
+                    ImageCms.createProfile("sRGB"),
+                    ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                    "RGB",
+                    flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+                )
                 if converted is not None:
                     return converted
     return image.convert("RGB")

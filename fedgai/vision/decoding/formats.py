@@ -274,16 +274,20 @@ def _unknown_tiff(data: bytes, limits: Limits, side: int, large: bool) -> Decode
         file = io.BytesIO(data)
         file.seek(tags.next)
         tags.load(file)
-        width, height, samples, planes = (int(tags.get(tag, default)) for tag, default in
-                                          ((WIDTH, 0), (HEIGHT, 0), (SAMPLES, 1), (PLANES, 1)))
-        bits, numbers = ((max(value) if isinstance(value, tuple) else int(value))
-                         for value in (tags.get(BITS, 1), tags.get(NUMBERS, 1)))
+        width, height, samples, planes = (
+            int(tags.get(tag, default)) for tag, default in ((WIDTH, 0), (HEIGHT, 0), (SAMPLES, 1), (PLANES, 1))
+        )
+        bits, numbers = (
+            (max(value) if isinstance(value, tuple) else int(value)) for value in (tags.get(BITS, 1), tags.get(NUMBERS, 1))
+        )
     except Exception as error:
         raise RefusedPictureError(NO_PICTURE) from error
     kind = {1: "whole", 2: "signed", 3: "floating-point"}.get(numbers, "unusual")
     if planes != 1 or samples not in (1, 3) or bits not in (16, 32, 64) or (bits == 16 and numbers == 3):
-        raise RefusedPictureError(f"This TIFF holds {samples} {kind} numbers of {bits} bits for a pixel, which cannot be read "
-                                  "here: save it with 8 or 16 bits and try again.")
+        raise RefusedPictureError(
+            f"This TIFF holds {samples} {kind} numbers of {bits} bits for a pixel, which cannot be read "
+            "here: save it with 8 or 16 bits and try again."
+        )
     check_size((width, height), limits, pixels=limits.pixels // 3)
     if not large and width * height > LARGE:
         raise LargePictureError

@@ -49,5 +49,7 @@ def check_size(size: tuple[int, int], limits: Limits, *, pixels: int | None = No
     if min(width, height) < SHORTEST:
         raise RefusedPictureError(f"The picture is {width} x {height} px: use one of at least {SHORTEST} px on each side.")
     if max(width, height) > limits.side or width * height > pixels:
-        raise RefusedPictureError(f"The picture is {width} x {height} px: scale it down to at most {limits.side:,} px on a side "
-                                  f"and {pixels // 10**6} million pixels in all.")
+        raise RefusedPictureError(
+            f"The picture is {width} x {height} px: scale it down to at most {limits.side:,} px on a side "
+            f"and {pixels // 10**6} million pixels in all."
+        )

@@ -1,7 +1,7 @@
 """The process that decodes pictures, one at a time, started by ``vision.decoders``.
 
-    request: an 8-byte length, a JSON object with "size", "limits", "side", "page" and "large", then so many bytes of a file
-    answer:  an 8-byte length, a JSON object, then RGB levels and, where it says so, the levels of a mask
+request: an 8-byte length, a JSON object with "size", "limits", "side", "page" and "large", then so many bytes of a file
+answer:  an 8-byte length, a JSON object, then RGB levels and, where it says so, the levels of a mask
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ def answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]
     except LargePictureError:
         return {"large": True}, b""
     except MemoryError:
-        return {"refused": f"The picture takes more than {limits.memory} MB of memory to open: scale it down and try again.",
-                "spent": True}, b""
+        return {
+            "refused": f"The picture takes more than {limits.memory} MB of memory to open: scale it down and try again.",
+            "spent": True,
+        }, b""
     except Exception:  # decoders raise whatever they like at hostile bytes
         return {"refused": f"The picture is damaged or cut short: {SAVE_AS}."}, b""
 
