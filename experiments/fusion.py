@@ -132,11 +132,12 @@ class Seed:
     def model_folder(self, name: str, arm: str) -> Path:
         return self.path / name / arm
 
-    def asked(self, model: FedGAI) -> ConfigRecord:
-        """What a server asks of designers, and the style bank it shows them."""
+    def asked(self, model: FedGAI, number: int = 1) -> ConfigRecord:
+        """What a server asks of designers in a round, and the style bank it shows them."""
         bank = list(model.styles.values())
         return ConfigRecord(
             {
+                "round": number,
                 "epochs": self.plan.epochs,
                 "beta": 0.1,
                 "preset": model.preset.name,
@@ -170,7 +171,7 @@ class Seed:
         for number in range(folder.rounds()[-1] + 1, self.plan.rounds + 1):
             model = FedGAI.load(folder.checkpoint(number - 1))
             strategy = DiscriminatorAvg(UpdateSpec.from_model(model, __version__), Limits(minimum=len(self.names)))
-            messages = strategy.configure_train(number, pack(model.discriminator.shared()), self.asked(model), designers)
+            messages = strategy.configure_train(number, pack(model.discriminator.shared()), self.asked(model, number), designers)
             aggregate, _ = strategy.aggregate_train(number, designers.replies(messages))
             verdicts = [asdict(v) for v in strategy.verdicts]
             if aggregate is None:

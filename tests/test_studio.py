@@ -43,11 +43,11 @@ class Visit:
         """Act, and wait for another sketch."""
         before = self.source
         act()
-        self.page.wait_for_function("old => document.querySelector('#comparison img.sketch').src !== old", arg=before)
+        self.page.wait_for_function("old => document.querySelector('#comparison img.sketch')?.src !== old", arg=before)
 
     def becomes(self, source: str) -> None:
         """Wait for this very sketch."""
-        self.page.wait_for_function("s => document.querySelector('#comparison img.sketch').src === s", arg=source)
+        self.page.wait_for_function("s => document.querySelector('#comparison img.sketch')?.src === s", arg=source)
 
     def settles(self) -> None:
         """Wait until nothing is drawn any more."""
