@@ -343,7 +343,7 @@ def open_page(name: str, args: argparse.Namespace) -> int:
     if name == "home" and not (args.home / "model" / CONFIG_FILE).exists():
         raise CompanionError("there is no Generator of your own yet: it is made in the first round")
     if importlib.util.find_spec("gradio") is None:
-        raise CompanionError("this page needs Gradio: pip install -e .[studio,federation]")
+        raise CompanionError('this page needs Gradio: pip install ".[studio,federation]" in a copy of the project')
     command = [sys.executable, "-m", f"studio.companion.{name}", "--home", str(args.home.resolve())]
     command += ["--port", str(args.port)] if args.port else []
     if name == "window" and args.certificate:

@@ -1,4 +1,4 @@
-// What the page does without the server. Each function belongs to one gr.HTML of app.py, which calls it once when it is
+// What the page does without the server. Each function belongs to one gr.HTML of page.py, which calls it once when it is
 // on the page: element is its DOM, props its value and properties, watch(name, f) calls f after the server changed one.
 window.studio = {
   // Rows of sliders; the value is {name: number}. Dragging only repaints; letting go, or a key, changes the value.

@@ -23,7 +23,7 @@ PARTIAL = b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "
 
 
 class Running:
-    """uvicorn as app.py runs it, or as it comes, over TLS."""
+    """uvicorn as the studio runs it, or as it comes, over TLS."""
 
     def __init__(self, files: tuple[Path, Path, Path], **settings: Any) -> None:
         config = uvicorn.Config(

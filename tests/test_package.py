@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
+import time
+import urllib.request
 import venv
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+from studio_server import PATIENCE, ROOT
 
 from federation.bundle import build_app
-
-ROOT = Path(__file__).resolve().parent.parent
+from federation.processes import free_port
 
 
 def run(*command: object, cwd: Path) -> str:
@@ -65,11 +72,64 @@ def test_draws_outside_the_checkout(programs: Path, tmp_path: Path) -> None:
     photo = ROOT / "examples" / "hoodie.jpg"
     run(programs / "fedgai", "sketch", photo, "--style", "Aiko", "--size", "256", "--out", "x.png", cwd=tmp_path)
     assert (tmp_path / "x.png").stat().st_size > 1000
-    assert "fedgai" in run(programs / "python", "-c", "import fedgai; print(fedgai.__file__)", cwd=tmp_path)
+    where = run(programs / "python", "-c", "import fedgai; print(fedgai.__file__)", cwd=tmp_path).strip()
+    assert Path(where).is_relative_to(programs.parent)
+
+
+@contextmanager
+def running(program: Path, *arguments: object, cwd: Path) -> Iterator[str]:
+    """The address that a program serves a page at. Afterwards it is ended as the machine would end it."""
+    port, log = free_port(), cwd / "log.txt"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [str(part) for part in (program, *arguments, "--port", port)],
+            cwd=cwd,
+            env={**os.environ, "BROWSER": "true"},  # a program that opens a page in the browser runs this instead
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        address, until = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE
+        while address not in log.read_text():
+            assert process.poll() is None and time.monotonic() < until, log.read_text()
+            time.sleep(0.1)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)
+    assert "Traceback" not in log.read_text()
+
+
+def page(address: str) -> str:
+    """Asked for until it is there: the address is printed shortly before it can be reached."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+                return answer.read().decode()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
 
 
 def test_the_companion_is_there(programs: Path, tmp_path: Path) -> None:
     assert "--receipt" in run(programs / "fedgai-join", "--help", cwd=tmp_path)
+
+
+def test_the_companions_window_opens(programs: Path, tmp_path: Path) -> None:
+    with running(programs / "fedgai-join", "--window", "--home", tmp_path / "home", cwd=tmp_path) as address:
+        assert "FedGAI" in page(address)
+
+
+def test_the_studio_starts_and_draws(programs: Path, tmp_path: Path) -> None:
+    with running(programs / "fedgai-studio", cwd=tmp_path) as address:
+        assert "FedGAI" in page(address)
+        client = Client(address, verbose=False, download_files=tmp_path)
+        photo = handle_file(ROOT / "examples" / "hoodie.jpg")
+        drawn = client.predict(photo, {"Aiko": 1.0}, size=256, api_name="/sketch")
+        with Image.open(drawn) as sketch:
+            assert max(sketch.size) == 256
 
 
 def test_a_wheel_and_a_checkout_make_the_same_app(programs: Path, tmp_path: Path) -> None:

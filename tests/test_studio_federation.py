@@ -321,12 +321,12 @@ def test_the_panel_does_nothing_for_strangers_and_counts_their_tries(server: Stu
 def test_without_a_password_there_is_no_panel(rounds: Rounds) -> None:
     from fastapi import FastAPI
 
-    import app
+    from studio.application import federate
 
     os.environ.pop("FEDGAI_OPERATOR_PASSWORD", None)
     made = FastAPI()
     studio = SketchStudio(newest(rounds.folder))
-    app.federate(made, rounds.folder, studio)
+    federate(made, rounds.folder, studio)
     paths = {getattr(route, "path", "") for route in made.routes}
     assert "/federation/operator" not in paths
 
@@ -499,7 +499,7 @@ def test_no_serious_violation_on_the_tab(visit: Callable[..., Visit], rounds: Ro
 
 def test_without_the_federation_none_of_it_is_imported(weights: str) -> None:
     names = "[m for m in sys.modules if m.split('.')[0] in ('flwr', 'federation') or m.startswith('studio.federation')]"
-    command = [sys.executable, "-c", f"import app, sys; app.create_app(); print({names})"]
+    command = [sys.executable, "-c", f"import sys; from studio.application import create_app; create_app(); print({names})"]
     environment = {**os.environ, "FEDGAI_WEIGHTS": weights}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     # who is at the other end, which the limits on visitors go by: a file of Python's own library alone
