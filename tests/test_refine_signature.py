@@ -22,7 +22,7 @@ from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.training.local import LocalTrainer, TrainConfig
 from fedgai.training.refine_signature import RefineConfig, Refined, _unit, refine
 
-SHORT = RefineConfig(steps=24, first=8)
+SHORT = RefineConfig(steps=24)
 
 
 @pytest.fixture(scope="module")

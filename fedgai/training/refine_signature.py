@@ -7,13 +7,13 @@ As textual inversion adjusts a word (Gal et al., arXiv 2208.01618). Statistics s
 is found by trying. The measured signature is the start, and the fallback: the refined one counts only where drawings that
 were kept aside come out nearer to the designer's own, by measures that know nothing of our encoder
 (``fedgai.evaluation.independent``). Nothing of the drawings is in it but their effect on the signature's few hundred numbers.
+
+Hatching's angle and distance stay as they were measured: no gradient reaches them, and a search found none that was better.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,16 +27,12 @@ from torch.nn import functional as F
 from fedgai.evaluation import independent
 from fedgai.measure import SIDE, page
 from fedgai.model import FedGAI
-from fedgai.networks.hatching import stroke_code
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SIZES, Content, SketchPipeline
 from fedgai.training.losses import gram_loss
 from fedgai.vision.images import read_image, to_image, to_tensor
 
 log = logging.getLogger(__name__)
-
-WORTH = 0.95  # of what drawings cost; an angle that saves less than the rest is no finding
-ANGLES, PERIODS = (0.0, 22.5, 45.0, 67.5, 90.0, 112.5, 135.0, 157.5), (4.5, 6.5, 9.0)
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,6 @@ class RefineConfig:
         steps: of Adam, one drawing each.
         rate: of Adam, in deviations of the built-in hands.
         reach: how far a number may go from the measured one, in the same unit: blends must stay sensible.
-        first: steps after which hatching's angle and distance are searched for, since no gradient reaches them.
         pairs: most that are learned from. aside: most that are kept aside to judge by; at least two pairs are.
         seed: of the order of the drawings.
     """
@@ -55,7 +50,6 @@ class RefineConfig:
     steps: int = 160
     rate: float = 0.1
     reach: float = 4.0
-    first: int = 40
     pairs: int = 24
     aside: int = 8
     seed: int = 24
@@ -216,18 +210,13 @@ def _descend(
     away = torch.zeros_like(start, requires_grad=True)
     optimiser = torch.optim.Adam([away], config.rate, betas=(0.9, 0.98))
     order = np.random.default_rng(config.seed + 1)
-    code: Tensor | None = None
     try:
         for step in range(config.steps):
-            if step == config.first and model.generator.style_head is not None:
-                code = _search_code(model, _held(model, start, unit, away.detach(), config), work)
             optimiser.param_groups[0]["lr"] = config.rate * min(1.0, 2 * (1 - step / config.steps) + 0.05)
             style = _held(model, start, unit, away, config)
             example = work.examples[int(order.integers(len(work.examples)))]
-            drawn = model.generator(example.features, style[None], code=code)
+            drawn = model.generator(example.features, style[None])
             loss = work.loss(example, drawn, model.encoder(drawn)) + 1e-3 * away.square().mean()
-            if code is not None:  # the signature itself must come to say this angle and this distance
-                loss = loss + 0.5 * (model.generator.style_head(style[None])[0] - code).square().sum()
             optimiser.zero_grad()
             loss.backward()
             if not (torch.isfinite(loss) and torch.isfinite(away.grad).all()):
@@ -252,37 +241,6 @@ def _unit(model: FedGAI) -> Tensor:
     if len(built_in) < 2:
         return 0.2 * model.neutral.abs() + 1e-3 if model.styles or model.origin is not None else torch.ones(1)
     return torch.stack(built_in).std(0) + 1e-4
-
-
-@torch.no_grad()
-def _search_code(model: FedGAI, style: Tensor, work: _Pairs | _Drawings) -> Tensor | None:
-    """(1, 3), the stroke code of a few angles and distances in which drawings come out best; None for what the style says.
-
-    Tried half way towards each built-in hand, too: where a signature asks for no hatching, its angle changes nothing.
-    """
-    some = work.examples[:2]
-
-    def cost(style: Tensor, code: Tensor | None) -> float:
-        total = 0.0
-        for example in some:
-            drawn = model.generator(example.features, style[None], code=code)
-            total += work.manner(example, drawn, model.encoder(drawn)).item()
-        return total
-
-    built_in = [s.style for s in model.styles.values() if "designer" not in s.extra]
-    starts = sorted(
-        ((cost(s, None), i, s) for i, s in enumerate([style, *(style + 0.5 * (b - style) for b in built_in)])),
-        key=lambda start: start[:2],
-    )
-    base, best, code = cost(style, None), math.inf, None
-    for unaided, _, start in starts[:2]:
-        for angle, period in itertools.product(ANGLES, PERIODS):
-            candidate = stroke_code(angle, period)[None]
-            found = cost(start, candidate)
-            if found < best and found < min(base, WORTH * unaided):
-                best, code = found, candidate
-    log.info("stroke code: cost %.4f as measured, %.4f with another angle or distance", base, best)
-    return code
 
 
 def _own_pair(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[_Example, dict[str, np.ndarray]]:
