@@ -41,6 +41,7 @@ class CompanionActions:
         self.part = Participation(home)
         self.studio = HomeProcess(home, self._say)
         self._own = self.answers.data  # the folder that the designer named last
+        self._wants_to_join = False  # Join was pressed while something was missing
         if self.answers.data:
             self.drawings.look()
 
@@ -117,10 +118,25 @@ class CompanionActions:
 
     # -- the federation --------------------------------------------------------------------------------------------------
 
+    @property
+    def notice(self) -> str:
+        """What is still missing, once Join was pressed; else how the last thing ended. "" for nothing."""
+        if self._wants_to_join:
+            try:
+                self._complete()
+            except Exception as error:
+                return failure(error)
+        return self.part.notice
+
     def join(self) -> None:
-        """Take part. What is missing becomes the notice."""
+        """Take part. What is missing becomes the notice, until it is there."""
+        self._say("")
         try:
             settings = self._complete()
+        except Exception:
+            self._wants_to_join = True
+            return
+        try:
             settings.save(self.home)
         except Exception as error:
             self._say(failure(error))
@@ -138,7 +154,7 @@ class CompanionActions:
         self.part.leave(settings)
 
     def _say(self, text: str) -> None:
-        self.part.notice = text
+        self.part.notice, self._wants_to_join = text, False
 
     def _need_drawings(self) -> None:
         """Raises CompanionError where there are none to learn from, with the true reason."""

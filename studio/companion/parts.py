@@ -67,9 +67,12 @@ class Parts:
 
     def busy(self) -> str:
         drawings = self.actions.drawings
-        busy = drawings.busy
-        text = f"{_capital(busy.what)} …" if busy else ""
-        return render("busy", busy=busy, text=text, trouble=drawings.trouble)
+        return render("busy", busy=drawings.busy, text=self._doing(), trouble=drawings.trouble)
+
+    def _doing(self) -> str:
+        """What goes on with the drawings, or ""."""
+        busy = self.actions.drawings.busy
+        return f"{_capital(busy.what)} …" if busy else ""
 
     def drawings(self) -> str:
         """What a look at the drawings found; made again only for another look."""
@@ -132,7 +135,7 @@ class Parts:
         if state is None:
             head = "Stopped for now." if part.receipts else "Not joined yet."
             missing = [] if part.receipts else self.actions.missing()
-            return render("now", state=None, head=head, missing=missing, notice=part.notice)
+            return render("now", state=None, head=head, missing=missing, notice=self.actions.notice)
         status = state.federation
         theirs = {"line": _capital(federation_line(status)), "done": _share(status)} if status else None
         return render(
@@ -165,6 +168,8 @@ class Parts:
             noise=noise_line(receipts),
             updates=count(len(receipts), "update"),
             off=bool(actions.drawings.busy) or actions.part.running,
+            busy=actions.drawings.busy,
+            text=self._doing(),
             sample=_entry(actions.sample) if actions.sample else None,
         )
 
@@ -197,7 +202,8 @@ def size(bytes_: int) -> str:
 
 
 def _capital(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
+    """With a capital letter, unless it begins with an address."""
+    return text if text.startswith("http") else f"{text[:1].upper()}{text[1:]}"
 
 
 def _share(status: dict[str, object]) -> float | None:
