@@ -73,6 +73,24 @@ def test_white_on_white_is_not_guessed() -> None:
         cut_out(np.asarray(read_image(CASES / "white_on_white.jpg")))
 
 
+@pytest.mark.parametrize("noise", [0, 3])
+def test_the_draughtsman_does_not_guess_white_on_white_either(pipe: SketchPipeline, noise: int) -> None:
+    """It was drawn with half of the background: there is hardly a step of colour along any outline."""
+    photo = np.asarray(read_image(CASES / "white_on_white.jpg")).astype(float)
+    photo += np.random.default_rng(0).normal(0, noise, photo.shape) - 2 * noise
+    with pytest.raises(NoGarment, match="another colour"):
+        pipe.prepare(np.uint8(photo.clip(0, 255)), 128)
+    found = pipe.prepare(np.uint8(photo.clip(0, 255)), 128, on_missing="keep")
+    assert found.mask is None
+
+
+@pytest.mark.parametrize("light", [0.35, 0.75])
+def test_a_pale_garment_on_a_pale_ground_is_drawn(pipe: SketchPipeline, light: float) -> None:
+    photo = np.asarray(read_image(CASES / "icc_none_reference.jpg")).astype(float)
+    pale = np.uint8(255 - (1 - light) * (255 - photo))
+    assert 0.2 < (pipe.prepare(pale, 128).mask > 0.5).mean() < 0.8
+
+
 def test_inverted_greys_are_shown_as_every_viewer_does() -> None:
     levels = pixels("grey16_miniswhite.tif")
     assert np.median(levels[[0, -1]]) > 200 > np.median(levels[240:270, 180:200])  # a coat on light ground
