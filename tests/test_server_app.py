@@ -146,3 +146,21 @@ def test_a_superlink_in_trouble_costs_a_retry_and_no_round(season: Begun, monkey
 def test_garments_that_are_not_there_are_named(season: Begun, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='run config, examples="/where/it/is"'):
         Season(season[0].grid, season[0].folder, FederationConfig(examples=str(tmp_path / "nowhere")), Limits())
+
+
+def test_a_round_that_failed_keeps_its_number_to_itself_in_the_next_run_too(
+    season: Begun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever had answered it refused it for good: a season of one round, which came to nothing once, never got any further."""
+    first, _, model = season
+    config = FederationConfig(rounds=1, deadline=1)
+    monkeypatch.setattr(server_app, "POLL", 0.01)
+    monkeypatch.setattr(Season, "replies", lambda *_: iter(()))
+    run = Season(first.grid, first.folder, config, Limits())
+    assert (run.number, run.last) == (1, 1)
+    run.round()
+    assert not run.goes_on() and first.folder.rounds() == [0]
+    again = Season(first.grid, first.folder, config, Limits())
+    assert (again.number, again.last) == (2, 2) and again.goes_on()
+    first.folder.publish(2, model, {"round": 2, "published": True})
+    assert Season(first.grid, first.folder, config, Limits()).number == 3

@@ -39,6 +39,7 @@ log = logging.getLogger("flwr")
 app = ServerApp()
 
 POLL = 1.0  # seconds between two looks for answers
+REPEATED = "repeated.json"  # of the last round that had too few good answers
 PUSHES = 5  # tries to hand one message to the SuperLink
 GRACE = 10.0  # seconds after the deadline for what is just being received
 BANK = 32  # signatures that are shown to a designer in a round, and drawn with in the studio
@@ -120,7 +121,8 @@ class Season:
             FedGAI.load(folder.checkpoint(0)) if 0 in folder.rounds() else None,
             self.examples,
         )
-        self.number = (folder.rounds() or [0])[-1] + 1
+        repeated = folder.read(REPEATED, {}).get("round", 0)
+        self.number = max((folder.rounds() or [0])[-1], repeated) + 1  # a designer answers no round twice, in whichever run
         self.last = math.ceil(self.number / config.rounds) * config.rounds
         self.nobody = False
 
@@ -197,9 +199,9 @@ class Season:
                 phase="waiting",
                 note=f"Round {number} had too few good answers, and is tried again as round {number + 1}. {reasons}"[:500],
             )
-            folder.write("repeated.json", {"round": number, "at": _now(), "designers": designers})
+            folder.write(REPEATED, {"round": number, "at": _now(), "designers": designers})
             time.sleep(POLL)
-            self.number += 1  # a designer answers no round twice
+            self.number += 1
             return
         folder.set_status(phase="house", progress=0.0, deadline=0.0)
         before = self.house.probe(model)
