@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedgai.errors import FedGAIError
+from fedgai.networks.layers import channels_last
 
 LINE_TYPES = ("silhouette", "seam", "edge", "topstitch", "fold", "fastening")
 SIDE = 512  # px, long side at which a photograph is looked at
@@ -80,7 +81,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
         y = self.project(F.relu6(self.depthwise(y), inplace=True))
-        return x + y if self.residual else y
+        narrowed: Tensor = x + y if self.residual else y
+        return narrowed
 
 
 class Backbone(nn.Module):
@@ -132,7 +134,8 @@ class Join(nn.Module):
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """(B, coarse, h, w), (B, fine, 2h, 2w) -> (B, c, 2h, 2w)."""
         up = F.interpolate(self.coarse(coarse), scale_factor=2, mode="bilinear", align_corners=False)
-        return self.body(F.relu(self.norm(self.fine(fine) + up), inplace=True))
+        joined: Tensor = self.body(F.relu(self.norm(self.fine(fine) + up), inplace=True))
+        return joined
 
 
 class Network(nn.Module):
@@ -170,19 +173,22 @@ class Network(nn.Module):
             if isinstance(module, Separable) and isinstance(module.norm, nn.BatchNorm2d):
                 scale, shift = _scale_and_shift(module.norm)
                 module.pointwise.weight.data.mul_(scale[:, None, None, None])
+                assert module.pointwise.bias is not None
                 module.pointwise.bias.data.mul_(scale).add_(shift)
                 module.norm = nn.Identity()
             elif isinstance(module, Join) and isinstance(module.norm, nn.BatchNorm2d):
                 scale, shift = _scale_and_shift(module.norm)
                 module.coarse.weight.data.mul_(scale[:, None, None, None])
                 module.fine.weight.data.mul_(scale[:, None, None, None])
+                assert module.fine.bias is not None
                 module.fine.bias.data.mul_(scale).add_(shift)
                 module.norm = nn.Identity()
         return self
 
 
 def _scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    scale = norm.weight.data / (norm.running_var + norm.eps).sqrt()
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight.data / torch.sqrt(norm.running_var + norm.eps)
     return scale, norm.bias.data - norm.running_mean * scale
 
 
@@ -301,4 +307,4 @@ def _from_bytes(data: bytes) -> Network:
     if not all(value.isfinite().all() for value in tensors.values()):
         raise ValueError("not all numbers are finite")
     network.load_state_dict(tensors)
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    return channels_last(network.eval().requires_grad_(False))

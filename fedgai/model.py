@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import ModelHubMixin, snapshot_download
@@ -20,6 +21,7 @@ from fedgai.measure import Drawing, measure
 from fedgai.networks.discriminator import Discriminator, gram_matrix
 from fedgai.networks.encoder import Encoder, VGG16Encoder, sha256
 from fedgai.networks.generator import Generator
+from fedgai.networks.layers import ConvBlock, channels_last
 from fedgai.networks.style import Signature
 from fedgai.networks.style_bounds import StyleBounds, bounds_of
 from fedgai.shipped import WEIGHTS
@@ -88,7 +90,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         self.styles: dict[str, Signature] = {}
         self.origin: Tensor | None = None
         self.draughtsman: Draughtsman | None = None
-        self.info: dict = {}
+        self.info: dict[str, Any] = {}
         self.freeze_encoder()
 
     def freeze_encoder(self) -> None:
@@ -160,9 +162,9 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         """A copy in eval mode with BatchNorm folded into the convolutions, channels_last. Same output, faster."""
         model = copy.deepcopy(self).eval()
         for module in list(model.encoder.modules()) + list(model.generator.modules()):
-            if hasattr(module, "fuse"):
+            if isinstance(module, ConvBlock):
                 module.fuse()
-        return model.to(memory_format=torch.channels_last).requires_grad_(False)
+        return channels_last(model).requires_grad_(False)
 
     # -- checkpoints -----------------------------------------------------------------------------------------------------
 
@@ -258,7 +260,7 @@ def _read_origin(path: Path) -> Tensor | None:
 def _read_bank(path: Path, encoder: str) -> dict[str, Signature]:
     with safe_open(str(path), "pt") as f:
         meta = f.metadata() or {}
-        text: Mapping[str, dict] = json.loads(meta["styles"])
+        text: Mapping[str, dict[str, Any]] = json.loads(meta["styles"])
         bank = {}
         for name in json.loads(meta["order"]):
             extra = dict(text[name])

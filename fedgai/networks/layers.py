@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def channels_last(module: M) -> M:
+    """In place: its weights laid out pixel by pixel, with which a CPU is a sixth faster. Returns the module."""
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's types do not know the argument
+    return module
 
 
 class ConvBlock(nn.Sequential):
@@ -17,7 +28,9 @@ class ConvBlock(nn.Sequential):
         """In place, in eval mode only: conv + BatchNorm become one conv with the same output."""
         for i, layer in enumerate(self):
             if isinstance(layer, nn.BatchNorm2d):
-                self[i - 1] = fuse_conv_bn_eval(_plain(self[i - 1]), layer)
+                before = self[i - 1]
+                assert isinstance(before, nn.Conv2d)
+                self[i - 1] = fuse_conv_bn_eval(_plain(before), layer)
                 self[i] = nn.Identity()
 
 
@@ -26,7 +39,7 @@ def _plain(layer: nn.Conv2d) -> nn.Conv2d:
     if not is_parametrized(layer):
         return layer
     kind = type_before_parametrizations(layer)
-    plain = kind(
+    plain: nn.Conv2d = kind(
         layer.in_channels,
         layer.out_channels,
         layer.kernel_size,
@@ -37,7 +50,8 @@ def _plain(layer: nn.Conv2d) -> nn.Conv2d:
         padding_mode=layer.padding_mode,
     )
     plain.load_state_dict({"weight": layer.weight} | ({} if layer.bias is None else {"bias": layer.bias}))
-    return plain.eval()
+    plain.eval()
+    return plain
 
 
 class UpConv(nn.Conv2d):
@@ -59,7 +73,8 @@ class UpConv(nn.Conv2d):
             y = y.contiguous(memory_format=torch.channels_last)
         taps = x.new_tensor([0.25, 0.75, 0.75, 0.25])
         y = F.conv2d(y, (taps[:, None] * taps).expand(self.out_channels, 1, 4, 4), groups=self.out_channels)
-        y = _AddToBorder.apply(y, *self._missing(x))  # (B, c_out, 2h, 2w)
+        add_to_border: Callable[..., Tensor] = _AddToBorder.apply
+        y = add_to_border(y, *self._missing(x))  # (B, c_out, 2h, 2w)
         return y if self.bias is None else y + self.bias[:, None, None]
 
     def _missing(self, x: Tensor) -> list[Tensor]:
@@ -81,7 +96,7 @@ class _AddToBorder(torch.autograd.Function):
     """In place; autograd's own way would copy the whole gradient four times."""
 
     @staticmethod
-    def forward(ctx, y: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    def forward(ctx: Any, y: Tensor, top: Tensor, bottom: Tensor, left: Tensor, right: Tensor) -> Tensor:
         y[:, :, 0] += top
         y[:, :, -1] += bottom
         y[..., 0] += left
@@ -90,7 +105,7 @@ class _AddToBorder(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         return grad, grad[:, :, 0], grad[:, :, -1], grad[..., 0], grad[..., -1]
 
 
