@@ -40,7 +40,8 @@ class MRFM(nn.Module):
         joined = torch.cat((self.down(F.max_pool2d(x, 2)), y), 1)  # (B, 2C, h, w)
         if self.separable:
             joined = F.interpolate(self.point(joined), scale_factor=2, mode="bilinear", align_corners=False)
-        return self.out(torch.addcmul(self.join(joined), self.gate, x))
+        drawn: Tensor = self.out(torch.addcmul(self.join(joined), self.gate, x))
+        return drawn
 
 
 class StyleHead(nn.Module):
@@ -49,6 +50,9 @@ class StyleHead(nn.Module):
     Not part of the paper: AdaIN_SD alone moves the encoder's statistics and leaves the decoder to guess from them at every
     pixel which hand is asked for (measured before: 40 to 75 % of drawings nearest to their own hand).
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, style: int, widths: Sequence[int], hidden: int = 128) -> None:
         super().__init__()
@@ -106,6 +110,7 @@ class Pen(nn.Module):
         touch = self.touch.weight.flatten(1).t() * grip[:, :, None]  # (B, 10, width)
         turn = self.hidden.weight.flatten(1).t()
         weight = turn * scale[:, :, None]  # (B, width, width)
+        assert self.hidden.bias is not None and self.image.bias is not None
         bias = (shift @ turn + self.hidden.bias)[:, None]  # (B, 1, width)
         color = self.image.weight.flatten(1).expand(len(y), -1, -1)  # (B, 3, width)
         pixels = line.shape[1] if torch.is_grad_enabled() else self.PIXELS
@@ -114,7 +119,8 @@ class Pen(nn.Module):
             hidden = F.leaky_relu(torch.baddbmm(line[:, part], field[:, part], touch), 0.1, inplace=True)
             hidden = F.leaky_relu(torch.baddbmm(bias, hidden, weight), 0.1, inplace=True)  # (B, pixels, width)
             image.append(torch.baddbmm(self.image.bias[:, None], color, hidden.transpose(1, 2)))  # (B, 3, pixels)
-        return torch.cat(image, 2).unflatten(2, y.shape[2:])
+        page: Tensor = torch.cat(image, 2).unflatten(2, y.shape[2:])
+        return page
 
 
 class Generator(nn.Module):
@@ -136,6 +142,7 @@ class Generator(nn.Module):
         self.adain = AdaIN_SD()
         self.head = conv_block(c4, c3, **options)
         self.mrfm = nn.ModuleList([MRFM(c3, c2, **options), MRFM(c2, c1, **options), MRFM(c1, last, **options)])
+        self.style_head: StyleHead | None
         if pen:
             self.style_head = StyleHead(2 * sum(channels), (c3, c2, c1, pen))
             self.pen = Pen(last, pen)
@@ -176,7 +183,7 @@ class Generator(nn.Module):
             y = self._modulate(self.mrfm[0](maps[2], y), film[1])
             y = self._modulate(self.mrfm[1](maps[1], y), film[2])
             y = self.mrfm[2](maps[0], y)
-            field = strokes.stroke_field(read.detach() if code is None else code, *y.shape[2:], origin)
+            field = strokes.stroke_field(read.detach() if code is None else code, y.shape[2], y.shape[3], origin)
             y = self.pen(y, grip, film[3], field)
         return y if logits else torch.tanh(y)
 
