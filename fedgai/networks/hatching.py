@@ -34,7 +34,8 @@ def _smooth_noise(rng: np.random.RandomState, sigma: float) -> np.ndarray:
     lowpass = np.exp(-2 * (np.pi * sigma) ** 2 * (f[:, None] ** 2 + f[None] ** 2))
     lowpass[0, 0] = 0
     noise = np.fft.ifft2(np.fft.fft2(rng.standard_normal((TILE, TILE))) * lowpass).real
-    return noise / noise.std()
+    even: np.ndarray = noise / noise.std()
+    return even
 
 
 @cache
@@ -51,11 +52,12 @@ def _tiles() -> tuple[Tensor, Tensor, Tensor]:
     points = np.stack([r + 0.5, c + 0.5 * (r % 2) + 0.25], -1) * (TILE / rows, TILE / columns)
     points = (points + rng.uniform(-0.22, 0.22, points.shape) * TILE / columns).reshape(-1, 2)
     ranks = rng.permutation(len(points)) / (len(points) - 1) * 2 - 1
-    grid = np.stack(np.mgrid[0:TILE, 0:TILE], -1).reshape(-1, 2)
-    nearest, which = cKDTree(points % TILE, boxsize=TILE).query(grid)  # on the torus
+    grid = np.moveaxis(np.mgrid[0:TILE, 0:TILE], 0, -1).reshape(-1, 2)
+    nearest, which = cKDTree(points % TILE, boxsize=np.array([TILE, TILE])).query(grid)  # on the torus
     dots = np.stack([nearest / (TILE / columns), ranks[which]]).reshape(2, TILE, TILE)
     lines = rng.uniform(-1, 1, TILE)
-    return tuple(torch.from_numpy(t.astype(np.float32)) for t in (noise, dots, lines))
+    tables = [torch.from_numpy(table.astype(np.float32)) for table in (noise, dots, lines)]
+    return tables[0], tables[1], tables[2]
 
 
 def _lines(phase: Tensor, ranks: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,8 +86,8 @@ def stroke_field(code: Tensor, height: int, width: int, origin: Tensor | None = 
     """
     batch, device = len(code), code.device
     noise, dots, ranks = (t.to(device) for t in _tiles())
-    corners = [(0, 0)] * batch if origin is None else origin.tolist()
-    grain = torch.stack([_paper(noise, *corner, height, width) for corner in corners], 1)  # (4, B, H, W)
+    corners = [(0, 0)] * batch if origin is None else [(int(row), int(column)) for row, column in origin.tolist()]
+    grain = torch.stack([_paper(noise, row, column, height, width) for row, column in corners], 1)  # (4, B, H, W)
     if origin is None:
         origin = torch.zeros(batch, 2, dtype=torch.long, device=device)
     y = origin[:, 0, None, None] + torch.arange(height, device=device)[:, None]  # (B, H, 1)
@@ -115,7 +117,7 @@ def moved_origins(code: Tensor, count: int) -> Tensor:
         cross-hatching of any two lie as far from each other's as can be.
     """
     angle, period = math.atan2(float(code[1]), float(code[0])) / 2, min(max(math.exp(float(code[2])), PERIODS[0]), PERIODS[1])
-    corners = np.stack(np.mgrid[0:48, 0:48], -1).reshape(-1, 2)
+    corners = np.moveaxis(np.mgrid[0:48, 0:48], 0, -1).reshape(-1, 2)
     waves = [(math.cos(a) / period, math.sin(a) / period) for a in (angle, angle + CROSS_ANGLE)]
     phases = corners @ np.array(waves).T  # (n, 2), of row and column
     chosen = [0]
