@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -123,7 +124,8 @@ def style_distance(a: Tensor, b: Tensor, channels: Sequence[int]) -> Tensor:
     """
     squared = (a - b).square()
     levels = squared.split([2 * c for c in channels], -1)
-    return (sum(level.sum(-1) / c for level, c in zip(levels, channels, strict=True)) / len(channels)).sqrt()
+    total: Tensor = sum(level.sum(-1) / c for level, c in zip(levels, channels, strict=True))
+    return (total / len(channels)).sqrt()
 
 
 @dataclass(frozen=True, eq=False)  # a signature is itself: it can be the key of a blend's weights
@@ -143,7 +145,7 @@ class Signature:
     name: str = ""
     description: str = ""
     sketches: int = 0
-    extra: dict = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file; all but the numbers goes into its header."""
