@@ -18,10 +18,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fedgai.networks.style import StreamingStatistics
-from fedgai.vision.images import read_image, to_image, to_tensor
+from fedgai.vision.images import Picture, read_image, to_image, to_tensor
 from fedgai.vision.paper import on_white_paper
 
-Drawing = str | Path | bytes | Image.Image | np.ndarray | Tensor
+Drawing = str | Path | bytes | Image.Image | np.ndarray | Picture | Tensor
 
 SIDE = 512  # px, long side at which a hand is measured; a smaller drawing is not enlarged, which would only blur it
 READ_SIDE = 2 * SIDE  # px, long side at which paper and ink are looked for
@@ -86,7 +86,7 @@ def measure(encoder: nn.Module, drawings: Iterable[Drawing]) -> tuple[Tensor, in
 
 def _ink_box(picture: np.ndarray) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom of a drawing's ink, px; None where there is none."""
-    ink = np.uint8(picture.min(2) < 255 - INK)
+    ink = (picture.min(2) < 255 - INK).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     if count == 1:
         return None
