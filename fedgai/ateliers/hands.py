@@ -177,7 +177,11 @@ ATELIERS: dict[str, Hand] = {
 def random_hand(rng: np.random.Generator) -> Hand:
     """A hand drawn from the training distribution: all media, and mixtures that no named atelier has."""
     medium = str(rng.choice(["ink", "graphite", "charcoal", "pencil", "marker"], p=[0.46, 0.15, 0.12, 0.15, 0.12]))
-    u, sometimes = rng.uniform, lambda p, lo, hi: float(rng.uniform(lo, hi)) if rng.random() < p else 0.0
+    u = rng.uniform
+
+    def sometimes(p: float, lo: float, hi: float) -> float:
+        return float(rng.uniform(lo, hi)) if rng.random() < p else 0.0
+
     grey = float(u(0.03, 0.2))
     hand = Hand(
         medium=medium,
@@ -296,7 +300,7 @@ def study(photo: np.ndarray, mask: np.ndarray | None = None) -> Study:
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     outside = cv2.distanceTransform(1 - padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     # without any background (or garment) the transform has no bound
-    distance = np.where(solid > 0, inside - 0.5, 0.5 - outside).clip(-999, 999).astype(np.float32)
+    distance: np.ndarray = np.where(solid > 0, inside - 0.5, 0.5 - outside).clip(-999, 999).astype(np.float32)
     distance = cv2.GaussianBlur(distance, (0, 0), 1.0)
     within = np.clip(distance / 2, 0, 1)  # inner lines fade before they meet the silhouette
     lines = np.empty((len(LINE_SCALES), len(FLOWS), *mask.shape), np.float32)
@@ -314,7 +318,8 @@ def _interpolate(stack: np.ndarray, grid: tuple[float, ...], value: float) -> np
     """Linear interpolation of ``stack`` along its first axis, whose coordinates are ``grid``."""
     i = int(np.clip(np.searchsorted(grid, value) - 1, 0, len(grid) - 2))
     t = float(np.clip((value - grid[i]) / (grid[i + 1] - grid[i]), 0, 1))
-    return stack[i] * (1 - t) + stack[i + 1] * t
+    between: np.ndarray = stack[i] * (1 - t) + stack[i + 1] * t
+    return between
 
 
 def _lines(seen: Study, hand: Hand, wobble: np.ndarray) -> np.ndarray:
@@ -325,7 +330,7 @@ def _lines(seen: Study, hand: Hand, wobble: np.ndarray) -> np.ndarray:
     # hysteresis: a faint line is drawn only where it continues a strong one
     count, labels = cv2.connectedComponents((response > low).astype(np.uint8), connectivity=8)
     peak = np.zeros(count, np.float32)
-    np.maximum.at(peak, labels.ravel(), response.ravel())
+    np.maximum.at(peak, labels.ravel().astype(np.intp), response.ravel())
     size = np.bincount(labels.ravel(), minlength=count)
     keep = (peak > high) & (size > 10 + 5 * hand.weight)
     keep[0] = False
@@ -337,7 +342,8 @@ def _lines(seen: Study, hand: Hand, wobble: np.ndarray) -> np.ndarray:
     shadow = (-gx * 0.6 - gy * 0.8) / np.maximum(np.hypot(gx, gy), 1e-3)  # 1 on the side away from the light, top left
     width = hand.weight * hand.contour * (1 + hand.taper * (0.45 * shadow + 0.18 * wobble))
     outer = np.clip(width / 2 + 0.5 - np.abs(seen.distance - hand.weight * 0.4), 0, 1)
-    return np.maximum(inner, outer)
+    opacity: np.ndarray = np.maximum(inner, outer)
+    return opacity
 
 
 def _tone_strokes(seen: Study, hand: Hand, field: dict[str, np.ndarray]) -> np.ndarray:
@@ -393,9 +399,10 @@ def render(seen: Study, hand: Hand) -> np.ndarray:
         flat = 0.30 + 0.38 * np.clip((seen.tone - 0.40) * 9, 0, 1) + 0.32 * np.clip((seen.tone - 0.72) * 9, 0, 1)
         streak = 0.10 * np.clip((field["hatch"] - 0.55) * 4, -0.4, 1)  # where two strokes of the broad tip overlap
         laid = (hand.wash * np.clip(flat + streak, 0, 1) * inside * np.clip(seen.tone * 8 - 0.6, 0, 1))[..., None]
-        image = image * (1 - laid) + np.float32(hand.wash_color) * laid
-    image = image * (1 - ink[..., None]) + np.float32(hand.color) * ink[..., None]
-    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+        image = image * (1 - laid) + np.array(hand.wash_color, np.float32) * laid
+    image = image * (1 - ink[..., None]) + np.array(hand.color, np.float32) * ink[..., None]
+    drawn: np.ndarray = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return drawn
 
 
 def draw(photo: np.ndarray, hand: Hand, *, mask: np.ndarray | None = None) -> np.ndarray:
