@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, ParamSpec, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -26,10 +26,11 @@ from torch import Tensor
 
 from fedgai.draughtsman import LINE_TYPES, SIDE, Draughtsman, Seen
 from fedgai.measure import MULTIPLE, SMALLEST
-from fedgai.model import WEIGHTS, CheckpointError, FedGAI
+from fedgai.model import CheckpointError, FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.hatching import moved_origins
 from fedgai.networks.style import EPS, Signature, blend
+from fedgai.shipped import WEIGHTS
 from fedgai.strokes import Drawing, is_hatched, trace
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
 from fedgai.vision.images import Picture, read_picture, simplify, to_image, to_tensor
@@ -38,6 +39,8 @@ from fedgai.vision.prints import without_print
 Photo = str | Path | bytes | Image.Image | np.ndarray | Picture
 Styles = Mapping[str | Path | Signature, float] | Sequence[tuple[str | Path | Signature, float]]
 Paper = Literal["white", "transparent"]
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 SIZES = (64, 1024)  # px, long side of a sketch
 STRENGTHS = (0.0, 1.5)
@@ -150,8 +153,8 @@ class SketchPipeline:
             ImageError, NoGarment, ValueError: as ``prepare`` and ``style`` do. All are ValueErrors with one sentence.
         """
         style = self.style(styles, strength)
-        photos = photos if isinstance(photos, list | tuple) else [photos]
-        contents = [self.prepare(photo, size, cutout=cutout, detail=detail, print_amount=print_amount) for photo in photos]
+        several = list(photos) if isinstance(photos, list | tuple) else [cast(Photo, photos)]
+        contents = [self.prepare(photo, size, cutout=cutout, detail=detail, print_amount=print_amount) for photo in several]
         images = [Image.new("RGB", content.size) for content in contents]
         for batch in _batches(contents):
             drawn = self._run(self._draw, [contents[i] for i in batch], style)
@@ -196,7 +199,7 @@ class SketchPipeline:
         picture = simplify(picture, detail, mask)
         if mask is not None:
             picture = on_white(_off_white(picture, mask), mask)
-        types = None if seen is None else np.uint8(255 * seen.lines.clip(0, 1))
+        types = None if seen is None else (255 * seen.lines.clip(0, 1)).astype(np.uint8)
         return Content(image, mask, None if mask is None else _ink_area(mask), self._run(self._encode, picture), types)
 
     def style(self, styles: Styles, strength: float = 1.0) -> Tensor:
@@ -247,9 +250,10 @@ class SketchPipeline:
             content, style, strength: as ``draw`` takes them.
         """
         sketch, lines = self.layers(content, style, strength=strength)
-        types = content.types
-        if types is not None:
-            types = np.stack([cv2.resize(plane, content.size) for plane in types]).astype(np.float32) / 255
+        types: np.ndarray | None = None
+        if content.types is not None:
+            types = np.stack([cv2.resize(plane, content.size) for plane in content.types]).astype(np.float32)
+            types = types / 255
         return trace(sketch, content.mask, lines=lines, types=types)
 
     def layers(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -296,8 +300,8 @@ class SketchPipeline:
         self.model.check_style(key)
         return key
 
-    def _run(self, work: Callable, *args: object) -> object:
-        return self._worker.submit(work, *args).result()
+    def _run(self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return self._worker.submit(work, *args, **kwargs).result()
 
     @torch.inference_mode()
     def _encode(self, picture: np.ndarray) -> tuple[Tensor, ...]:
@@ -375,18 +379,18 @@ def _fit_and_see(
 
 def on_white(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 and its (H, W) float32 mask in [0, 1] -> (H, W, 3) uint8, the background white."""
-    return np.uint8(255.5 - mask[..., None] * (255 - np.float32(photo)))
+    return (255.5 - mask[..., None] * (255 - photo.astype(np.float32))).astype(np.uint8)
 
 
 def _off_white(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 and its (H, W) mask -> the same, darker where the garment is nearly white along its silhouette: on white
     paper it would have no outline."""
-    inside = np.uint8(mask > 0.5)
+    inside = (mask > 0.5).astype(np.uint8)
     rim = (inside > 0) & (cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(1, max(mask.shape) // 50)) == 0)
     light = float(np.percentile(photo[rim].mean(1), 60)) if rim.any() else 0.0
     if light <= NEARLY_WHITE:
         return photo
-    return np.uint8(photo * (max(OUTLINED, NEARLY_WHITE - 2.5 * (light - NEARLY_WHITE)) / light))
+    return (photo * (max(OUTLINED, NEARLY_WHITE - 2.5 * (light - NEARLY_WHITE)) / light)).astype(np.uint8)
 
 
 def _fit(image: Image.Image, size: int) -> Image.Image:
@@ -418,8 +422,9 @@ def _ink_area(mask: np.ndarray) -> np.ndarray:
 
     mask (H, W) float32 in [0, 1] -> (H, W) float32 in [0, 1].
     """
-    outside = cv2.distanceTransform(np.uint8(mask <= 0.5), cv2.DIST_L2, 5) * (512 / max(mask.shape))
-    return np.clip((8 - outside) / 4, 0, 1)
+    outside = cv2.distanceTransform((mask <= 0.5).astype(np.uint8), cv2.DIST_L2, 5) * (512 / max(mask.shape))
+    ink: np.ndarray = np.clip((8 - outside) / 4, 0, 1)
+    return ink
 
 
 def _finish(sketch: Image.Image, content: Content, paper: Paper) -> Image.Image:
@@ -434,4 +439,4 @@ def _finish(sketch: Image.Image, content: Content, paper: Paper) -> Image.Image:
     # the least alpha, and the colour that laid on white with it gives the sketch again
     alpha = 255 - levels.min(2, keepdims=True).astype(np.float32)
     colour = 255 - (255 - levels) * (255 / np.maximum(alpha, 1))
-    return Image.fromarray(np.uint8(np.concatenate([colour.clip(0, 255) + 0.5, alpha], 2)))
+    return Image.fromarray(np.concatenate([colour.clip(0, 255) + 0.5, alpha], 2).astype(np.uint8))
