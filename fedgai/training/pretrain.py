@@ -20,6 +20,7 @@ import math
 import multiprocessing
 import os
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ from fedgai.ateliers import hands as atelier
 from fedgai.model import FedGAI
 from fedgai.networks import hatching as strokes
 from fedgai.networks.discriminator import gram_matrix
+from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, StreamingStatistics, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline, fit_and_cut
 from fedgai.training.losses import (
@@ -164,12 +166,12 @@ def draw_all(photos: list[Path], work: Path, config: HouseConfig) -> None:
         of_page = [rng.choice(count, n, replace=False) for n in counts]
         out = np.lib.format.open_memmap(work / "drawings.tmp.npy", "w+", np.uint8, (sum(counts), HEIGHT, WIDTH, 3))
         at, start = 0, time.time()
-        jobs = [(str(work), hand, chosen) for hand, chosen in zip(hands(config), of_page, strict=True)]
-        for i, drawn in enumerate(pool.map(_draw_one, jobs, chunksize=4)):
+        tasks = [(str(work), hand, chosen) for hand, chosen in zip(hands(config), of_page, strict=True)]
+        for i, drawn in enumerate(pool.map(_draw_one, tasks, chunksize=4)):
             out[at : at + len(drawn)] = drawn
             at += len(drawn)
             if i % 100 == 0:
-                log.info("hand %d of %d, %.0f s", i, len(jobs), time.time() - start)
+                log.info("hand %d of %d, %.0f s", i, len(tasks), time.time() - start)
         out.flush()
     os.replace(work / "drawings.tmp.npy", work / "drawings.npy")
     index = {"pages": count, "counts": counts, "page": [i.tolist() for i in of_page]}
@@ -250,9 +252,10 @@ class Stage:
             self.step = state["step"]
             self.rng.bit_generator.state = json.loads(state["rng"])
         torch.manual_seed(seed + self.step)
-        self.started, self.first, self.sums = time.time(), self.step, {}
+        self.sums: dict[str, list[float]] = {}
+        self.started, self.first = time.time(), self.step
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         while self.step < self.steps:
             warm = min(1.0, (self.step + 1) / 50)
             rate = self.rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * self.step / self.steps)))
@@ -312,18 +315,20 @@ class Seeing(nn.Module):
     def see(self, features: list[Tensor]) -> Tensor:
         """Maps -> (B, targets, H, W)."""
         size = features[0].shape[2:]
-        total = sum(
+        levels = [
             F.interpolate(conv(f), size, mode="bilinear", align_corners=False)
             for conv, f in zip(self.level, features, strict=True)
-        )
-        return self.pixel(F.leaky_relu(total, 0.1))
+        ]
+        seen: Tensor = self.pixel(F.leaky_relu(sum(levels[1:], levels[0]), 0.1))
+        return seen
 
 
 def train_encoder(model: FedGAI, data: Drawings, work: Path, config: HouseConfig) -> None:
     """Stage 2. Contrastive over hands in exactly ``style_distance``; regression of the hand; dense regression of the study."""
     model.encoder.train().requires_grad_(True)
     heads = Seeing(model.preset.channels, data.numbers.shape[1])
-    both = nn.ModuleDict({"encoder": model.encoder, "heads": heads}).to(memory_format=torch.channels_last)
+    both = nn.ModuleDict({"encoder": model.encoder, "heads": heads})
+    channels_last(both)
     stage = Stage("encoder", work, {"both": both}, config.encoder_steps, 3e-3, config.seed)
     channels, per_hand, n_hands, n_photos = model.preset.channels, 3, 8, 6
     for _ in stage:
@@ -416,7 +421,8 @@ def code_loss(read: Tensor, code: Tensor, known: Tensor) -> Tensor:
 
 def train_generator(model: FedGAI, data: Drawings, bank: Tensor, work: Path, config: HouseConfig) -> None:
     """Stage 3. Pairs of photograph and drawing, under the drawing hand's signature."""
-    generator = model.generator.train().to(memory_format=torch.channels_last)
+    generator = channels_last(model.generator.train())
+    assert generator.style_head is not None
     generator.style_head.mean.copy_(bank.mean(0))
     generator.style_head.std.copy_(bank.std(0) + 1e-3)
     stage = Stage("generator", work, {"generator": generator}, config.generator_steps, 4e-3, config.seed + 1)
@@ -438,6 +444,7 @@ def train_generator(model: FedGAI, data: Drawings, bank: Tensor, work: Path, con
 def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, config: HouseConfig) -> None:
     """Stage 4. The paper's losses against a Discriminator that meets thousands of hands, and blends, which no pair teaches."""
     generator, discriminator = model.generator.train(), model.discriminator.train()
+    assert generator.style_head is not None
     stage = Stage(
         "adversarial",
         work,
@@ -530,6 +537,7 @@ def settle_codes(model: FedGAI, data: Drawings, bank: Tensor, config: HouseConfi
     The named hands, whose users look at nothing else, count as much as all others together.
     """
     head, rng = model.generator.style_head, torch.Generator().manual_seed(config.seed + 3)
+    assert head is not None
     optimiser = torch.optim.Adam(head.code.parameters(), 3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 1500)
     weight = torch.ones(len(bank), 1)
@@ -580,7 +588,7 @@ def main() -> None:
     if args.until == "draw":
         return
     data = Drawings(args.work, config)
-    model = FedGAI("edge").to(memory_format=torch.channels_last)
+    model = channels_last(FedGAI("edge"))
     train_encoder(model, data, args.work, config)
     bank = signatures(model, data, args.work)
     if args.until == "encoder":
