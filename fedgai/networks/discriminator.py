@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,11 +56,13 @@ class Discriminator(nn.Module):
 
     def hidden(self, grams: Sequence[Tensor]) -> Tensor:
         """The last hidden representation, (B, rows, 7, 7); FedDecorr acts on it."""
-        return self.body(self.pool(grams))
+        hidden: Tensor = self.body(self.pool(grams))
+        return hidden
 
     def forward(self, grams: Sequence[Tensor]) -> Tensor:
         """Gram matrices (B, C_l, C_l) of the four levels -> logits (B, 1, 3, 3)."""
-        return self.logit(self.hidden(grams))
+        logits: Tensor = self.logit(self.hidden(grams))
+        return logits
 
     def shared(self) -> dict[str, Tensor]:
         """What a designer shares: weight and bias of every layer but BatchNorm, float32, detached (FedGAI sec. 3).
@@ -103,7 +106,8 @@ class Discriminator(nn.Module):
             if getattr(module, key) is None:
                 continue
             if is_parametrized(module, key):
-                module.parametrizations[key].original.copy_(tensors[f"{name}.{key}"])
+                parametrizations: Any = module.parametrizations
+                parametrizations[key].original.copy_(tensors[f"{name}.{key}"])
                 for _ in range(self.POWER_ITERATIONS):
                     getattr(module, key)
             else:
