@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -28,11 +29,15 @@ from tqdm.auto import tqdm
 from fedgai import hub_files as pretrained
 from fedgai.data.pairs import PairFolder
 from fedgai.errors import FedGAIError
-from fedgai.model import CONFIG_FILE, WEIGHTS, FedGAI
+from fedgai.model import CONFIG_FILE, FedGAI
+from fedgai.networks.encoder import VGG16Encoder
+from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, StreamingStatistics, image_statistics, style_distance
+from fedgai.shipped import WEIGHTS
 from fedgai.training import losses
 
 log = logging.getLogger(__name__)
+Tensors = TypeVar("Tensors", bound=Sequence[Tensor])
 
 STATE_FILE, LOG_FILE = "training.safetensors", "log.jsonl"
 SIGNATURE_FILE = "signature.safetensors"  # the designer's, kept so that the drawings are measured once
@@ -145,10 +150,10 @@ class LocalTrainer:
         others: Tensor | None = None,
         progress: bool = False,
     ) -> None:
-        self.model = model.to(memory_format=torch.channels_last)  # a sixth faster on a CPU
+        self.model = channels_last(model)
         self.pairs, self.config, self.out = pairs, config, Path(out)
         self.device = next(model.parameters()).device
-        self.semantic = semantic or losses.semantic_loss(model)
+        self.semantic: Any = semantic or losses.semantic_loss(model)
         self.step_count = 0
         self.others = None if others is None or not len(others) else others.to(self.device)
         self.name = name or pairs.path.resolve().name
@@ -384,7 +389,7 @@ class LocalTrainer:
                 return replace(kept, name=self.name)
         except ValueError:  # not there, damaged, or of another encoder
             pass
-        measured = self.model.signature((sketch for _, sketch in self.pairs.report.pairs), self.name)
+        measured: Signature = self.model.signature((sketch for _, sketch in self.pairs.report.pairs), self.name)
         return replace(measured, extra={"drawings": self.pairs.sha256})
 
     def _train_mode(self) -> None:
@@ -409,7 +414,7 @@ class LocalTrainer:
     def _photo_maps(self, i: int) -> list[Tensor]:
         if i in self._features:
             return self._features[i]
-        maps = self.model.encoder(self.pairs[i][0][None].to(self.device))
+        maps: list[Tensor] = self.model.encoder(self.pairs[i][0][None].to(self.device))
         # not into the room that the other pairs' targets will need: those are smaller and cost more to compute again
         a_target = sum(map(_bytes, self._targets.values())) // max(len(self._targets), 1)
         self._keep(self._features, i, maps, self._room - a_target * (len(self.pairs) - len(self._targets)))
@@ -426,16 +431,16 @@ class LocalTrainer:
         self._keep(self._targets, i, target, self._room)
         return target
 
-    def _keep(self, shelf: dict[int, Sequence[Tensor]], i: int, tensors: Sequence[Tensor], room: float) -> None:
+    def _keep(self, kept: dict[int, Tensors], i: int, tensors: Tensors, room: float) -> None:
         if _bytes(tensors) <= room:
-            shelf[i] = tensors
+            kept[i] = tensors
             self._room -= _bytes(tensors)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
 
     def _descend(self, part: str, parts: dict[str, Tensor]) -> Tensor:
-        loss = sum(parts.values())
+        loss = sum(parts.values(), torch.zeros(()))
         if not torch.isfinite(loss):
             values = ", ".join(f"{name} {value.item():.3g}" for name, value in parts.items())
             raise TrainError(
@@ -499,7 +504,7 @@ def train(
     """
     out = Path(out)
     config = config or TrainConfig()
-    given = {"epochs": epochs, "seed": seed, "bf16": bf16}
+    given: dict[str, Any] = {"epochs": epochs, "seed": seed, "bf16": bf16}
     config = replace(config, **{key: value for key, value in given.items() if value is not None})
     resume = resume and (out / STATE_FILE).exists()
     if not resume and any((out / file).exists() for file in (STATE_FILE, CONFIG_FILE)):
@@ -532,18 +537,19 @@ def _start(preset: str, seed: int, folder: str | Path | None) -> tuple[FedGAI, b
         torch.manual_seed(seed)
         model = FedGAI(preset)
     if preset == "vgg16":
+        assert isinstance(model.encoder, VGG16Encoder)
         pretrained.load_vgg16(model.encoder, os.environ.get("FEDGAI_VGG16"))
     return model, False
 
 
 def _preset_of(folder: Path) -> str | None:
     try:
-        return json.loads((folder / CONFIG_FILE).read_text())["preset"]
+        return str(json.loads((folder / CONFIG_FILE).read_text())["preset"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _read_state(folder: Path) -> tuple[dict[str, Tensor], dict]:
+def _read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(str(folder / STATE_FILE), "pt") as f:
             meta = json.loads((f.metadata() or {})["training"])
@@ -558,8 +564,8 @@ def _bytes(tensors: Sequence[Tensor]) -> int:
 
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _replace(aside: Path, path: Path) -> None:
