@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from fedgai.evaluation import independent
 from fedgai.measure import SIDE, page
 from fedgai.model import FedGAI
+from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SIZES, Content, SketchPipeline
 from fedgai.training.losses import gram_loss
@@ -113,7 +114,8 @@ def refine(
         ImageError: a file that cannot be read.
     """
     model.check_style(measured)
-    model.to(memory_format=torch.channels_last)  # a sixth faster on a CPU
+    channels_last(model)
+    work: _Pairs | _Drawings
     work = _Pairs(model, pairs, config) if len(pairs) >= 4 else _Drawings(model, drawings, garments, config)
     if not work.ready:
         return Refined(measured, 0.0, 0.0)
@@ -140,11 +142,13 @@ class _Pairs:
 
     def loss(self, example: _Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """L1 of 3 x 3 means, and how it is drawn."""
+        assert example.drawing is not None
         near = F.l1_loss(F.avg_pool2d(drawn, 3, 1), F.avg_pool2d(example.drawing, 3, 1))
         return near + self.manner(example, drawn, maps)
 
     def manner(self, example: _Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Distance of the statistics, and of the mean ink, wherever the lines lie."""
+        assert example.drawing is not None and example.statistics is not None
         apart = style_distance(image_statistics(maps), example.statistics, self.model.preset.channels).mean()
         return 0.5 * apart + (drawn.mean((2, 3)) - example.drawing.mean((2, 3))).abs().mean()
 
@@ -219,6 +223,7 @@ def _descend(
             loss = work.loss(example, drawn, model.encoder(drawn)) + 1e-3 * away.square().mean()
             optimiser.zero_grad()
             loss.backward()
+            assert away.grad is not None
             if not (torch.isfinite(loss) and torch.isfinite(away.grad).all()):
                 break
             optimiser.step()
