@@ -32,6 +32,8 @@ from fedgai.data.listing import find_images
 from fedgai.evaluation.metrics import boundary_fscore, luminance, mid_grey_share
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
+from fedgai.networks.generator import Generator
+from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, blend, image_statistics, style_distance
 from fedgai.pipeline import Content, SketchPipeline
 from fedgai.training.losses import chroma_loss, hinge_generator
@@ -248,7 +250,7 @@ class HouseStep:
             raise ValueError("the style bank is empty: there is no hand to draw in")
         reference = self._hold_against(model)
         rng = np.random.default_rng([config.seed, int(model.info.get("round", 0))])
-        model.to(memory_format=torch.channels_last).eval()
+        channels_last(model).eval()
         pages = self._pages(model, rng)
         hands = Hands(list(model.styles.values()), list(reference.styles.values()))
         generator, judge = model.generator, model.discriminator
@@ -408,7 +410,9 @@ class HouseStep:
             if known.any()
             else (nothing, nothing, nothing)
         )
-        lines = sum(F.mse_loss(F.instance_norm(a), F.instance_norm(b)) for a, b in zip(drawn[2:], theirs[2:], strict=True))
+        lines = sum(
+            (F.mse_loss(F.instance_norm(a), F.instance_norm(b)) for a, b in zip(drawn[2:], theirs[2:], strict=True)), nothing
+        )
         return {
             "adversarial": hinge_generator(model.discriminator(model.grams(drawn))),
             "distance": F.relu(distance - free).mean(),
@@ -511,7 +515,7 @@ def settle_batchnorm(discriminator: Discriminator, grams: Sequence[Tensor]) -> N
             norm.eval().momentum = momentum
 
 
-def _trained(generator: nn.Module) -> list[nn.Parameter]:
+def _trained(generator: Generator) -> list[nn.Parameter]:
     """All but the part of the style head that reads the stroke code (edge preset).
 
     The code is exact to a fraction of a percent, and no gradient of a drawing reaches it. Were the layers below it
@@ -571,7 +575,8 @@ def _encode(model: FedGAI, drawings: list[np.ndarray]) -> list[Tensor]:
     """Drawings of one size, (H, W, 3) uint8, padded with paper to a multiple of 8 -> the encoder's maps."""
     pad = [(0, -side % 8) for side in drawings[0].shape[:2]]
     x = torch.stack([to_tensor(np.pad(d, [*pad, (0, 0)], constant_values=255)) for d in drawings])
-    return model.encoder(x.contiguous(memory_format=torch.channels_last))
+    maps: list[Tensor] = model.encoder(x.contiguous(memory_format=torch.channels_last))
+    return maps
 
 
 @torch.inference_mode()
