@@ -22,7 +22,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, Metadata, Metric
 from flwr.app.message import make_message
 from flwr.serverapp.strategy import FedAvg
 
-from federation.server.strategy import DiscriminatorAvg, UpdateSpec
+from federation.server.strategy import DiscriminatorAvg
+from federation.server.update_spec import UpdateSpec
 from fedgai.model import PRESETS
 from fedgai.networks.discriminator import Discriminator
 

@@ -25,15 +25,15 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
 
 from federation.designer import client_app
+from federation.server.aggregation import Limits
 from federation.server.folder import Folder
 from federation.server.server_app import FederationConfig, Season
-from federation.server.strategy import Limits
 from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand
 from fedgai.data.drawn_pairs import draw_pair, save_pair
 from fedgai.data.listing import find_images
 from fedgai.errors import FedGAIError
-from fedgai.model import WEIGHTS, FedGAI
-from fedgai.shipped import EXAMPLES
+from fedgai.model import FedGAI
+from fedgai.shipped import EXAMPLES, WEIGHTS
 
 
 def hands(count: int, seed: int) -> dict[str, Hand]:
@@ -134,7 +134,7 @@ def simulate(
         season.wait()
         asked = [Message(RecordDict(), dst_node_id=node, message_type=MessageType.QUERY) for node in grid.get_node_ids()]
         known = {a.metadata.src_node_id: str(a.content["designer"]["name"]) for a in grid.send_and_receive(asked)}
-        season.names = lambda: known  # nobody was approved here; the numbers are Flower's, and others in each run
+        season.known = known  # nobody was approved here; the numbers are Flower's, and others in each run
         while season.goes_on():
             season.round()
 

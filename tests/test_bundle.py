@@ -21,15 +21,19 @@ FEDERATION = {
     "federation/designer/own_hand.py",
     "federation/designer/round_config.py",
     "federation/server/__init__.py",
+    "federation/server/aggregation.py",
     "federation/server/closing.py",
     "federation/server/folder.py",
     "federation/server/look_alikes.py",
     "federation/server/members.py",
+    "federation/server/privacy.py",
     "federation/server/refine.py",
     "federation/server/report.py",
     "federation/server/server_app.py",
     "federation/server/strategy.py",
     "federation/server/style_bank.py",
+    "federation/server/update_check.py",
+    "federation/server/update_spec.py",
 }
 
 

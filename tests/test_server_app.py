@@ -16,9 +16,11 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.task_identity import TaskIdentity
 
 from federation.server import server_app
+from federation.server.aggregation import Limits
 from federation.server.folder import Folder
 from federation.server.server_app import FederationConfig, Season
-from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec
+from federation.server.strategy import DiscriminatorAvg
+from federation.server.update_spec import UpdateSpec
 from federation.wire import NONCE, NONCE_BYTES
 from fedgai import __version__
 from fedgai.model import FedGAI

@@ -20,8 +20,11 @@ from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, 
 from flwr.supercore.task_identity import TaskIdentity
 
 from benchmarks import aggregation
+from federation.server.aggregation import Limits, inner_strategy, shares
+from federation.server.privacy import epsilon, privacy
 from federation.server.server_app import private_sentence
-from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec, epsilon, inner_strategy, privacy, shares
+from federation.server.strategy import DiscriminatorAvg
+from federation.server.update_spec import UpdateSpec
 from fedgai.networks.discriminator import Discriminator
 
 ROUND, CHANNELS, ENCODER = 7, (16, 32, 64, 128), "e" * 64

@@ -14,11 +14,11 @@ class RoundReport:
     Attributes:
         round, season: from 1.
         started, finished: ISO 8601, UTC.
-        designers: one entry each who was asked or answered: ``strategy.Verdict`` as a dict, and ``asked``.
+        designers: one entry each who was asked or answered: ``update_check.Verdict`` as a dict, and ``asked``.
         accepted: how many of them count.
         metrics: means over the accepted designers, weighted by share.
         strategy: how updates were aggregated, one line.
-        privacy: of central differential privacy (``strategy.privacy``); None without.
+        privacy: of central differential privacy (``privacy.privacy``); None without.
         house: what the house step did (``HouseReport`` as a dict).
         house_steps_done, house_steps_wanted: optimiser steps of the house Generator. A round without steps is not published.
         probe: figures ``before`` and ``after``, and their ``bounds``.

@@ -13,11 +13,12 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import torch
@@ -25,15 +26,20 @@ from flwr.app import ConfigRecord, Context, Message
 from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 
+from federation.server.aggregation import Limits
 from federation.server.closing import SILENT, Closing, silent_twice
 from federation.server.folder import Folder, home
+from federation.server.privacy import privacy
 from federation.server.refine import EXAMPLES, Bounds, HouseStep, HouseStepConfig, reason_to_hold_back, sheet, style_distances
 from federation.server.report import RoundReport
-from federation.server.strategy import ERRORS, DiscriminatorAvg, Limits, UpdateSpec, privacy
+from federation.server.strategy import DiscriminatorAvg
+from federation.server.update_check import ERRORS
+from federation.server.update_spec import UpdateSpec
 from federation.wire import NONCE, NONCE_BYTES, pack, unpack
 from fedgai import __version__
-from fedgai.model import WEIGHTS, FedGAI
+from fedgai.model import FedGAI
 from fedgai.networks.style import Signature
+from fedgai.shipped import WEIGHTS
 
 log = logging.getLogger("flwr")
 app = ServerApp()
@@ -63,7 +69,7 @@ class FederationConfig:
     examples: str = ""
 
     @classmethod
-    def from_run_config(cls, config: dict) -> FederationConfig:
+    def from_run_config(cls, config: Mapping[str, Any]) -> FederationConfig:
         config = dict(config)
         if not 0 <= float(config.get("quorum", 0)) <= 1 or float(config.get("grace", 0)) < 0:
             raise ValueError("quorum is a share from 0 to 1, and grace a number of seconds that is not negative")
@@ -125,6 +131,7 @@ class Season:
         self.number = max((folder.rounds() or [0])[-1], repeated) + 1  # a designer answers no round twice, in whichever run
         self.last = math.ceil(self.number / config.rounds) * config.rounds
         self.nobody = False
+        self.known: dict[int, str] | None = None  # node id -> name, where others than the members list know them (simulate.py)
 
     def goes_on(self) -> bool:
         return self.number <= self.last and not self.nobody
@@ -219,7 +226,7 @@ class Season:
             finished=_now(),
             designers=designers,
             accepted=sum(d["accepted"] for d in designers),
-            metrics=dict(metrics or {}),
+            metrics={name: value for name, value in (metrics or {}).items() if isinstance(value, float)},
             strategy=strategy.description,
             privacy=privacy(self.limits, folder.reports().values()),
             house=asdict(house),
@@ -305,6 +312,7 @@ class Season:
                         uploads[message_id] = puller.submit(self.grid.pull_messages, [message_id])
                     if wait([uploads[message_id]], 0 if begun else POLL).not_done:
                         continue
+                    answer: Message | None = None
                     try:
                         answers = list(uploads.pop(message_id).result())
                     except (httpx.HTTPError, ConnectionError):  # the SuperLink comes back, or this process is ended
@@ -327,7 +335,8 @@ class Season:
                         else:
                             strategy.leave_out(node, "its answer claims to be somebody else's")
                         break
-                    answers = answer = None
+                    answers = []
+                    answer = None  # neither may stay in memory while the next is awaited
                     self.folder.set_status(progress=1 - len(pending) / asked, asked=asked, answered=asked - len(pending))
                 if pending:
                     time.sleep(POLL)
@@ -352,6 +361,8 @@ class Season:
                 shown.unlink()
 
     def names(self) -> dict[int, str]:
+        if self.known is not None:
+            return self.known
         return {m.node_id: m.name for m in self.folder.members() if m.node_id}
 
     def history(self) -> dict[int, set[str]]:
@@ -417,7 +428,7 @@ Aggregation: {report.strategy}. Rounds so far are in `metrics.csv`, this one's d
 """
 
 
-def private_sentence(privacy: dict) -> str:
+def private_sentence(privacy: Mapping[str, Any]) -> str:
     """What central differential privacy promises after a round, for the model card."""
     without = privacy["rounds_without"]
     return (

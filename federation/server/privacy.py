@@ -1,0 +1,66 @@
+"""What central differential privacy has promised after some rounds (docs/aggregation.md)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from scipy.optimize import brentq
+from scipy.special import log_ndtr
+
+from federation.server.aggregation import Limits
+
+DELTA = 1e-5  # the probability with which epsilon may not hold
+
+
+def epsilon(noise_multipliers: Iterable[float], delta: float = DELTA) -> float:
+    """What central differential privacy has spent over rounds that had a noise multiplier each: exact, not a bound.
+
+    Gaussian mechanisms one after the other, each chosen with knowledge of those before, are together as private as a single
+    one whose 1 / z**2 is the sum of theirs (Dong, Roth and Su, "Gaussian differential privacy", 2022, corollary 3.3); and that
+    one has delta = Phi(1 / 2z - epsilon z) - exp(epsilon) Phi(-1 / 2z - epsilon z) (Balle and Wang, "Improving the Gaussian
+    mechanism", 2018, theorem 8).
+
+    Args:
+        noise_multipliers: above 0, of every round whose aggregate was seen; the designer counts as in all of them.
+        delta: the probability with which epsilon may not hold, in (0, 1).
+    Returns:
+        epsilon; 0 where there was no round.
+    """
+    mu = math.sqrt(sum(z**-2 for z in noise_multipliers))  # 1 / z of them all
+    if not mu:
+        return 0.0
+
+    def over(spent: float) -> float:
+        kept, more = log_ndtr(mu / 2 - spent / mu), spent + log_ndtr(-mu / 2 - spent / mu)
+        return math.exp(kept) - math.exp(more) - delta  # logarithms, for exp(epsilon) alone may overflow
+
+    most = next(2.0**i for i in itertools.count() if over(2.0**i) < 0)
+    return float(brentq(over, 0.0, most)) if over(0.0) > 0 else 0.0
+
+
+def privacy(limits: Limits, reports: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What a round's report says of central differential privacy; None without it.
+
+    Args:
+        limits: of this round.
+        reports: of the rounds before it, whose aggregates are known too.
+    Returns:
+        noise_multiplier, clipping_norm and delta; epsilon_round: of this round alone; epsilon: of all ``rounds`` that had
+        noise, this one among them; rounds_without: earlier ones that had none, of which nothing is promised.
+    """
+    if not limits.dp_noise_multiplier:
+        return None
+    earlier = [(r.get("privacy") or {}).get("noise_multiplier", 0.0) for r in reports if r.get("round")]
+    noisy = [*filter(None, earlier), limits.dp_noise_multiplier]
+    return {
+        "noise_multiplier": limits.dp_noise_multiplier,
+        "clipping_norm": limits.dp_clipping_norm,
+        "delta": DELTA,
+        "epsilon_round": epsilon(noisy[-1:]),
+        "epsilon": epsilon(noisy),
+        "rounds": len(noisy),
+        "rounds_without": len(earlier) + 1 - len(noisy),
+    }
