@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,9 +33,8 @@ from federation.server.folder import Folder
 from fedgai.ateliers.hands import ATELIERS, draw
 from fedgai.data.drawn_pairs import save_pair
 from fedgai.data.listing import find_images
-from fedgai.model import WEIGHTS
 from fedgai.pipeline import fit_and_cut, on_white
-from fedgai.shipped import EXAMPLES
+from fedgai.shipped import EXAMPLES, WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 256  # px
@@ -47,6 +47,7 @@ def draw_examples(folder: Path, names: Sequence[str], size: int = SIZE, garments
         if (folder / name / "whole").exists():
             continue
         for i, (image, mask) in enumerate(cut):
+            assert mask is not None
             photo = on_white(np.asarray(image), mask)
             for side, flip in (("a", np.array), ("b", np.fliplr)):
                 turned = np.ascontiguousarray(flip(photo))
@@ -103,7 +104,7 @@ class Demo:
         self.tls = self.home / "tls"  # ca.pem, server.pem, server.key
         self.tls.mkdir(parents=True, exist_ok=True)
         make_certificate(self.tls)
-        self.studio: subprocess.Popen | None = None
+        self.studio: subprocess.Popen[bytes] | None = None
         self.designers: dict[str, SuperNode] = {}
         self.through: dict[str, int] = {}  # ports of proxies that designers reach the studio through, where a test has some
 
@@ -148,7 +149,7 @@ class Demo:
             time.sleep(0.5)
 
     def start_designer(self, name: str) -> None:
-        config = {
+        config: dict[str, str | int | float | bool] = {
             "data": str(self.home / "pairs" / name),
             "out": str(self.home / name / "model"),
             "name": name,
@@ -164,12 +165,13 @@ class Demo:
             self.home / name, server, self.home / name / "key", config, self.tls / "ca.pem", threads=1
         )
 
-    def get(self, path: str) -> dict | None:
+    def get(self, path: str) -> dict[str, Any] | None:
         """A JSON answer of the studio, or None where it has none for us yet."""
         context = ssl.create_default_context(cafile=str(self.tls / "ca.pem"))
         try:
             with urllib.request.urlopen(self.url + path, timeout=10, context=context) as answer:
-                return json.loads(answer.read())
+                found: dict[str, Any] = json.loads(answer.read())
+                return found
         except (urllib.error.URLError, OSError, ValueError):
             return None
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from huggingface_hub import logging
 from PIL import Image
@@ -73,9 +73,9 @@ def _weighted(text: str) -> tuple[str, float]:
 
 def imagine(words: str, out: Path, seed: int, model: str | None, steps: int | None, style: Sequence[str]) -> None:
     """Make a garment's photograph from words and, if styles are named, its sketch beside it."""
-    from fedgai.imagine import Imaginer, prompt  # no other command needs it
+    from fedgai.imagine import Imaginer, Step, prompt  # no other command needs it
 
-    imaginer, said = Imaginer(model, steps), prompt({}, words)
+    imaginer, wording = Imaginer(model, steps), prompt({}, words)
     with tqdm(desc="fetching", unit="B", unit_scale=True, disable=None, leave=False) as bar:
 
         def fetched(done: int, total: int) -> None:
@@ -84,7 +84,11 @@ def imagine(words: str, out: Path, seed: int, model: str | None, steps: int | No
 
         imaginer.load(fetched)
     with tqdm(desc="imagining", unit="step", total=imaginer.steps, disable=None) as bar:
-        photo = imaginer(said, seed, lambda step: bar.update())
+
+        def stepped(step: Step) -> None:
+            bar.update()
+
+        photo = imaginer(wording, seed, stepped)
     out.parent.mkdir(parents=True, exist_ok=True)
     photo.save(out)
     if style:
@@ -211,6 +215,9 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}\n")
 
 
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+
 def parser() -> argparse.ArgumentParser:
     top = Parser(prog="python -m fedgai", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
@@ -218,7 +225,15 @@ def parser() -> argparse.ArgumentParser:
     model.add_argument("--model", default=WEIGHTS, metavar="DIR_OR_REPO", help="checkpoint folder or Hub repository")
     printed = Parser(add_help=False)
     printed.add_argument("--json", action="store_true", dest="as_json")
+    _add_drawing(commands, model)
+    _add_hands(commands, model, printed)
+    _add_training(commands, model, printed)
+    _add_pairs(commands)
+    return top
 
+
+def _add_drawing(commands: Commands, model: Parser) -> None:
+    """From a photograph, or from words."""
     c = commands.add_parser("sketch", parents=[model], help="one sketch of a photograph")
     c.add_argument("photo")
     c.add_argument(
@@ -262,6 +277,9 @@ def parser() -> argparse.ArgumentParser:
     )
     c.set_defaults(run=imagine)
 
+
+def _add_hands(commands: Commands, model: Parser, printed: Parser) -> None:
+    """What the model knows of hands, and a hand of one's own."""
     c = commands.add_parser("styles", parents=[model, printed], help="the style bank")
     c.set_defaults(run=styles)
 
@@ -279,15 +297,9 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--description", default="", help="one line about the hand")
     c.set_defaults(run=signature)
 
-    c = commands.add_parser("garments", help="pictures of procedural garments with their ground truth")
-    c.add_argument("--count", type=int, required=True, help="how many")
-    c.add_argument("--seed", type=int, default=0)
-    c.add_argument("--out", type=Path, required=True, metavar="DIR", help="goes on where an earlier run in it stopped")
-    c.add_argument("--size", type=int, default=512, help="long side, px")
-    c.add_argument("--kind", help="one kind only, as coat; see fedgai/garments/kinds.py")
-    c.add_argument("--workers", type=int, default=1, help="processes that work at the same time")
-    c.set_defaults(run=garments)
 
+def _add_training(commands: Commands, model: Parser, printed: Parser) -> None:
+    """A model of one's own, and figures about it."""
     c = commands.add_parser("train", argument_default=argparse.SUPPRESS, help="one designer's GAN, at home")
     c.add_argument("data_dir", type=Path, metavar="DATA_DIR", help="photos/ and sketches/ with equal stems")
     c.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -307,6 +319,18 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--preset", choices=PRESETS, default="edge")
     c.set_defaults(run=info)
 
+
+def _add_pairs(commands: Commands) -> None:
+    """Training data."""
+    c = commands.add_parser("garments", help="pictures of procedural garments with their ground truth")
+    c.add_argument("--count", type=int, required=True, help="how many")
+    c.add_argument("--seed", type=int, default=0)
+    c.add_argument("--out", type=Path, required=True, metavar="DIR", help="goes on where an earlier run in it stopped")
+    c.add_argument("--size", type=int, default=512, help="long side, px")
+    c.add_argument("--kind", help="one kind only, as coat; see fedgai/garments/kinds.py")
+    c.add_argument("--workers", type=int, default=1, help="processes that work at the same time")
+    c.set_defaults(run=garments)
+
     c = commands.add_parser("pairs", help="photographs of any collection as a designer's folder of pairs")
     c.add_argument("photos", type=Path, metavar="PHOTOS_DIR", help="pictures, any number of folders deep")
     c.add_argument("--style", required=True, metavar="NAME", help=", ".join([*ATELIERS, *EDGES]))
@@ -321,7 +345,6 @@ def parser() -> argparse.ArgumentParser:
         help="one part of the collection, as DeepFashion's list_eval_partition.txt names it, or else a folder's name",
     )
     c.set_defaults(run=pairs)
-    return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:

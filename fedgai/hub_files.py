@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]  # HTTPError
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]  # HTTPError: it is there, but not declared
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 

@@ -248,8 +248,8 @@ class Imaginer:
             raise ImagineError(f"{self.name} is no text-to-image pipeline that can be watched: set FEDGAI_IMAGINE to another.")
         diffusers.utils.logging.set_verbosity_error()
         diffusers.utils.logging.disable_progress_bar()
-        transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call, unused-ignore]
-        transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
         pipe = kind.from_pretrained(str(folder), use_safetensors=True, trust_remote_code=False, local_files_only=True)
         pipe = pipe.to(self.device)
         pipe.set_progress_bar_config(disable=True)

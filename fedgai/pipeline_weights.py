@@ -186,7 +186,7 @@ def _files(index: Mapping[str, Any]) -> list[str]:
 def _bars(report: Callable[[int], None]) -> type[Any]:
     """Progress bars for huggingface_hub that show nothing, and say how many bytes have come in all."""
 
-    class Silent(tqdm):  # type: ignore[misc, type-arg, unused-ignore]  # tqdm has no types of its own
+    class Silent(tqdm):  # type: ignore[type-arg]  # generic in its types, but not when it runs
         def __init__(self, *args: Any, name: str = "", **options: Any) -> None:
             self.bytes = options.get("unit") == "B"
             super().__init__(*args, **{**options, "file": io.StringIO(), "disable": False})

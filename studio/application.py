@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from fastapi import FastAPI
@@ -69,7 +69,7 @@ def tidy(app: FastAPI, demo: gr.Blocks, studio: SketchStudio, uploads: UploadFol
     inner = app.router.lifespan_context
 
     @asynccontextmanager
-    async def life(app: FastAPI) -> AsyncIterator[object]:
+    async def life(app: FastAPI) -> AsyncIterator[Any]:
         with (
             contextlib.closing(uploads),
             repeating("deleting old photographs", 60, uploads.sweep),
@@ -78,7 +78,7 @@ def tidy(app: FastAPI, demo: gr.Blocks, studio: SketchStudio, uploads: UploadFol
             async with forgetting(demo, pages, uploads.keep), inner(app) as state:
                 yield state
 
-    app.router.lifespan_context = life  # type: ignore[assignment]
+    app.router.lifespan_context = life
 
 
 def federate(app: FastAPI, folder: Folder, studio: SketchStudio) -> Federation:

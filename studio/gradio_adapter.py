@@ -50,13 +50,15 @@ class _Places:
 def use_folder(folder: Path) -> None:
     """Where Gradio puts files from now on: those that come up, and those that an answer names. Before a page is built."""
     os.environ.update(GRADIO_TEMP_DIR=str(folder))
-    gradio.routes.DEFAULT_TEMP_DIR = str(folder)  # type: ignore[attr-defined]  # read while gradio was imported
+    routes: Any = gradio.routes
+    routes.DEFAULT_TEMP_DIR = str(folder)  # the variable was read while gradio was imported
 
 
 def quiet_logs() -> None:
     """Nothing of a visitor's in the log: kinds and places of errors, no messages."""
-    for module in (gradio.queueing, gradio.routes):
-        module.traceback = _Places  # type: ignore[attr-defined]
+    modules: tuple[Any, ...] = (gradio.queueing, gradio.routes)
+    for module in modules:
+        module.traceback = _Places
     handler = logging.StreamHandler()
     handler.setFormatter(WithoutMessages())
     for name in LOGGERS:
@@ -69,7 +71,7 @@ def queued(demo: gr.Blocks) -> gr.Blocks:
     """Have events run as soon as they come. ``Turns`` and ``ImagineQueue`` say who is served when."""
     demo.max_threads = WORKERS
     demo.state_session_capacity = SESSIONS
-    demo.validate_inputs = _completed  # type: ignore[method-assign]
+    demo.validate_inputs = _completed  # type: ignore[method-assign]  # called for each event, and has no setting
     demo.queue(default_concurrency_limit=None, max_size=2 * WORKERS, api_open=False)
     # statistics of the last events, which nobody looks at, and which are reckoned anew after each
     demo._queue.ANALYTICS_MAX_EVENTS, demo._queue.ANAYLTICS_CACHE_FREQUENCY = 1, sys.maxsize

@@ -68,7 +68,7 @@ def photograph(**options: Any) -> gr.Image:
     would decode it first, without any of our limits."""
     image = gr.Image(**options)
     # not by a subclass: for one, Gradio writes an interface file beside the source
-    image.preprocess = _where  # type: ignore[method-assign]
+    image.preprocess = _where  # type: ignore[method-assign]  # see above
     return image
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import TextIO
 
 
 def start_log() -> None:
@@ -18,5 +19,5 @@ def start_log() -> None:
     log.propagate = False  # or a handler of somebody else's would write every line again
 
 
-class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
+class _Handler(logging.StreamHandler[TextIO]):
     """Ours, to be found again."""

@@ -77,7 +77,8 @@ def _directions(grey: np.ndarray) -> np.ndarray:
     if strength.sum() == 0:
         return np.full(DIRECTIONS, 1 / DIRECTIONS)
     bins = ((np.arctan2(y, x) % np.pi) / np.pi * DIRECTIONS + 0.5).astype(int) % DIRECTIONS
-    return np.bincount(bins.ravel(), strength.ravel(), DIRECTIONS) / strength.sum()
+    shares: np.ndarray = np.bincount(bins.ravel(), strength.ravel(), DIRECTIONS) / strength.sum()
+    return shares
 
 
 def _spectrum(grey: np.ndarray) -> np.ndarray:
@@ -91,9 +92,10 @@ def _spectrum(grey: np.ndarray) -> np.ndarray:
     frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None])
     band = np.digitize(frequency, np.geomspace(1 / 128, 0.5, BANDS))
     total = np.bincount(band.ravel(), power.ravel(), BANDS + 1)[:BANDS] + 1e-6 * power.sum() + 1e-9
-    return np.log10(total / total.sum())
+    powers: np.ndarray = np.log10(total / total.sum())
+    return powers
 
 
 def _colour(rgb: np.ndarray) -> np.ndarray:
-    lab = cv2.cvtColor(np.float32(rgb) / 255, cv2.COLOR_RGB2LAB)[..., 1:].reshape(-1, 2) / 100
+    lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 1:].reshape(-1, 2) / 100
     return np.concatenate([lab.mean(0), lab.std(0)])

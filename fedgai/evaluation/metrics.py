@@ -8,9 +8,10 @@ FID (PAPER.md).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +22,10 @@ from torch import Tensor
 from fedgai.data.pairs import PairFolder
 from fedgai.evaluation.perceptual import Inception, Lpips
 from fedgai.hub_files import WeightsError
-from fedgai.model import WEIGHTS, FedGAI
+from fedgai.model import FedGAI
+from fedgai.networks.discriminator import gram_matrix
 from fedgai.networks.style import StreamingStatistics, image_statistics, style_distance
+from fedgai.shipped import WEIGHTS
 from fedgai.training.losses import gram_loss
 
 INK = 128  # luminance below which a pixel is ink
@@ -71,7 +74,9 @@ def luminance(image: np.ndarray) -> np.ndarray:
     if np.ndim(image) == 2:
         return np.asarray(image, np.float64)
     # in integers, because 0.299 + 0.587 + 0.114 times 128 would fall below 128
-    return np.float64((np.rint(image).astype(np.int64) @ (19595, 38470, 7471) + 0x8000) >> 16)
+    levels = (np.rint(image).astype(np.int64) @ np.array([19595, 38470, 7471]) + 0x8000) >> 16
+    exact: np.ndarray = levels.astype(np.float64)
+    return exact
 
 
 def boundary_fscore(drawn: np.ndarray, reference: np.ndarray, tolerance: float = 2) -> float:
@@ -96,7 +101,8 @@ def boundary_fscore(drawn: np.ndarray, reference: np.ndarray, tolerance: float =
 
 
 def _boundary(ink: np.ndarray) -> np.ndarray:
-    return ink & ~ndimage.binary_erosion(ink, border_value=1)
+    boundary: np.ndarray = ink & ~ndimage.binary_erosion(ink, border_value=1)
+    return boundary
 
 
 def mid_grey_share(image: np.ndarray) -> float:
@@ -148,9 +154,15 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     # S = R'R. Then tr (S_a S_b)^1/2 is the sum of the singular values of R_a R_b': stable where S is singular, and small
     # where there are few rows
-    r_a, r_b = (np.linalg.qr(x - x.mean(0), mode="r") / math.sqrt(len(x) - 1) for x in (a, b))
+    r_a, r_b = (_root(x) for x in (a, b))
     cross = np.linalg.svd(r_a @ r_b.T, compute_uv=False).sum()
     return float(max(np.square(a.mean(0) - b.mean(0)).sum() + np.square(r_a).sum() + np.square(r_b).sum() - 2 * cross, 0))
+
+
+def _root(x: np.ndarray) -> np.ndarray:
+    """R of the covariance R'R of (N, D)."""
+    root = np.linalg.qr(x - x.mean(0)).R
+    return root / math.sqrt(len(x) - 1)
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -164,11 +176,12 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
 
     def kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return (x @ y.T / x.shape[1] + 1) ** 3
+        product: np.ndarray = (x @ y.T / x.shape[1] + 1) ** 3
+        return product
 
     def within(x: np.ndarray) -> float:  # without each row's product with itself
         k = kernel(x, x)
-        return (k.sum() - np.trace(k)) / (len(x) * (len(x) - 1))
+        return float((k.sum() - np.trace(k)) / (len(x) * (len(x) - 1)))
 
     return float(within(a) + within(b) - 2 * kernel(a, b).mean())
 
@@ -216,7 +229,7 @@ def evaluate(
     *,
     size: int = 256,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Draw every photograph of a designer's folder in the folder's own hand, and compare with the real sketches.
 
     The hand is asked for by the statistics of the very squares that are compared, as in training.
@@ -233,59 +246,38 @@ def evaluate(
     Raises:
         PairsError, CheckpointError.
     """
-    source = WEIGHTS if model_dir is None else model_dir
-    local = Path(source).is_dir() or source == WEIGHTS
-    model = FedGAI.load(source) if local else FedGAI.from_pretrained(str(source))
+    model = _load(WEIGHTS if model_dir is None else model_dir)
     pairs = PairFolder(data_dir, size)
-    missing: dict[str, str] = {}
-    if pairs.report.guides:
-        reason = "the photographs are not of the garments that were sketched: there are guides/"
-        missing |= {name: reason for name, figure in FIGURES.items() if figure.paired}
-    if len(pairs) < 2:
-        missing |= dict.fromkeys(("fid", "kid", "frechet_encoder", "kid_encoder"), "one picture is no set: add pairs")
+    missing = _missing(pairs)
     inception, lpips = _network(Inception, missing, "fid", "kid"), _network(Lpips, missing, "lpips")
     statistics = StreamingStatistics()
     for i in range(len(pairs)):
         statistics.update(model.encoder(pairs.sketch(i)[None]))
-    style = statistics.style()
-    network, channels = model.for_inference(), model.preset.channels
+    style, network = statistics.style(), model.for_inference()
     rows: list[dict[str, float]] = []
     pooled: dict[str, list[np.ndarray]] = {"drawn": [], "real": []}  # (C_4,) each
     seen: dict[str, list[np.ndarray]] = {"drawn": [], "real": []}  # (2048,) each
     for i in range(len(pairs)):
         photo, real = (x[None] for x in pairs[i])
-        drawn = network.generator(network.encoder(photo), style[None])
-        pictures = {"drawn": drawn, "real": real}
+        pictures = {"drawn": network.generator(network.encoder(photo), style[None]), "real": real}
         maps = {k: network.encoder(x) for k, x in pictures.items()}
-        distance = {k: style_distance(image_statistics(f), style, channels).item() for k, f in maps.items()}
-        eight_bit = {k: _uint8(x) for k, x in pictures.items()}
-        for k, f in maps.items():
-            pooled[k].append(f[-1].mean((2, 3))[0].double().numpy())
-            if inception:
-                seen[k].append(inception(torch.from_numpy(eight_bit[k]).permute(2, 0, 1)[None])[0].double().numpy())
-        row = {
-            "style_distance": distance["drawn"],
-            "style_distance_real": distance["real"],
-            "mid_grey_share": mid_grey_share(eight_bit["drawn"]),
-            "mid_grey_share_real": mid_grey_share(eight_bit["real"]),
-            "pixel_frechet": pixel_frechet(*(x[0].permute(1, 2, 0).double().numpy() for x in (drawn, photo))),
-        }
-        if not pairs.report.guides:
-            row |= {
-                "gram_distance": gram_loss(model.grams(maps["drawn"]), model.grams(maps["real"])).item(),
-                "ssim": structural_similarity(*(luminance(x) for x in eight_bit.values()), data_range=255),
-                "boundary_fscore": boundary_fscore(eight_bit["drawn"], eight_bit["real"]),
-            }
+        row = _row(pictures, maps, photo, style, model.preset.channels, paired=not pairs.report.guides)
         if lpips:
-            row["lpips"] = lpips(drawn.clamp(-1, 1), real).item()
+            row["lpips"] = lpips(pictures["drawn"].clamp(-1, 1), real).item()
         rows.append(row)
+        for k, levels in maps.items():
+            pooled[k].append(levels[-1].mean((2, 3))[0].double().numpy())
+            if inception:
+                picture = torch.from_numpy(_uint8(pictures[k])).permute(2, 0, 1)[None]
+                seen[k].append(inception(picture)[0].double().numpy())
         if progress:
             progress(i + 1, len(pairs))
     figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     for names, sets in ((("frechet_encoder", "kid_encoder"), pooled), (("fid", "kid"), seen)):
         if not missing.keys() & names:
-            sets = [np.stack(sets[k]) for k in ("drawn", "real")]
-            figures |= {names[0]: frechet_distance(*sets), names[1]: kernel_distance(*sets)}
+            drawn_set, real_set = np.stack(sets["drawn"]), np.stack(sets["real"])
+            figures[names[0]] = frechet_distance(drawn_set, real_set)
+            figures[names[1]] = kernel_distance(drawn_set, real_set)
     return {
         "pairs": len(pairs),
         "size": size,
@@ -296,7 +288,61 @@ def evaluate(
     }
 
 
-def table(result: dict[str, object]) -> str:
+def _load(source: str | Path) -> FedGAI:
+    if Path(source).is_dir() or source == WEIGHTS:
+        return FedGAI.load(source)
+    return FedGAI.from_pretrained(str(source))
+
+
+def _missing(pairs: PairFolder) -> dict[str, str]:
+    """Figures that this folder cannot give, and why."""
+    missing: dict[str, str] = {}
+    if pairs.report.guides:
+        reason = "the photographs are not of the garments that were sketched: there are guides/"
+        missing |= {name: reason for name, figure in FIGURES.items() if figure.paired}
+    if len(pairs) < 2:
+        missing |= dict.fromkeys(("fid", "kid", "frechet_encoder", "kid_encoder"), "one picture is no set: add pairs")
+    return missing
+
+
+def _row(
+    pictures: Mapping[str, Tensor],
+    maps: Mapping[str, Sequence[Tensor]],
+    photo: Tensor,
+    style: Tensor,
+    channels: Sequence[int],
+    paired: bool,
+) -> dict[str, float]:
+    """The figures of one picture.
+
+    Args:
+        pictures: "drawn" and "real", (1, 3, H, W) in [-1, 1] each.
+        maps: the encoder's maps of both.
+        photo: (1, 3, H, W) in [-1, 1].
+        style: (D,), the signature that was drawn in.
+        channels: the encoder's widths.
+        paired: the real sketch is of the same garment.
+    """
+    distance = {k: style_distance(image_statistics(levels), style, channels).item() for k, levels in maps.items()}
+    eight_bit = {k: _uint8(x) for k, x in pictures.items()}
+    row = {
+        "style_distance": distance["drawn"],
+        "style_distance_real": distance["real"],
+        "mid_grey_share": mid_grey_share(eight_bit["drawn"]),
+        "mid_grey_share_real": mid_grey_share(eight_bit["real"]),
+        "pixel_frechet": pixel_frechet(*(x[0].permute(1, 2, 0).double().numpy() for x in (pictures["drawn"], photo))),
+    }
+    if paired:
+        grams = {k: [gram_matrix(level) for level in levels] for k, levels in maps.items()}
+        row |= {
+            "gram_distance": gram_loss(grams["drawn"], grams["real"]).item(),
+            "ssim": structural_similarity(luminance(eight_bit["drawn"]), luminance(eight_bit["real"]), data_range=255),
+            "boundary_fscore": boundary_fscore(eight_bit["drawn"], eight_bit["real"]),
+        }
+    return row
+
+
+def table(result: Mapping[str, Any]) -> str:
     """What ``evaluate`` returns, to read."""
     head = ("figure", "value", "better", "unit", "compared", "by")
     rows = [

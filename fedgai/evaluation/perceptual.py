@@ -12,6 +12,7 @@ import os
 import textwrap
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,8 @@ class Inception(nn.Module):
     @torch.inference_mode()
     def forward(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 RGB, of any size: TensorFlow's bilinear takes it to 299 px -> (B, 2048) float32."""
-        return self.network(pictures)[0]
+        features: Tensor = self.network(pictures)[0]
+        return features
 
 
 class Lpips(nn.Module):
@@ -80,7 +82,8 @@ class Lpips(nn.Module):
     @torch.inference_mode()
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """a, b (B, 3, H, W) in [-1, 1] -> (B,) >= 0."""
-        return self.network(a, b).flatten()
+        distances: Tensor = self.network(a, b).flatten()
+        return distances
 
 
 def _file(source: Source, named: str | None) -> Path:
@@ -93,7 +96,7 @@ def _file(source: Source, named: str | None) -> Path:
     return locate(source, named)
 
 
-def _library(module: str, distribution: str) -> object:
+def _library(module: str, distribution: str) -> Any:
     torchvision_ops.declare_missing()
     try:
         return importlib.import_module(module)

@@ -61,7 +61,7 @@ def silhouette(alpha: NDArray[np.uint8], smallest: float = 60.0) -> list[Vector]
     """The closed contours of the garment mask at half its coverage, holes included."""
     padded = np.pad(alpha.astype(np.float32), 1)
     found = []
-    for contour in find_contours(padded, 127.5):  # type: ignore[no-untyped-call]
+    for contour in find_contours(padded, 127.5):
         points = (contour[:-1, ::-1] - 1).astype(np.float32)
         x, y = points.T
         if abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2 >= smallest:
@@ -91,7 +91,7 @@ def fold_lines(strength: Array, low: float, high: float, shortest: float) -> lis
     strong = np.zeros(count, bool)
     strong[np.unique(labels[strength > high])] = True
     strong[0] = False
-    thin = skeletonize(strong[labels])  # type: ignore[no-untyped-call]
+    thin = skeletonize(strong[labels])
     made: list[Vector] = []
     for line in trace(thin):
         if len(line) < shortest:

@@ -71,7 +71,7 @@ class Placement:
         coarse = points.reshape(rows, columns, 2).astype(np.float32)
         at_x, at_y = np.meshgrid(np.arange(width, dtype=np.float32) / step + 1, np.arange(height, dtype=np.float32) / step + 1)
         # remap keeps 5 bits of a fraction: too coarse for cloth, so interpolate by hand
-        return tuple(_bilinear(coarse[..., axis], at_x, at_y) for axis in (0, 1))  # type: ignore[return-value]
+        return _bilinear(coarse[..., 0], at_x, at_y), _bilinear(coarse[..., 1], at_x, at_y)
 
 
 def _bilinear(lattice: Array, x: Array, y: Array) -> Array:

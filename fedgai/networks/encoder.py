@@ -32,7 +32,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """x (B, 3, H, W) in [-1, 1], H and W divisible by 8 -> maps (B, C_l, H / 2^l, W / 2^l), l = 0..3."""
-        maps = []
+        maps: list[Tensor] = []
         for level in self.levels:
             x = level(x if not maps else F.max_pool2d(x, 2))
             maps.append(x)
@@ -44,6 +44,9 @@ class VGG16Encoder(nn.Module):
 
     Input is in [-1, 1] and re-normalised to ImageNet's statistics here. Without pretrained weights its values are random.
     """
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +67,7 @@ class VGG16Encoder(nn.Module):
     def forward(self, x: Tensor) -> list[Tensor]:
         """x (B, 3, H, W) in [-1, 1] -> 64 @ H, 128 @ H/2, 256 @ H/4, 512 @ H/8."""
         x = x * self.scale + self.shift
-        maps = []
+        maps: list[Tensor] = []
         for level in self.levels:
             x = level(x if not maps else F.max_pool2d(x, 2))
             maps.append(x)

@@ -47,9 +47,9 @@ def extreme_drawings() -> Tensor:
     """(N, 3, SIDE, SIDE) float32 in [-1, 1]: blank, full, noise of all grains, lines of all widths, distances and angles."""
     rng = np.random.default_rng(24)
     y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
-    inks = [np.float32(c) for c in itertools.product((0, 1), repeat=3)]  # the corners of the colour cube
-    half = np.float32([0.5, 0.5, 0.5])
-    found = [np.broadcast_to(ink, (SIDE, SIDE, 3)) for ink in [*inks, half]]
+    inks = [np.array(c, np.float32) for c in itertools.product((0, 1), repeat=3)]  # the corners of the colour cube
+    half = np.array([0.5, 0.5, 0.5], np.float32)
+    found: list[np.ndarray] = [np.broadcast_to(ink, (SIDE, SIDE, 3)) for ink in [*inks, half]]
     for grain, ink in itertools.product((1, 2, 4, 8, 16), (inks[0], inks[3], inks[5], inks[6])):
         cells = rng.random((SIDE // grain, SIDE // grain)).repeat(grain, 0).repeat(grain, 1)[..., None]
         found += [np.where(cells < share, ink, 1) for share in (0.1, 0.5, 0.9)]

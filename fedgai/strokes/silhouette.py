@@ -20,7 +20,7 @@ def outlines(mask: Plane) -> Polylines:
         mask: (H, W) float in [0, 1].
     """
     soft = cv2.GaussianBlur(np.pad(mask.astype(np.float32), 2), (0, 0), 1.0)
-    contours: list[Floats] = find_contours(soft, 0.5)  # type: ignore[no-untyped-call]
+    contours: list[Floats] = find_contours(soft, 0.5)
     found = [contour[:-1, ::-1] - 2 for contour in contours]
     areas = [abs(cv2.contourArea(line.astype(np.float32))) for line in found]
     largest = sorted(range(len(found)), key=lambda i: -areas[i])

@@ -45,7 +45,7 @@ def branches(ink: Bools, half_width: Plane) -> list[Branch]:
         half_width: (H, W) float, distance to the ink's edge, px. Spurs shorter than that are left out, and junctions nearer
             to each other than that are one: a crossing of broad lines.
     """
-    thin: Bools = skeletonize(ink)  # type: ignore[no-untyped-call]
+    thin: Bools = skeletonize(ink)
     rows, columns = np.nonzero(np.pad(thin, 1))
     if not len(rows):
         return []

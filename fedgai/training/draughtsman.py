@@ -33,8 +33,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from fedgai.draughtsman import LINE_TYPES, Backbone, Draughtsman, Network, SameConv
+from fedgai.draughtsman import LINE_TYPES, Backbone, Block, Draughtsman, Network, SameConv
 from fedgai.garments import KINDS, make
+from fedgai.networks.layers import channels_last
 from fedgai.training.pages import SILHOUETTE, TOPSTITCH, Pages
 from fedgai.training.photographs import Photograph, gather
 
@@ -82,10 +83,12 @@ def pretrained_backbone() -> Backbone:
     def fill(layer: SameConv, conv: str, norm: str) -> None:
         scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + 1e-3).sqrt()
         layer.weight.data = state[f"{conv}.weight"] * scale[:, None, None, None]
+        assert layer.bias is not None
         layer.bias.data = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
 
     fill(backbone.stem, "_conv_stem", "_bn0")
     for i, block in enumerate(backbone.blocks):
+        assert isinstance(block, Block)
         if block.expand is not None:
             fill(block.expand, f"_blocks.{i}._expand_conv", f"_blocks.{i}._bn0")
         fill(block.depthwise, f"_blocks.{i}._depthwise_conv", f"_blocks.{i}._bn1")
@@ -138,9 +141,11 @@ class Training:
         torch.manual_seed(lessons.seed)
         self.network = Network()
         self.network.backbone = pretrained_backbone().requires_grad_(False)
-        nn.init.constant_(self.network.head.bias, 0)
-        nn.init.constant_(self.network.head.bias[4 : 4 * (1 + len(LINE_TYPES))], -4)  # lines are rare
-        self.network.to(memory_format=torch.channels_last)
+        bias = self.network.head.bias
+        assert bias is not None
+        nn.init.constant_(bias, 0)
+        nn.init.constant_(bias[4 : 4 * (1 + len(LINE_TYPES))], -4)  # lines are rare
+        channels_last(self.network)
         self.mean = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.trained = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trained, lessons.rate, weight_decay=1e-4)
@@ -222,7 +227,7 @@ class Training:
                 group["lr"] = rate
             losses = loss(self.network, page)
             self.optimizer.zero_grad(set_to_none=True)
-            sum(losses.values()).backward()
+            sum(losses.values(), torch.zeros(())).backward()
             nn.utils.clip_grad_norm_(self.trained, 1.0)
             self.optimizer.step()
             decay = min(self.lessons.average, (self.step + 1) / (self.step + 10))
@@ -288,14 +293,14 @@ def label(draughtsman: Draughtsman, photograph: Photograph) -> None:
     others = [i for i in CONSTRUCTION if i != SILHOUETTE]
     likely = seen.lines[others].max(0)
     thin = skeletonize(likely > 0.4)
-    near = cv2.distanceTransform(np.uint8(~thin), cv2.DIST_L2, 5)
+    near = cv2.distanceTransform((~thin).astype(np.uint8), cv2.DIST_L2, 5)
     drawn = np.clip(1.5 - near, 0, 1)
     lines = drawn * seen.lines / np.maximum(seen.lines[others].max(0), 1e-3)
     lines[TOPSTITCH] = seen.lines[TOPSTITCH]
     doubt = (likely > 0.12) & (drawn == 0)
     np.savez_compressed(
         photograph.label_path,
-        lines=np.uint8(255 * lines.clip(0, 1)).transpose(1, 2, 0),
+        lines=(255 * lines.clip(0, 1)).astype(np.uint8).transpose(1, 2, 0),
         doubt=doubt,
         agrees=np.abs(seen.mask - mask) < 0.5,
     )

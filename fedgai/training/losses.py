@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,8 @@ def gram_loss(generated: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     Returns:
         scalar >= 0.
     """
-    return 100 * sum(F.mse_loss(g, r) for g, r in zip(generated, real, strict=True))
+    apart = [F.mse_loss(g, r) for g, r in zip(generated, real, strict=True)]
+    return 100 * sum(apart[1:], apart[0])
 
 
 def hinge_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -151,10 +152,12 @@ class ClipSemantic(nn.Module):
     """
 
     name = "clip"
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
-        self.visual = visual.eval().requires_grad_(False)
+        self.visual: Any = visual.eval().requires_grad_(False)  # open_clip has no types
         self.register_buffer("mean", torch.tensor(CLIP_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(CLIP_STD)[:, None, None])
 

@@ -53,9 +53,9 @@ class Page:
         angle = np.radians(float(rng.normal(0, 5) + rng.choice([0, 90, -90, 180], p=[0.9, 0.04, 0.04, 0.02])))
         cos, sin = scale * np.cos(angle), scale * np.sin(angle)
         flip = -1.0 if rng.random() < 0.5 else 1.0
-        turn = np.float64([[flip * cos, -sin], [flip * sin, cos]])
+        turn = np.array([[flip * cos, -sin], [flip * sin, cos]], np.float64)
         slack = [max(6.0, 0.5 * (page - scale * side)) for page, side in ((WIDTH, width), (HEIGHT, height))]
-        centre = np.float64([WIDTH / 2, HEIGHT / 2]) + [rng.uniform(-s, s) for s in slack]
+        centre = np.array([WIDTH / 2, HEIGHT / 2], np.float64) + [rng.uniform(-s, s) for s in slack]
         matrix = np.column_stack([turn, centre - turn @ [left + width / 2, top + height / 2]])
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
 
@@ -96,7 +96,7 @@ def rendered(garment: Garment, rng: np.random.Generator, behind: np.ndarray | No
     beside = (cv2.dilate(lines[..., TOPSTITCH], np.ones((7, 7), np.uint8)) > 64)[..., None] & (others < 64)
     weight[..., [i for i in range(len(LINE_TYPES)) if i != TOPSTITCH]] *= ~beside
     known = np.ones(picture.alpha.shape, np.float32)
-    return Page(picture.photo, picture.alpha, lines, picture.tone, known, weight, np.float32(picture.alpha > 200))
+    return Page(picture.photo, picture.alpha, lines, picture.tone, known, weight, (picture.alpha > 200).astype(np.float32))
 
 
 def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | None = None) -> Page:
@@ -109,19 +109,18 @@ def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | 
         photo, _ = dye_photograph(photo, mask, rng)
     if behind is not None:
         behind = cv2.resize(behind, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
-        photo = np.uint8(0.5 + behind + mask[..., None] * (np.float32(photo) - behind))
-    solid = np.uint8(mask > 0.5)
+        photo = (0.5 + behind + mask[..., None] * (photo.astype(np.float32) - behind)).astype(np.uint8)
+    solid = (mask > 0.5).astype(np.uint8)
     depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
     away = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5)
     lines = np.zeros((*mask.shape, len(LINE_TYPES)), np.uint8)
-    weight = np.repeat(np.float32(away > 6)[..., None], len(LINE_TYPES), 2)
+    weight = np.repeat((away > 6).astype(np.float32)[..., None], len(LINE_TYPES), 2)
     rim = np.clip(1.5 - np.abs(depth - away), 0, 1)
-    inner = np.float32(
-        cv2.copyMakeBorder(np.ones((mask.shape[0] - 8, mask.shape[1] - 8), np.uint8), 4, 4, 4, 4, cv2.BORDER_CONSTANT)
-    )  # a garment cut off by the picture has no outline there
-    lines[..., SILHOUETTE] = np.uint8(255 * rim)
-    weight[..., SILHOUETTE] = np.float32((away > 6) | (depth > 8) | (rim > 0.2)) * inner
-    mask_weight = np.float32((depth > 2.5) | (away > 2.5))
+    inner = np.zeros(mask.shape, np.float32)  # a garment cut off by the picture has no outline there
+    inner[4:-4, 4:-4] = 1
+    lines[..., SILHOUETTE] = (255 * rim).astype(np.uint8)
+    weight[..., SILHOUETTE] = ((away > 6) | (depth > 8) | (rim > 0.2)).astype(np.float32) * inner
+    mask_weight = ((depth > 2.5) | (away > 2.5)).astype(np.float32)
     if photograph.label_path.exists():
         with np.load(photograph.label_path) as kept:
             seen, doubt, agrees = kept["lines"], kept["doubt"], kept["agrees"]
@@ -131,7 +130,9 @@ def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | 
                 lines[..., i] = np.where(inside, seen[..., i], 0)
                 weight[..., i] = np.where(inside, 0.5 * ~doubt, weight[..., i])
         weight *= agrees[..., None] | (weight == 0)
-    return Page(photo, np.uint8(255 * mask), lines, np.zeros_like(solid), mask_weight, weight, np.zeros(mask.shape, np.float32))
+    return Page(
+        photo, (255 * mask).astype(np.uint8), lines, np.zeros_like(solid), mask_weight, weight, np.zeros(mask.shape, np.float32)
+    )
 
 
 class Pages(Dataset[dict[str, Tensor]]):

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -56,11 +57,18 @@ class Photograph:
 
     def photo(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""
-        return cv2.cvtColor(cv2.imread(str(self.path)), cv2.COLOR_BGR2RGB)
+        return cv2.cvtColor(_read(self.path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
     def mask(self) -> np.ndarray:
         """(H, W) float32 in [0, 1]."""
-        return cv2.imread(str(self.mask_path), cv2.IMREAD_GRAYSCALE) / np.float32(255)
+        return _read(self.mask_path, cv2.IMREAD_GRAYSCALE) / np.float32(255)
+
+
+def _read(path: Path, flags: int) -> np.ndarray:
+    picture = cv2.imread(str(path), flags)
+    if picture is None:
+        raise ImageError(f"{path} cannot be read")
+    return picture
 
 
 def agreed_mask(photo: np.ndarray) -> np.ndarray | None:
@@ -107,11 +115,12 @@ def gather(
     return found
 
 
-def _look(file: Path, stem: Path) -> dict | None:
+def _look(file: Path, stem: Path) -> dict[str, Any] | None:
     """Facts about one photograph, from the work folder or found now; None where its mask is not sure."""
     kept = stem.with_suffix(".json")
     if kept.exists():
-        return json.loads(kept.read_text())
+        read: dict[str, Any] | None = json.loads(kept.read_text())
+        return read
     facts = None
     try:
         photo = np.asarray(read_image(file))
@@ -125,7 +134,7 @@ def _look(file: Path, stem: Path) -> dict | None:
         solid = mask > 0.5
         rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
         margins = [rows[0], len(solid) - 1 - rows[-1], columns[0], solid.shape[1] - 1 - columns[-1]]
-        inner = cv2.erode(np.uint8(solid), np.ones((17, 17), np.uint8)) > 0
+        inner = cv2.erode(solid.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0
         inner = inner if inner.any() else solid
         smooth = cv2.GaussianBlur(photo, (0, 0), 1.0).astype(np.float32)
         steps = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)]) / 4
@@ -133,7 +142,7 @@ def _look(file: Path, stem: Path) -> dict | None:
         dark = float(np.quantile(photo.max(-1)[solid], 0.8) / 255)
         facts = {"busy": busy, "dark": dark, "margins": [int(m) for m in margins]}
         cv2.imwrite(str(stem.with_suffix(".png")), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
-        cv2.imwrite(str(stem.with_suffix(".mask.png")), np.uint8(255 * mask + 0.5))
+        cv2.imwrite(str(stem.with_suffix(".mask.png")), (255 * mask + 0.5).astype(np.uint8))
     kept.write_text(json.dumps(facts))
     return facts
 

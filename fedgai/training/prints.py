@@ -17,10 +17,11 @@ TILE = 256  # px, side of one repeat of a print
 def _colours(rng: np.random.Generator, count: int) -> np.ndarray:
     """(count, 3) float32 sRGB in [0, 1], the first two well apart in lightness or hue."""
     hsv = np.stack([rng.uniform(0, 180, count), 255 * rng.beta(1.2, 1.2, count), 255 * rng.beta(1.3, 1, count)], 1)
-    colours = cv2.cvtColor(np.uint8(hsv)[None], cv2.COLOR_HSV2RGB)[0].astype(np.float32) / 255
+    colours = cv2.cvtColor(hsv.astype(np.uint8)[None], cv2.COLOR_HSV2RGB)[0].astype(np.float32) / 255
     if np.abs(colours[0] - colours[1]).max() < 0.3:
         colours[1] = np.float32(1) - colours[0] if rng.random() < 0.5 else np.round(1 - colours[0].mean())
-    return colours
+    chosen: np.ndarray = colours
+    return chosen
 
 
 def _profile(rng: np.random.Generator, bands: int) -> np.ndarray:
@@ -38,7 +39,7 @@ def stripes(rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.25:  # wavy
         x = np.arange(TILE, dtype=np.float32)
         shift = rng.uniform(6, 30) * np.sin(2 * np.pi * rng.integers(1, 4) * x / TILE)
-        rows = (np.arange(TILE)[:, None] + np.int64(shift)[None]) % TILE
+        rows = (np.arange(TILE)[:, None] + shift.astype(np.int64)[None]) % TILE
         tile = profile[rows]
     return np.ascontiguousarray(tile)
 
@@ -50,7 +51,8 @@ def checks(rng: np.random.Generator) -> np.ndarray:
         down = across
     share = rng.uniform(0.35, 0.65)
     tile = share * across[:, None] + (1 - share) * down[None]
-    return tile.astype(np.float32)
+    even: np.ndarray = tile.astype(np.float32)
+    return even
 
 
 def dots(rng: np.random.Generator) -> np.ndarray:
@@ -108,7 +110,7 @@ def camouflage(rng: np.random.Generator) -> np.ndarray:
 
 def lettering(rng: np.random.Generator) -> np.ndarray:
     colours = _colours(rng, 4)
-    tile = np.uint8(255 * np.broadcast_to(colours[0], (TILE, TILE, 3)))
+    tile = (255 * np.broadcast_to(colours[0], (TILE, TILE, 3))).astype(np.uint8)
     for _ in range(int(rng.integers(1, 6))):
         text = "".join(rng.choice(list("ABCDEFGHIKLMNOPRSTUVWXYZ0123456789&"), int(rng.integers(2, 9))))
         at = (int(rng.uniform(-10, 0.5 * TILE)), int(rng.uniform(20, TILE)))
@@ -122,7 +124,7 @@ def lettering(rng: np.random.Generator) -> np.ndarray:
             int(rng.integers(1, 9)),
             cv2.LINE_AA,
         )
-    return np.float32(tile) / 255
+    return tile.astype(np.float32) / 255
 
 
 def zigzag(rng: np.random.Generator) -> np.ndarray:
@@ -132,8 +134,10 @@ def zigzag(rng: np.random.Generator) -> np.ndarray:
     saw = np.abs(x * count / TILE % 1 - 0.5) * rng.uniform(0.3, 2.0)
     if rng.random() < 0.5:  # diamonds
         saw = saw + np.abs(y * count / TILE % 1 - 0.5)
-        return colours[np.int64(saw * rng.integers(2, 6)) % 3]
-    return colours[np.int64((y * count / TILE + saw) * 2) % int(rng.choice([2, 3]))]
+        diamonds: np.ndarray = colours[(saw * rng.integers(2, 6)).astype(np.int64) % 3]
+        return diamonds
+    zigzags: np.ndarray = colours[((y * count / TILE + saw) * 2).astype(np.int64) % int(rng.choice([2, 3]))]
+    return zigzags
 
 
 PRINTS: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (stripes, checks, dots, floral, camouflage, lettering, zigzag)
@@ -163,11 +167,13 @@ def dye_photograph(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator
     u = (x * np.cos(turn) + y * np.sin(turn) + reach * bend[0]) * (TILE / repeat) + rng.uniform(0, TILE)
     v = (y * np.cos(turn) - x * np.sin(turn) + reach * bend[1]) * (TILE / repeat) + rng.uniform(0, TILE)
     blurred = cv2.GaussianBlur(tile.astype(np.float32), (0, 0), max(0.3, 0.4 * TILE / repeat))
-    albedo = cv2.remap(blurred, np.float32(u), np.float32(v), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP).clip(0, 1)
-    linear = (np.float32(photo) / 255) ** 2.2
-    light = linear @ np.float32([0.2126, 0.7152, 0.0722])
+    albedo = cv2.remap(blurred, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP).clip(
+        0, 1
+    )
+    linear = (photo.astype(np.float32) / 255) ** 2.2
+    light = linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     shading = np.clip(light / max(float(np.quantile(light[mask > 0.5], 0.8)), 1e-3), 0, 1.4)[..., None]
     dyed = (0.03 + 0.85 * albedo**2.2) * shading
     mixed = linear + mask[..., None] * (dyed - linear)
     edges = np.abs(np.stack([cv2.Sobel(albedo, cv2.CV_32F, 1, 0), cv2.Sobel(albedo, cv2.CV_32F, 0, 1)])).max(0).max(-1)
-    return np.uint8(255 * np.clip(mixed, 0, 1) ** (1 / 2.2) + 0.5), np.clip(edges, 0, 1) * mask
+    return (255 * np.clip(mixed, 0, 1) ** (1 / 2.2) + 0.5).astype(np.uint8), np.clip(edges, 0, 1) * mask

@@ -35,9 +35,9 @@ def without_print(photo: np.ndarray, mask: np.ndarray, lines: np.ndarray, amount
     """
     if amount == 1:
         return photo
-    values = np.float32(photo)
+    values = photo.astype(np.float32)
     clean = _plain(values, mask) * (1 - DARKNESS * line_cover(lines, mask)[..., None])
-    return np.uint8(np.clip(clean + amount * (values - clean), 0, 255) + 0.5)
+    return (np.clip(clean + amount * (values - clean), 0, 255) + 0.5).astype(np.uint8)
 
 
 def _plain(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -50,17 +50,19 @@ def _plain(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     def blurred(sigma: float) -> np.ndarray:
         values, share = (cv2.GaussianBlur(x, (0, 0), sigma / 2) for x in (seen * weight[..., None], weight))
-        return values / share[..., None]
+        mean: np.ndarray = values / share[..., None]
+        return mean
 
     folds, light = blurred(FOLDS), blurred(PRINT)
-    inside = np.uint8(weight > 0.5)
+    inside = (weight > 0.5).astype(np.uint8)
     inner = cv2.erode(inside, np.ones((7, 7), np.uint8))
     contrast = 0.0
     for difference, where in ((folds - light, inside), (seen - folds, inner)):
         if where.any():
             contrast += float(np.linalg.norm(difference, axis=2)[where > 0].mean()) / np.sqrt(3)
     printed = float(np.clip((contrast - LEAST_PRINT) / (MOST_PRINT - LEAST_PRINT), 0, 1))
-    return cv2.resize(folds + printed * (light - folds), (width, height), interpolation=cv2.INTER_LINEAR)
+    shaded: np.ndarray = folds + printed * (light - folds)
+    return cv2.resize(shaded, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def line_cover(lines: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -75,25 +77,26 @@ def line_cover(lines: np.ndarray, mask: np.ndarray) -> np.ndarray:
     height, width = lines.shape[1:]
     unit = max(height, width) / REFERENCE
     solid = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-    depth = cv2.distanceTransform(np.uint8(np.pad(solid, 1)), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    depth = cv2.distanceTransform(np.pad(solid, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     likely = cv2.GaussianBlur(lines.max(0), (0, 0), 0.8) * (depth > RIM * unit)
     # hysteresis: a faint line is drawn only where it continues a sure one
-    count, labels = cv2.connectedComponents(np.uint8(likely > FAINT), connectivity=8)
+    count, labels = cv2.connectedComponents((likely > FAINT).astype(np.uint8), connectivity=8)
     peak = np.zeros(count, np.float32)
     np.maximum.at(peak, labels.ravel(), likely.ravel())
     kept = peak > SURE
     kept[0] = False
-    thin = np.uint8(skeletonize(kept[labels]))
+    thin = skeletonize(kept[labels]).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(thin, connectivity=8)
     long = stats[:, cv2.CC_STAT_AREA] >= SHORTEST * unit
     long[0] = False
     thin = long[labels]
     if not thin.any():
         return np.zeros(mask.shape, np.float32)
-    away, nearest = cv2.distanceTransformWithLabels(np.uint8(~thin), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    away, nearest = cv2.distanceTransformWithLabels((~thin).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     sure = np.zeros(nearest.max() + 1, np.float32)
     sure[nearest[thin]] = np.clip(1.4 * cv2.dilate(likely, np.ones((5, 5), np.uint8))[thin], 0.3, 1)
     size, scale = mask.shape[::-1], max(mask.shape) / max(height, width)
     away = cv2.resize(away, size, interpolation=cv2.INTER_LINEAR) * scale
     half = max(1.0, HALF_WIDTH * max(mask.shape) / REFERENCE)
-    return np.clip(half - away, 0, 1) * cv2.resize(sure[nearest], size, interpolation=cv2.INTER_LINEAR)
+    cover: np.ndarray = np.clip(half - away, 0, 1) * cv2.resize(sure[nearest], size, interpolation=cv2.INTER_LINEAR)
+    return cover

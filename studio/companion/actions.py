@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from federation.designer.dry_run import dry_run
 from federation.designer.receipt import Receipt
@@ -53,9 +54,9 @@ class CompanionActions:
 
     # -- answers ---------------------------------------------------------------------------------------------------------
 
-    def answer(self, **changes: object) -> None:
+    def answer(self, **changes: Any) -> None:
         """Keep what was answered so far, complete or not."""
-        answers = replace(self.answers, **changes)  # type: ignore[arg-type]  # the fields of the page are these
+        answers = replace(self.answers, **changes)
         if answers != self.answers:
             self.answers = answers
             try:

@@ -166,7 +166,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 def _on_white(colour: Image.Image, alpha: Image.Image) -> Decoded:
     """RGB and its L transparency -> RGB on white, and the cut-out."""
-    low, high = (int(level) for level in alpha.getextrema())  # type: ignore[arg-type]
+    extrema: Any = alpha.getextrema()  # (least, most); of several bands it would be a pair each
+    low, high = extrema
     opaque, hidden = low >= 255 - BLANK, high <= BLANK
     if opaque or (hidden and not is_blank(colour)):  # it says nothing
         return Decoded(colour)

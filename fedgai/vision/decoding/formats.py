@@ -231,7 +231,8 @@ def _tiff_page(image: Any, data: bytes, side: int) -> Decoded:
         grey = levels(as_array(image), inverted=meaning == 0, narrow=True)
         return normalise(_with_profile(grey, profile), side)
     found = normalise(image, side)
-    if bits > 8 and max(high for _, high in found.rgb.getextrema()) < DARK:  # type: ignore[misc]
+    extrema: Any = found.rgb.getextrema()  # (least, most) of each band
+    if bits > 8 and max(high for _, high in extrema) < DARK:
         raise RefusedPictureError(f"This TIFF seems to use only a part of its {bits} bits, or is nearly black: {SAVE_AS}.")
     return found
 
