@@ -174,7 +174,7 @@ class HostileDesigner:
         """A good update, and a signature of numbers that are finite and that no drawing gives."""
         content = self.answer(self.update())
         style = np.full(2 * sum(self.model.preset.channels), 9e3, "<f4")
-        content["designer"] |= {"style": style.tobytes(), "sketches": 24, "name": "", "description": ""}
+        content["designer"].update({"style": style.tobytes(), "sketches": 24, "name": "", "description": ""})
         self.deliver(content, asked)
 
     def too_long(self, asked: Message) -> None:
