@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from flwr.serverapp import Grid, ServerApp
 from federation.designer import client_app
 from federation.server.aggregation import Limits
 from federation.server.folder import Folder
-from federation.server.server_app import FederationConfig, Season
+from federation.server.season import FederationConfig, Season
 from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand
 from fedgai.data.drawn_pairs import draw_pair, save_pair
 from fedgai.data.listing import find_images
@@ -55,6 +55,56 @@ def draw_seeded(files: Sequence[Path], folder: Path, hand: Hand, count: int, siz
             continue
         save_pair(folder, f"{i:04d}", photo, sketch)
         made += 1
+
+
+def client_of(home: Path, drawn_by: Mapping[str, Hand], shared: Mapping[str, str | int | float | bool]) -> ClientApp:
+    """The designers' app, as each would have it at home.
+
+    Args:
+        home: with ``designers/NAME`` for each.
+        drawn_by: name -> hand; a virtual SuperNode is the one of its number.
+        shared: what all node configurations have alike.
+    """
+    names = list(drawn_by)
+
+    def at_home(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
+        """Give each virtual SuperNode the node configuration that a designer would have."""
+        name = names[int(context.node_config["partition-id"])]
+        context.node_config |= {
+            "data": str(home / "designers" / name / "pairs"),
+            "out": str(home / "designers" / name / "model"),
+            "name": name,
+            "description": drawn_by[name].description,
+            **shared,
+        }
+        return call_next(message, context)
+
+    client = ClientApp(mods=[at_home, client_app.local_dp])
+    client.train()(client_app.train_at_home)
+
+    @client.query()
+    def who(message: Message, context: Context) -> Message:
+        name = ConfigRecord({"name": str(context.node_config["name"])})
+        return Message(RecordDict({"designer": name}), reply_to=message)
+
+    return client
+
+
+def server_of(folder: Folder, config: FederationConfig, limits: Limits) -> ServerApp:
+    """The server's app: one season, without any approval of members."""
+    server = ServerApp()
+
+    @server.main()
+    def main(grid: Grid, context: Context) -> None:
+        season = Season(grid, folder, config, limits)
+        season.wait()
+        asked = [Message(RecordDict(), dst_node_id=node, message_type=MessageType.QUERY) for node in grid.get_node_ids()]
+        known = {a.metadata.src_node_id: str(a.content["designer"]["name"]) for a in grid.send_and_receive(asked)}
+        season.known = known  # nobody was approved here; the numbers are Flower's, and others in each run
+        while season.goes_on():
+            season.round()
+
+    return server
 
 
 def simulate(
@@ -101,43 +151,15 @@ def simulate(
             (home / "designers" / name / "pairs" / "whole").touch()
     if folder.latest() is None:
         folder.publish(0, FedGAI.load(weights), {"round": 0, "published": True})
-    names = list(drawn_by)
-
-    def at_home(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-        """Give each virtual SuperNode the node configuration that a designer would have."""
-        name = names[int(context.node_config["partition-id"])]
-        context.node_config |= {
-            "data": str(home / "designers" / name / "pairs"),
-            "out": str(home / "designers" / name / "model"),
-            "name": name,
-            "share-style": share_style,
-            "description": drawn_by[name].description,
-            "weights": str(weights),
-            "size": size,
-            "refine": refine,
-        }
-        return call_next(message, context)
-
-    client, server = ClientApp(mods=[at_home, client_app.local_dp]), ServerApp()
-    client.train()(client_app.train_at_home)
-
-    @client.query()
-    def who(message: Message, context: Context) -> Message:
-        name = ConfigRecord({"name": str(context.node_config["name"])})
-        return Message(RecordDict({"designer": name}), reply_to=message)
-
+    shared: dict[str, str | int | float | bool] = {
+        "share-style": share_style,
+        "weights": str(weights),
+        "size": size,
+        "refine": refine,
+    }
+    client = client_of(home, drawn_by, shared)
     config = FederationConfig(rounds=rounds, local_epochs=epochs, min_designers=designers, house_steps=house_steps)
-
-    @server.main()
-    def main(grid: Grid, context: Context) -> None:
-        season = Season(grid, folder, config, replace(limits or Limits(), minimum=min(2, designers)))
-        season.wait()
-        asked = [Message(RecordDict(), dst_node_id=node, message_type=MessageType.QUERY) for node in grid.get_node_ids()]
-        known = {a.metadata.src_node_id: str(a.content["designer"]["name"]) for a in grid.send_and_receive(asked)}
-        season.known = known  # nobody was approved here; the numbers are Flower's, and others in each run
-        while season.goes_on():
-            season.round()
-
+    server = server_of(folder, config, replace(limits or Limits(), minimum=min(2, designers)))
     run_simulation(server, client, designers, backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}})
     return folder
 

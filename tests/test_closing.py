@@ -6,7 +6,7 @@ import pytest
 
 from federation.server import closing
 from federation.server.closing import SILENT, Closing, silent_twice
-from federation.server.server_app import FederationConfig
+from federation.server.season import FederationConfig
 
 
 @pytest.fixture(autouse=True)

@@ -15,13 +15,14 @@ from flwr.app.message import make_message
 from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.task_identity import TaskIdentity
 
-from federation.server import server_app
+from federation.server import replies
+from federation.server import season as season_module
 from federation.server.aggregation import Limits
 from federation.server.folder import Folder
-from federation.server.server_app import FederationConfig, Season
+from federation.server.season import FederationConfig, Season, round_task
 from federation.server.strategy import DiscriminatorAvg
 from federation.server.update_spec import UpdateSpec
-from federation.wire import NONCE, NONCE_BYTES
+from federation.wire import NONCE, NONCE_BYTES, pack
 from fedgai import __version__
 from fedgai.model import FedGAI
 
@@ -85,16 +86,16 @@ def season(tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
     folder, model = Folder(tmp_path), FedGAI.load(tiny_model_dir)
     folder.publish(0, model, {"round": 0, "published": True})
     spec = UpdateSpec.from_model(model, __version__)
-    grid = Grid(spec, spec.row(server_app.pack(model.discriminator.shared())))
+    grid = Grid(spec, spec.row(pack(model.discriminator.shared())))
     yield Season(grid, folder, FederationConfig(), Limits()), DiscriminatorAvg(spec, names=NAMES), model
     grid.ends.set()
 
 
 def test_who_comes_to_nothing_is_named_and_holds_up_nobody(season: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
     season, strategy, model = season
-    monkeypatch.setattr(server_app, "POLL", 0.2)
-    monkeypatch.setattr(server_app, "GRACE", 0.5)
-    messages = list(strategy.configure_train(1, server_app.pack(model.discriminator.shared()), ConfigRecord({}), season.grid))
+    monkeypatch.setattr(replies, "POLL", 0.2)
+    monkeypatch.setattr(replies, "GRACE", 0.5)
+    messages = list(strategy.configure_train(1, pack(model.discriminator.shared()), ConfigRecord({}), season.grid))
     aggregate, _ = strategy.aggregate_train(1, season.replies(messages, time.time() + 6, strategy))
     assert aggregate is not None, strategy.verdicts
     reasons = {v.name: v.reason for v in strategy.verdicts}
@@ -116,7 +117,7 @@ def test_who_comes_to_nothing_is_named_and_holds_up_nobody(season: Begun, monkey
 def test_nobody_can_name_a_rounds_record_before_it_is_sent(season: Begun) -> None:
     """Flower names an object by its content: the same task twice must not be the same object."""
     bank = list(season[2].styles.values())
-    first, second = (server_app.round_task(FederationConfig(), bank) for _ in range(2))
+    first, second = (round_task(FederationConfig(), bank) for _ in range(2))
     assert first.object_id != second.object_id
     assert len(first[NONCE]) == NONCE_BYTES and {k for k in first if first[k] != second[k]} == {NONCE}
 
@@ -124,8 +125,8 @@ def test_nobody_can_name_a_rounds_record_before_it_is_sent(season: Begun) -> Non
 def test_a_superlink_in_trouble_costs_a_retry_and_no_round(season: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
     """One 500, "database is locked", ended the run."""
     season, strategy, model = season
-    monkeypatch.setattr(server_app, "POLL", 0.01)
-    monkeypatch.setattr(server_app, "GRACE", 0.1)
+    monkeypatch.setattr(replies, "POLL", 0.01)
+    monkeypatch.setattr(replies, "GRACE", 0.1)
     push, refused = season.grid.push_messages, []
 
     def busy(messages: Iterable[Message]) -> Iterable[str]:
@@ -138,10 +139,10 @@ def test_a_superlink_in_trouble_costs_a_retry_and_no_round(season: Begun, monkey
         return push([message])
 
     monkeypatch.setattr(season.grid, "push_messages", busy)
-    messages = list(strategy.configure_train(1, server_app.pack(model.discriminator.shared()), ConfigRecord({}), season.grid))
+    messages = list(strategy.configure_train(1, pack(model.discriminator.shared()), ConfigRecord({}), season.grid))
     strategy.aggregate_train(1, season.replies(messages, time.time() + 3, strategy))
     assert {v.name for v in strategy.verdicts if v.accepted} == {"Honest", "Late"}
-    assert refused.count(11) == 3 and refused.count(16) == server_app.PUSHES
+    assert refused.count(11) == 3 and refused.count(16) == replies.PUSHES
     assert "could not pass its task on" in next(v.reason for v in strategy.verdicts if v.name == "Gone")
 
 
@@ -156,7 +157,7 @@ def test_a_round_that_failed_keeps_its_number_to_itself_in_the_next_run_too(
     """Whoever had answered it refused it for good: a season of one round, which came to nothing once, never got any further."""
     first, _, model = season
     config = FederationConfig(rounds=1, deadline=1)
-    monkeypatch.setattr(server_app, "POLL", 0.01)
+    monkeypatch.setattr(season_module, "POLL", 0.01)
     monkeypatch.setattr(Season, "replies", lambda *_: iter(()))
     run = Season(first.grid, first.folder, config, Limits())
     assert (run.number, run.last) == (1, 1)

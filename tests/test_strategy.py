@@ -21,8 +21,8 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from benchmarks import aggregation
 from federation.server.aggregation import Limits, inner_strategy, shares
+from federation.server.model_card import private_sentence
 from federation.server.privacy import epsilon, privacy
-from federation.server.server_app import private_sentence
 from federation.server.strategy import DiscriminatorAvg
 from federation.server.update_spec import UpdateSpec
 from fedgai.networks.discriminator import Discriminator

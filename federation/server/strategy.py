@@ -134,7 +134,7 @@ class DiscriminatorAvg(Strategy):
                 return None, None
             self._share(accepted)
             if self.inner is None:
-                mean = self._mean(spool, np.array([v.share for v in rows]))
+                mean = _weighted_mean(spool, self.spec.size, np.array([v.share for v in rows]))
             else:
                 mean = self._through_inner(self.inner, spool, rows, check)
         if mean is None:
@@ -197,14 +197,6 @@ class DiscriminatorAvg(Strategy):
         for verdict, share in zip(accepted, weights, strict=True):
             verdict.share = float(share)
 
-    def _mean(self, spool: BufferedRandom, weights: np.ndarray) -> np.ndarray:
-        """(rows,) of shares, 0 for who was left out -> (size,) float64, one row at a time."""
-        mean = torch.zeros(self.spec.size, dtype=torch.float64)
-        for i, row in enumerate(_rows(spool, self.spec.size, len(weights))):
-            for total, piece in zip(mean.split(PIECE), torch.from_numpy(row).split(PIECE), strict=True):
-                total.add_(piece.double(), alpha=weights[i])
-        return mean.numpy()
-
     def _through_inner(
         self, inner: Strategy, spool: BufferedRandom, rows: list[Verdict], check: UpdateCheck
     ) -> np.ndarray | None:
@@ -228,6 +220,15 @@ class DiscriminatorAvg(Strategy):
             inner.num_nodes_to_select = max(1, len(messages) - inner.num_malicious_nodes)
         arrays, _ = inner.aggregate_train(check.number, messages)
         return None if arrays is None else np.concatenate([arrays[name].numpy().ravel() for name in self.spec.shapes])
+
+
+def _weighted_mean(spool: BufferedRandom, size: int, weights: np.ndarray) -> np.ndarray:
+    """(rows,) of shares, 0 for who was left out -> (size,) float64, one row at a time."""
+    mean = torch.zeros(size, dtype=torch.float64)
+    for i, row in enumerate(_rows(spool, size, len(weights))):
+        for total, piece in zip(mean.split(PIECE), torch.from_numpy(row).split(PIECE), strict=True):
+            total.add_(piece.double(), alpha=weights[i])
+    return mean.numpy()
 
 
 def _mean_metrics(accepted: list[Verdict]) -> MetricRecord:

@@ -1,0 +1,55 @@
+"""The model card of a round's checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from federation.server.report import RoundReport
+from fedgai.model import FedGAI
+
+
+def card(model: FedGAI, report: RoundReport) -> str:
+    """The model card of a round's checkpoint (Markdown with the Hub's front matter)."""
+    took_part = [d for d in report.designers if d["accepted"]]
+    probe = "\n".join(
+        f"| {name} | {value:.4g} | {report.probe['before'].get(name, float('nan')):.4g} |"
+        for name, value in report.probe["after"].items()
+    )
+    state = f"Held back: {report.held_back}" if report.held_back else "Published."
+    private = f"\n\n{private_sentence(report.privacy)}" if report.privacy else ""
+    return f"""---
+license: apache-2.0
+library_name: fedgai
+pipeline_tag: image-to-image
+tags:
+  - fashion
+  - sketch
+  - federated-learning
+---
+
+# FedGAI, {model.preset.name} preset, round {report.round}
+
+Draws a photograph of a garment as a fashion sketch, in any blend of {len(model.styles)} hands. After round {report.round} of a
+federation ([FedGAI](https://arxiv.org/abs/2503.12389)): {len(took_part)} designers trained at home, only their Discriminators
+travelled, and the house Generator learned from the aggregate on public photographs ({report.house_line}). {state}
+
+![The same garments in several hands](sheet.jpg)
+
+| probe | after | before |
+|---|---|---|
+{probe}
+
+Aggregation: {report.strategy}. Rounds so far are in `metrics.csv`, this one's details in `report.json`.{private}
+"""
+
+
+def private_sentence(privacy: Mapping[str, Any]) -> str:
+    """What central differential privacy promises after a round, for the model card."""
+    without = privacy["rounds_without"]
+    return (
+        f"Differential privacy of one designer's updates, against whoever sees the aggregates: epsilon "
+        f"{privacy['epsilon']:.3g} at delta {privacy['delta']:g} over the rounds with noise ({privacy['rounds']} so far), "
+        f"{privacy['epsilon_round']:.3g} for this one alone."
+        + (f" Nothing is promised of the rounds without noise before it ({without})." if without else "")
+    )
