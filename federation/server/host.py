@@ -101,7 +101,7 @@ class Host:
         self._ends = threading.Event()
         self._thread: threading.Thread | None = None
         self._runs: Runs | None = None
-        self._shown: dict[str, Any] = {}
+        self._status = _Status(self.folder, self.rounds).write
         self._members: list[Member] | None = None
         self._round_log = RoundLog(self.folder)
 
@@ -253,19 +253,24 @@ class Host:
         self.state.admit(members)
         self._members = members
 
-    # -- what others see -------------------------------------------------------------------------------------------------
 
-    def _status(self, **changes: Any) -> None:
-        """Write what changed since this was called last; the disk is left alone otherwise. ``phase=None`` forgets the phase,
-        which somebody else writes from then on."""
+class _Status:
+    """What the host last wrote into the folder's status; the disk is left alone where nothing changed."""
+
+    def __init__(self, folder: Folder, rounds: int) -> None:
+        self.folder, self.rounds = folder, rounds
+        self._written: dict[str, Any] = {}
+
+    def write(self, **changes: Any) -> None:
+        """``phase=None`` forgets the phase, which somebody else writes from then on."""
         if changes.get("phase", "") is None:
-            self._shown.pop("phase", None)
+            self._written.pop("phase", None)
             return
-        if changes.items() <= self._shown.items():
+        if changes.items() <= self._written.items():
             return
         try:
             self.folder.set_status(rounds=self.rounds, **changes)
-            self._shown |= changes
+            self._written |= changes
         except Exception as error:  # a full disk, or a damaged file: the federation itself goes on
             log.warning("the status cannot be written: %s", error)
 

@@ -55,13 +55,12 @@ class HubQueue:
         longest_wait: float = 900.0,
     ) -> None:
         self.folder, self.repo_id, self.token, self.endpoint = folder, repo_id, token, endpoint
-        self.first_wait, self.longest_wait = first_wait, longest_wait
         self.path = folder.path / "push"
         self.path.mkdir(mode=0o700, exist_ok=True)
         self.repository = HubRepository(repo_id, token, endpoint)
         self._known = _Known(folder)
         self._push = HubPush(folder, self.repository, self.path, public=public)
-        self._failures, self._next_try, self._error, self._withheld = 0, 0.0, "", False
+        self._tries = _Tries(repo_id, token, first_wait, longest_wait)
         self._pushing: int | None = None
         self._private: bool | None = None  # the repository; None while that is not known
         self._wake, self._stopping, self._filling = threading.Event(), threading.Event(), threading.RLock()
@@ -95,8 +94,8 @@ class HubQueue:
             if self._known.read().get("pushed") in content_hashes(report_for_hub(temp_path, number)):
                 shutil.rmtree(temp_path)
             else:
-                _remove(self._entry(number))
-                os.replace(temp_path, self._entry(number))
+                _remove(_entry(self.path, number))
+                os.replace(temp_path, _entry(self.path, number))
             self._known.change(enqueued=max(number, self._known.read().get("enqueued", -1)))
         self._wake.set()
 
@@ -134,14 +133,14 @@ class HubQueue:
 
     def retry(self) -> None:
         """Do not wait for the next try."""
-        self._next_try = 0.0
+        self._tries.next = 0.0
         self._wake.set()
 
     def state(self) -> dict[str, Any]:
         """For the studio, as JSON: repo, private (or None while that is not known), waiting (rounds), pushing (a round or
         None), last_pushed (a round or None), last_pushed_at and next_try (seconds since the epoch, or 0), members_waiting,
         error (one sentence, or "")."""
-        known, error = self._known.read(), self._error
+        known, error = self._known.read(), self._tries.error
         if not self.token:
             error = f"Rounds stay on this machine: no token was given. Set HF_TOKEN to one that may write to {self.repo_id}."
         return {
@@ -153,7 +152,7 @@ class HubQueue:
             "last_pushed_at": known.get("last_pushed_at", 0.0),
             "members_waiting": self._members_changed(),
             "error": error,
-            "next_try": self._next_try,
+            "next_try": self._tries.next,
         }
 
     def _run(self) -> None:
@@ -162,10 +161,10 @@ class HubQueue:
                 try:
                     self.catch_up()
                 except (OSError, ValueError) as error:  # pruned under our hands, or a full disk
-                    self._failed(error)
-                if time.time() >= self._next_try:
+                    self._tries.failed(error)
+                if time.time() >= self._tries.next:
                     self.step()
-            self._wake.wait(min(POLL, self.first_wait) if self._error else POLL)
+            self._wake.wait(min(POLL, self._tries.first_wait) if self._tries.error else POLL)
             self._wake.clear()
 
     def step(self) -> bool:
@@ -177,24 +176,24 @@ class HubQueue:
                 self._pushing = number
                 with impatient_requests():
                     self._push_round(number)
-                self._fine()
+                self._tries.succeeded()
         except Exception as error:
-            self._failed(error)
+            self._tries.failed(error)
         finally:
             self._pushing = None
         # a revocation must not wait for a round that will never go there
-        if self._members_changed() and (not self.waiting() or self._withheld):
+        if self._members_changed() and (not self.waiting() or self._tries.withheld):
             try:
                 with impatient_requests():
                     self._push_members()
                 if not self.waiting():
-                    self._fine()
+                    self._tries.succeeded()
             except Exception as error:
-                self._failed(error)
-        return not self._error
+                self._tries.failed(error)
+        return not self._tries.error
 
     def _push_round(self, number: int) -> None:
-        entry = self._entry(number)
+        entry = _entry(self.path, number)
         report = report_for_hub(entry, number)
         members = digest(self._push.members_content())
         committed = self._push.push_round(number, entry, report)
@@ -220,19 +219,6 @@ class HubQueue:
             if not self._private:
                 log.warning("everybody can read %s on the Hub, members' names and keys too", self.repo_id)
 
-    def _fine(self) -> None:
-        self._failures, self._next_try, self._error, self._withheld = 0, 0.0, "", False
-
-    def _failed(self, error: Exception) -> None:
-        reason = explained(error, self.repo_id)
-        sentence = str(reason).replace(self.token, "***") if self.token else str(reason)
-        if sentence != self._error:
-            log.warning("%s", sentence)
-        wait = min(self.longest_wait, self.first_wait * 2 ** min(self._failures, 30)) * random.uniform(0.5, 1)
-        self._failures += 1
-        self._next_try = time.time() + max(wait, min(reason.wait, PATIENCE))
-        self._error, self._withheld = sentence, isinstance(reason, WithheldError)
-
     # -- what is known ---------------------------------------------------------------------------------------------------
 
     def _members_changed(self) -> bool:
@@ -243,8 +229,32 @@ class HubQueue:
         known = self._known.read().get("members", digest(([], {"paused": False})))
         return bool(self.token) and known != digest(content)
 
-    def _entry(self, number: int) -> Path:
-        return self.path / f"{number:04d}"
+
+class _Tries:
+    """How pushing goes: the last error, and when to try again.
+
+    Attributes:
+        error: one sentence, or "" after a success.
+        next: seconds since the epoch, before which nothing is tried; 0 for at once.
+        withheld: whether the error is that something must not leave the machine.
+    """
+
+    def __init__(self, repo_id: str, token: str | None, first_wait: float, longest_wait: float) -> None:
+        self.repo_id, self.token, self.first_wait, self.longest_wait = repo_id, token, first_wait, longest_wait
+        self.succeeded()
+
+    def succeeded(self) -> None:
+        self._failures, self.next, self.error, self.withheld = 0, 0.0, "", False
+
+    def failed(self, error: Exception) -> None:
+        reason = explained(error, self.repo_id)
+        sentence = str(reason).replace(self.token, "***") if self.token else str(reason)
+        if sentence != self.error:
+            log.warning("%s", sentence)
+        wait = min(self.longest_wait, self.first_wait * 2 ** min(self._failures, 30)) * random.uniform(0.5, 1)
+        self._failures += 1
+        self.next = time.time() + max(wait, min(reason.wait, PATIENCE))
+        self.error, self.withheld = sentence, isinstance(reason, WithheldError)
 
 
 class _Known:
@@ -262,6 +272,10 @@ class _Known:
 
     def change(self, **changes: Any) -> None:
         self._folder.write("push/state.json", {**self.read(), **changes})
+
+
+def _entry(queue: Path, number: int) -> Path:
+    return queue / f"{number:04d}"
 
 
 def _remove(folder: Path) -> None:
