@@ -23,18 +23,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm, Prompt
-from rich.text import Text
 
-from federation.designer.companion import Companion, State, duration, leave
+from federation.designer.companion import Companion, leave
 from federation.designer.dry_run import dry_run
 from federation.designer.prepare import EXPLAINED, LookFirst, accept, look, prepare
 from federation.designer.receipt import read_all
@@ -42,22 +39,13 @@ from federation.designer.receipt_page import page, summary, table, title
 from federation.designer.settings import CompanionError, Settings, address, home, private_folder
 from federation.designer.studio_client import AwayError, UntrustedError
 from federation.identity import display_name
+from federation.terminal import View, bar, show_key, tell
 from fedgai.data.folder import DesignerFolder, contact_sheet
 from fedgai.data.pairs import writing
 from fedgai.errors import FedGAIError, sentence
 from fedgai.model import CONFIG_FILE
 from fedgai.text import printable
 
-PHASES = {
-    "training": "designers' machines are learning",
-    "aggregating": "putting the updates together",
-    "house": "the studio is learning from all of you",
-    "waiting": "waiting for designers",
-    "resting": "resting between seasons",
-    "paused": "paused by the operator",
-    "starting": "starting",
-    "stopped": "stopped",
-}
 SIGNATURE = """A style signature is 480 numbers that describe your hand as a whole: how dense, how dark, how curved your lines
 are. No drawing is in it.
 - If you share it, everybody who uses the studio gets a slider with your name, and can draw garments in a hand like yours. And
@@ -130,74 +118,6 @@ def folder_named(answer: str) -> Path:
     return path
 
 
-# -- what is shown -----------------------------------------------------------------------------------------------------
-
-
-def new_bars(console: Console, **options: Any) -> Progress:
-    """Bars that move even while nobody knows how much is done."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[share]}"),
-        TimeElapsedColumn(),
-        console=console,
-        **options,
-    )
-
-
-def move(bars: Progress, task: TaskID, text: str, done: float | None) -> None:
-    share = "" if done is None else f"{100 * done:3.0f} %"
-    bars.update(task, description=text, completed=done or 0.0, total=None if done is None else 1.0, share=share)
-
-
-@contextlib.contextmanager
-def bar(console: Console) -> Iterator[Callable[[float | None, str], None]]:
-    """A progress bar, in a terminal; without one, nothing."""
-    with new_bars(console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("", total=None, share="")
-        yield lambda done, text: move(bars, task, text, done)
-
-
-def tell(console: Console, found: DesignerFolder) -> None:
-    """What was found, and what becomes of it, without the list of bad files."""
-    counts = str(found).splitlines()[1] + (" (--check names them, with the reason)." if found.bad else ".")
-    for line in (counts, EXPLAINED[found.kind]):
-        console.print(line, highlight=False, markup=False)
-    for line in found.warnings:
-        console.print(line, style="yellow", highlight=False, markup=False)
-
-
-def describe(state: State) -> str:
-    """One line on what goes on here."""
-    line = state.text
-    if state.remaining:
-        line += f", about {duration(state.remaining)} left"
-    return line
-
-
-def federation_line(status: dict[str, Any]) -> str:
-    """One line on what goes on at the studio, as it tells anybody."""
-    online, phase = status.get("designers_online"), str(status.get("phase"))
-    line = f"all of you, round {status.get('round', '?')}: {PHASES.get(phase, 'not known')}"
-    left = status.get("seconds_left")
-    if phase == "training" and isinstance(left, int | float) and left > 0:
-        line += f" ({duration(left)} more at most)"
-    if isinstance(online, list):
-        line += f", {len(online)} {'designer' if len(online) == 1 else 'designers'} connected"
-    return line
-
-
-def show_key(console: Console, companion: Companion) -> None:
-    console.print("\nYour key. Send this line to whoever runs the studio, once:\n")
-    console.print(companion.key, style="bold", soft_wrap=True, highlight=False)
-    console.print(
-        f"\nIts fingerprint, which they see when this machine connects: {companion.fingerprint}\n",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
 # -- what is done ------------------------------------------------------------------------------------------------------
 
 
@@ -247,7 +167,7 @@ def join(console: Console, folder: Path, chosen: Settings) -> None:
     with Companion(folder, chosen) as companion:
         make_ready(console, folder, chosen, found)
         show_key(console, companion)
-        said = ""
+        shown = ""
         while True:
             try:
                 companion.start()
@@ -255,9 +175,9 @@ def join(console: Console, folder: Path, chosen: Settings) -> None:
             except UntrustedError:  # somebody has to do something
                 raise
             except AwayError as error:
-                if str(error) != said:
-                    said = str(error)
-                    console.print(said, style="dim", highlight=False, markup=False, soft_wrap=True)
+                if str(error) != shown:
+                    shown = str(error)
+                    console.print(shown, style="dim", highlight=False, markup=False, soft_wrap=True)
                 time.sleep(RETRY)
         watch(console, companion)
 
@@ -285,46 +205,6 @@ def watch(console: Console, companion: Companion) -> None:
                 console.print("As many rounds are done as you asked for (--rounds). Run it again to go on.")
                 return
             time.sleep(1)
-
-
-class View:
-    """Two bars in a terminal; elsewhere a line for each change."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self._phases = ("", "")
-        self._said: set[str] = set()
-        self._last = ""
-        self._fresh()
-
-    def _fresh(self) -> None:
-        """Bars that count their time from now."""
-        self._bars = new_bars(self.console)
-        self._mine, self._theirs = (self._bars.add_task("", total=None, share="") for _ in range(2))
-
-    def show(self, live: Live, state: State) -> None:
-        if state.late and state.late not in self._said:
-            self._said.add(state.late)
-            self.console.print(state.late, style="yellow", highlight=False, markup=False)
-        if not self.console.is_terminal:
-            if state.phase + state.text != self._last:
-                self.console.print(describe(state), highlight=False, markup=False)
-                self._last = state.phase + state.text
-            return
-        phases = state.phase, str(state.federation.get("phase"))
-        if phases != self._phases:
-            self._phases = phases
-            self._fresh()
-        move(self._bars, self._mine, describe(state), state.done)
-        progress = state.federation.get("progress")
-        known = isinstance(progress, int | float) and phases[1] in ("training", "aggregating", "house") and progress > 0
-        move(self._bars, self._theirs, federation_line(state.federation), float(progress or 0) if known else None)
-        counts = Text(
-            f"{state.bytes / 1000:,.0f} kB have left this machine in {state.receipts} "
-            f"{'update' if state.receipts == 1 else 'updates'}. Ctrl-C stops; it goes on another day.",
-            style="dim",
-        )
-        live.update(Group(self._bars, counts))
 
 
 def go(console: Console, folder: Path, chosen: Settings, at_once: bool) -> None:

@@ -19,7 +19,7 @@ from federation.designer import companion as module
 from federation.designer.companion import Companion, duration
 from federation.designer.proxy import Proxy
 from federation.designer.settings import CompanionError, Settings, forget_leaving, private_folder, remember_leaving
-from federation.join import View, describe, federation_line
+from federation.terminal import View, describe, federation_line
 
 
 class FakeNode:

@@ -8,7 +8,8 @@ from pathlib import Path
 from federation.designer.prepare import EXPLAINED
 from federation.designer.receipt import Receipt
 from federation.designer.receipt_page import lines_of, noise_line, summary, title
-from federation.join import STAYS, describe, federation_line
+from federation.join import STAYS
+from federation.terminal import describe, federation_line
 from fedgai.data.folder import DesignerFolder
 from fedgai.data.pairs import FEW
 from studio import pictures
