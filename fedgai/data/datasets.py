@@ -113,29 +113,18 @@ def make_pairs(
         PairsError: ``out`` holds something else, or cannot be written.
         ValueError: no such style, no such pictures, no garment in any, or a size out of range.
     """
-    photos, out = Path(photos), Path(out)
-    pen = _pen(style)
+    photos, out, pen = Path(photos), Path(out), _pen(style)
     if limit is not None and limit < 1:
         raise ValueError(f"a limit is a number of pairs, at least 1, not {limit}")
-    settings = {
-        "photos": _text(photos.resolve().name),
-        "style": style.casefold(),
-        "size": size,
-        "seed": seed,
-        "only": only,
-        "split": split,
-    }
+    name = _text(photos.resolve().name)
+    settings = {"photos": name, "style": style.casefold(), "size": size, "seed": seed, "only": only, "split": split}
     done = _log(out, settings)
     files, made = _chosen(photos, out, seed, only, split)
     there = sum((out / "photos" / f"{line['stem']}.jpg").exists() for line in done.values() if "stem" in line)
     made.pairs = there
     todo = [file for file in files if _text(file.as_posix()) not in done]
     total = limit if limit is not None else there + len(todo)
-    with writing(out / LOG):
-        for folder in (out / "photos", out / "sketches"):
-            folder.mkdir(parents=True, exist_ok=True)
-        log = (out / LOG).open("a", encoding="utf-8")
-    with log:
+    with _open_log(out) as log:
         if not log.tell():
             _append(log, out, settings)
         for number, file in enumerate(todo):
@@ -154,6 +143,14 @@ def make_pairs(
         with writing(out / "contact.jpg") as temp_path:
             contact_sheet(out, [line for line in done.values() if "stem" in line]).save(temp_path, "JPEG", quality=90)
     return made
+
+
+def _open_log(out: Path) -> IO[str]:
+    """To append to, in a folder that has room for pairs."""
+    with writing(out / LOG):
+        for folder in (out / "photos", out / "sketches"):
+            folder.mkdir(parents=True, exist_ok=True)
+        return (out / LOG).open("a", encoding="utf-8")
 
 
 def _draw(photos: Path, file: PurePath, out: Path, size: int, pen: Pen) -> Line:

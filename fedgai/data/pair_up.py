@@ -14,10 +14,12 @@ from fedgai.data.folder import drawings_in
 from fedgai.data.listing import find_images
 from fedgai.data.pairs import PairsError, Report, writing
 from fedgai.data.scans import own_folders
+from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline, on_white
 from fedgai.shipped import EXAMPLES, WEIGHTS
 from fedgai.text import printable
-from fedgai.vision.images import LOCAL, read_picture
+from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import LOCAL, ImageError, read_picture
 
 SIDE = 512  # px, long side of what is written
 
@@ -65,31 +67,55 @@ def pair_up(
         raise
     except ValueError as error:  # nothing to measure, no pictures
         raise PairsError(f"these drawings cannot be paired up: {error}") from error
-    contents = 0
+    made = _draw_garments(pipe, files, own, saved.count, photos, guides, report, progress)
+    if not made:
+        raise PairsError(f"no garment could be told from its background in any photograph of {printable(str(garments))}")
+    _repeat(photos, "jpg", made, saved.count)
+    _repeat(guides, "png", made, saved.count)
+    for i in range(saved.count):
+        report.pairs.append((photos / f"{i:04d}.jpg", sketches / f"{i:04d}.png"))
+        report.guides.append(guides / f"{i:04d}.png")
+    return report
+
+
+def _draw_garments(
+    pipe: SketchPipeline,
+    files: Sequence[Path],
+    hand: Signature,
+    wanted: int,
+    photos: Path,
+    guides: Path,
+    report: Report,
+    progress: Callable[[int, int], None] | None,
+) -> int:
+    """Write at most so many garments and their guides, numbered from 0. Returns how many."""
+    made = 0
     for number, file in enumerate(files):
-        if contents == saved.count:
+        if made == wanted:
             break
         if progress:
             progress(number, len(files))
         try:
-            content = pipe.prepare(read_picture(file, LOCAL), SIDE)
-        except ValueError as error:  # ImageError or NoGarment
+            _draw_garment(pipe, file, hand, photos / f"{made:04d}.jpg", guides / f"{made:04d}.png")
+            made += 1
+        except (ImageError, NoGarment) as error:
             report.bad.append((file, str(error)))
-            continue
-        assert content.mask is not None  # else it had raised NoGarment
-        _save(Image.fromarray(on_white(np.asarray(content.photo), content.mask)), photos / f"{contents:04d}.jpg", "JPEG")
-        _save(pipe.draw(content, own.style), guides / f"{contents:04d}.png", "PNG")
-        contents += 1
-    if not contents:
-        raise PairsError(f"no garment could be told from its background in any photograph of {printable(str(garments))}")
-    for i in range(saved.count):
-        for folder, ending in ((photos, "jpg"), (guides, "png")):
-            if i >= contents:  # the garments again
-                with writing(folder / f"{i:04d}.{ending}") as temp_path:
-                    shutil.copyfile(folder / f"{i % contents:04d}.{ending}", temp_path)
-        report.pairs.append((photos / f"{i:04d}.jpg", sketches / f"{i:04d}.png"))
-        report.guides.append(guides / f"{i:04d}.png")
-    return report
+    return made
+
+
+def _draw_garment(pipe: SketchPipeline, file: Path, hand: Signature, photo: Path, guide: Path) -> None:
+    """Write one garment on white, and its drawing in a hand. Raises ImageError, NoGarment."""
+    content = pipe.prepare(read_picture(file, LOCAL), SIDE)
+    assert content.mask is not None  # else it had raised NoGarment
+    _save(Image.fromarray(on_white(np.asarray(content.photo), content.mask)), photo, "JPEG")
+    _save(pipe.draw(content, hand.style), guide, "PNG")
+
+
+def _repeat(folder: Path, ending: str, have: int, wanted: int) -> None:
+    """The first ``have`` pictures again, in turn, until there are ``wanted``."""
+    for i in range(have, wanted):
+        with writing(folder / f"{i:04d}.{ending}") as temp_path:
+            shutil.copyfile(folder / f"{i % have:04d}.{ending}", temp_path)
 
 
 def _folders(out: Path, drawings: Sequence[Path]) -> list[Path]:

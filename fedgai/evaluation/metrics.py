@@ -250,10 +250,7 @@ def evaluate(
     pairs = PairFolder(data_dir, size)
     missing = _missing(pairs)
     inception, lpips = _network(Inception, missing, "fid", "kid"), _network(Lpips, missing, "lpips")
-    statistics = StreamingStatistics()
-    for i in range(len(pairs)):
-        statistics.update(model.encoder(pairs.sketch(i)[None]))
-    style, network = statistics.style(), model.for_inference()
+    style, network = _own_style(model, pairs), model.for_inference()
     rows: list[dict[str, float]] = []
     pooled: dict[str, list[np.ndarray]] = {"drawn": [], "real": []}  # (C_4,) each
     seen: dict[str, list[np.ndarray]] = {"drawn": [], "real": []}  # (2048,) each
@@ -275,9 +272,8 @@ def evaluate(
     figures = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     for names, sets in ((("frechet_encoder", "kid_encoder"), pooled), (("fid", "kid"), seen)):
         if not missing.keys() & names:
-            drawn_set, real_set = np.stack(sets["drawn"]), np.stack(sets["real"])
-            figures[names[0]] = frechet_distance(drawn_set, real_set)
-            figures[names[1]] = kernel_distance(drawn_set, real_set)
+            both = np.stack(sets["drawn"]), np.stack(sets["real"])
+            figures |= {names[0]: frechet_distance(*both), names[1]: kernel_distance(*both)}
     return {
         "pairs": len(pairs),
         "size": size,
@@ -292,6 +288,14 @@ def _load(source: str | Path) -> FedGAI:
     if Path(source).is_dir() or source == WEIGHTS:
         return FedGAI.load(source)
     return FedGAI.from_pretrained(str(source))
+
+
+def _own_style(model: FedGAI, pairs: PairFolder) -> Tensor:
+    """(D,): the statistics of the very squares that are compared."""
+    statistics = StreamingStatistics()
+    for i in range(len(pairs)):
+        statistics.update(model.encoder(pairs.sketch(i)[None]))
+    return statistics.style()
 
 
 def _missing(pairs: PairFolder) -> dict[str, str]:
