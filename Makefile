@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo federation-demo test test-fast test-long bench lint lock
+.PHONY: demo federation-demo test test-fast test-long coverage bench lint lock
 
 demo: $(VENV)/.installed ## the studio, on http://127.0.0.1:7860
 	$(RUN) app.py --port 7860
@@ -11,11 +11,14 @@ demo: $(VENV)/.installed ## the studio, on http://127.0.0.1:7860
 federation-demo: $(VENV)/.installed ## studio, host and eight virtual designers; three rounds, on https://127.0.0.1:7860
 	$(RUN) -m federation.demo --fresh
 
-test: $(VENV)/.installed-dev ## all tests, in two processes
+test: lint ## rules, format, types, then all tests, in two processes
 	$(RUN) -m pytest -q -n 2 --dist loadfile
 
 test-fast: $(VENV)/.installed-dev ## the unit tests alone
 	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not slow and not long"
+
+coverage: $(VENV)/.installed-dev ## how much of the code the unit tests run, file by file
+	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not slow and not long" --cov --cov-report=term
 
 test-long: $(VENV)/.installed-dev ## twenty kills of a running federation, and of a companion; one hostile designer in eight; the paper's preset
 	$(RUN) -m pytest -q -m long -s
@@ -32,9 +35,10 @@ lock: $(VENV)/.installed-dev ## requirements.lock from requirements.txt: everyth
 	$(RUN) -m uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock -q
 
-lint: $(VENV)/.installed-dev
+lint: $(VENV)/.installed-dev ## rules, format and types
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
 
 $(RUN):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from flwr.app import Array, ArrayRecord, Message, MetricRecord
 from flwr.serverapp.strategy import (
     DifferentialPrivacyServerSideFixedClipping,
     FedAvg,
@@ -114,6 +115,31 @@ class Rule:
     describe: Callable[[Limits], str]
     least: Callable[[Limits], int] = lambda limits: 1
     weighted: bool = True
+
+
+class RowStrategy(FedAvg):
+    """A rule of one's own as a Flower strategy.
+
+    Args:
+        combine: (n, size) float64, an update a row, and (n,) float64, the designers' shares -> (size,) float64.
+    """
+
+    def __init__(self, combine: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
+        super().__init__()
+        self.combine = combine
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        messages = list(replies)
+        records = [message.content.array_records["arrays"] for message in messages]
+        shares = [message.content.metric_records["metrics"][self.weighted_by_key] for message in messages]
+        rows = np.stack([np.concatenate([array.numpy().ravel() for array in record.values()]) for record in records])
+        combined = self.combine(rows, np.array(shares, np.float64))
+        found, start = {}, 0
+        for name, array in records[0].items():
+            end = start + math.prod(array.shape)
+            found[name] = Array(combined[start:end].reshape(array.shape))
+            start = end
+        return ArrayRecord(found), None
 
 
 def _krum_needs(limits: Limits) -> int:

@@ -250,6 +250,7 @@ class LocalTrainer:
                 "cosine": losses.cosine_loss(drawn[-1].float(), self.pooled[batch]),
                 f"semantic_{self.semantic.name}": self.semantic(sketch, drawn, target),
             }
+            g |= {name: further(sketch, colour) for name, further in losses.GENERATOR_LOSSES.items()}
             if config.freeze_batchnorm:
                 g["chroma"] = config.chroma * losses.chroma_loss(sketch, colour)
             if self.others is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -244,3 +244,8 @@ def _pool(x: Tensor) -> Tensor:
 def _normalise(x: Tensor) -> Tensor:
     x = x - x.mean((2, 3), keepdim=True)
     return x / (x.square().mean((2, 3), keepdim=True) + EPS).sqrt()
+
+
+GENERATOR_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {}
+"""Further losses of the Generator in training at home, by name: (drawn sketch, wanted sketch), both (B, 3, S, S) in [-1, 1], to a
+scalar, its weight included. The paper's own are in ``LocalTrainer.step``. CONTRIBUTING.md adds one."""
