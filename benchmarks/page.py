@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))  # by path: installed packages may be called tests, too
 
-from studio_server import PATIENCE, StudioServer, chromium
+from helpers.studio_server import PATIENCE, StudioServer, chromium
 
 # resolves with the milliseconds from the release to the first frame that shows another sketch
 MOVE = """([name, value]) => new Promise(resolve => {

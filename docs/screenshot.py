@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from studio_server import PATIENCE, StudioServer, chromium  # noqa: E402
+from helpers.studio_server import PATIENCE, StudioServer, chromium  # noqa: E402
 
 
 def screenshot(out: Path, query: str = "", *, phone: bool = False, dark: bool = False, compare: int = 0) -> None:

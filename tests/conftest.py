@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.studio_server import CHROMIUM, ROOT, StudioServer, chromium, untrained
 from PIL import Image, ImageDraw, ImageFilter
 from safetensors.torch import save_file
-from studio_server import CHROMIUM, ROOT, StudioServer, chromium, untrained
 
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature
@@ -104,7 +104,7 @@ def garment_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a whole text-to-image pipeline, see there."""
-    import tiny_diffusion
+    from helpers import tiny_diffusion
 
     return tiny_diffusion.save(tmp_path_factory.mktemp("diffusion") / "garments")
 

@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers.bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
+from helpers.studio_server import ROOT, StudioServer
+from helpers.studio_visitor import Visitor, file_data
 from PIL import Image
-from studio_server import ROOT, StudioServer
-from studio_visitor import Visitor, file_data
 
 EXAMPLE = ROOT / "examples" / "denim_jacket.jpg"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.studio_server import PATIENCE
 from PIL import Image, ImageDraw
-from studio_server import PATIENCE
 
 pytest.importorskip("gradio")
 pytest.importorskip("flwr")

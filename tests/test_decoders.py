@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import draw_garment
-from jpegs import many_scans
+from helpers.jpegs import many_scans
 from PIL import Image
 
 from fedgai.vision import decoders as module

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bad_pictures import bad_pictures
 from conftest import draw_garment
+from helpers.bad_pictures import bad_pictures
 from PIL import Image, ImageDraw
 
 from fedgai.data import folder as drawings

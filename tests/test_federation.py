@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recording_proxy import RecordingProxy
-from studio_server import PATIENCE, ROOT
+from helpers.recording_proxy import RecordingProxy
+from helpers.studio_server import PATIENCE, ROOT
 
 from federation.demo import Demo
 from federation.processes import free_port

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.supercore.date import now
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
-from studio_server import PATIENCE
+from helpers.studio_server import PATIENCE
 from test_federation_hostile import federation, wait_for
 
 from federation import operator

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_designer import HostileDesigner
-from studio_server import PATIENCE
+from helpers.hostile_designer import HostileDesigner
+from helpers.studio_server import PATIENCE
 
 from federation import operator
 from federation.demo import Demo

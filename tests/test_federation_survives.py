@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hub_server import HubServer
-from studio_server import PATIENCE
+from helpers.hub_server import HubServer
+from helpers.studio_server import PATIENCE
 
 from federation.demo import Demo
 from federation.keeper import descendants

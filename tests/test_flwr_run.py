@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from studio_server import PATIENCE, ROOT
+from helpers.studio_server import PATIENCE, ROOT
 
 from federation.demo import draw_examples
 from federation.keeper import descendants

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from studio_server import PATIENCE, ROOT
+from helpers.studio_server import PATIENCE, ROOT
 
 pytest.importorskip("gradio")
 pytest.importorskip("flwr")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import HubServer
+from helpers.hub_server import HubServer
 from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 

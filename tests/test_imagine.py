@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny_diffusion as tiny
+from helpers import tiny_diffusion as tiny
 import torch
-from hub_server import HubServer
+from helpers.hub_server import HubServer
+from helpers.studio_server import PATIENCE, ROOT, untrained
 from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import load_file
-from studio_server import PATIENCE, ROOT, untrained
 
 from fedgai.imagine import CHIPS, PROMPT_LIMIT, TEXT_LIMIT, Cancelled, ImagineError, Imaginer, Step, prompt
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
+from helpers.studio_server import PATIENCE, ROOT
 from PIL import Image
-from studio_server import PATIENCE, ROOT
 
 from federation.bundle import build_app
 from federation.processes import free_port

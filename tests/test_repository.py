@@ -144,7 +144,7 @@ def test_the_docs_list_every_environment_variable():
         "studio",
         "federation",
         "tests/conftest.py",
-        "tests/studio_server.py",
+        "tests/helpers/studio_server.py",
         "tests/test_federation_survives.py",
     )
     used = {name for file in sources for name in re.findall(read, file.read_text(encoding="utf-8"))}

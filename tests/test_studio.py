@@ -10,9 +10,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
+from helpers.bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
+from helpers.studio_server import PATIENCE, StudioServer
 from PIL import Image
-from studio_server import PATIENCE, StudioServer
 
 pytest.importorskip("gradio")
 BAD = ("text.png", "dot.png", "wide.png", "bomb.png", "cut_short.jpg", "empty.jpg")
@@ -391,7 +391,7 @@ def test_by_keyboard(visit: Callable[..., Visit]) -> None:
 
 
 def test_ends_cleanly() -> None:
-    from studio_server import untrained
+    from helpers.studio_server import untrained
 
     own = StudioServer({"FEDGAI_WEIGHTS": untrained()})
     assert own.stop() in (0, -15)

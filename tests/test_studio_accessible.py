@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_rules import violations
-from studio_server import PATIENCE, StudioServer
+from helpers.axe_rules import violations
+from helpers.studio_server import PATIENCE, StudioServer
 
 pytest.importorskip("gradio")
 

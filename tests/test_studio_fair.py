@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from studio_server import ROOT, StudioServer
-from studio_visitor import Answer, Visitor, file_data
+from helpers.studio_server import ROOT, StudioServer
+from helpers.studio_visitor import Answer, Visitor, file_data
 
 pytest.importorskip("gradio")
 

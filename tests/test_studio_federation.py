@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from axe_rules import violations
+from helpers.axe_rules import violations
+from helpers.studio_server import PATIENCE, ROOT, StudioServer, untrained
 from PIL import Image
-from studio_server import PATIENCE, ROOT, StudioServer, untrained
 from test_studio import Visit
 
 pytest.importorskip("gradio")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.studio_server import ROOT, StudioServer
+from helpers.studio_visitor import Answer, Visitor, file_data
 from PIL import Image
-from studio_server import ROOT, StudioServer
-from studio_visitor import Answer, Visitor, file_data
 
 pytest.importorskip("gradio")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from hub_server import HubServer
+from helpers.hub_server import HubServer
+from helpers.studio_server import PATIENCE, StudioServer
 from PIL import Image
-from studio_server import PATIENCE, StudioServer
 from test_imagine import contents
 
 from fedgai.imagine import CHIPS

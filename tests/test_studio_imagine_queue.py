@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from studio_server import PATIENCE
+from helpers.studio_server import PATIENCE
 
 pytest.importorskip("gradio")
 

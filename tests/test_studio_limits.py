@@ -19,9 +19,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from helpers.studio_server import PATIENCE, ROOT, StudioServer, untrained
+from helpers.studio_visitor import Visitor, file_data
 from PIL import Image
-from studio_server import PATIENCE, ROOT, StudioServer, untrained
-from studio_visitor import Visitor, file_data
 
 pytest.importorskip("gradio")
 

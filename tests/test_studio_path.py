@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from bad_pictures import shirt_picture
+from helpers.bad_pictures import shirt_picture
+from helpers.studio_server import PATIENCE, StudioServer
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from studio_server import PATIENCE, StudioServer
 
 pytest.importorskip("gradio")
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from studio_server import PATIENCE, ROOT, untrained
+from helpers.studio_server import PATIENCE, ROOT, untrained
 
 pytest.importorskip("gradio")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from studio_server import PATIENCE, ROOT
+from helpers.studio_server import PATIENCE, ROOT
 from test_studio import decoded
 
 pytest.importorskip("gradio")

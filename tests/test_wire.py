@@ -27,8 +27,8 @@ import brotli
 import numpy as np
 import pytest
 import torch
+from helpers.recording_proxy import RecordingProxy
 from PIL import Image
-from recording_proxy import RecordingProxy
 
 from federation.demo import Demo, draw_examples
 from federation.designer.companion import Companion
