@@ -1,3 +1,3 @@
 """FedGAI: designers exchange style, never drawings (arXiv 2503.12389). The model, usable alone as a library."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

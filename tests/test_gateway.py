@@ -65,6 +65,7 @@ from federation.server.folder import Folder
 from federation.server.members import Member
 from federation.server.rates import Buckets, GatewayLimits, Rate
 from federation.wire import FLEET, update_size
+from fedgai import __version__
 
 
 @pytest.fixture(scope="module")
@@ -621,7 +622,7 @@ def test_status(way: Way, ada: Designer, tiny_model_dir: Path) -> None:
     status = answer.json()
     config = json.loads((tiny_model_dir / "config.json").read_text())
     assert status == {
-        "version": "0.1.0",
+        "version": __version__,
         "flower": "1.41.0",
         "app_hash": "abc",
         "preset": "edge",
