@@ -122,11 +122,6 @@ def headers_of(scope: Scope) -> dict[str, str]:
     return headers
 
 
-def plain(line: str) -> str:
-    """One line of a log: no line breaks or terminal codes from outside, at most 400 characters."""
-    return "".join(c if c.isprintable() else "?" for c in line)[:400]
-
-
 def pack(tensors: dict[str, Tensor]) -> ArrayRecord:
     """Tensors of ``Discriminator.shared`` -> what crosses the wire: the same names, float16."""
     return ArrayRecord({name: Array(value.cpu().half().numpy()) for name, value in tensors.items()})

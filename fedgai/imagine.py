@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from fedgai.pipeline_weights import Cancelled as Cancelled
 from fedgai.pipeline_weights import ImagineError as ImagineError
 from fedgai.pipeline_weights import PipelineWeights
+from fedgai.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def prompt(chips: Mapping[str, str], text: str = "") -> str:
             raise ImagineError(f"There are no chips {str(name)[:40]!r}; there are {', '.join(CHIPS)}.")
         if word not in CHIPS[name]:
             raise ImagineError(f"There is no {name} {str(word)[:40]!r}; there are {', '.join(CHIPS[name])}.")
-    words = " ".join("".join(c if c.isprintable() else " " for c in str(text or "")).split())
+    words = " ".join(printable(str(text or ""), instead=" ").split())
     if len(words) > TEXT_LIMIT:
         raise ImagineError(f"Your words come to {len(words)} characters: keep them to {TEXT_LIMIT}.")
     if not chosen and not words:

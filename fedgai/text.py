@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 
-def printable(text: str, *, longest: int | None = None, keep: str = "") -> str:
-    """Without terminal codes, line breaks, and bytes of a file name that are no text: a "?" stands for each.
+def printable(text: str, *, longest: int | None = None, keep: str = "", instead: str = "?") -> str:
+    """Without terminal codes, line breaks, and bytes of a file name that are no text.
 
     Args:
         longest: characters; what is longer is cut, and ends with an ellipsis.
         keep: characters that may stay all the same, as "\\n" in a report of many lines.
+        instead: what stands for each of the others.
 
     Example:
         >>> printable("coat\\x1b[31m.png")
@@ -16,5 +17,5 @@ def printable(text: str, *, longest: int | None = None, keep: str = "") -> str:
         >>> printable("a long name", longest=7)
         'a long…'
     """
-    clean = "".join(c if c.isprintable() or c in keep else "?" for c in text)
+    clean = "".join(c if c.isprintable() or c in keep else instead for c in text)
     return clean if longest is None or len(clean) <= longest else clean[: longest - 1] + "…"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import tiny_diffusion as tiny
 import torch
+from helpers import tiny_diffusion as tiny
 from helpers.hub_server import HubServer
 from helpers.studio_server import PATIENCE, ROOT, untrained
 from huggingface_hub import constants

@@ -20,7 +20,8 @@ from google.protobuf.message import Message as Protobuf
 
 from federation.designer.network import Route, untrusted, untrusted_sentence
 from federation.designer.notices import Notices
-from federation.wire import FLEET, FORWARDED, plain
+from federation.wire import FLEET, FORWARDED
+from fedgai.text import printable
 
 ANSWERS: dict[str, type[Protobuf]] = {
     "activate-node": fleet_pb2.ActivateNodeResponse,
@@ -133,7 +134,7 @@ class Upstream:
         """A good answer; None for an error that the SuperNode should hear as it is. Raises CallRefusedError for others."""
         status, server, trouble = response.status_code, self.server, self.notices.trouble
         if 300 <= status < 400:
-            where = plain(response.headers.get("location", "nowhere"))[:80]
+            where = printable(response.headers.get("location", "nowhere"), longest=80)
             raise trouble("redirect", f"{server} sends this machine on to {where}: it does not go there")
         if status in (502, 503, 504):
             raise trouble("waking", f"{server} is waking up, which can take some minutes: waiting")
@@ -166,7 +167,7 @@ class Upstream:
         theirs, named = hashlib.sha256(answer.fab.content).hexdigest(), answer.fab.hash_str
         if theirs == named == self.fab_hash:
             return
-        called = "" if named == theirs else f", which it calls {plain(named)[:12]!r}"
+        called = "" if named == theirs else f", which it calls {printable(named)[:12]!r}"
         # 403, as for a run that is over: the SuperNode drops the message and runs nothing
         raise self.notices.trouble(
             "refused",

@@ -24,10 +24,10 @@ from federation.wire import (
     Scope,
     UpdateSize,
     headers_of,
-    plain,
     update_size,
 )
 from fedgai.model import CONFIG_FILE, PRESETS
+from fedgai.text import printable
 
 log = logging.getLogger("fedgai.gateway")
 
@@ -126,7 +126,10 @@ class Admission:
         more = f" ({self._unwritten} more refusals were not written)" if self._unwritten else ""
         self._unwritten = 0
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")[:80]
-        log.warning("%s", plain(f"{refusal.status} {scope.get('method', '')} {path} from {address}: {refusal.reason}{more}"))
+        log.warning(
+            "%s",
+            printable(f"{refusal.status} {scope.get('method', '')} {path} from {address}: {refusal.reason}{more}", longest=400),
+        )
 
     def _stranger(self, address: str) -> None:
         self.strangers.take_or_refuse(address, 1, f"too many requests without a registered key from {address}")

@@ -47,8 +47,9 @@ from federation.server.public_status import public_status, stalled
 from federation.server.rates import GatewayLimits
 from federation.server.request_body import RequestBody, refuse
 from federation.server.superlink_client import SuperLinkClient, Target
-from federation.wire import CallRefusedError, Receive, Scope, Send, fleet_call, plain
+from federation.wire import CallRefusedError, Receive, Scope, Send, fleet_call
 from fedgai.model import CheckpointError
+from fedgai.text import printable
 
 log = logging.getLogger("fedgai.gateway")
 
@@ -183,7 +184,7 @@ def gateway(folder: Folder, target: Target, limits: GatewayLimits | None = None)
             fleet.admission.write(address, request.scope, refusal)
             return JSONResponse({"error": refusal.reason}, refusal.status)
         await run_in_threadpool(revoke, folder, member.name)
-        log.info("%s", plain(f"{member.name} left"))
+        log.info("%s", printable(f"{member.name} left", longest=400))
         return JSONResponse({"left": member.name})
 
     router = APIRouter()

@@ -23,6 +23,7 @@ import torch
 from federation.server.folder import REPORT_FILE
 from federation.server.members import Member, members_from
 from fedgai.model import CONFIG_FILE, DRAUGHTSMAN_FILE, ENCODER_FILE, MODEL_FILE, STYLES_FILE, CheckpointError, FedGAI
+from fedgai.text import printable
 
 CARD_FILE, SHEET_FILE, METRICS_FILE, HELD_BACK = "README.md", "sheet.jpg", "metrics.csv", "held-back"
 MEMBERS, CONTROL = "federation/members.json", "federation/control.json"
@@ -204,5 +205,5 @@ def _plain(value: Any, name: str, depth: int = 0) -> Any:
     if isinstance(value, list):
         return [_plain(v, name, depth + 1) for v in value]
     if isinstance(value, str):
-        return "".join(c if c.isprintable() else " " for c in value[:500])
+        return printable(value[:500], instead=" ")
     return value

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from federation.identity import fingerprint
 from federation.server.folder import Folder
 from federation.server.members import Member
-from federation.wire import CallRefusedError, plain
+from federation.wire import CallRefusedError
 from fedgai.model import CheckpointError
+from fedgai.text import printable
 
 log = logging.getLogger("fedgai.gateway")
 
@@ -138,7 +139,8 @@ class MemberKeys:
                 public = load_ssh_public_key(member.key.encode())
                 pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
             except (ValueError, TypeError, UnsupportedAlgorithm):  # one bad line keeps nobody else out
-                log.warning("%s", plain(f"the key of {member.name} in members.json cannot be read: approve {member.name} again"))
+                name = printable(member.name, longest=100)
+                log.warning("the key of %s in members.json cannot be read: approve %s again", name, name)
                 continue
             if member.revoked or not isinstance(public, ec.EllipticCurvePublicKey):
                 self._revoked[pem] = member

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 
 from federation.server.rates import GatewayLimits
-from federation.wire import FORWARDED, RETURNED, CallRefusedError, Scope, Send, headers_of, plain
+from federation.wire import FORWARDED, RETURNED, CallRefusedError, Scope, Send, headers_of
+from fedgai.text import printable
 
 log = logging.getLogger("fedgai.gateway")
 
@@ -100,7 +101,7 @@ class SuperLinkClient:
                 # As it is, the SuperNode would stop for good.
                 raise CallRefusedError(503, f"{name} will be let in in a moment", 3)
             if response.status_code == 401:  # for what is not ours to know: the node's number is another since a restart
-                log.warning("%s", plain(f"the SuperLink refused {call} of {name} (401)"))
+                log.warning("%s", printable(f"the SuperLink refused {call} of {name} (401)", longest=400))
             yield response
         except httpx.HTTPError as error:
             raise CallRefusedError(503, f"the answer to {call} broke off ({type(error).__name__})", 5) from None
@@ -120,7 +121,7 @@ class SuperLinkClient:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await send({"type": "http.response.body", "body": b""})
         except (httpx.HTTPError, TimeoutError) as error:  # half an answer is out: the connection closes, the caller asks again
-            log.warning("%s", plain(f"the answer to {call} of {name} broke off ({type(error).__name__})"))
+            log.warning("%s", printable(f"the answer to {call} of {name} broke off ({type(error).__name__})", longest=400))
 
     async def silence(self) -> float:
         """Seconds since it last answered, infinity where it never did. Asks it, at most once a second."""

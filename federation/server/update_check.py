@@ -19,6 +19,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 
 from federation.server.update_spec import UpdateSpec, npy_header
 from fedgai.networks.style import Signature
+from fedgai.text import printable
 
 PAIRS = "num-examples"  # Flower's usual key for how much an update weighs
 MAX_PAIRS, MAX_SKETCHES, MAX_METRICS, MAX_METRIC, MAX_STATISTIC = 100_000, 1_000_000, 32, 1e6, 1e4
@@ -265,5 +266,5 @@ def _text(designer: ConfigRecord, key: str, length: int) -> str:
 def _shown(value: object, length: int) -> str:
     """A stranger's value in a sentence: one line, printable, cut."""
     text = value[: length + 1] if isinstance(value, str) else reprlib.repr(value)[: length + 1]
-    text = "".join(c if c.isprintable() else "?" for c in text)
+    text = printable(text)
     return repr(text[:length] + "…") if len(text) > length else repr(text) if isinstance(value, str) else text
