@@ -74,6 +74,11 @@ class Content:
         """(width, height) of the sketch, px."""
         return self.photo.size
 
+    @property
+    def nbytes(self) -> int:
+        """Of its features, which are most of it."""
+        return sum(level.nbytes for level in self.features)
+
 
 @dataclass(frozen=True)
 class SketchOutput:

@@ -58,7 +58,7 @@ def create_app(federation: bool = False) -> FastAPI:
     app = FastAPI(title="FedGAI Studio", docs_url=None, redoc_url=None, openapi_url=None)
     news = federate(app, folder, studio) if federation else None
     demo = build(Page(studio, uploads, federation=news), queue)
-    mount(app, demo, footer_links=["api"])
+    mount(app, demo, "outline_repair", footer_links=["api"])
     app.add_middleware(Guard, uploads=uploads, pages=pages)
     tidy(app, demo, studio, uploads, pages)
     return app

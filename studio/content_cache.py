@@ -1,4 +1,4 @@
-"""Photographs made ready to draw, kept in memory while somebody needs them."""
+"""Photographs made ready to draw, and their cut-outs, kept in memory while somebody needs them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,23 @@ from collections import OrderedDict
 from collections.abc import Callable, Container, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-
-from fedgai.pipeline import Content
+from typing import Generic, Protocol, TypeVar
 
 IDLE_SECONDS = 20.0  # that a photograph stays after its last use, when nobody has a page open with it
 
 
+class Sized(Protocol):
+    """Something whose memory is known."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+
+T = TypeVar("T", bound=Sized)
+
+
 @dataclass
-class _Entry:
+class _Entry(Generic[T]):
     """One photograph.
 
     Attributes:
@@ -28,13 +37,13 @@ class _Entry:
         used: when it was asked for last, monotonic seconds.
     """
 
-    content: Future[Content]
+    content: Future[T]
     lasting: bool
     sessions: set[str] = field(default_factory=set)
     used: float = 0.0
 
 
-class ContentCache:
+class ContentCache(Generic[T]):
     """Those used last. Whoever asks for one in the making waits for it.
 
     Args:
@@ -44,13 +53,13 @@ class ContentCache:
 
     def __init__(self, limit: int, pages: Container[str] = frozenset()) -> None:
         self.limit, self.pages = limit, pages
-        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        self._entries: OrderedDict[Hashable, _Entry[T]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, key: Hashable, make: Callable[[], Content], session: str = "", lasting: bool = False) -> Content:
+    def get(self, key: Hashable, make: Callable[[], T], session: str = "", lasting: bool = False) -> T:
         """What is kept under the key, or else what ``make`` makes. Failures are not kept.
 
         Args:
@@ -84,18 +93,18 @@ class ContentCache:
         if idle:
             give_memory_back()
 
-    def _is_idle(self, entry: _Entry, now: float) -> bool:
+    def _is_idle(self, entry: _Entry[T], now: float) -> bool:
         if entry.lasting or not entry.content.done() or now - entry.used < IDLE_SECONDS:
             return False
         return not any(session in self.pages for session in entry.sessions)
 
-    def _trim(self, key: Hashable, entry: _Entry) -> None:
+    def _trim(self, key: Hashable, entry: _Entry[T]) -> None:
         """Take out the oldest until the rest fits."""
         with self._lock:
             if entry.content.exception():
                 self._entries.pop(key, None)
             done = [k for k, e in self._entries.items() if e.content.done() and not e.content.exception()]
-            sizes = {k: sum(t.nbytes for t in self._entries[k].content.result().features) for k in done}
+            sizes = {k: self._entries[k].content.result().nbytes for k in done}
             for oldest in done[:-1]:
                 if sum(sizes.values()) <= self.limit:
                     break

@@ -7,22 +7,27 @@ import json
 import math
 import random
 from collections.abc import Container, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from fedgai.errors import FedGAIError
 from fedgai.networks.style import Signature
-from fedgai.pipeline import Content, Paper, SketchPipeline
+from fedgai.pipeline import Content, Paper, SketchPipeline, fit_and_cut
 from fedgai.shipped import EXAMPLES
 from fedgai.strokes import Drawing
 from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import VISITOR, Picture, read_mask, read_picture
+from fedgai.vision.repair import Stroke, repair
 from studio.content_cache import ContentCache
 from studio.uploads import PhotoFile
 
 SIZES = (256, 512, 768, 1024)  # px, long side, as the page offers them
 STEPS = 5  # of a blend row
+CUTOUTS = 8  # cut-outs may take an eighth of the memory that photographs made ready may
+OUTLINE_SIDE = 1024  # px, long side at which a cut-out is shown and repaired
 OPENING = ("trench_coat", {"Dara": 0.5, "Goro": 0.5})  # what the page opens with, where it has these
 NO_GARMENT = (
     "No garment could be told from its background. Lay it flat on a plain surface of another colour, "
@@ -63,6 +68,8 @@ class Garment:
         name: that of an example, empty for a visitor's own photograph.
         lost: what to do where it cannot be told from its background.
         chosen: False while nobody has chosen anything: a page was opened, or the studio was started anew.
+        strokes: by which its cut-out was repaired.
+        mask: a picture file of a program's own cut-out, in the place of ours.
     """
 
     photo: PhotoFile
@@ -71,6 +78,25 @@ class Garment:
     name: str = ""
     lost: str = NO_GARMENT
     chosen: bool = True
+    strokes: tuple[Stroke, ...] = ()
+    mask: PhotoFile | None = None
+
+
+@dataclass(frozen=True)
+class CutOut:
+    """A garment's cut-out, at ``OUTLINE_SIDE`` px on the long side.
+
+    Attributes:
+        photo: the photograph, RGB.
+        mask: (H, W) float32 in [0, 1], 1 on the garment; None where none could be told from its background.
+    """
+
+    photo: Image.Image
+    mask: np.ndarray | None
+
+    @property
+    def nbytes(self) -> int:
+        return 3 * self.photo.width * self.photo.height + (0 if self.mask is None else self.mask.nbytes)
 
 
 @dataclass(frozen=True)
@@ -119,13 +145,15 @@ class Bank:
         styles: the designers, in the order to show them. ``pipeline.styles`` may change meanwhile; this does not.
         encoder: SHA-256 of the pipeline's encoder.
         contents: photographs that this encoder has read.
+        cutouts: of photographs, repaired or not.
         edition: names all that a sketch depends on besides the photograph and the look: the weights and the styles.
     """
 
     pipeline: SketchPipeline
     styles: Mapping[str, Signature]
     encoder: str
-    contents: ContentCache
+    contents: ContentCache[Content]
+    cutouts: ContentCache[CutOut]
     edition: str
 
     @property
@@ -162,8 +190,32 @@ class Bank:
         Raises:
             ImageError, UploadError: the photograph cannot be read.
         """
-        key = (garment.photo.sha256(), look.size, look.detail, look.print, look.cutout)
-        return self.contents.get(key, lambda: self._prepare(garment, look), session, lasting=bool(garment.name))
+        cut = (garment.strokes, garment.mask and garment.mask.sha256()) if look.cutout else None
+        key = (garment.photo.sha256(), look.size, look.detail, look.print, look.cutout, cut)
+        lasting = bool(garment.name) and not garment.strokes
+        return self.contents.get(key, lambda: self._prepare(garment, look, session), session, lasting)
+
+    def cutout(self, garment: Garment, session: str = "") -> CutOut:
+        """A photograph and its cut-out, as the garment's strokes say.
+
+        Raises:
+            ImageError, UploadError: the photograph or its mask cannot be read.
+            RepairError: the strokes leave nothing of the garment.
+        """
+        draughtsman = self.pipeline.model.draughtsman
+        seen_by = draughtsman.sha256 if draughtsman else ""
+        key = (garment.photo.sha256(), garment.mask and garment.mask.sha256(), garment.strokes, seen_by)
+        return self.cutouts.get(key, lambda: self._cut(garment, session), session)
+
+    def _cut(self, garment: Garment, session: str) -> CutOut:
+        if garment.strokes:
+            first = self.cutout(replace(garment, strokes=()), session)
+            return replace(first, mask=repair(np.asarray(first.photo), first.mask, garment.strokes))
+        picture = read_picture(garment.photo.read())
+        if garment.mask is not None:
+            picture = replace(picture, mask=read_mask(garment.mask.read(), picture.image.size, VISITOR))
+        draughtsman = self.pipeline.model.draughtsman
+        return CutOut(*fit_and_cut(picture, OUTLINE_SIDE, draughtsman=draughtsman, on_missing="keep"))
 
     def draw(self, content: Content, look: Look, paper: Paper = "white") -> Image.Image:
         return self.pipeline.draw(content, self._blend(look), strength=look.strength, paper=paper)
@@ -179,8 +231,10 @@ class Bank:
         """In one designer's hand. Raises KeyError where that one is not in this bank."""
         return self.pipeline.draw(content, self.styles[name].style)
 
-    def _prepare(self, garment: Garment, look: Look) -> Content:
-        photo = garment.photo.read()
+    def _prepare(self, garment: Garment, look: Look, session: str) -> Content:
+        photo: bytes | Picture = garment.photo.read()
+        if look.cutout and (garment.strokes or garment.mask):
+            photo = replace(read_picture(photo), mask=self.cutout(garment, session).mask)
         return self.pipeline.prepare(
             photo, look.size, cutout=look.cutout, detail=look.detail, print_amount=look.print, on_missing="keep"
         )
@@ -214,11 +268,12 @@ class SketchStudio:
         """
         encoder, before = pipeline.model.encoder_sha256, self._now
         contents = before.contents if before and before.encoder == encoder else ContentCache(self._cache, self._pages)
+        cutouts = before.cutouts if before else ContentCache(self._cache // CUTOUTS, self._pages)
         styles = dict(pipeline.styles)
         edition = hashlib.sha256(pipeline.checkpoint.encode())
         for name, signature in styles.items():
             edition.update(repr((name, signature.description)).encode() + signature.style.numpy().tobytes())
-        self._now = Bank(pipeline, styles, encoder, contents, edition.hexdigest()[:16])
+        self._now = Bank(pipeline, styles, encoder, contents, cutouts, edition.hexdigest()[:16])
 
     @property
     def now(self) -> Bank:
@@ -276,6 +331,7 @@ class SketchStudio:
     def drop_idle(self) -> None:
         """Forget the photographs of visitors who have left."""
         self.now.contents.drop_idle()
+        self.now.cutouts.drop_idle()
 
 
 def number(value: object, low: float, high: float, what: str) -> float:

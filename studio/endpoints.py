@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from fedgai.errors import FedGAIError, sentence
 from fedgai.imagine import SEEDS
 from fedgai.pipeline import LATTICES, Content, Paper
 from fedgai.vision.cutout import NoGarment
+from fedgai.vision.repair import read_strokes
 from studio.callers import caller_of
 from studio.drawing import NO_GARMENT, SIZES, Garment, Look, SketchStudio
 from studio.failures import SORRY, describe
@@ -54,11 +56,13 @@ class Endpoints:
         cutout: bool,
         paper: str,
         print: float = 0.0,
+        mask: Photo = None,
     ) -> Image.Image:
-        """Draw a garment photograph in a blend of designers: weights are {name: number from 0 to 1}, see /styles."""
+        """Draw a garment photograph in a blend of designers: weights are {name: number from 0 to 1}, see /styles. Of a mask of
+        your own, white is the garment; /cutout makes one."""
         with sentences():
             look = self.studio.look(weights, {"strength": strength, "detail": detail, "print": print}, size, cutout)
-            async with self._content(visitor, photo, look, 1) as (job, content):
+            async with self._content(visitor, photo, look, 1, mask) as (job, content):
                 kind: Paper = "transparent" if paper == "transparent" else "white"
                 return await job.run(look.pixels, partial(self.studio.draw, content, look, kind))
 
@@ -73,13 +77,25 @@ class Endpoints:
         cutout: bool,
         paper: str,
         print: float = 0.0,
+        mask: Photo = None,
     ) -> str:
         """Draw as /sketch does, and trace the sketch: an SVG document, with a layer for each type of line."""
         with sentences():
             look = self.studio.look(weights, {"strength": strength, "detail": detail, "print": print}, size, cutout)
-            async with self._content(visitor, photo, look, LATTICES) as (job, content):
+            async with self._content(visitor, photo, look, LATTICES, mask) as (job, content):
                 kind: Paper = "transparent" if paper == "transparent" else "white"
                 return await job.run(LATTICES * look.pixels, partial(svg_of, self.studio, content, look, "Sketch", kind))
+
+    async def cutout(self, visitor: gr.Request, photo: Photo, strokes: list[dict[str, Any]], mask: Photo = None) -> Image.Image:
+        """The garment's mask, white on black: as the studio finds it, or as it is given, repaired by strokes. A stroke is
+        {"belongs": true or false, "radius": number, "points": [x, y, x, y, ...]}, in 4,096ths of the long side."""
+        with sentences():
+            garment = replace(self._garment(photo, mask), strokes=read_strokes(strokes))
+            async with self.turns.job(caller_of(visitor), PREPARING) as job:
+                cut = await job.run(PREPARING, partial(self.studio.now.cutout, garment))
+            if cut.mask is None:
+                raise NoGarment(NO_GARMENT)
+            return Image.fromarray((255 * cut.mask + 0.5).astype("uint8"))
 
     def styles(self) -> list[dict[str, str]]:
         """The designers: name and description."""
@@ -127,12 +143,20 @@ class Endpoints:
                 new, shown = len(photos) > shown, len(photos)
                 yield tab.progress(request) | {"prompt": words}, photos if new or request.over else gr.skip()
 
-    @contextlib.asynccontextmanager
-    async def _content(self, visitor: gr.Request, photo: Photo, look: Look, sketches: int) -> AsyncIterator[tuple[Job, Content]]:
-        """The photograph made ready, and the job within which so many sketches of it are drawn."""
+    def _garment(self, photo: Photo, mask: Photo) -> Garment:
+        """Raises FedGAIError."""
         if photo is None:
             raise FedGAIError("Send a photograph.")
-        garment = Garment(self.uploads.photo(photo))
+        return Garment(self.uploads.photo(photo), mask=None if mask is None else self.uploads.photo(mask))
+
+    @contextlib.asynccontextmanager
+    async def _content(
+        self, visitor: gr.Request, photo: Photo, look: Look, sketches: int, mask: Photo = None
+    ) -> AsyncIterator[tuple[Job, Content]]:
+        """The photograph made ready, and the job within which so many sketches of it are drawn."""
+        garment = self._garment(photo, mask)
+        if garment.mask is not None and not look.cutout:
+            raise FedGAIError("A mask says what to cut out: leave it out, or switch the cut-out on.")
         async with self.turns.job(caller_of(visitor), PREPARING + sketches * look.pixels) as job:
             content = await job.run(PREPARING, partial(self.studio.content, garment, look))
             if look.cutout and content.mask is None:
@@ -150,11 +174,14 @@ def build_endpoints(endpoints: Endpoints) -> None:
         detail = gr.Number(1.0, label="line detail, 0.05 to 1")
         size = gr.Number(512, label=f"long side in px, {SIZES[0]} to {SIZES[-1]}")
         cutout = gr.Checkbox(True, label="cut the garment out of its background")
+        mask = photograph(label="your own mask, if any: white is the garment")
+        strokes = gr.JSON([], label="strokes that repair the mask")
         paper = gr.Radio(["white", "transparent"], value="white", label="paper")
         amount = gr.Number(0.0, label="how much of a print is drawn, 0 to 1")
         a = gr.Textbox(bank.names[0], label="from this designer")
         b = gr.Textbox(bank.names[-1], label="to this designer")
         sketch = gr.Image(type="pil", image_mode=None, format="png", label="sketch")
+        cut = gr.Image(type="pil", image_mode=None, format="png", label="mask")
         document = gr.Textbox(label="SVG document")
         sketches = gr.Gallery(format="png", label="sketches")
         styles = gr.JSON(label="styles")
@@ -165,8 +192,10 @@ def build_endpoints(endpoints: Endpoints) -> None:
         progress = gr.JSON(label="progress")
         photographs = gr.Gallery(format="png", label="photographs")
         button = gr.Button()
-    button.click(endpoints.sketch, [photo, weights, strength, detail, size, cutout, paper, amount], sketch, api_name="sketch")
-    button.click(endpoints.svg, [photo, weights, strength, detail, size, cutout, paper, amount], document, api_name="svg")
+    drawing = [photo, weights, strength, detail, size, cutout, paper, amount, mask]
+    button.click(endpoints.sketch, drawing, sketch, api_name="sketch")
+    button.click(endpoints.svg, drawing, document, api_name="svg")
+    button.click(endpoints.cutout, [photo, strokes, mask], cut, api_name="cutout")
     button.click(endpoints.styles, None, styles, api_name="styles")
     button.click(endpoints.contact_sheet, [photo, size, cutout], sketches, api_name="contact_sheet")
     button.click(endpoints.blend_row, [photo, a, b, size, cutout], sketches, api_name="blend_row")

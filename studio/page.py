@@ -18,6 +18,7 @@ from studio.endpoints import Endpoints, build_endpoints
 from studio.gradio_adapter import queued
 from studio.imagine_queue import ImagineQueue
 from studio.listeners import Page, chosen_blend, chosen_rounds, portrait
+from studio.outline_repair import OutlineRepair, dialog
 from studio.templating import render
 
 TEXT = "One garment, many hands. Bring a photograph, blend the designers, and the sketch follows."
@@ -41,11 +42,12 @@ VISIBLY: dict[str, Any] = PRIVATE | {"show_progress": "minimal"}
 
 @dataclass(frozen=True)
 class GarmentColumn:
-    """What is drawn: its picture, a place for the visitor's own, whether it is cut out, and examples."""
+    """What is drawn: its picture, a place for the visitor's own, whether and how it is cut out, and examples."""
 
     portrait: gr.HTML
     photo: gr.Image
     cutout: gr.Checkbox
+    repair: gr.HTML
     examples: gr.HTML
 
 
@@ -111,8 +113,9 @@ def garment_column(studio: SketchStudio) -> GarmentColumn:
         height=190,
     )
     cutout = gr.Checkbox(look.cutout, label="Cut it out of its background", elem_id="cutout")
+    repair = dialog()
     gr.HTML("<h2>Or one of these</h2>", **pieces.PLAIN)
-    return GarmentColumn(picture, photo, cutout, pieces.picker(_examples(studio), "examples"))
+    return GarmentColumn(picture, photo, cutout, repair, pieces.picker(_examples(studio), "examples"))
 
 
 def sketch_column(page: Page, look: Look) -> SketchColumn:
@@ -239,6 +242,9 @@ def wire(
     )
     taken = [garment.photo, current, sketch.remark, sketch.notice]
     garment.photo.input(page.take, [garment.photo, *controls], taken, **QUIET)
+    repair = OutlineRepair(page)
+    garment.repair.click(repair.opened, [*shown, *controls], garment.repair, **QUIET)
+    garment.repair.select(repair.painted, [*shown, *controls], [garment.repair, current], trigger_mode="always_last", **QUIET)
     garment.examples.select(page.example, None, [current, sketch.remark], **QUIET)
     gr.on([sheets.sheet.select, sheets.row.select], chosen_blend, None, mixer.blend, **QUIET)
     mixer.surprise.click(page.studio.surprise, None, mixer.blend, **QUIET)

@@ -176,6 +176,7 @@ SLOW = (
     "test_studio_imagine",
     "test_studio_limits",
     "test_studio_path",
+    "test_studio_repair",
     "test_studio_start",
     "test_superlink_state",
     "test_train",

@@ -32,9 +32,9 @@ def names(client: Client) -> list[str]:
 
 def test_documents_its_endpoints(client: Client) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
-    assert set(endpoints) == {"/sketch", "/svg", "/styles", "/contact_sheet", "/blend_row", "/imagine"}
+    assert set(endpoints) == {"/sketch", "/svg", "/cutout", "/styles", "/contact_sheet", "/blend_row", "/imagine"}
     parameters = [p["parameter_name"] for p in endpoints["/sketch"]["parameters"]]
-    assert parameters == ["photo", "weights", "strength", "detail", "size", "cutout", "paper", "print"]
+    assert parameters == ["photo", "weights", "strength", "detail", "size", "cutout", "paper", "print", "mask"]
     assert all(endpoint["description"] for endpoint in endpoints.values())
 
 
@@ -66,6 +66,30 @@ def test_svg(client: Client, names: list[str], tmp_path: Path) -> None:
     assert layers[0] == "paper" and "silhouette" in layers
     with pytest.raises(AppError, match="no designer"):
         client.predict(photo, {"Nobody": 1}, api_name="/svg")
+
+
+def test_a_cut_out_is_repaired_and_drawn_with(client: Client, names: list[str], tmp_path: Path) -> None:
+    photo = handle_file(EXAMPLE)
+    found = np.asarray(Image.open(client.predict(photo, api_name="/cutout")).convert("L"))
+    assert max(found.shape) == 1024 and 0.2 < (found > 127).mean() < 0.7
+    collar = {"belongs": False, "radius": 72, "points": [1500, 700, 1500, 900]}  # the lining
+    file = client.predict(photo, [collar], api_name="/cutout")
+    repaired = np.asarray(Image.open(file).convert("L"))
+    assert repaired[176:224, 372].max() == 0 < found[176:224, 372].min()
+    assert np.array_equal(repaired[500:], found[500:])
+    again = client.predict(photo, [], handle_file(file), api_name="/cutout")
+    assert np.abs(np.asarray(Image.open(again).convert("L")).astype(int) - repaired).mean() < 1
+    sketch = client.predict(photo, {names[0]: 1}, size=512, mask=handle_file(file), api_name="/sketch")
+    ink = np.asarray(Image.open(sketch).convert("L"))
+    assert ink[94:104, 182:190].min() > 200  # within what was taken away
+    with pytest.raises(AppError, match="leave it out, or switch"):
+        client.predict(photo, {names[0]: 1}, cutout=False, mask=handle_file(file), api_name="/sketch")
+    with pytest.raises(AppError, match="Give strokes as a list"):
+        client.predict(photo, [{"belongs": True}], api_name="/cutout")
+    white = tmp_path / "white.png"
+    Image.new("L", (96, 72), 255).save(white)
+    with pytest.raises(AppError, match=r"marks all|proportions"):
+        client.predict(photo, {names[0]: 1}, mask=handle_file(white), api_name="/sketch")
 
 
 def test_the_same_request_gives_the_same_sketch(client: Client) -> None:
@@ -137,7 +161,7 @@ def test_a_program_that_knows_fewer_settings_is_served(studio: StudioServer, nam
 def test_the_page_s_own_listeners_are_no_api(studio: StudioServer) -> None:
     with urllib.request.urlopen(f"{studio.url}gradio_api/info") as answer:
         info = json.load(answer)
-    assert len(info["named_endpoints"]) == 6 and info["unnamed_endpoints"] == {}
+    assert len(info["named_endpoints"]) == 7 and info["unnamed_endpoints"] == {}
 
 
 def test_ten_visitors_at_once_are_all_served(studio: StudioServer, names: list[str], tmp_path: Path) -> None:

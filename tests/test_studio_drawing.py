@@ -15,6 +15,7 @@ import torch
 pytest.importorskip("gradio")
 
 from fedgai.pipeline import Content, SketchPipeline
+from fedgai.vision.repair import read_strokes
 from studio import links
 from studio.content_cache import IDLE_SECONDS, ContentCache
 from studio.drawing import Garment, Look, LookError, SketchStudio
@@ -175,3 +176,23 @@ def test_the_oldest_give_way_and_failures_are_not_kept() -> None:
 def test_a_garment_is_an_example_or_a_visitor_s(studio: SketchStudio) -> None:
     assert studio.first_garment.name == "trench_coat" and studio.first_garment.chosen
     assert Garment(studio.first_garment.photo).name == ""
+
+
+def test_a_repaired_garment_is_another_one_and_is_forgotten_with_its_visitor(tiny_model_dir: Path, clock: list[float]) -> None:
+    pages = {"ada"}
+    own = SketchStudio(SketchPipeline.from_pretrained(tiny_model_dir), pages=pages)
+    garment = own.examples["denim_jacket"]
+    repaired = replace(garment, strokes=read_strokes([{"belongs": False, "radius": 72, "points": [1500, 700, 1500, 900]}]))
+    look = own.look({"Ada Line": 1}, {}, 256, True)
+    before, after = (own.content(each, look, session="ada") for each in (garment, repaired))
+    assert before.mask is not None and after.mask is not None
+    assert before.mask[44:56, 92:95].min() == 1 and after.mask[44:56, 92:95].max() == 0
+    assert own.content(garment, look, session="ada") is before and own.content(repaired, look, session="ada") is after
+    whole = own.look({"Ada Line": 1}, {}, 256, False)
+    assert own.content(repaired, whole) is own.content(garment, whole)  # without a cut-out there is nothing to repair
+    clock[0] += IDLE_SECONDS + 1
+    own.drop_idle()
+    assert len(own.now.cutouts) == 2
+    pages.clear()
+    own.drop_idle()
+    assert len(own.now.cutouts) == 0

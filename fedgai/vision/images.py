@@ -147,18 +147,19 @@ def simplify(photo: NDArray[np.uint8], detail: float, mask: NDArray[np.float32] 
     return np.asarray(np.clip(255 * guide + 0.5, 0, 255), np.uint8)
 
 
-def read_mask(source: Source, size: tuple[int, int]) -> NDArray[np.float32]:
+def read_mask(source: Source, size: tuple[int, int], limits: Limits = LOCAL) -> NDArray[np.float32]:
     """A mask that somebody made: white, or opaque where the file has transparency, is the garment.
 
     Args:
         source: see ``read_picture``.
         size: (width, height) of the photograph, px. The mask may have another size, but not other proportions.
+        limits: on what the file may cost.
     Returns:
         (H, W) float32 in [0, 1].
     Raises:
         ImageError: it cannot be read, has other proportions, or marks nothing, or all.
     """
-    picture = read_picture(source, LOCAL)
+    picture = read_picture(source, limits)
     (width, height), (own_width, own_height) = size, picture.image.size
     if abs(width * own_height - own_width * height) > PROPORTION * max(width * own_height, own_width * height):
         raise ImageError(
