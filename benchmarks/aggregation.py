@@ -25,7 +25,6 @@ from flwr.serverapp.strategy import FedAvg
 from federation.server.strategy import DiscriminatorAvg
 from federation.server.update_spec import UpdateSpec
 from fedgai.model import PRESETS
-from fedgai.networks.discriminator import Discriminator
 
 ROUND, ENCODER, RELEASE = 1, "0" * 64, "0"
 DESIGNERS = {"edge": 200, "vgg16": 60}
@@ -33,7 +32,7 @@ DESIGNERS = {"edge": 200, "vgg16": 60}
 
 def spec_of(preset: str) -> UpdateSpec:
     p = PRESETS[preset]
-    return UpdateSpec.from_discriminator(Discriminator(p.rows), preset, ENCODER, RELEASE, p.channels)
+    return UpdateSpec.from_discriminator(p.discriminator(), preset, ENCODER, RELEASE, p.channels)
 
 
 def replies(spec: UpdateSpec, sent: np.ndarray, designers: int) -> Iterator[Message]:

@@ -14,7 +14,6 @@ from flwr.app import Array, ArrayRecord
 from torch import Tensor
 
 from fedgai.model import PRESETS
-from fedgai.networks.discriminator import Discriminator
 
 FLEET = frozenset(
     {
@@ -97,7 +96,7 @@ class UpdateSize:
 @lru_cache
 def update_size(preset: str) -> UpdateSize:
     """How large an update may be. Raises KeyError for a preset that does not exist."""
-    shapes = [tuple(tensor.shape) for tensor in Discriminator(PRESETS[preset].rows).shared().values()]
+    shapes = [tuple(tensor.shape) for tensor in PRESETS[preset].discriminator().shared().values()]
     arrays = [2 * math.prod(shape) + 128 for shape in shapes]  # float16, and numpy's header
     objects = 5 + sum(1 + math.ceil(size / CHUNK) for size in arrays)
     largest = max(*(min(size, CHUNK) for size in arrays), WORDS) + FRAMING + 128 * objects

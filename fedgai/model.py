@@ -43,6 +43,7 @@ class Preset:
         spectral: spectral norm in the Generator (the paper); the Discriminator always has it.
         pen: width of the Generator's pen, 0 for none (the paper).
         rows: rows that the Discriminator pools each Gram matrix to (the paper: 64).
+        conditional: whether the Discriminator also judges whose hand a drawing is in (``HandJudge``); the paper's does not.
     """
 
     name: str
@@ -51,11 +52,16 @@ class Preset:
     spectral: bool
     pen: int
     rows: int
+    conditional: bool
+
+    def discriminator(self) -> Discriminator:
+        """A new one, of these dimensions."""
+        return Discriminator(self.rows, self.channels if self.conditional else None)
 
 
 PRESETS = {
-    "edge": Preset("edge", (16, 32, 64, 128), separable=True, spectral=False, pen=16, rows=16),
-    "vgg16": Preset("vgg16", (64, 128, 256, 512), separable=False, spectral=True, pen=0, rows=64),
+    "edge": Preset("edge", (16, 32, 64, 128), separable=True, spectral=False, pen=16, rows=16, conditional=True),
+    "vgg16": Preset("vgg16", (64, 128, 256, 512), separable=False, spectral=True, pen=0, rows=64, conditional=False),
 }
 
 
@@ -86,7 +92,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         p = self.preset
         self.encoder = VGG16Encoder() if p.name == "vgg16" else Encoder(p.channels)
         self.generator = Generator(p.channels, separable=p.separable, spectral=p.spectral, pen=p.pen)
-        self.discriminator = Discriminator(p.rows)
+        self.discriminator = p.discriminator()
         self.styles: dict[str, Signature] = {}
         self.origin: Tensor | None = None
         self.draughtsman: Draughtsman | None = None
@@ -137,6 +143,15 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         if not bank:
             raise ValueError("this checkpoint has no style bank, hence no neutral hand: leave strength at 1")
         return torch.stack(bank).mean(0)
+
+    def settle_hand_judge(self) -> None:
+        """Give the Discriminator's judge of hands the scale of the built-in signatures. Whoever makes round 0 does it once.
+
+        Does nothing without a bank, or in the paper's Discriminator.
+        """
+        built_in = [s.style for s in self.styles.values() if "designer" not in s.extra]
+        if self.discriminator.hand is not None and built_in:
+            self.discriminator.hand.settle(torch.stack(built_in))
 
     @property
     def style_bounds(self) -> StyleBounds:
@@ -228,8 +243,11 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
             config = json.loads((folder / CONFIG_FILE).read_text())
             model = cls(config["preset"])
             encoder = load_file(str(folder / ENCODER_FILE)) if model.preset.name == "vgg16" else {}
-            model.load_state_dict(load_file(str(folder / MODEL_FILE)) | encoder)
+            tensors = load_file(str(folder / MODEL_FILE))
+            model.load_state_dict(tensors | encoder)
             model.styles = _read_bank(folder / STYLES_FILE, config["encoder_sha256"])
+            if not any(name.startswith("discriminator.hand.") for name in tensors):  # from before hands were judged
+                model.settle_hand_judge()
             model.origin = _read_origin(folder / STYLES_FILE)
             if "draughtsman_sha256" in config:
                 model.draughtsman = Draughtsman.load(folder / DRAUGHTSMAN_FILE, str(config["draughtsman_sha256"]))

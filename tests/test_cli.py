@@ -170,7 +170,8 @@ def test_signature_refined(
 def test_info(capsys: pytest.CaptureFixture) -> None:
     assert main(["info", "--json"]) == 0
     edge = json.loads(capsys.readouterr().out)["parameters"]
-    assert edge["shared"] == 64 * 32 * 9 + 32 + 32 * 16 * 9 + 16 + 16 * 16 + 1 < edge["discriminator"]
+    judge_of_hands = 32 * (4 * 136 + 1)
+    assert edge["shared"] == 64 * 32 * 9 + 32 + 32 * 16 * 9 + 16 + 16 * 16 + 1 + judge_of_hands < edge["discriminator"]
     assert main(["info", "--preset", "vgg16", "--json"]) == 0
     paper = json.loads(capsys.readouterr().out)["parameters"]
     assert (paper["generator"], paper["discriminator"]) == (3_550_086, 370_241)  # 3.55 M and 0.37 M in the paper

@@ -115,7 +115,7 @@ def test_every_parameter_of_generator_and_discriminator_gets_a_gradient(model: F
     model.train()
     features = model.encoder(photo(2))
     sketch = model.generator(features, styles(model, 2))
-    loss = model.discriminator(model.grams(model.encoder(sketch))).square().mean()
+    loss = (model.discriminator(model.grams(model.encoder(sketch)), styles(model, 2)) - 1).square().mean()
     loss.backward()
     # the stroke code is learned where it is known: the drawing's gradient is kept from it
     without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None and "style_head.code" not in n]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
+from fedgai.networks.hand_judge import HandJudge
 from fedgai.networks.layers import conv
 
 
@@ -27,14 +28,21 @@ def gram_matrix(x: Tensor) -> Tensor:
 class Discriminator(nn.Module):
     """Gram matrices of the four levels, pooled to one stack of 14 x 14 maps, to a map of logits.
 
+    The paper's says whether this is a drawing. With a ``HandJudge`` it also says whether it is in a given hand:
+    score = logit(hidden) + <V features, code of the signature>.
+
     Args:
         rows: how many maps a level is pooled to: 64 in the paper (0.37 M parameters), 16 at the edge.
+        channels: the encoder's widths, for a Discriminator that judges whose hand it is; None for the paper's.
+
+    Attributes:
+        hand: the judge of hands; None in the paper's.
     """
 
     SIDE = 14
     POWER_ITERATIONS = 30  # after which a convolution's spectral norm is right to 1e-3 from any start
 
-    def __init__(self, rows: int = 64) -> None:
+    def __init__(self, rows: int = 64, channels: Sequence[int] | None = None) -> None:
         super().__init__()
         self.rows = rows
         c = 4 * rows
@@ -48,6 +56,7 @@ class Discriminator(nn.Module):
             nn.AvgPool2d(2),
         )
         self.logit = conv(rows, 1, 4, stride=2, padding=1, spectral=True)
+        self.hand = None if channels is None else HandJudge(channels)
 
     def pool(self, grams: Sequence[Tensor]) -> Tensor:
         """Gram matrices (B, C_l, C_l) of the four levels -> (B, 4 * rows, 14, 14)."""
@@ -59,10 +68,20 @@ class Discriminator(nn.Module):
         hidden: Tensor = self.body(self.pool(grams))
         return hidden
 
-    def forward(self, grams: Sequence[Tensor]) -> Tensor:
-        """Gram matrices (B, C_l, C_l) of the four levels -> logits (B, 1, 3, 3)."""
+    def forward(self, grams: Sequence[Tensor], style: Tensor | None = None) -> Tensor:
+        """Judge drawings.
+
+        Args:
+            grams: Gram matrices (B, C_l, C_l) of the four levels.
+            style: (B, D) or (1, D), the signatures of the hands that they should be in. Without, or in the paper's
+                Discriminator, whose hand it is does not matter.
+        Returns:
+            logits, (B, 1, 3, 3).
+        """
         logits: Tensor = self.logit(self.hidden(grams))
-        return logits
+        if self.hand is None or style is None:
+            return logits
+        return logits + self.hand(grams, style)[:, None, None, None]
 
     def shared(self) -> dict[str, Tensor]:
         """What a designer shares: weight and bias of every layer but BatchNorm, float32, detached (FedGAI sec. 3).
