@@ -21,25 +21,17 @@ import torch
 from PIL import Image
 from torch import nn
 
-from federation.server.refine import (
-    EXAMPLES,
-    Bounds,
-    HouseStep,
-    HouseStepConfig,
-    margin,
-    reason_to_hold_back,
-    settle_batchnorm,
-    sheet,
-    style_distances,
-    verdict,
-)
+from federation.server.house_hands import margin
+from federation.server.house_sheet import EXAMPLES, sheet, style_distances
+from federation.server.house_step import HouseStep, HouseStepConfig, _without_colour, reason_to_hold_back, settle_batchnorm
+from federation.server.probe import Bounds, verdict
 from fedgai.ateliers import hands as atelier
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.encoder import sha256
 from fedgai.pipeline import SketchPipeline
 
-SHORT = HouseStepConfig(steps=2, batch=2, size=64, seconds=math.inf)
+SHORT = HouseStepConfig(steps=2, batch=2, size=64, new_size=64, seconds=math.inf)
 GOOD = {
     "own_hand": 0.9,
     "distance_ratio": 1.0,
@@ -120,13 +112,61 @@ def test_a_new_hand_comes_nearer_and_the_old_ones_stay(garments, house, start, m
     model.add_style(signature)
     before = style_distances(model, garments)
     shares = []
-    step = HouseStep(garments, replace(SHORT, steps=16, batch=4, size=192), FedGAI.load(), garments)
+    step = HouseStep(garments, replace(SHORT, steps=16, batch=4, size=192, new_size=192), FedGAI.load(), garments)
     report = step.run(model, shares.append)
     after = style_distances(model, garments)
     assert report.new_hands == ["New"]
     assert shares == sorted(shares) and shares[-1] == 1
     assert after["New"] < 0.95 * before["New"]
     assert not verdict(start, house.probe(model))
+
+
+def scores(model: FedGAI, garments, style: torch.Tensor) -> torch.Tensor:
+    """What the judge of hands gives the house's drawings in one signature, (garments,)."""
+    pipe = SketchPipeline(model)
+    found = []
+    for file in sorted(garments.glob("*.jpg")):
+        features = pipe.prepare(file, 64).features
+        with torch.no_grad():
+            drawn = model.generator(features, style[None])
+            found.append(model.discriminator.hand(model.grams(model.encoder(drawn)), style[None]))
+    return torch.cat(found)
+
+
+def test_a_new_hand_goes_where_its_judge_says_and_only_then(garments):
+    """Everything else equal: with the aggregated judge its drawings please it far more than without."""
+    gained, losses = {}, {}
+    for name, weight in (("judged", 1.0), ("not judged", 0.0)):
+        model = FedGAI.load()
+        model.add_style(replace(new_hand(model, garments), extra={"designer": 1}))
+        style = model.styles["New"].style
+        torch.manual_seed(7)
+        nn.init.normal_(model.discriminator.hand.project.weight, std=3)
+        before = scores(model, garments, style).mean()
+        config = replace(SHORT, steps=8, lr=1e-3, judged=weight, new_distance=0.0, convinced=10.0, blends=0.0)
+        losses[name] = HouseStep(garments, config, FedGAI.load(), garments).run(model).losses
+        gained[name] = (scores(model, garments, style).mean() - before).item()
+    assert gained["judged"] > max(0.1, 2 * gained["not judged"])
+    assert {"judged", "new_distance", "veil", "anchor"} <= set(losses["judged"])
+
+
+def test_what_the_judge_wants_moves_strokes_and_not_colours():
+    sketch = torch.rand(1, 3, 4, 4, requires_grad=True)
+    _without_colour((sketch * torch.tensor([3.0, 0.0, 0.0])[:, None, None]).sum(), sketch).backward()
+    assert torch.allclose(sketch.grad, torch.ones(1, 3, 4, 4))
+
+
+def test_a_blend_with_a_new_hand_is_nobodys(garments, model):
+    model.add_style(replace(new_hand(model, garments), extra={"designer": 1}))
+    config = replace(SHORT, steps=1, blends=1.0)
+    assert "judged" not in HouseStep(garments, config, FedGAI.load(), garments).run(model).losses
+
+
+def test_the_papers_discriminator_can_be_the_house_s_too(garments, model):
+    model.add_style(replace(new_hand(model, garments), extra={"designer": 1}))
+    model.discriminator.hand = None
+    report = HouseStep(garments, SHORT, FedGAI.load(), garments).run(model)
+    assert report.steps == 2 and "judged" not in report.losses and "adversarial" in report.losses
 
 
 def test_the_probe_repeats_itself_and_is_plain_json(house, start, model):
@@ -220,7 +260,7 @@ def test_photographs_are_cut_out_once_and_their_time_is_not_the_steps(garments, 
         return prepare(pipe, photo, *arguments, **options)
 
     monkeypatch.setattr(SketchPipeline, "prepare", slow)
-    monkeypatch.setattr("federation.server.refine.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("federation.server.house_step.time.monotonic", lambda: clock[0])
     report = step.run(model)
     assert (report.steps, report.wanted, report.stopped) == (2, 2, "") and len(prepared) == 2
     model.info["round"] = 1

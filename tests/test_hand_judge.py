@@ -137,8 +137,10 @@ def test_designers_teach_their_hands_and_the_average_knows_them_all(model: FedGA
     held_out = [grams_of(model, [folders[name][0][1]]) for name in HANDS]
     with torch.no_grad():
         scores = torch.stack([torch.cat([judge(grams, style[None]) for style in styles]) for grams in held_out])  # (hand, asked)
-        drawn = [model.generator(model.encoder(_photo(folders[name][0][0])), s[None]) for name, s in zip(HANDS, styles)]
-        fakes = torch.cat([judge(model.grams(model.encoder(d)), s[None]) for d, s in zip(drawn, styles)])
+        drawn = [
+            model.generator(model.encoder(_photo(folders[name][0][0])), s[None]) for name, s in zip(HANDS, styles, strict=True)
+        ]
+        fakes = torch.cat([judge(model.grams(model.encoder(d)), s[None]) for d, s in zip(drawn, styles, strict=True)])
     judge.project.weight.data.copy_(start)
     assert scores.argmax(1).tolist() == [0, 1, 2]
     assert (scores.diagonal() > fakes).all()  # the house does not draw them as they do

@@ -40,7 +40,7 @@ from flwr.clientapp.mod import LocalDpMod
 from flwr.clientapp.typing import ClientAppCallable
 from torch import Tensor
 
-from federation.designer.own_hand import own_signature, refine_own_hand
+from federation.designer.own_hand import own_signature, refine_own_hand, teach_own_hand
 from federation.designer.round_config import RoundConfig, RoundRefusedError
 from federation.wire import pack, unpack
 from fedgai import __version__
@@ -157,7 +157,8 @@ def train_at_home(message: Message, context: Context) -> Message:
         show_progress(context, phase="refining", round=number, done=done)
 
     refine_own_hand(trainer, node_config, refining)
-    first = _begin(trainer, out, number, message.content.array_records["arrays"])
+    arrays = message.content.array_records["arrays"]
+    first = _begin(trainer, out, number, arrays)
     until = first + config.epochs * trainer.steps_per_epoch
     sums: dict[str, float] = {}
     started, to_do, clock = trainer.step_count, max(1, until - trainer.step_count), time.monotonic()
@@ -185,6 +186,10 @@ def train_at_home(message: Message, context: Context) -> Message:
     trainer.run(until, on_step=watch)
     if trainer.step_count == started:  # killed between the last step and the answer, or the same aggregate again
         sums = last_losses(out)
+    weight = unpack(arrays).get("hand.project.weight")
+    taught = teach_own_hand(trainer, node_config, weight, others(config, trainer.model, trainer.name), number, refining)
+    if taught is not None:
+        sums["hand"] = taught
     reply = Message(answer(trainer, node_config, record, sums), reply_to=message)
     _write_round(out, _read_round(out) | {"answered": True})
     show_progress(context, phase="sending", round=number, step=until - first, steps=until - first)

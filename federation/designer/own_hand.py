@@ -1,4 +1,6 @@
-"""The signature that a designer shares: measured, then refined at home to the house Generator, and kept.
+"""What a designer tells of the own hand: the signature, and what the judge of hands learns from it.
+
+The signature is measured, then refined at home to the house Generator, and kept.
 
 It is refined anew when the drawings or the house Generator have changed. ``refine`` in the node configuration, on by
 default, switches it off. Where the refined one is not nearer to drawings that were kept aside, the measured one is shared.
@@ -10,12 +12,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from flwr.app import UserConfig
+from torch import Tensor
 
 from fedgai.model import FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import Signature
 from fedgai.shipped import WEIGHTS
+from fedgai.training.judge_hands import JudgeConfig, gather, train_hand_judge
 from fedgai.training.local import LocalTrainer
 from fedgai.training.refine_signature import refine
 
@@ -52,6 +57,48 @@ def own_signature(trainer: LocalTrainer, node_config: UserConfig) -> Signature:
     """What is shared: the refined signature where there is one for these drawings, else the measured one."""
     kept = _read(trainer.out / REFINED_FILE, trainer.model) if node_config.get("refine", True) else None
     return kept if kept is not None and kept.extra.get("drawings") == trainer.pairs.sha256 else trainer.signature
+
+
+def teach_own_hand(
+    trainer: LocalTrainer,
+    node_config: UserConfig,
+    weight: Tensor | None,
+    others: Tensor | None,
+    number: int,
+    progress: Callable[[float], None] | None = None,
+) -> float | None:
+    """Train the judge of hands on the own drawings, from the aggregate's weights, and save the private model.
+
+    Only for those who share their signature as it is, for the judge's update tells it: with ``style-epsilon``, and without
+    ``share-style``, the aggregate's weights go back unchanged.
+
+    Args:
+        weight: "hand.project.weight" of the aggregate, whatever an interrupted try left in the model; None without a judge.
+        others: (K, D), the other designers' signatures.
+        number: of the round; it decides which drawings are looked at.
+    Returns:
+        the loss; None where there was nothing to train.
+    Raises:
+        CheckpointError: the weights to start from cannot be used.
+        ImageError: a drawing or photograph that was there a moment ago cannot be read.
+    """
+    judge = trainer.model.discriminator.hand
+    if judge is None or weight is None:
+        return None
+    with torch.no_grad():
+        judge.project.weight.copy_(weight)
+    told = node_config.get("share-style") and float(node_config.get("style-epsilon", 0)) <= 0
+    loss = None
+    if told:
+        house = FedGAI.load(str(node_config.get("weights") or WEIGHTS))
+        style = own_signature(trainer, node_config).style
+        config = JudgeConfig(seed=number)
+        judge.cpu()
+        evidence = gather(house, judge, trainer.pairs.report.pairs, style, others, config, progress)
+        loss = train_hand_judge(judge, evidence, config)
+        judge.to(trainer.device)
+    trainer.save()
+    return loss
 
 
 def _read(file: Path, model: FedGAI) -> Signature | None:

@@ -37,6 +37,7 @@ LABELS = {
     "loss-chroma": "average error: colour",
     "loss-fusion": "average error: likeness to others' hands",
     "loss-generator": "average error: drawing, in all",
+    "loss-hand": "error: telling your hand from the others'",
 }
 """Names of what is sent beside the tensors, for people who draw. The files have the software's own names."""
 

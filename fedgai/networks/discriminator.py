@@ -81,7 +81,8 @@ class Discriminator(nn.Module):
         logits: Tensor = self.logit(self.hidden(grams))
         if self.hand is None or style is None:
             return logits
-        return logits + self.hand(grams, style)[:, None, None, None]
+        scores: Tensor = self.hand(grams, style)
+        return logits + scores[:, None, None, None]
 
     def shared(self) -> dict[str, Tensor]:
         """What a designer shares: weight and bias of every layer but BatchNorm, float32, detached (FedGAI sec. 3).

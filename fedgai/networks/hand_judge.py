@@ -42,6 +42,12 @@ class HandJudge(nn.Module):
     SPREAD = 2.0  # of the code: signatures as far apart as two ateliers then have codes that are nearly independent
     MOST = 6.0  # deviations; features and signatures beyond are held there
     SEED = 24
+    style_mean: Tensor
+    style_std: Tensor
+    gram_mean: Tensor
+    gram_std: Tensor
+    directions: Tensor
+    phases: Tensor
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -97,11 +103,13 @@ class HandJudge(nn.Module):
 
     def score(self, features: Tensor, code: Tensor) -> Tensor:
         """(B, 545), (B, 32) -> (B,): above 0 where the drawing looks like one in that hand."""
-        return (self.project(features) * code).sum(1)
+        scores: Tensor = (self.project(features) * code).sum(1)
+        return scores
 
     def forward(self, grams: Sequence[Tensor], style: Tensor) -> Tensor:
         """Gram matrices (B, C_l, C_l) of the four levels, signatures (B, D) or (1, D) -> (B,)."""
-        return self.score(self.features(grams), self.code(style))
+        scores: Tensor = self.score(self.features(grams), self.code(style))
+        return scores
 
     def _pooled(self, grams: Sequence[Tensor]) -> Tensor:
         pooled = [F.adaptive_avg_pool2d(gram[:, None].float(), self.SIDE)[:, 0, self.rows, self.columns] for gram in grams]

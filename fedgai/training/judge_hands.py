@@ -29,6 +29,8 @@ from fedgai.networks.hand_judge import HandJudge
 from fedgai.pipeline import SIZES, SketchPipeline
 from fedgai.vision.images import read_image
 
+SAME = 0.8  # of a code's squared length: signatures whose codes have so much in common are one hand
+
 
 @dataclass(frozen=True)
 class JudgeConfig:
@@ -93,14 +95,16 @@ def gather(
         judge: whose features and codes to take.
         pairs: (photograph, drawing) files, at least one.
         style: (D,), the signature that the designer shares.
-        others: (L, D), the others' signatures.
+        others: (L, D), the others' signatures. One that is nearly the own is no counterexample and is left out: the bank
+            may hold the own signature of an earlier round, under an approved name.
         progress: hears the share that is done.
     Raises:
         ImageError: a file that cannot be read.
     """
-    rng = np.random.default_rng(config.seed)
+    rng, own_code = np.random.default_rng(config.seed), judge.code(style[None])
     chosen = [pairs[i] for i in rng.permutation(len(pairs))[: config.drawings]]
     pipe, bank = SketchPipeline(house), style.new_empty(0, len(style)) if others is None else others
+    bank = bank[judge.code(bank) @ own_code[0] < SAME * own_code.square().sum()]
     real, fake, foreign = [], [], []
     for i, (photo, drawing) in enumerate(chosen):
         sketch = read_image(drawing)
@@ -119,7 +123,7 @@ def gather(
         torch.cat(real),
         torch.cat(fake),
         torch.cat(foreign) if foreign else real[0][:0],
-        judge.code(style[None]),
+        own_code,
         judge.code(bank),
     )
 
