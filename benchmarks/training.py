@@ -33,7 +33,8 @@ from fedgai.data.pairs import PairFolder
 from fedgai.model import FedGAI
 from fedgai.networks.style import split
 from fedgai.training import losses
-from fedgai.training.local import LocalTrainer, TrainConfig
+from fedgai.training.local import LocalTrainer
+from fedgai.training.train_config import TrainConfig
 
 STEPS = 20  # of the run whose memory is measured
 

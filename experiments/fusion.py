@@ -46,7 +46,7 @@ from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.style import style_distance
 from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.shipped import EXAMPLES
-from fedgai.training.local import TrainConfig
+from fedgai.training.train_config import TrainConfig
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.images import to_image, to_tensor
 

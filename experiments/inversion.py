@@ -58,7 +58,7 @@ from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.style import EPS, image_statistics, split, style_distance
 from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.training import losses
-from fedgai.training.local import TrainConfig
+from fedgai.training.train_config import TrainConfig
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.images import ImageError
 

@@ -32,7 +32,8 @@ from fedgai import __version__
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.style import style_distance
-from fedgai.training.local import STATE_FILE, LocalTrainer
+from fedgai.training.local import LocalTrainer
+from fedgai.training.saved_training import STATE_FILE
 
 SIZE, EPOCHS = 64, 3
 

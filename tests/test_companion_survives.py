@@ -26,7 +26,7 @@ from federation.keeper import descendants
 from federation.operator import approve
 from federation.processes import free_port
 from fedgai.model import FedGAI
-from fedgai.training.local import LOG_FILE, STATE_FILE
+from fedgai.training.saved_training import LOG_FILE, STATE_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 KILLS = int(os.environ.get("FEDGAI_KILLS", "20"))

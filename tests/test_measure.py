@@ -18,7 +18,8 @@ from fedgai.measure import MARGIN, SIDE, measure, page
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.style import Signature, style_distance
 from fedgai.pipeline import SketchPipeline
-from fedgai.training.local import LocalTrainer, TrainConfig
+from fedgai.training.local import LocalTrainer
+from fedgai.training.train_config import TrainConfig
 
 
 def drawing(number: int = 0, size: tuple[int, int] = (420, 560), weight: int = 3) -> Image.Image:

@@ -29,7 +29,9 @@ from fedgai.hub_files import CLIP, VGG16, Source, WeightsError, load_vgg16, loca
 from fedgai.model import ENCODER_FILE, MODEL_FILE, FedGAI
 from fedgai.networks.encoder import VGG16Encoder
 from fedgai.training import losses
-from fedgai.training.local import STATE_FILE, TrainError, train
+from fedgai.training.local import train
+from fedgai.training.saved_training import STATE_FILE
+from fedgai.training.train_config import TrainError
 
 torchvision_ops.declare_missing()
 

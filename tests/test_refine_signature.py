@@ -19,8 +19,9 @@ from fedgai.model import FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import Signature
 from fedgai.pipeline import fit_and_cut, on_white
-from fedgai.training.local import LocalTrainer, TrainConfig
+from fedgai.training.local import LocalTrainer
 from fedgai.training.refine_signature import RefineConfig, Refined, _unit, refine
+from fedgai.training.train_config import TrainConfig
 
 SHORT = RefineConfig(steps=24)
 

@@ -25,7 +25,9 @@ from fedgai.hub_files import load_vgg16
 from fedgai.model import FedGAI
 from fedgai.training import local as train_module
 from fedgai.training import losses
-from fedgai.training.local import LOG_FILE, STATE_FILE, LocalTrainer, StepReport, TrainConfig, TrainError, train
+from fedgai.training.local import LocalTrainer, train
+from fedgai.training.saved_training import LOG_FILE, STATE_FILE
+from fedgai.training.train_config import StepReport, TrainConfig, TrainError
 
 SMALL = TrainConfig(size=64, decorr_rows=4, save_every=1000)
 

@@ -49,7 +49,9 @@ from fedgai.files import write_atomically
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.shipped import WEIGHTS
-from fedgai.training.local import LOG_FILE, STATE_FILE, LocalTrainer, StepReport, TrainConfig
+from fedgai.training.local import LocalTrainer
+from fedgai.training.saved_training import LOG_FILE, STATE_FILE
+from fedgai.training.train_config import StepReport, TrainConfig
 
 log = logging.getLogger("fedgai.client")
 

@@ -13,110 +13,40 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from fedgai import hub_files as pretrained
 from fedgai.data.pairs import PairFolder
-from fedgai.errors import FedGAIError
 from fedgai.model import CONFIG_FILE, FedGAI
 from fedgai.networks.encoder import VGG16Encoder
 from fedgai.networks.layers import channels_last
-from fedgai.networks.style import Signature, StreamingStatistics, image_statistics, style_distance
+from fedgai.networks.style import image_statistics, style_distance
 from fedgai.shipped import WEIGHTS
 from fedgai.training import losses
+from fedgai.training.measured_pairs import MeasuredPairs
+from fedgai.training.saved_training import (
+    LOG_FILE,
+    STATE_FILE,
+    check_same,
+    forget_lines_after,
+    own_signature,
+    read_state,
+    write_checkpoint,
+    write_state,
+)
+from fedgai.training.train_config import FREE, StepReport, TrainConfig, TrainError
 
 log = logging.getLogger(__name__)
-Tensors = TypeVar("Tensors", bound=Sequence[Tensor])
 
-STATE_FILE, LOG_FILE = "training.safetensors", "log.jsonl"
-SIGNATURE_FILE = "signature.safetensors"  # the designer's, kept so that the drawings are measured once
 PAPER_ITERATIONS = 7000
-
-
-class TrainError(FedGAIError):
-    """A training that cannot start, go on or be resumed. The message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train. The paper leaves learning rate, batch size and beta unstated; they are from the authors' code.
-
-    Attributes:
-        epochs: passes over the pairs; None for as many as make the 7,000 iterations of local pre-training (paper).
-        size: side of the training square, px (paper: 256).
-        batch: pairs a step (authors' code: 1).
-        lr, momentum: of SGD, the same for both networks (authors' code: 2e-4, 0.9).
-        beta: weight of FedDecorr (authors' code: 0.1).
-        decorr_rows: sketches that FedDecorr looks at in a step. Ours: on the GAN's batch of one it would be 0 by
-            construction, as it is in the authors' code. The real sketches' Gram matrices never change and are at hand,
-            so that many go through the Discriminator's current weights: a true batch, no queue of stale rows.
-        seed: of the initial weights and the order of the pairs (authors' code: 24).
-        freeze_batchnorm: keep the Generator's BatchNorm statistics as they are (its weights and biases still train).
-            For a Generator that was trained before: at batch 1 the statistics are those of one drawing, so training
-            mode would normalise every photograph by itself, which these weights never met, and would overwrite the
-            running statistics of thousands of drawings with those of the last ten. Without earlier training there is
-            nothing to keep, and BatchNorm learns as in the paper.
-        save_every: steps between two savings; also saved after the last step.
-        cache_mb: memory for what never changes about the pairs: what the semantic loss aims at, and, as far as there is room,
-            the encoder's maps of the photographs. Beyond it they are computed again.
-        bf16: compute in bfloat16 where the processor or the GPU has it, in float32 where not. Off, because the weights then
-            depend on the machine.
-        clip, chroma: only with ``freeze_batchnorm``. The L2 norm that the Generator's gradient is cut to, and the weight of
-            ``losses.chroma_loss`` to the pair's sketch. Ours: at batch 1 the adversarial gradient is large and random, and
-            nothing in the paper's losses minds ink that changes its colour; without both, an epoch turned black to brown,
-            and took a trained Generator farther from its own hand and from the others'.
-        fusion: weight of the distance to another designer's signature, in a drawing asked for in that hand. Ours: the
-            paper leaves fusion to the aggregated Discriminator alone. Only where the trainer is given ``others``.
-    """
-
-    epochs: int | None = None
-    size: int = 256
-    batch: int = 1
-    lr: float = 2e-4
-    momentum: float = 0.9
-    beta: float = 0.1
-    decorr_rows: int = 16
-    seed: int = 24
-    freeze_batchnorm: bool = False
-    save_every: int = 200
-    cache_mb: int = 1024
-    bf16: bool = False
-    clip: float = 1.0
-    chroma: float = 20.0
-    fusion: float = 10.0
-
-
-# settings that a resumed training may change without becoming another training
-FREE = ("epochs", "save_every", "cache_mb", "fusion")
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """What ``on_step`` hears after each step.
-
-    Attributes:
-        step, steps: steps done, and to do in all.
-        epoch: of this step, from 0.
-        losses: name -> value; "discriminator" and "generator" are the sums that were minimised.
-        remaining: estimate of the seconds left.
-    """
-
-    step: int
-    steps: int
-    epoch: int
-    losses: dict[str, float]
-    remaining: float
 
 
 class LocalTrainer:
@@ -157,18 +87,18 @@ class LocalTrainer:
         self.step_count = 0
         self.others = None if others is None or not len(others) else others.to(self.device)
         self.name = name or pairs.path.resolve().name
-        self._measure(progress)
+        self.measured = MeasuredPairs(model, pairs, self.semantic, config.cache_mb, progress)
+        self.grams, self.pooled, self.style = self.measured.grams, self.measured.pooled, self.measured.style
+        self.signature = own_signature(model, pairs, self.name, self.out)
+        model.add_style(self.signature)
         self.optimisers = {
             part: torch.optim.SGD(getattr(model, part).parameters(), config.lr, config.momentum)
             for part in ("generator", "discriminator")
         }
-        self._targets: dict[int, tuple[Tensor, ...]] = {}  # of the semantic loss, by pair
-        self._features: dict[int, list[Tensor]] = {}  # the photograph's maps, (1, C_l, S / 2^l, S / 2^l), by pair
-        self._room = config.cache_mb * 2**20  # bytes
         self._bf16 = config.bf16 and _has_bf16(self.device)
         if config.bf16 and not self._bf16:
             log.info("no bfloat16 on this machine: float32")
-        self._train_mode()
+        train_mode(self.model, self.config.freeze_batchnorm)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self._rng = torch.get_rng_state()
@@ -198,9 +128,9 @@ class LocalTrainer:
         """
         until = self.steps if until is None else min(until, self.steps)
         self.out.mkdir(parents=True, exist_ok=True)
-        self._train_mode()
+        train_mode(self.model, self.config.freeze_batchnorm)
         if self.step_count == 0:
-            self._forget_lines_after(0)
+            forget_lines_after(self.out, 0)
         first, started = self.step_count, time.monotonic()
         bar = tqdm(total=self.steps, initial=first, unit="step", disable=not progress)
         # our own random numbers, so that the caller's are left alone and ours can be resumed
@@ -227,8 +157,8 @@ class LocalTrainer:
         model, config = self.model, self.config
         rows = self._rows(self.step_count, max(config.batch, config.decorr_rows))
         batch = rows[: config.batch]
-        *target, colour = [torch.cat(part) for part in zip(*map(self._target, batch), strict=True)]
-        features = [torch.cat(level) for level in zip(*map(self._photo_maps, batch), strict=True)]
+        *target, colour = [torch.cat(part) for part in zip(*map(self.measured.target, batch), strict=True)]
+        features = [torch.cat(level) for level in zip(*map(self.measured.photo_maps, batch), strict=True)]
         real = [g[batch] for g in self.grams]
         with self._autocast():
             sketch = model.generator(features, self.style)
@@ -276,13 +206,7 @@ class LocalTrainer:
                 tensors[f"momentum.{part}.{name}"] = buffer.contiguous()
         tensors["rng"] = self._rng
         meta = {"step": self.step_count, "config": asdict(self.config), **self._identity()}
-        aside = self.out / (STATE_FILE + ".new")
-        save_file(tensors, str(aside), {"training": json.dumps(meta)})
-        _replace(aside, self.out / STATE_FILE)
-        aside = self.out / (SIGNATURE_FILE + ".new")
-        self.signature.save(aside)
-        _replace(aside, self.out / SIGNATURE_FILE)
-
+        write_state(self.out, tensors, meta, self.signature)
         self.model.info |= {
             "training": {
                 "steps": self.step_count,
@@ -293,13 +217,7 @@ class LocalTrainer:
                 "losses": ["hinge", "feddecorr", "gram", "cosine", "semantic"],
             }
         }
-        folder = self.out / ".new"
-        shutil.rmtree(folder, ignore_errors=True)
-        self.model.save_pretrained(folder)
-        # whichever of them a kill lets through, the folder loads: only the step differs, and the state has it right
-        for file in sorted(folder.iterdir(), key=lambda f: f.name == CONFIG_FILE):
-            _replace(file, self.out / file.name)
-        folder.rmdir()
+        write_checkpoint(self.out, self.model)
 
     def resume(self, *, may_change: Collection[str] = ()) -> None:
         """Go on exactly where the last saving in ``out`` left off.
@@ -310,14 +228,9 @@ class LocalTrainer:
         Raises:
             TrainError: the state cannot be read, or belongs to other pairs, another preset, config or semantic loss.
         """
-        tensors, meta = _read_state(self.out)
-        then = {**asdict(TrainConfig()), **meta, **meta["config"]}  # a setting that was not there yet had its default's effect
+        tensors, meta = read_state(self.out)
         now = self._identity() | {k: v for k, v in asdict(self.config).items() if k not in FREE}
-        changed = [f"{k} ({then.get(k)!r} then, {v!r} now)" for k, v in now.items() if k not in may_change and then.get(k) != v]
-        if changed:
-            raise TrainError(
-                f"{self.out} was trained otherwise: {', '.join(changed)}. Train into another folder, or give what was given then"
-            )
+        check_same(self.out, meta, {k: v for k, v in now.items() if k not in may_change})
         try:
             weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
             encoder = {k: v for k, v in self.model.state_dict().items() if k.startswith("encoder.")}
@@ -331,21 +244,7 @@ class LocalTrainer:
             reason = str(error).splitlines()[0]
             raise TrainError(f"{self.out / STATE_FILE} does not fit this model: {reason}") from error
         self.step_count = meta["step"]
-        self._forget_lines_after(self.step_count)
-
-    def _forget_lines_after(self, step: int) -> None:
-        """Steps after the last saving are about to be done again; a kill may have cut the last line short."""
-        path = self.out / LOG_FILE
-        kept = []
-        for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
-            try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-            except ValueError:
-                continue
-        aside = path.with_suffix(".new")
-        aside.write_text("".join(kept))
-        _replace(aside, path)
+        forget_lines_after(self.out, self.step_count)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
@@ -359,47 +258,6 @@ class LocalTrainer:
             "semantic": self.semantic.name,
         }
 
-    @torch.no_grad()
-    def _measure(self, progress: bool) -> None:
-        """One pass of the encoder over the sketches, for all that training takes from them: they never change.
-
-        ``signature`` is the designer's, measured in the one way that there is; it is what is drawn with and shared.
-        ``style`` are the statistics of the very squares that the Generator is trained on, so that a square is asked for what
-        it can reach: a pen's width counts in pixels, and a square is a drawing made smaller. It never leaves this object.
-        Kept too: Gram matrices (N, C_l, C_l), 87 kB a sketch in the edge preset, 1.4 MB with VGG-16; pooled last maps
-        (N, C_4).
-        """
-        model, statistics, grams, pooled = self.model, StreamingStatistics(), [], []
-        for i in tqdm(range(len(self.pairs)), "measuring", unit="pair", disable=not progress, leave=False):
-            maps = model.encoder(self._sketch(i))
-            statistics.update(maps)
-            grams.append(model.grams(maps))
-            pooled.append(maps[-1].mean((2, 3)))
-        self.grams = [torch.cat(level) for level in zip(*grams, strict=True)]
-        self.pooled = torch.cat(pooled)
-        self.style = statistics.style()[None].to(self.device)
-        self.signature = self._own_signature()
-        model.add_style(self.signature)
-
-    def _own_signature(self) -> Signature:
-        """Of the drawings; from ``out`` where they were measured before, in an earlier round."""
-        try:
-            kept = Signature.load(self.out / SIGNATURE_FILE)
-            self.model.check_style(kept)
-            if kept.extra.get("drawings") == self.pairs.sha256:
-                return replace(kept, name=self.name)
-        except ValueError:  # not there, damaged, or of another encoder
-            pass
-        measured: Signature = self.model.signature((sketch for _, sketch in self.pairs.report.pairs), self.name)
-        return replace(measured, extra={"drawings": self.pairs.sha256})
-
-    def _train_mode(self) -> None:
-        self.model.train()
-        if self.config.freeze_batchnorm:
-            for module in self.model.generator.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-
     def _rows(self, step: int, count: int) -> list[int]:
         """Pairs of a step, shuffled anew each epoch; a function of seed and step, so there is nothing to resume."""
         epoch, position = divmod(step, self.steps_per_epoch)
@@ -407,35 +265,6 @@ class LocalTrainer:
         order = torch.randperm(len(self.pairs), generator=shuffle).tolist()
         start = position * self.config.batch
         return (order[start:] + order[:start])[:count]
-
-    def _sketch(self, i: int) -> Tensor:
-        return self.pairs[i][1][None].to(self.device)  # (1, 3, S, S)
-
-    @torch.no_grad()  # not inference mode: the Generator's gradient is computed from these
-    def _photo_maps(self, i: int) -> list[Tensor]:
-        if i in self._features:
-            return self._features[i]
-        maps: list[Tensor] = self.model.encoder(self.pairs[i][0][None].to(self.device))
-        # not into the room that the other pairs' targets will need: those are smaller and cost more to compute again
-        a_target = sum(map(_bytes, self._targets.values())) // max(len(self._targets), 1)
-        self._keep(self._features, i, maps, self._room - a_target * (len(self.pairs) - len(self._targets)))
-        return maps
-
-    @torch.no_grad()
-    def _target(self, i: int) -> tuple[Tensor, ...]:
-        """The semantic loss's, then the picture whose colours count, (1, 3, S, S)."""
-        if i in self._targets:
-            return self._targets[i]
-        photo = self.pairs[i][0][None].to(self.device)
-        guide = self.pairs.guide(i)[None].to(self.device)  # the sketch itself, but for drawings paired with others' garments
-        target = (*self.semantic.target(photo, guide), guide)
-        self._keep(self._targets, i, target, self._room)
-        return target
-
-    def _keep(self, kept: dict[int, Tensors], i: int, tensors: Tensors, room: float) -> None:
-        if _bytes(tensors) <= room:
-            kept[i] = tensors
-            self._room -= _bytes(tensors)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
@@ -457,6 +286,15 @@ class LocalTrainer:
 
     def _parameters(self) -> list[tuple[str, str, nn.Parameter]]:
         return [(part, name, p) for part in self.optimisers for name, p in getattr(self.model, part).named_parameters()]
+
+
+def train_mode(model: FedGAI, freeze_batchnorm: bool) -> None:
+    """Into training mode, but for the Generator's BatchNorm where it is to stay as it is."""
+    model.train()
+    if freeze_batchnorm:
+        for module in model.generator.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
 
 
 def train(
@@ -511,7 +349,7 @@ def train(
     if not resume and any((out / file).exists() for file in (STATE_FILE, CONFIG_FILE)):
         raise TrainError(f"{out} already holds a model: resume its training (--resume), or train into another folder")
     pairs = PairFolder(data_dir, config.size, skip_bad=skip_bad, cut_out=cut_out)
-    then = _read_state(out)[1] if resume else {}
+    then = read_state(out)[1] if resume else {}
     if then.get("preset", preset) != preset:  # before the other preset's weights are looked for
         raise TrainError(
             f"{out} was trained otherwise: preset ({then['preset']!r} then, {preset!r} now). Train into another "
@@ -550,27 +388,7 @@ def _preset_of(folder: Path) -> str | None:
         return None
 
 
-def _read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        with safe_open(str(folder / STATE_FILE), "pt") as f:
-            meta = json.loads((f.metadata() or {})["training"])
-            return {key: f.get_tensor(key) for key in f.keys()}, meta
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
-        raise TrainError(f"{folder / STATE_FILE} is not the state of a training ({error})") from error
-
-
-def _bytes(tensors: Sequence[Tensor]) -> int:
-    return sum(t.nbytes for t in tensors)
-
-
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def _replace(aside: Path, path: Path) -> None:
-    """Onto the disk first, then into place: a reader sees the old file or the new one."""
-    with aside.open("rb") as f:
-        os.fsync(f.fileno())
-    os.replace(aside, path)

@@ -1,0 +1,106 @@
+"""A training on disk: its state, its checkpoint and its log. A kill at any moment leaves each file whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fedgai.data.pairs import PairFolder
+from fedgai.model import CONFIG_FILE, FedGAI
+from fedgai.networks.style import Signature
+from fedgai.training.train_config import TrainConfig, TrainError
+
+STATE_FILE, LOG_FILE = "training.safetensors", "log.jsonl"
+SIGNATURE_FILE = "signature.safetensors"  # the designer's, kept so that the drawings are measured once
+
+
+def own_signature(model: FedGAI, pairs: PairFolder, name: str, out: Path) -> Signature:
+    """Of the drawings; from ``out`` where they were measured before, in an earlier round."""
+    try:
+        kept = Signature.load(out / SIGNATURE_FILE)
+        model.check_style(kept)
+        if kept.extra.get("drawings") == pairs.sha256:
+            return replace(kept, name=name)
+    except ValueError:  # not there, damaged, or of another encoder
+        pass
+    measured: Signature = model.signature((sketch for _, sketch in pairs.report.pairs), name)
+    return replace(measured, extra={"drawings": pairs.sha256})
+
+
+def check_same(out: Path, meta: dict[str, Any], now: dict[str, Any]) -> None:
+    """Whether a saved training is the one that is to go on.
+
+    Args:
+        out: where it lies.
+        meta: as ``read_state`` gives it.
+        now: settings and identity that must be the same.
+    Raises:
+        TrainError: they differ; names each.
+    """
+    then = {**asdict(TrainConfig()), **meta, **meta["config"]}  # a setting that was not there yet had its default's effect
+    changed = [f"{k} ({then.get(k)!r} then, {v!r} now)" for k, v in now.items() if then.get(k) != v]
+    if changed:
+        raise TrainError(
+            f"{out} was trained otherwise: {', '.join(changed)}. Train into another folder, or give what was given then"
+        )
+
+
+def write_state(out: Path, tensors: dict[str, Tensor], meta: dict[str, Any], signature: Signature) -> None:
+    """All that a resumed training needs, in one file, so that there is never half of it; and the signature."""
+    aside = out / (STATE_FILE + ".new")
+    save_file(tensors, str(aside), {"training": json.dumps(meta)})
+    _replace(aside, out / STATE_FILE)
+    aside = out / (SIGNATURE_FILE + ".new")
+    signature.save(aside)
+    _replace(aside, out / SIGNATURE_FILE)
+
+
+def write_checkpoint(out: Path, model: FedGAI) -> None:
+    """The model, file by file. Whichever of them a kill lets through, the folder loads: only the step differs, and the state
+    has it right."""
+    folder = out / ".new"
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    for file in sorted(folder.iterdir(), key=lambda f: f.name == CONFIG_FILE):
+        _replace(file, out / file.name)
+    folder.rmdir()
+
+
+def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Its tensors, and what was written beside them. Raises TrainError where it is not there, or damaged."""
+    try:
+        with safe_open(str(folder / STATE_FILE), "pt") as f:
+            meta = json.loads((f.metadata() or {})["training"])
+            return {key: f.get_tensor(key) for key in f.keys()}, meta
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise TrainError(f"{folder / STATE_FILE} is not the state of a training ({error})") from error
+
+
+def forget_lines_after(out: Path, step: int) -> None:
+    """Steps after the last saving are about to be done again; a kill may have cut the last line short."""
+    path = out / LOG_FILE
+    kept = []
+    for line in path.read_text().splitlines(keepends=True) if path.exists() else ():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:
+            continue
+    aside = path.with_suffix(".new")
+    aside.write_text("".join(kept))
+    _replace(aside, path)
+
+
+def _replace(aside: Path, path: Path) -> None:
+    """Onto the disk first, then into place: a reader sees the old file or the new one."""
+    with aside.open("rb") as f:
+        os.fsync(f.fileno())
+    os.replace(aside, path)

@@ -1,0 +1,82 @@
+"""How a designer's GAN is trained, and what is told of it while it trains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedgai.errors import FedGAIError
+
+
+class TrainError(FedGAIError):
+    """A training that cannot start, go on or be resumed. The message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. The paper leaves learning rate, batch size and beta unstated; they are from the authors' code.
+
+    Attributes:
+        epochs: passes over the pairs; None for as many as make the 7,000 iterations of local pre-training (paper).
+        size: side of the training square, px (paper: 256).
+        batch: pairs a step (authors' code: 1).
+        lr, momentum: of SGD, the same for both networks (authors' code: 2e-4, 0.9).
+        beta: weight of FedDecorr (authors' code: 0.1).
+        decorr_rows: sketches that FedDecorr looks at in a step. Ours: on the GAN's batch of one it would be 0 by
+            construction, as it is in the authors' code. The real sketches' Gram matrices never change and are at hand,
+            so that many go through the Discriminator's current weights: a true batch, no queue of stale rows.
+        seed: of the initial weights and the order of the pairs (authors' code: 24).
+        freeze_batchnorm: keep the Generator's BatchNorm statistics as they are (its weights and biases still train).
+            For a Generator that was trained before: at batch 1 the statistics are those of one drawing, so training
+            mode would normalise every photograph by itself, which these weights never met, and would overwrite the
+            running statistics of thousands of drawings with those of the last ten. Without earlier training there is
+            nothing to keep, and BatchNorm learns as in the paper.
+        save_every: steps between two savings; also saved after the last step.
+        cache_mb: memory for what never changes about the pairs: what the semantic loss aims at, and, as far as there is room,
+            the encoder's maps of the photographs. Beyond it they are computed again.
+        bf16: compute in bfloat16 where the processor or the GPU has it, in float32 where not. Off, because the weights then
+            depend on the machine.
+        clip, chroma: only with ``freeze_batchnorm``. The L2 norm that the Generator's gradient is cut to, and the weight of
+            ``losses.chroma_loss`` to the pair's sketch. Ours: at batch 1 the adversarial gradient is large and random, and
+            nothing in the paper's losses minds ink that changes its colour; without both, an epoch turned black to brown,
+            and took a trained Generator farther from its own hand and from the others'.
+        fusion: weight of the distance to another designer's signature, in a drawing asked for in that hand. Ours: the
+            paper leaves fusion to the aggregated Discriminator alone. Only where the trainer is given ``others``.
+    """
+
+    epochs: int | None = None
+    size: int = 256
+    batch: int = 1
+    lr: float = 2e-4
+    momentum: float = 0.9
+    beta: float = 0.1
+    decorr_rows: int = 16
+    seed: int = 24
+    freeze_batchnorm: bool = False
+    save_every: int = 200
+    cache_mb: int = 1024
+    bf16: bool = False
+    clip: float = 1.0
+    chroma: float = 20.0
+    fusion: float = 10.0
+
+
+# settings that a resumed training may change without becoming another training
+FREE = ("epochs", "save_every", "cache_mb", "fusion")
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What ``on_step`` hears after each step.
+
+    Attributes:
+        step, steps: steps done, and to do in all.
+        epoch: of this step, from 0.
+        losses: name -> value; "discriminator" and "generator" are the sums that were minimised.
+        remaining: estimate of the seconds left.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    losses: dict[str, float]
+    remaining: float
