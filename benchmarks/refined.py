@@ -23,30 +23,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from experiments import strangers
+from experiments.strangers import Cut, cut
 from fedgai.ateliers import hands as atelier
-from fedgai.data.listing import find_images
 from fedgai.evaluation import independent
 from fedgai.model import WEIGHTS, FedGAI
-from fedgai.pipeline import SketchPipeline, fit_and_cut, on_white
+from fedgai.pipeline import SketchPipeline
 from fedgai.training.refine_signature import RefineConfig, refine
-from fedgai.vision.cutout import NoGarment
 
 SIZE = 512
-Cut = tuple[np.ndarray, np.ndarray]  # photograph on white, mask
-
-
-def cut(folder: Path, count: int) -> list[Cut]:
-    """``count`` garments, evenly over the folder."""
-    files, found = find_images(folder), []
-    for file in files[:: max(1, len(files) // (2 * count))]:
-        if len(found) == count:
-            break
-        try:
-            image, mask = fit_and_cut(file, SIZE)
-        except (NoGarment, ValueError):
-            continue
-        found.append((on_white(np.asarray(image), mask), mask))
-    return found
 
 
 def scales(garments: Sequence[Cut]) -> dict[str, float]:

@@ -27,8 +27,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.refined import cut
-from experiments.strangers import STRANGERS, draw
+from experiments.strangers import STRANGERS, cut, draw
 from federation.server.house_step import HouseStep, HouseStepConfig
 from federation.server.probe import verdict
 from fedgai.evaluation import independent

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from fedgai.data.listing import find_images
+from fedgai.pipeline import fit_and_cut, on_white
+from fedgai.vision.cutout import NoGarment
+
 Colour = tuple[int, int, int]
+Cut = tuple[np.ndarray, np.ndarray]  # photograph on white, mask
 BLACK = (10, 10, 12)
 
 
@@ -81,6 +87,20 @@ STRANGERS: dict[str, Stranger] = {
     "screen dots": Stranger(2, 1, tone=screen_dots, detail=0.3),
     "brown, sketchy": Stranger(1, 1, ink=(120, 70, 40), shake=2.0, twice=True, detail=0.6),
 }
+
+
+def cut(folder: Path, count: int, size: int = 512) -> list[Cut]:
+    """``count`` garments, evenly over the folder, ``size`` px long."""
+    files, found = find_images(folder), []
+    for file in files[:: max(1, len(files) // (2 * count))]:
+        if len(found) == count:
+            break
+        try:
+            image, mask = fit_and_cut(file, size)
+        except (NoGarment, ValueError):
+            continue
+        found.append((on_white(np.asarray(image), mask), mask))
+    return found
 
 
 def draw(photo: np.ndarray, mask: np.ndarray, hand: Stranger, seed: int = 0) -> np.ndarray:

@@ -189,7 +189,7 @@ def train_at_home(message: Message, context: Context) -> Message:
     if trainer.step_count == started:  # killed between the last step and the answer, or the same aggregate again
         sums = last_losses(out)
     weight = unpack(arrays).get("hand.project.weight")
-    taught = teach_own_hand(trainer, node_config, weight, others(config, trainer.model, trainer.name), number, refining)
+    taught = teach_own_hand(trainer, node_config, weight, others(config, trainer.model, trainer.name), refining)
     if taught is not None:
         sums["hand"] = taught
     reply = Message(answer(trainer, node_config, record, sums), reply_to=message)

@@ -20,7 +20,7 @@ from fedgai.model import FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import Signature
 from fedgai.shipped import WEIGHTS
-from fedgai.training.judge_hands import JudgeConfig, gather, train_hand_judge
+from fedgai.training.judge_hands import gather, train_hand_judge
 from fedgai.training.local import LocalTrainer
 from fedgai.training.refine_signature import refine
 
@@ -64,7 +64,6 @@ def teach_own_hand(
     node_config: UserConfig,
     weight: Tensor | None,
     others: Tensor | None,
-    number: int,
     progress: Callable[[float], None] | None = None,
 ) -> float | None:
     """Train the judge of hands on the own drawings, from the aggregate's weights, and save the private model.
@@ -75,7 +74,6 @@ def teach_own_hand(
     Args:
         weight: "hand.project.weight" of the aggregate, whatever an interrupted try left in the model; None without a judge.
         others: (K, D), the other designers' signatures.
-        number: of the round; it decides which drawings are looked at.
     Returns:
         the loss; None where there was nothing to train.
     Raises:
@@ -92,10 +90,9 @@ def teach_own_hand(
     if told:
         house = FedGAI.load(str(node_config.get("weights") or WEIGHTS))
         style = own_signature(trainer, node_config).style
-        config = JudgeConfig(seed=number)
         judge.cpu()
-        evidence = gather(house, judge, trainer.pairs.report.pairs, style, others, config, progress)
-        loss = train_hand_judge(judge, evidence, config)
+        evidence = gather(house, judge, trainer.pairs.report.pairs, style, others, progress=progress)
+        loss = train_hand_judge(judge, evidence)
         judge.to(trainer.device)
     trainer.save()
     return loss
