@@ -167,7 +167,6 @@ class Run:
             model.save_pretrained(folder)
         return model
 
-    @torch.no_grad()
     def measure(self, arm: str) -> dict[str, dict[str, float]]:
         """Of each stranger: Gram distance and style distance in our encoder, and the independent distance with its parts."""
         model = self.house(arm).eval()
@@ -182,6 +181,7 @@ class Run:
             log.info("%s, %s: %s", arm, name, {key: round(value, 4) for key, value in found[name].items()})
         return found
 
+    @torch.no_grad()
     def _compare(self, model: FedGAI, drawn: np.ndarray, theirs: np.ndarray, name: str) -> dict[str, float]:
         maps, own = (model.encoder(padded(picture)[None]) for picture in (drawn, theirs))
         pairs = zip(model.grams(maps), model.grams(own), strict=True)
@@ -199,7 +199,7 @@ class Run:
         """All arms, kept as they are measured; and what the rounds did to the eight hands that round 0 knew."""
         found: dict[str, object] = {"plan": asdict(self.plan)}
         for arm in ("start", *ARMS):
-            file = self.home / f"{arm}-{self.plan.seed}.json"
+            file = self.home / f"{arm}-{self.plan.rounds}-{self.plan.seed}.json"
             if not file.exists():
                 write_atomically(file, json.dumps(self.measure(arm)).encode())
             found[arm] = json.loads(file.read_text())

@@ -21,10 +21,10 @@ from flwr.serverapp import Grid
 from federation.server.aggregation import Limits
 from federation.server.closing import SILENT
 from federation.server.folder import Folder
-from federation.server.model_card import card
-from federation.server.privacy import privacy
 from federation.server.house_sheet import EXAMPLES, sheet, style_distances
 from federation.server.house_step import HouseStep, HouseStepConfig, reason_to_hold_back
+from federation.server.model_card import card
+from federation.server.privacy import privacy
 from federation.server.probe import Bounds
 from federation.server.replies import POLL, Replies
 from federation.server.report import RoundReport

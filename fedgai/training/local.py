@@ -37,8 +37,10 @@ from fedgai.training.saved_training import (
     STATE_FILE,
     check_same,
     forget_lines_after,
+    load_state,
     own_signature,
     read_state,
+    state_tensors,
     write_checkpoint,
     write_state,
 )
@@ -198,25 +200,10 @@ class LocalTrainer:
     def save(self) -> None:
         """Write the resume state, then the checkpoint, each file aside and renamed: a kill never leaves half of one."""
         self.out.mkdir(parents=True, exist_ok=True)
-        # all but the encoder, which never changes, and whose SHA-256 is in the identity
-        tensors = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items() if not k.startswith("encoder.")}
-        for part, name, parameter in self._parameters():
-            buffer = self.optimisers[part].state[parameter].get("momentum_buffer")
-            if buffer is not None:
-                tensors[f"momentum.{part}.{name}"] = buffer.contiguous()
-        tensors["rng"] = self._rng
-        meta = {"step": self.step_count, "config": asdict(self.config), **self._identity()}
+        tensors = state_tensors(self.model, self.optimisers) | {"rng": self._rng}
+        meta = {"step": self.step_count, "config": asdict(self.config), **_identity(self)}
         write_state(self.out, tensors, meta, self.signature)
-        self.model.info |= {
-            "training": {
-                "steps": self.step_count,
-                "pairs": len(self.pairs),
-                "seed": self.config.seed,
-                "size": self.config.size,
-                "semantic_loss": self.semantic.name,
-                "losses": ["hinge", "feddecorr", "gram", "cosine", "semantic"],
-            }
-        }
+        self.model.info["training"] = _about(self)
         write_checkpoint(self.out, self.model)
 
     def resume(self, *, may_change: Collection[str] = ()) -> None:
@@ -229,34 +216,13 @@ class LocalTrainer:
             TrainError: the state cannot be read, or belongs to other pairs, another preset, config or semantic loss.
         """
         tensors, meta = read_state(self.out)
-        now = self._identity() | {k: v for k, v in asdict(self.config).items() if k not in FREE}
+        now = _identity(self) | {k: v for k, v in asdict(self.config).items() if k not in FREE}
         check_same(self.out, meta, {k: v for k, v in now.items() if k not in may_change})
-        try:
-            weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-            encoder = {k: v for k, v in self.model.state_dict().items() if k.startswith("encoder.")}
-            self.model.load_state_dict(encoder | weights)
-            for part, name, parameter in self._parameters():
-                if f"momentum.{part}.{name}" in tensors:
-                    buffer = tensors[f"momentum.{part}.{name}"].to(self.device)
-                    self.optimisers[part].state[parameter] = {"momentum_buffer": buffer.view_as(parameter)}
-            self._rng = tensors["rng"]
-        except (KeyError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise TrainError(f"{self.out / STATE_FILE} does not fit this model: {reason}") from error
+        self._rng = load_state(self.out, tensors, self.model, self.optimisers)
         self.step_count = meta["step"]
         forget_lines_after(self.out, self.step_count)
 
     # -- inside --------------------------------------------------------------------------------------------------------
-
-    def _identity(self) -> dict[str, str]:
-        """What makes a training this one, beside its config."""
-        return {
-            "preset": self.model.preset.name,
-            "encoder": self.model.encoder_sha256,
-            "pairs": self.pairs.sha256,
-            "name": self.name,
-            "semantic": self.semantic.name,
-        }
 
     def _rows(self, step: int, count: int) -> list[int]:
         """Pairs of a step, shuffled anew each epoch; a function of seed and step, so there is nothing to resume."""
@@ -266,17 +232,8 @@ class LocalTrainer:
         start = position * self.config.batch
         return (order[start:] + order[:start])[:count]
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
-
     def _descend(self, part: str, parts: dict[str, Tensor]) -> Tensor:
-        loss = sum(parts.values(), torch.zeros(()))
-        if not torch.isfinite(loss):
-            values = ", ".join(f"{name} {value.item():.3g}" for name, value in parts.items())
-            raise TrainError(
-                f"step {self.step_count + 1}: the {part}'s loss is not finite ({values}). The last saving "
-                "is kept; train with a lower learning rate"
-            )
+        loss = _finite_sum(parts, part, self.step_count + 1)
         self.optimisers[part].zero_grad()
         loss.backward()
         if part == "generator" and self.config.freeze_batchnorm:
@@ -284,8 +241,42 @@ class LocalTrainer:
         self.optimisers[part].step()
         return loss
 
-    def _parameters(self) -> list[tuple[str, str, nn.Parameter]]:
-        return [(part, name, p) for part in self.optimisers for name, p in getattr(self.model, part).named_parameters()]
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
+
+
+def _identity(trainer: LocalTrainer) -> dict[str, str]:
+    """What makes a training this one, beside its config."""
+    return {
+        "preset": trainer.model.preset.name,
+        "encoder": trainer.model.encoder_sha256,
+        "pairs": trainer.pairs.sha256,
+        "name": trainer.name,
+        "semantic": trainer.semantic.name,
+    }
+
+
+def _about(trainer: LocalTrainer) -> dict[str, Any]:
+    """What a checkpoint's config.json says of the training."""
+    return {
+        "steps": trainer.step_count,
+        "pairs": len(trainer.pairs),
+        "seed": trainer.config.seed,
+        "size": trainer.config.size,
+        "semantic_loss": trainer.semantic.name,
+        "losses": ["hinge", "feddecorr", "gram", "cosine", "semantic"],
+    }
+
+
+def _finite_sum(parts: dict[str, Tensor], part: str, step: int) -> Tensor:
+    """Raises TrainError, naming each loss, where the sum is not finite."""
+    loss = sum(parts.values(), torch.zeros(()))
+    if not torch.isfinite(loss):
+        values = ", ".join(f"{name} {value.item():.3g}" for name, value in parts.items())
+        raise TrainError(
+            f"step {step}: the {part}'s loss is not finite ({values}). The last saving is kept; train with a lower learning rate"
+        )
+    return loss
 
 
 def train_mode(model: FedGAI, freeze_batchnorm: bool) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import SGD
 
 from fedgai.data.pairs import PairFolder
 from fedgai.model import CONFIG_FILE, FedGAI
@@ -51,6 +52,36 @@ def check_same(out: Path, meta: dict[str, Any], now: dict[str, Any]) -> None:
         raise TrainError(
             f"{out} was trained otherwise: {', '.join(changed)}. Train into another folder, or give what was given then"
         )
+
+
+def state_tensors(model: FedGAI, optimisers: dict[str, SGD]) -> dict[str, Tensor]:
+    """Weights and momenta; all but the encoder, which never changes, and whose SHA-256 is in the identity."""
+    tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items() if not k.startswith("encoder.")}
+    for part, name, parameter in _parameters(model, optimisers):
+        buffer = optimisers[part].state[parameter].get("momentum_buffer")
+        if buffer is not None:
+            tensors[f"momentum.{part}.{name}"] = buffer.contiguous()
+    return tensors
+
+
+def load_state(out: Path, tensors: dict[str, Tensor], model: FedGAI, optimisers: dict[str, SGD]) -> Tensor:
+    """Put a state in place. Returns the state of the random numbers. Raises TrainError where it does not fit the model."""
+    try:
+        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        encoder = {k: v for k, v in model.state_dict().items() if k.startswith("encoder.")}
+        model.load_state_dict(encoder | weights)
+        for part, name, parameter in _parameters(model, optimisers):
+            if f"momentum.{part}.{name}" in tensors:
+                buffer = tensors[f"momentum.{part}.{name}"].to(parameter.device)
+                optimisers[part].state[parameter] = {"momentum_buffer": buffer.view_as(parameter)}
+        return tensors["rng"]
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise TrainError(f"{out / STATE_FILE} does not fit this model: {reason}") from error
+
+
+def _parameters(model: FedGAI, optimisers: dict[str, SGD]) -> list[tuple[str, str, nn.Parameter]]:
+    return [(part, name, p) for part in optimisers for name, p in getattr(model, part).named_parameters()]
 
 
 def write_state(out: Path, tensors: dict[str, Tensor], meta: dict[str, Any], signature: Signature) -> None:
