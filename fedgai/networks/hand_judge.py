@@ -92,8 +92,11 @@ class HandJudge(nn.Module):
 
     def code(self, style: Tensor) -> Tensor:
         """Signatures (B, D) -> (B, 32), of length sqrt(2) at most: random Fourier features (Rahimi and Recht, 2007)."""
-        z = ((style - self.style_mean) / self.style_std).clamp(-self.MOST, self.MOST)
-        return math.sqrt(2 / self.CODE) * torch.cos(z @ self.directions + self.phases)
+        return math.sqrt(2 / self.CODE) * torch.cos(self.normalised(style) @ self.directions + self.phases)
+
+    def normalised(self, style: Tensor) -> Tensor:
+        """(..., D), in deviations of round 0's signatures, held within ``MOST``."""
+        return ((style - self.style_mean) / self.style_std).clamp(-self.MOST, self.MOST)
 
     def features(self, grams: Sequence[Tensor]) -> Tensor:
         """Gram matrices (B, C_l, C_l) of the four levels -> (B, 545): bounded, of length about 1, and a constant."""

@@ -29,7 +29,7 @@ from fedgai.networks.hand_judge import HandJudge
 from fedgai.pipeline import SIZES, SketchPipeline
 from fedgai.vision.images import read_image
 
-SAME = 0.8  # of a code's squared length: signatures whose codes have so much in common are one hand
+SAME = 0.2  # deviations of round 0's signatures, root mean square: two that are nearer are one hand
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def gather(
     rng, own_code = np.random.default_rng(config.seed), judge.code(style[None])
     chosen = [pairs[i] for i in rng.permutation(len(pairs))[: config.drawings]]
     pipe, bank = SketchPipeline(house), style.new_empty(0, len(style)) if others is None else others
-    bank = bank[judge.code(bank) @ own_code[0] < SAME * own_code.square().sum()]
+    bank = bank[(judge.normalised(bank) - judge.normalised(style)).square().mean(1).sqrt() > SAME]
     real, fake, foreign = [], [], []
     for i, (photo, drawing) in enumerate(chosen):
         sketch = read_image(drawing)
