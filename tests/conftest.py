@@ -138,6 +138,7 @@ SLOW = (
     "test_benchmarks",
     "test_client_app",
     "test_companion",
+    "test_companion_accessible",
     "test_companion_hostile",
     "test_companion_survives",
     "test_decoders",

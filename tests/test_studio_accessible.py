@@ -42,6 +42,8 @@ def test_no_serious_violation_on_any_tab(page: Any) -> None:
             page.wait_for_selector("#sheet button:nth-of-type(8)")
         if tab == "Blend row":
             page.wait_for_selector("#row button:nth-of-type(5)")
+        if tab == "Imagine":
+            page.locator("#imagine-go").hover()
         page.wait_for_timeout(300)
         assert violations(page) == [], tab
 

@@ -1,0 +1,109 @@
+"""axe-core on the companion's window and on the page of receipts, light and dark, on a phone and on a desk."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from axe_rules import violations
+from PIL import Image, ImageDraw
+from studio_server import PATIENCE
+from test_window import WindowServer
+
+pytest.importorskip("gradio")
+pytest.importorskip("flwr")
+
+from federation.designer.receipt import BEGAN, SAMPLE, Receipt, TensorRow
+from federation.designer.receipt_page import page as receipt_page
+from federation.designer.settings import Settings
+
+SCREENS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
+ROW = TensorRow("body.0.weight", (32, 64, 3, 3), "float16", 36_864, "2ab5d9f7cbe5e37b" * 4)
+ROUNDS = [
+    Receipt(
+        n,
+        "2026-11-25T21:06:56+00:00",
+        "https://studio.example",
+        (ROW,),
+        None,
+        {"num-examples": 24.0},
+        {"preset": "edge"},
+        epsilon,
+        36_864,
+        state=state,
+    )
+    for n, epsilon, state in ((1, None, "sent"), (2, 3.0, "sent"), (3, None, BEGAN))
+]
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowServer]:
+    """A window with drawings, one file that is none, and receipts."""
+    folder = tmp_path_factory.mktemp("designer")
+    (folder / "own").mkdir()
+    for i in range(4):
+        drawing = Image.new("RGB", (200, 260), "white")
+        ImageDraw.Draw(drawing).polygon([(40 + 5 * i, 40), (160, 50), (150, 220), (50, 210)], outline="black", width=3)
+        drawing.save(folder / "own" / f"{i}.png")
+    (folder / "own" / "note.png").write_text("no picture")
+    Settings("https://studio.example", str(folder / "own"), "Zoë", size=128).save(folder / "home" / "window")
+    receipts = folder / "home" / "receipts"
+    for receipt in ROUNDS:
+        receipt.save(receipts)
+    running = WindowServer(folder / "home")
+    yield running
+    running.process.terminate()
+    running.process.wait(60)
+
+
+@pytest.fixture(params=SCREENS, ids=lambda p: f"{p[0]}-{p[1]}")
+def screen(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
+    width, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": 844 if width < 500 else 900}, color_scheme=scheme, reduced_motion="reduce"
+    )
+    context.set_default_timeout(1000 * PATIENCE)
+    yield context.new_page()
+    context.close()
+
+
+def test_the_window(screen: Any, window: WindowServer) -> None:
+    screen.goto(window.url)
+    screen.wait_for_selector("#join")
+    screen.wait_for_selector(".contact li")
+    screen.wait_for_selector("#receipt-0")
+    screen.locator("#receipt-0 summary").click()
+    screen.get_by_text("Limits and noise").click()
+    screen.get_by_text("Leave the federation").click()
+    screen.click("#join")  # what is missing is said
+    screen.wait_for_selector(".trouble")
+    screen.wait_for_timeout(300)
+    assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert violations(screen) == []
+    screen.click("#leave")
+    screen.wait_for_selector("#leave-yes")
+    screen.get_by_label("Scanned sheets").check()
+    screen.wait_for_timeout(300)
+    assert violations(screen) == []
+    screen.click("#leave-no")
+    screen.get_by_label("A folder here").check()
+
+
+@pytest.mark.parametrize(
+    "receipts", [[], ROUNDS, [Receipt(**{**vars(ROUNDS[0]), "state": SAMPLE})]], ids=["none", "rounds", "sample"]
+)
+def test_the_page_of_receipts(screen: Any, receipts: list[Receipt]) -> None:
+    screen.set_content(receipt_page(receipts))
+    assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert violations(screen) == []
+    landmarks = screen.evaluate(
+        "['header', 'main', 'h1'].map(name => document.querySelectorAll(`body > ${name}, body > * > ${name}`).length)"
+    )
+    assert landmarks == [1, 1, 1]
+    levels = screen.eval_on_selector_all("h1, h2, h3", "all => all.map(h => Number(h.tagName[1]))")
+    assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
+    name = "e => e.getAttribute('aria-label') || document.getElementById(e.getAttribute('aria-labelledby'))?.textContent"
+    regions = screen.eval_on_selector_all("[role=region], section", f"all => all.map({name})")
+    assert all(regions) and len(set(regions)) == len(regions)
