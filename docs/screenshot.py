@@ -36,6 +36,33 @@ def screenshot(out: Path, query: str = "", *, phone: bool = False, dark: bool = 
         studio.stop()
 
 
+def outline(out: Path) -> None:
+    """Save the dialog that repairs a cut-out, in the middle of a stroke."""
+    studio = StudioServer()
+    try:
+        with chromium() as browser:
+            context = browser.new_context(viewport={"width": 1440, "height": 1000})
+            context.set_default_timeout(1000 * PATIENCE)
+            page = context.new_page()
+            page.goto(studio.url)
+            page.wait_for_selector("#comparison img.sketch[src^='data:image/png']")
+            page.get_by_role("button", name="Repair the outline").click()
+            page.wait_for_function("document.querySelector('#repair .photo img').naturalWidth > 0")
+            page.locator("#repair label", has_text="Does not belong").click()
+            box = page.locator("#repair canvas").bounding_box()
+            stroke = [
+                (box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in ((0.44, 0.16), (0.5, 0.2), (0.52, 0.27))
+            ]
+            page.mouse.move(*stroke[0])
+            page.mouse.down()
+            for point in stroke[1:]:
+                page.mouse.move(*point, steps=5)
+            page.wait_for_timeout(300)
+            page.locator("#repair dialog").screenshot(path=out, type="jpeg", quality=82)
+    finally:
+        studio.stop()
+
+
 def federation(out: Path, url: str) -> None:
     """Save the federation tab of a studio that is running, as ``make federation-demo`` starts one."""
     with chromium() as browser:
@@ -121,12 +148,15 @@ def main() -> None:
     parser.add_argument("--phone", action="store_true")
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--designers", action="store_true", help="the pictures of docs/for-designers.md")
+    parser.add_argument("--outline", action="store_true", help="the dialog that repairs a cut-out, to docs/outline.jpg")
     parser.add_argument("--federation", metavar="URL", help="the federation tab of a running studio, to docs/federation.jpg")
     parser.add_argument("--work", type=Path, help="with --designers: a folder to work in, kept afterwards")
     arguments = parser.parse_args()
     if arguments.designers:
         with tempfile.TemporaryDirectory(prefix="fedgai-") as temporary:
             return for_designers(ROOT / "docs", arguments.work or Path(temporary))
+    if arguments.outline:
+        return outline(ROOT / "docs" / "outline.jpg")
     if arguments.federation:
         return federation(ROOT / "docs" / "federation.jpg", arguments.federation)
     screenshot(arguments.out, arguments.query, phone=arguments.phone, dark=arguments.dark, compare=arguments.compare)
