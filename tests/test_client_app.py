@@ -15,6 +15,7 @@ from flwr.app.message import make_message
 from flwr.supercore.task_identity import TaskIdentity
 from PIL import ImageOps
 
+from federation.designer import own_hand
 from federation.designer.client_app import (
     ROUND_FILE,
     RoundRefusedError,
@@ -142,6 +143,35 @@ def test_others_hands_are_drawn_in_unless_the_designer_wants_the_papers_recipe(
     assert "loss-fusion" in train_at_home(asked, context).content["metrics"]
     context.node_config |= {"fusion": 0.0, "lr": 1e-4}  # both may change between rounds
     assert "loss-fusion" not in train_at_home(next_round(tiny_model_dir), context).content["metrics"]
+
+
+@pytest.mark.parametrize(
+    "setting, taught", [({}, True), ({"share-style": False}, False), ({"style-epsilon": 5.0}, False)], ids=str
+)
+def test_only_who_shares_the_signature_teaches_the_judge_of_hands(
+    asked: Message, context: Context, setting: dict[str, bool | float], taught: bool
+) -> None:
+    """The judge's update tells the signature: who keeps it, or shares it with noise, sends back what came."""
+    context.node_config.update(setting)
+    came = unpack(asked.content["arrays"])["hand.project.weight"]
+    content = train_at_home(asked, context).content
+    assert torch.equal(unpack(content["arrays"])["hand.project.weight"], came) == (not taught)
+    assert ("loss-hand" in content["metrics"]) == taught
+
+
+def test_what_the_judge_learns_from_is_measured_once(
+    asked: Message, context: Context, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_at_home(asked, context)
+    gathered = []
+    gather = own_hand.gather
+    monkeypatch.setattr(own_hand, "gather", lambda *rest, **more: gathered.append(1) or gather(*rest, **more))
+    train_at_home(next_round(tiny_model_dir), context)
+    assert not gathered
+    file = Path(str(context.node_config["out"])) / own_hand.EVIDENCE_FILE
+    file.write_bytes(file.read_bytes()[:100])  # damaged: measured anew
+    train_at_home(next_round(tiny_model_dir, 9), context)
+    assert gathered == [1]
 
 
 def test_a_kill_costs_no_more_than_the_epoch(asked: Message, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ default, switches it off. Where the refined one is not nearer to drawings that w
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,15 @@ from torch import Tensor
 
 from fedgai.model import FedGAI
 from fedgai.networks.encoder import sha256
+from fedgai.networks.hand_judge import HandJudge
 from fedgai.networks.style import Signature
 from fedgai.shipped import WEIGHTS
-from fedgai.training.judge_hands import gather, train_hand_judge
+from fedgai.training.judge_hands import Evidence, gather, train_hand_judge
 from fedgai.training.local import LocalTrainer
 from fedgai.training.refine_signature import refine
 
 REFINED_FILE = "refined.safetensors"  # in ``out``, beside the measured one
+EVIDENCE_FILE = "evidence.safetensors"  # what the judge of hands is trained on
 
 
 def refine_own_hand(trainer: LocalTrainer, node_config: UserConfig, progress: Callable[[float], None] | None = None) -> None:
@@ -85,17 +88,34 @@ def teach_own_hand(
         return None
     with torch.no_grad():
         judge.project.weight.copy_(weight)
-    told = node_config.get("share-style") and float(node_config.get("style-epsilon", 0)) <= 0
+    shares_signature = node_config.get("share-style") and float(node_config.get("style-epsilon", 0)) <= 0
     loss = None
-    if told:
-        house = FedGAI.load(str(node_config.get("weights") or WEIGHTS))
-        style = own_signature(trainer, node_config).style
+    if shares_signature:
         judge.cpu()
-        evidence = gather(house, judge, trainer.pairs.report.pairs, style, others, progress=progress)
+        evidence = _evidence(trainer, node_config, judge, others, progress)
         loss = train_hand_judge(judge, evidence)
         judge.to(trainer.device)
     trainer.save()
     return loss
+
+
+def _evidence(
+    trainer: LocalTrainer,
+    node_config: UserConfig,
+    judge: HandJudge,
+    others: Tensor | None,
+    progress: Callable[[float], None] | None,
+) -> Evidence:
+    """Of an earlier round, where drawings, house and signatures are the same; else gathered anew and kept."""
+    house, style = FedGAI.load(str(node_config.get("weights") or WEIGHTS)), own_signature(trainer, node_config).style
+    signatures = torch.cat([style[None], *([] if others is None else [others])])
+    parts = (trainer.pairs.sha256, sha256(house.generator), hashlib.sha256(signatures.numpy().tobytes()).hexdigest())
+    file, made_from = trainer.out / EVIDENCE_FILE, " ".join(parts)
+    kept = Evidence.load(file, made_from)
+    if kept is None:
+        kept = gather(house, judge, trainer.pairs.report.pairs, style, others, progress=progress)
+        kept.save(file, made_from)
+    return kept
 
 
 def _read(file: Path, model: FedGAI) -> Signature | None:

@@ -14,15 +14,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
+from fedgai.files import write_atomically
 from fedgai.measure import SIDE, padded
 from fedgai.model import FedGAI
 from fedgai.networks.hand_judge import HandJudge
@@ -73,6 +76,22 @@ class Evidence:
     others: Tensor
     own_code: Tensor
     other_codes: Tensor
+
+    def save(self, file: Path, made_from: str) -> None:
+        """Keep it, whole at any moment, with what it was ``made_from``. It never leaves this machine."""
+        tensors = {f.name: getattr(self, f.name).contiguous() for f in fields(self)}
+        write_atomically(file, save(tensors, {"made_from": made_from}))
+
+    @classmethod
+    def load(cls, file: Path, made_from: str) -> Evidence | None:
+        """What was kept; None where it is not there, damaged, or made from something else."""
+        try:
+            with safe_open(str(file), "pt") as kept:
+                if (kept.metadata() or {}).get("made_from") != made_from:
+                    return None
+                return cls(**{f.name: kept.get_tensor(f.name) for f in fields(cls)})
+        except (OSError, SafetensorError):
+            return None
 
 
 @torch.no_grad()
