@@ -240,8 +240,7 @@ def wire(
         show_progress_on=[sketch.comparison],
         **VISIBLY,
     )
-    taken = [garment.photo, current, sketch.remark, sketch.notice]
-    garment.photo.input(page.take, [garment.photo, *controls], taken, **QUIET)
+    garment.photo.input(page.take, [garment.photo, *controls], [garment.photo, current, sketch.remark, sketch.notice], **QUIET)
     repair = OutlineRepair(page)
     garment.repair.click(repair.opened, [*shown, *controls], garment.repair, **QUIET)
     garment.repair.select(repair.painted, [*shown, *controls], [garment.repair, current], trigger_mode="always_last", **QUIET)
@@ -263,8 +262,7 @@ def wire(
     emptied = [garment.portrait, sheets.sheet, sheets.row]
     current.change(page.shown, [current, *controls], emptied, cancels=[drawing_sheet, drawing_row], **QUIET)
     sketch.download.click(page.png, [*shown, sketch.paper, *controls], [sketch.download, sketch.notice], **QUIET)
-    taken = [sketch.download_svg, sketch.notice]
-    sketch.download_svg.click(page.vector, [*shown, sketch.paper, *controls], taken, **QUIET)
+    sketch.download_svg.click(page.vector, [*shown, sketch.paper, *controls], [sketch.download_svg, sketch.notice], **QUIET)
     remembered = gr.Textbox(visible=False)
     demo.load(page.opened, remembered, [current, *controls, sketch.remark], js="() => studio.remembered()", **QUIET)
 
