@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # Two test processes, and the servers that they start, share two cores. With more threads each, most of their time goes into
-# waiting for one another (a training of 5 s took 140 s). Read while numpy and torch are imported.
+# waiting for one another (a training of 12 s took minutes). Read while numpy and torch are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
