@@ -39,7 +39,7 @@ def address_of(scope: Mapping[str, Any]) -> str:
 
 def trusted_proxies() -> int:
     """How many reverse proxies of one's own a request passes."""
-    told = os.environ.get("FEDGAI_PROXIES", "")
-    if told.isascii() and told.isdigit() and len(told) < 3:
-        return int(told)
+    text = os.environ.get("FEDGAI_PROXIES", "")
+    if text.isascii() and text.isdigit() and len(text) < 3:
+        return int(text)
     return 1 if os.environ.get("SPACE_ID") else 0

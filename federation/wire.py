@@ -127,5 +127,5 @@ def pack(tensors: dict[str, Tensor]) -> ArrayRecord:
 
 
 def unpack(record: ArrayRecord) -> dict[str, Tensor]:
-    """The other way, float32. Raises ValueError for anything but plain arrays (numpy is told to unpickle nothing)."""
+    """The other way, float32. Raises ValueError for anything but plain arrays (numpy unpickles nothing)."""
     return {name: torch.from_numpy(np.array(array.numpy(), np.float32)) for name, array in record.items()}

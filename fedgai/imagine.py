@@ -102,8 +102,8 @@ def prompt(chips: Mapping[str, str], text: str = "") -> str:
     noun = chosen.get("category", "garment")
     looks = [chosen[name] for name in ("length", "colour", "silhouette", "fabric") if name in chosen] + [noun]
     upper = [] if noun in LOWER else [chosen.get("neckline"), chosen.get("sleeve")]
-    said = ["one " + " ".join(looks), *upper] if chosen else []
-    return ", ".join(filter(None, ["product photo on a plain white background", *said, words, *ALWAYS]))
+    described = ["one " + " ".join(looks), *upper] if chosen else []
+    return ", ".join(filter(None, ["product photo on a plain white background", *described, words, *ALWAYS]))
 
 
 class Imaginer:
@@ -124,12 +124,12 @@ class Imaginer:
     def __init__(self, model: str | Path | None = None, steps: int | None = None, device: str = "cpu") -> None:
         self._weights = PipelineWeights(str(model or os.environ.get("FEDGAI_IMAGINE", "").strip() or f"{MODEL}@{REVISION}"))
         self.name, self.revision, self.device = self._weights.name, self._weights.revision, device
-        said, source = str(steps or ""), "The denoising steps are"
-        if not said:
-            said, source = os.environ.get("FEDGAI_IMAGINE_STEPS", "").strip(), "FEDGAI_IMAGINE_STEPS is"
-        if said and not (said.isdecimal() and 1 <= int(said[:9]) <= MAX_STEPS):
-            raise ImagineError(f"{source} a whole number from 1 to {MAX_STEPS}, not {said[:40]!r}.")
-        self.steps = int(said) if said else 1 if self.name == MODEL else None
+        given, source = str(steps or ""), "The denoising steps are"
+        if not given:
+            given, source = os.environ.get("FEDGAI_IMAGINE_STEPS", "").strip(), "FEDGAI_IMAGINE_STEPS is"
+        if given and not (given.isdecimal() and 1 <= int(given[:9]) <= MAX_STEPS):
+            raise ImagineError(f"{source} a whole number from 1 to {MAX_STEPS}, not {given[:40]!r}.")
+        self.steps = int(given) if given else 1 if self.name == MODEL else None
         self._pipe: Any = None
 
     @property

@@ -106,7 +106,7 @@ def test_who_comes_to_nothing_is_named_and_holds_up_nobody(season: Begun, monkey
         "Forger": "somebody else's",
         "Garbage": "cannot be read",
         "Gone": "not connected",
-        "Hasty": "before it was there",
+        "Hasty": "before it had arrived",
     }.items():
         assert words in reasons.pop(name)
     assert not reasons  # who was silent is added by the round

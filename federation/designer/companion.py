@@ -35,7 +35,7 @@ from federation.identity import fingerprint, make_key
 
 ASK_EVERY = 3.0  # s between two questions about what the federation is doing
 LONGEST_PAUSE = 60.0  # s before a SuperNode that ended is started again
-SEVERAL = 3  # times that a SuperNode ended before it connected, after which the designer is told
+SEVERAL = 3  # times that a SuperNode ended before it connected, after which the designer sees a sentence
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ class Companion:
         if notice.state == "starting" and self._failures >= SEVERAL:
             return State(
                 "stuck",
-                f"the program that connects to the studio ended {self._failures} times; the last that it said "
+                f"the program that connects to the studio ended {self._failures} times; its last line was "
                 f"is in {self.node.log}: {self.node.last_line()}",
             )
         if notice.state == "starting":

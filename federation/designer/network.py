@@ -113,7 +113,7 @@ def untrusted_sentence(server: str, reason: str) -> str:
     return (
         f"{server} shows a certificate that this machine does not trust: nothing was sent. If the studio's people gave you a "
         "certificate file, name it (--certificate, or under Limits in the window). If they did not, this network may want "
-        f"you to sign in first, or somebody may stand between you and the studio: ask them. (It is said: {reason}.)"
+        f"you to sign in first, or somebody may stand between you and the studio: ask them. (The system says: {reason}.)"
     )
 
 

@@ -14,7 +14,7 @@ MOST_EPOCHS, MOST_BETA = 100, 10.0
 
 
 class RoundRefusedError(FedGAIError):
-    """This machine does not do what the server asks. The server is told the text, so it says nothing of this machine."""
+    """This machine does not do what the server asks. The server gets the text, so it says nothing about this machine."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Settings:
 
     Attributes:
         server: https address of the studio.
-        data: folder of the drawings; never told to anybody.
+        data: folder of the drawings; it never leaves this machine.
         name: what others see, with ``share_style``.
         share_style: send the style signature, so that others can draw in this hand; None while the designer has not
             chosen, and then it is not sent.
@@ -172,7 +172,7 @@ NodeConfig = dict[str, str | int | float | bool]
 
 
 def node_config(folder: Path, settings: Settings, data: Path) -> NodeConfig:
-    """What the ClientApp is told (see client_app.py). Not one value of it comes from the server.
+    """The ClientApp's configuration (see client_app.py). Not one value of it comes from the server.
 
     Args:
         folder: HOME.

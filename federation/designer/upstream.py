@@ -1,6 +1,6 @@
 """The studio as the proxy sees it: one request, one answer, and what an answer means to a SuperNode.
 
-A SuperNode told 401 stops for good, told 503 it tries again for as long as it takes, and after anything else it gives up what
+A SuperNode that gets 401 stops for good. After 503 it tries again for as long as it takes. After anything else it gives up what
 it was doing. So what waiting can mend becomes a 503, and the designer reads the reason.
 """
 

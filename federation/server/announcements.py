@@ -23,7 +23,7 @@ from federation.wire import CallRefusedError, UpdateSize
 
 QUESTIONS = 4  # of one member that are remembered; a SuperNode works on one at a time
 ANSWERS = 2  # different ones that are taken for a question: a SuperNode that starts again may answer again
-SPARE = 8  # objects above an update's: so that an update with a tensor too many arrives, and its designer is told why
+SPARE = 8  # more objects than an update has: one with a tensor too many arrives, and its designer gets the reason
 OBJECT_ID = re.compile(r"[0-9a-f]{64}")
 
 Children = dict[str, tuple[str, ...]]

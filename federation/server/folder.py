@@ -11,7 +11,7 @@
     push/               rounds on their way to the Hub
     secrets/            keys and certificates of this start; never leaves the machine
 
-Every file is written aside and renamed, every checkpoint folder too, and ``latest`` moves last: a reader sees the old
+Every file and every checkpoint folder is written under another name and renamed, and ``latest`` moves last: a reader sees the old
 state or the new one, never half of either. Nobody but the owner may read any of it.
 """
 
@@ -205,7 +205,7 @@ class Folder:
         *,
         latest: bool = True,
     ) -> Path:
-        """Write a round's checkpoint: aside, on the disk, renamed; then move ``latest``, if it is to be drawn with.
+        """Write a round's checkpoint under another name, flush it to the disk, rename it; then move ``latest``, if asked for.
 
         Args:
             number: the round.

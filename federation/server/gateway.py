@@ -140,9 +140,9 @@ def gateway(folder: Folder, target: Target, limits: GatewayLimits | None = None)
     """The routes. Include them before anything that is mounted at /.
 
     Args:
-        folder: whose members may enter, and whose status is told.
+        folder: its members may enter, and ``/status`` shows its status.
         target: the SuperLink's address ("127.0.0.1:9091") and the file of the CA to verify it by, or None while it is
-            not up. It should not be up before all members are registered there: a SuperNode that is told 401 stops.
+            not up. It should not be up before all members are registered there: a SuperNode that gets 401 stops.
         limits: what one caller may take; None for the usual.
     """
     limits = limits or GatewayLimits()

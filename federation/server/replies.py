@@ -89,7 +89,7 @@ class Replies:
         try:
             self._pending |= dict.fromkeys(filter(None, self._push(message)), node)
         except ObjectPushError:  # whoever confirms a message that is not yet whole has the SuperLink forget the rest
-            self.strategy.leave_out(node, "it said that it had its task before it was there")
+            self.strategy.leave_out(node, "its machine confirmed the task before it had arrived")
         except httpx.HTTPError as error:
             self.strategy.leave_out(node, f"the SuperLink could not pass its task on ({type(error).__name__})")
 

@@ -39,7 +39,7 @@ def main(grid: Grid, context: Context) -> None:
         if Path(weights).is_absolute():
             existing_folder("weights", Path(weights))
         folder.publish(0, FedGAI.from_pretrained(weights), {"round": 0, "published": True})
-    torch.set_num_threads(max(1, min(2, os.cpu_count() or 1)))
+    torch.set_num_threads(min(2, torch.get_num_threads()))
     step_back()
     season = Season(grid, folder, config, Limits.from_run_config(context.run_config))
     while season.goes_on():

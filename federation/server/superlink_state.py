@@ -83,7 +83,7 @@ class SuperLinkState:
 
         Raises:
             sqlite3.DatabaseError: the database is damaged, or of another Flower.
-            SuperLinkError: there is none, and Flower cannot make one.
+            SuperLinkError: there is no database, and Flower cannot make one.
         """
         if not self.exists():
             self._make()

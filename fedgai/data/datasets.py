@@ -74,13 +74,14 @@ class Made:
             largest = [f"{name} {count:,}" for name, count in self.categories.items()]
             lines.append("  " + ", ".join(largest[:12]) + (f", and {len(largest) - 12} more" if len(largest) > 12 else ""))
         for reason, files in sorted(self.skipped.items(), key=lambda item: -len(item[1])):
-            lines.append(f"{len(files):,} left out, {files[0]}{' and others' * (len(files) > 1)}: {reason}")
+            lines.append(f"{len(files):,} left out, {_first_of(files)}: {reason}")
         if self.masks:
-            lines.append(
-                f"{len(self.masks):,} not looked at, masks by their names: {self.masks[0]}"
-                + " and others" * (len(self.masks) > 1)
-            )
+            lines.append(f"{len(self.masks):,} not looked at, masks by their names: {_first_of(self.masks)}")
         return printable("\n".join([*lines, *listed(self.bad), *describe(self.left_out)]), keep="\n")
+
+
+def _first_of(files: Sequence[str]) -> str:
+    return files[0] if len(files) == 1 else f"{files[0]} and others"
 
 
 def make_pairs(
@@ -246,8 +247,9 @@ def _chosen(photos: Path, out: Path, seed: int, only: str | None, split: str | N
             continue
         kept.append(inside)
     if not kept:
-        wished = " ".join([f"--only {only!r}"] * bool(only) + [f"--split {split}"] * bool(split))
-        raise ValueError(f"{photos} holds no photographs" + (f" for {wished}" if wished else " besides masks"))
+        options = [f"--only {only!r}"] if only else []
+        options += [f"--split {split}"] if split else []
+        raise ValueError(f"{photos} holds no photographs {'for ' + ' '.join(options) if options else 'besides masks'}")
     return spread(kept, seed), made
 
 

@@ -64,28 +64,28 @@ class DesignerFolder(Report):
     @property
     def warnings(self) -> list[str]:
         """What to know before joining, a sentence each."""
-        said = describe({reason: files for reason, files in self.left_out.items() if reason != SYSTEM})
+        sentences = describe({reason: files for reason, files in self.left_out.items() if reason != SYSTEM})
         if self.kind == "empty":
-            said.append(NOTHING)
+            sentences.append(NOTHING)
         elif self.kind == "scans" and self.pages:
-            said.append("The sheets have to be cut into single drawings first; look at the preview of each.")
+            sentences.append("The sheets have to be cut into single drawings first; look at the preview of each.")
         elif self.pages < FEW:
-            said.append(f"{count(self.pages, 'drawing')}, and at least {FEW} are asked for. {TOO_FEW}")
+            sentences.append(f"{count(self.pages, 'drawing')}, and at least {FEW} are asked for. {TOO_FEW}")
         if self.coloured:
-            said.append(
+            sentences.append(
                 f"{self.coloured} of these are on paper that is not white, or in shadow. It is made white before your "
                 "hand is measured; a scanner does it better."
             )
         if self.ruled:
-            said.append(
+            sentences.append(
                 f"{self.ruled} of these seem to be on lined or squared paper, and its lines count as yours: trace them "
                 "onto plain paper, or leave them out."
             )
         if self.twins:
-            said.append(
+            sentences.append(
                 f"{len(self.twins)} of these look like the same drawing as another. Keep one of each, or it counts twice."
             )
-        return said
+        return sentences
 
     def __str__(self) -> str:
         what = {"pairs": "good pair", "scans": "scanned sheet"}.get(self.kind, "good drawing")

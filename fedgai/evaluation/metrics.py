@@ -371,7 +371,8 @@ def table(result: Mapping[str, Any]) -> str:
     reasons: dict[str, list[str]] = {}
     for name, reason in result["missing"].items():
         reasons.setdefault(reason, []).append(name)
-    lines += [""] * bool(reasons) + [f"Without {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    if reasons:
+        lines += ["", *(f"Without {', '.join(names)}: {reason}" for reason, names in reasons.items())]
     return "\n".join(lines)
 
 

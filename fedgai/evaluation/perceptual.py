@@ -66,7 +66,7 @@ class Lpips(nn.Module):
             for n in convs
             for kind in ("weight", "bias")
         }
-        tensors = {names[name]: tensor for name, tensor in read(path, names.keys().__and__).items()}
+        tensors = {names[name]: tensor for name, tensor in read(path, lambda found: names.keys() & found).items()}
         with torch.device("meta"), warnings.catch_warnings():  # else it fills a classifier of half a gigabyte at random
             warnings.simplefilter("ignore", UserWarning)  # it calls torchvision as one did in 2021
             network = library.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False)
