@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_rules import violations
+from helpers.axe_rules import violations
+from helpers.studio_server import PATIENCE
 from PIL import Image, ImageDraw
-from studio_server import PATIENCE
 from test_window import WindowServer
 
 pytest.importorskip("gradio")

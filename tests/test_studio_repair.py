@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_rules import violations
+from helpers.axe_rules import violations
+from helpers.studio_server import PATIENCE, ROOT, StudioServer
+from helpers.studio_visitor import Visitor
 from PIL import Image
-from studio_server import PATIENCE, ROOT, StudioServer
-from studio_visitor import Visitor
 
 pytest.importorskip("gradio")
 
