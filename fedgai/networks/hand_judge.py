@@ -67,7 +67,7 @@ class HandJudge(nn.Module):
         self.register_buffer("directions", torch.from_numpy(directions).float(), persistent=False)
         phases = 2 * math.pi * random.random_sample(self.CODE)
         self.register_buffer("phases", torch.from_numpy(phases).float(), persistent=False)
-        self.register_load_state_dict_pre_hook(_keep_what_is_missing)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_keep_what_is_missing)  # type: ignore[no-untyped-call]  # torch does not type it
 
     @torch.no_grad()
     def settle(self, bank: Tensor) -> None:
