@@ -20,6 +20,11 @@ from federation.designer.receipt_page import page as receipt_page
 from federation.designer.settings import Settings
 
 SCREENS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
+# text beyond the screen's edge, but for what can be scrolled: the table of a receipt
+CUT_OFF = """[...document.querySelectorAll('p, summary, h2, h3, li, label, button')]
+  .filter((e) => e.checkVisibility() && !e.closest('.table, .toast-wrap, .hidden'))
+  .filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
+  .map((e) => e.textContent.trim().slice(0, 40))"""
 ROW = TensorRow("body.0.weight", (32, 64, 3, 3), "float16", 36_864, "2ab5d9f7cbe5e37b" * 4)
 ROUNDS = [
     Receipt(
@@ -81,6 +86,7 @@ def test_the_window(screen: Any, window: WindowServer) -> None:
     screen.wait_for_selector(".trouble")
     screen.wait_for_timeout(300)
     assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert screen.evaluate(CUT_OFF) == []
     assert violations(screen) == []
     screen.click("#leave")
     screen.wait_for_selector("#leave-yes")
