@@ -84,8 +84,14 @@ def test_a_supernode_that_ends_again_and_again_is_said_with_the_reason(running: 
     assert str(running.folder / "flower" / "supernode.log") in state.text
 
 
-def test_a_round_that_will_not_be_ready_in_time_is_said(running: Companion) -> None:
-    training = {"phase": "training", "round": 3, "step": 40, "steps": 100, "epoch": 2, "epochs": 11}
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"phase": "training", "round": 3, "step": 40, "steps": 100, "epoch": 2, "epochs": 11},
+        {"phase": "refining", "round": 3, "done": 0.2},  # on a busy machine this alone took a quarter of an hour
+    ],
+)
+def test_a_round_that_will_not_be_ready_in_time_is_said(running: Companion, training: dict[str, Any]) -> None:
     running._status = {"phase": "training", "round": 3, "seconds_left": 600}
     progress(running, **training, remaining=1500.0)
     state = running.tend()

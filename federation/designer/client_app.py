@@ -155,8 +155,11 @@ def train_at_home(message: Message, context: Context) -> Message:
     show_progress(context, phase="preparing", round=number)
     trainer = at_home(node_config, record)
 
+    begun = time.monotonic()
+
     def refining(done: float) -> None:
-        show_progress(context, phase="refining", round=number, done=done)
+        remaining = (time.monotonic() - begun) * (1 - done) / done if done > 0 else 0.0
+        show_progress(context, phase="refining", round=number, done=done, remaining=remaining)
 
     refine_own_hand(trainer, node_config, refining)
     arrays = message.content.array_records["arrays"]

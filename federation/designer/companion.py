@@ -188,14 +188,15 @@ class Companion:
             return None
         progress = self._progress()
         phase, number = progress.get("phase"), int(progress.get("round", 0))
+        remaining = float(progress.get("remaining", 0.0))  # seconds of what goes on now
         if phase == "preparing":
             return State("preparing", f"round {number}: getting your drawings ready", number)
         if phase == "refining":
             text = f"round {number}: measuring your hand against drawings of the studio's own"
-            return State("preparing", text, number, float(progress.get("done", 0.0)))
+            done, late = float(progress.get("done", 0.0)), self._late(remaining)
+            return State("preparing", text, number, done, remaining=remaining, late=late)
         if phase == "training":
             text = f"round {number}: time {progress.get('epoch', 1)} of {progress.get('epochs', 1)} through your drawings"
-            remaining = float(progress.get("remaining", 0.0))
             return State(
                 "training",
                 text,
