@@ -29,8 +29,8 @@ from federation.keeper import descendants
 from federation.operator import approve
 from federation.processes import free_port
 from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.content import fit_and_cut, on_white
 from fedgai.data.listing import find_images
-from fedgai.pipeline import fit_and_cut, on_white
 
 NAME, EPOCHS = "Zoë", 11
 PATIENCE = 3600.0  # s for a round, on a machine that is busy

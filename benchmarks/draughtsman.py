@@ -20,10 +20,11 @@ import numpy as np
 from skimage.morphology import skeletonize
 from tqdm import tqdm
 
+from fedgai.content import Content
 from fedgai.data.listing import find_images
 from fedgai.draughtsman import LINE_TYPES, Draughtsman
 from fedgai.garments import dye, make
-from fedgai.pipeline import Content, SketchPipeline
+from fedgai.pipeline import SketchPipeline
 from fedgai.training.draughtsman import HELD_OUT
 
 MARKS = Path(__file__).with_suffix(".json")

@@ -2,7 +2,7 @@
 
     python -m benchmarks.floors --photos PHOTOS_DIR [--model DIR] [--json]
 
-Photographs are drawn at 256 px on the long side, cut out. "Nearest" is in ``style_distance`` between the frozen encoder's
+Photographs are drawn at 512 px on the long side, cut out. "Nearest" is in ``style_distance`` between the frozen encoder's
 statistics of one single drawing and signatures of whole sets.
 """
 
@@ -21,14 +21,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from fedgai.ateliers import hands as atelier
+from fedgai.content import Content
 from fedgai.evaluation.metrics import boundary_fscore, dominant_period, mid_grey_share
 from fedgai.measure import measure
 from fedgai.model import WEIGHTS
 from fedgai.networks.style import blend, style_distance
-from fedgai.pipeline import Content, SketchPipeline
+from fedgai.pipeline import SketchPipeline
 from fedgai.vision.cutout import NoGarment
 
-SIZE, PATCH = 256, 48
+SIZE, PATCH = 512, 48
 UNSEEN_HANDS, UNSEEN_SEED, UNSEEN_SKETCHES = 12, 987654, 24
 
 

@@ -26,9 +26,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from fedgai.ateliers.hands import ATELIERS
+from fedgai.content import Content
 from fedgai.data.listing import find_images
 from fedgai.evaluation.metrics import boundary_fscore
-from fedgai.pipeline import Content, SketchPipeline
+from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
 from fedgai.strokes import Drawing, to_svg, trace
 from fedgai.vision.cutout import NoGarment

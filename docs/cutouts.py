@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from fedgai.content import fit_and_cut
 from fedgai.data.listing import find_images
-from fedgai.pipeline import SketchPipeline, fit_and_cut
+from fedgai.pipeline import SketchPipeline
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL, ACROSS = 120, 15  # px, and cells in a row

@@ -39,12 +39,12 @@ from federation.simulate import draw_seeded, hands
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.ateliers.hands import ATELIERS, Hand, render, study
+from fedgai.content import fit_and_cut, on_white
 from fedgai.data.listing import find_images
 from fedgai.data.pairs import PairFolder
 from fedgai.evaluation.metrics import fusion_gain
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.style import style_distance
-from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.shipped import EXAMPLES
 from fedgai.training.train_config import TrainConfig
 from fedgai.vision.cutout import NoGarment

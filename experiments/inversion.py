@@ -50,13 +50,13 @@ from federation.server.strategy import Limits
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.ateliers import hands as atelier
+from fedgai.content import fit_and_cut, on_white
 from fedgai.data.listing import find_images
 from fedgai.evaluation.metrics import boundary_fscore, luminance
 from fedgai.measure import measure
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.style import EPS, image_statistics, split, style_distance
-from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.training import losses
 from fedgai.training.train_config import TrainConfig
 from fedgai.vision.cutout import NoGarment

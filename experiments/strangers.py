@@ -13,8 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fedgai.content import fit_and_cut, on_white
 from fedgai.data.listing import find_images
-from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.vision.cutout import NoGarment
 
 Colour = tuple[int, int, int]

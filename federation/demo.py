@@ -31,9 +31,9 @@ from federation.operator import approve
 from federation.processes import QUIET
 from federation.server.folder import Folder
 from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.content import fit_and_cut, on_white
 from fedgai.data.drawn_pairs import save_pair
 from fedgai.data.listing import find_images
-from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.shipped import EXAMPLES, WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -3,7 +3,7 @@
     drawing -> white paper -> its ink with an even margin -> at most 512 px long -> encoder -> statistics of the whole set
 
 So a signature says how somebody draws, and not on what paper, with how much paper around it, or at which resolution it was
-scanned. A pen's width counts in pixels of a drawing that is 512 px long, which is what the studio draws by default.
+scanned. A pen's width counts in pixels of a drawing that is 512 px long: at that size the network draws, too.
 """
 
 from __future__ import annotations

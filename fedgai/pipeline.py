@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -24,60 +24,24 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fedgai.draughtsman import LINE_TYPES, SIDE, Draughtsman, Seen
+from fedgai.content import Content, OnMissing, Paper, Photo, finish, look
 from fedgai.measure import MULTIPLE, SMALLEST
+from fedgai.measure import SIDE as DRAWN
 from fedgai.model import CheckpointError, FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.hatching import moved_origins
 from fedgai.networks.style import EPS, Signature, blend
 from fedgai.shipped import WEIGHTS
 from fedgai.strokes import Drawing, is_hatched, trace
-from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
-from fedgai.vision.images import Picture, read_picture, simplify, to_image, to_tensor
-from fedgai.vision.prints import without_print
+from fedgai.vision.images import to_image, to_tensor
 
-Photo = str | Path | bytes | Image.Image | np.ndarray | Picture
 Styles = Mapping[str | Path | Signature, float] | Sequence[tuple[str | Path | Signature, float]]
-Paper = Literal["white", "transparent"]
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-SIZES = (64, 1024)  # px, long side of a sketch
 STRENGTHS = (0.0, 1.5)
-NEARLY_WHITE, OUTLINED = 225, 178  # grey levels: a garment lighter than the first is made as dark as the second
-MASK_SIDE = 1024  # px, the finest that ``cut_out`` looks at
-SILHOUETTE = LINE_TYPES.index("silhouette")
 LATTICES = 4  # drawings by which lines are told from hatching
 BATCH_PIXELS = 2**20  # a batch takes no more memory than one sketch at 1,024 px
-
-
-@dataclass(frozen=True)
-class Content:
-    """A photograph made ready: draw it in as many styles as you like. About 31 MB at 512 px (edge preset).
-
-    Attributes:
-        photo: the photograph at the sketch's size, with its background.
-        mask: (H, W) float32 in [0, 1], 1 on the garment; None where it was not cut out.
-        ink: (H, W) float32 in [0, 1], where a sketch may have ink: the mask, a little wider; None without a mask.
-        features: the encoder's maps of the garment on white, padded to (H', W'): (1, C_l, H' / 2^l, W' / 2^l) each.
-        types: (6, h, w) uint8, how likely a line of each of ``LINE_TYPES`` is, 255 surely, where the draughtsman looked.
-    """
-
-    photo: Image.Image
-    mask: np.ndarray | None
-    ink: np.ndarray | None
-    features: tuple[Tensor, ...]
-    types: np.ndarray | None = None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) of the sketch, px."""
-        return self.photo.size
-
-    @property
-    def nbytes(self) -> int:
-        """Of its features, which are most of it."""
-        return sum(level.nbytes for level in self.features)
 
 
 @dataclass(frozen=True)
@@ -164,7 +128,7 @@ class SketchPipeline:
         for batch in _batches(contents):
             drawn = self._run(self._draw, [contents[i] for i in batch], style)
             for i, sketch in zip(batch, drawn, strict=True):
-                images[i] = _finish(sketch, contents[i], paper)
+                images[i] = finish(sketch, contents[i], paper)
         return SketchOutput(images, contents, lambda content: self.trace(content, style))
 
     def prepare(
@@ -175,7 +139,8 @@ class SketchPipeline:
         cutout: bool = True,
         detail: float = 1.0,
         print_amount: float = 0.0,
-        on_missing: Literal["raise", "keep"] = "raise",
+        on_missing: OnMissing = "raise",
+        side: int = DRAWN,
     ) -> Content:
         """Everything that does not depend on the style: read, cut out, take the print away, scale, encode.
 
@@ -188,24 +153,26 @@ class SketchPipeline:
             print_amount: how much of the print is drawn, 0 none to 1 all of it as the photograph shows it. Counts only
                 where the garment is cut out and the checkpoint has a draughtsman; without one, the print is drawn.
             on_missing: where no garment can be told from its background, raise NoGarment, or keep the whole photograph.
+            side: long side at which the network draws, px. A hand's lines are as broad as a share of the page as at this
+                size, whatever the sketch's.
 
         Raises:
             ImageError, NoGarment: see there.
             ValueError: size, detail or print_amount out of range.
         """
-        if not 0 < detail <= 1:
-            raise ValueError(f"line detail lies above 0 and is at most 1, not {detail}")
-        if not 0 <= print_amount <= 1:
-            raise ValueError(f"the amount of print lies between 0 and 1, not {print_amount}")
-        image, mask, seen = _fit_and_see(photo, size, self.model.draughtsman, cutout, on_missing)
-        picture = np.asarray(image)
-        if mask is not None and seen is not None:
-            picture = without_print(picture, mask, seen.lines, print_amount)
-        picture = simplify(picture, detail, mask)
-        if mask is not None:
-            picture = on_white(_off_white(picture, mask), mask)
-        types = None if seen is None else (255 * seen.lines.clip(0, 1)).astype(np.uint8)
-        return Content(image, mask, None if mask is None else _ink_area(mask), self._run(self._encode, picture), types)
+        seen = look(
+            photo,
+            size,
+            side,
+            self.model.draughtsman,
+            cutout=cutout,
+            detail=detail,
+            print_amount=print_amount,
+            on_missing=on_missing,
+        )
+        height, width = seen.picture.shape[:2]
+        features = self._run(self._encode, seen.picture)
+        return Content(seen.photo, seen.mask, seen.ink, (width, height), features, seen.types)
 
     def style(self, styles: Styles, strength: float = 1.0) -> Tensor:
         """Blend signatures.
@@ -246,7 +213,7 @@ class SketchPipeline:
         """
         if not isinstance(style, Tensor):
             style = self.style(style, strength)
-        return _finish(self._run(self._draw, [content], style)[0], content, paper)
+        return finish(self._run(self._draw, [content], style)[0], content, paper)
 
     def trace(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0) -> Drawing:
         """The sketch of a prepared photograph as strokes: lines, and apart from them hatching, stipple and tone.
@@ -275,7 +242,7 @@ class SketchPipeline:
         drawn = []
         for origin in self._run(self._origins, style):
             sketch = self._run(self._draw, [content], style, origin[None])[0]
-            drawn.append(np.asarray(_finish(sketch, content, "white")))
+            drawn.append(np.asarray(finish(sketch, content, "white")))
             if len(drawn) == 2 and not is_hatched(drawn[0], np.maximum(*drawn)):
                 break
         return drawn[0], np.max(drawn, axis=0)
@@ -328,81 +295,7 @@ class SketchPipeline:
         levels = zip(*(content.features for content in contents), strict=True)
         features = [maps[0] if len(maps) == 1 else torch.cat(maps) for maps in levels]
         sketches = self._network.generator(features, style[None].to(self.device), origin=origin)
-        return [to_image(s[:, : c.size[1], : c.size[0]]) for s, c in zip(sketches, contents, strict=True)]
-
-
-def fit_and_cut(
-    photo: Photo,
-    size: int,
-    *,
-    cutout: bool = True,
-    on_missing: Literal["raise", "keep"] = "raise",
-    draughtsman: Draughtsman | None = None,
-) -> tuple[Image.Image, np.ndarray | None]:
-    """A photograph at a sketch's size, and its garment's mask.
-
-    Args:
-        photo, size, cutout, on_missing: see ``SketchPipeline.prepare``.
-        draughtsman: finds the garment; None: the cut-out searches for it by itself.
-
-    Returns:
-        RGB image with ``size`` px on its long side; (H, W) float32 mask in [0, 1], or None where nothing was cut out.
-
-    Raises:
-        ImageError, NoGarment: see there.
-        ValueError: size out of range.
-    """
-    return _fit_and_see(photo, size, draughtsman, cutout, on_missing)[:2]
-
-
-def _fit_and_see(
-    photo: Photo, size: int, draughtsman: Draughtsman | None, cutout: bool, on_missing: Literal["raise", "keep"]
-) -> tuple[Image.Image, np.ndarray | None, Seen | None]:
-    """As ``fit_and_cut``, and what the draughtsman saw, at ``draughtsman.SIDE`` or less."""
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise ValueError(f"a sketch is {SIZES[0]} to {SIZES[1]} px on its long side, not {size}")
-    picture = read_picture(photo)
-    image, mask, seen = picture.image, None, None
-    if cutout:
-        pixels = np.asarray(_fit(image, MASK_SIDE) if max(image.size) > MASK_SIDE else image)
-        try:
-            seen = None if draughtsman is None else draughtsman.look(np.asarray(_fit(image, SIDE)))
-            if picture.mask is not None:  # it was cut out already, by whoever made it
-                mask = picture.mask
-            elif seen is None:
-                mask = cut_out(pixels)
-            else:
-                mask = cut_out_seen(pixels, seen.mask, seen.lines[SILHOUETTE])
-        except NoGarment:
-            if on_missing == "raise":
-                raise
-    image = _fit(image, size)
-    if mask is not None:
-        mask = np.asarray(Image.fromarray(mask).resize(image.size, Image.Resampling.BILINEAR)).clip(0, 1)
-    return image, mask, seen
-
-
-def on_white(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 and its (H, W) float32 mask in [0, 1] -> (H, W, 3) uint8, the background white."""
-    return (255.5 - mask[..., None] * (255 - photo.astype(np.float32))).astype(np.uint8)
-
-
-def _off_white(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 and its (H, W) mask -> the same, darker where the garment is nearly white along its silhouette: on white
-    paper it would have no outline."""
-    inside = (mask > 0.5).astype(np.uint8)
-    rim = (inside > 0) & (cv2.erode(inside, np.ones((3, 3), np.uint8), iterations=max(1, max(mask.shape) // 50)) == 0)
-    light = float(np.percentile(photo[rim].mean(1), 60)) if rim.any() else 0.0
-    if light <= NEARLY_WHITE:
-        return photo
-    return (photo * (max(OUTLINED, NEARLY_WHITE - 2.5 * (light - NEARLY_WHITE)) / light)).astype(np.uint8)
-
-
-def _fit(image: Image.Image, size: int) -> Image.Image:
-    """Scale to ``size`` px on the long side, at least 1 px on the other."""
-    scale = size / max(image.size)
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return [to_image(s[:, : c.drawn[1], : c.drawn[0]]) for s, c in zip(sketches, contents, strict=True)]
 
 
 def _padding(picture: np.ndarray) -> list[tuple[int, int]]:
@@ -420,28 +313,3 @@ def _batches(contents: Sequence[Content]) -> list[list[int]]:
         count = max(1, BATCH_PIXELS // math.prod(shape))
         batches += [indices[start : start + count] for start in range(0, len(indices), count)]
     return batches
-
-
-def _ink_area(mask: np.ndarray) -> np.ndarray:
-    """Where ink may lie: to 4 px (at 512 px) outside the mask, for the silhouette's line, fading to none at 8 px.
-
-    mask (H, W) float32 in [0, 1] -> (H, W) float32 in [0, 1].
-    """
-    outside = cv2.distanceTransform((mask <= 0.5).astype(np.uint8), cv2.DIST_L2, 5) * (512 / max(mask.shape))
-    ink: np.ndarray = np.clip((8 - outside) / 4, 0, 1)
-    return ink
-
-
-def _finish(sketch: Image.Image, content: Content, paper: Paper) -> Image.Image:
-    """Clean the paper around the garment; where asked, make it transparent."""
-    levels = np.asarray(sketch)
-    if content.ink is not None:
-        levels = on_white(levels, content.ink)
-    if paper == "white":
-        return Image.fromarray(levels)
-    if paper != "transparent":
-        raise ValueError(f"paper is 'white' or 'transparent', not {paper!r}")
-    # the least alpha, and the colour that laid on white with it gives the sketch again
-    alpha = 255 - levels.min(2, keepdims=True).astype(np.float32)
-    colour = 255 - (255 - levels) * (255 / np.maximum(alpha, 1))
-    return Image.fromarray(np.concatenate([colour.clip(0, 255) + 0.5, alpha], 2).astype(np.uint8))

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fedgai.content import Content, Paper, fit_and_cut
 from fedgai.errors import FedGAIError
 from fedgai.networks.style import Signature
-from fedgai.pipeline import Content, Paper, SketchPipeline, fit_and_cut
+from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES
 from fedgai.strokes import Drawing
 from fedgai.vision.cutout import NoGarment

@@ -12,9 +12,10 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from fedgai.content import Content, Paper
 from fedgai.errors import FedGAIError, sentence
 from fedgai.imagine import SEEDS
-from fedgai.pipeline import LATTICES, Content, Paper
+from fedgai.pipeline import LATTICES
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.repair import read_strokes
 from studio.callers import caller_of

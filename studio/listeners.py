@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from PIL import Image
 
+from fedgai.content import Content, Paper
 from fedgai.errors import FedGAIError, sentence
-from fedgai.pipeline import LATTICES, Content, Paper
+from fedgai.pipeline import LATTICES
 from studio import links, pictures, pieces
 from studio.callers import caller_of
 from studio.drawing import SIZES, Bank, Blend, Garment, Look, SketchStudio

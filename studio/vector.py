@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedgai.pipeline import Content, Paper
+from fedgai.content import Content, Paper
 from fedgai.strokes import to_svg
 from studio.drawing import Look, SketchStudio
 

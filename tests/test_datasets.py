@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.content import fit_and_cut, on_white
 from fedgai.data.datasets import LOG, make_pairs, spread
 from fedgai.data.pairs import PairFolder, PairsError, check
-from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.vision.edges import xdog
 
 

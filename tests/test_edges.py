@@ -10,8 +10,8 @@ import pytest
 from conftest import draw_garment
 from PIL import Image
 
+from fedgai.content import on_white
 from fedgai.evaluation.metrics import boundary_fscore, mid_grey_share
-from fedgai.pipeline import on_white
 from fedgai.vision.cutout import cut_out
 from fedgai.vision.edges import EDGES, canny, xdog
 

@@ -12,10 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from experiments.strangers import STRANGERS, draw
+from fedgai.content import fit_and_cut, on_white
 from fedgai.model import MODEL_FILE, PRESETS, FedGAI
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.hand_judge import HandJudge
-from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.shipped import EXAMPLES, WEIGHTS
 from fedgai.training.judge_hands import Evidence, JudgeConfig, gather, train_hand_judge
 from fedgai.vision.images import to_tensor

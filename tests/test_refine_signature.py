@@ -14,11 +14,11 @@ from PIL import Image
 from experiments.strangers import STRANGERS, draw
 from federation.designer import own_hand
 from federation.designer.own_hand import own_signature, refine_own_hand
+from fedgai.content import fit_and_cut, on_white
 from fedgai.data.pairs import PairFolder
 from fedgai.model import FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import Signature
-from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.training.local import LocalTrainer
 from fedgai.training.refine_signature import RefineConfig, Refined, _unit, refine
 from fedgai.training.train_config import TrainConfig

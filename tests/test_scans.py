@@ -13,9 +13,9 @@ from conftest import draw_garment
 from PIL import Image
 
 from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.content import fit_and_cut
 from fedgai.data.pairs import PairsError
 from fedgai.data.scans import MARGIN, Layout, find, prepare_scans, preview, split
-from fedgai.pipeline import fit_and_cut
 
 WIDTH, HEIGHT = 1200, 900
 PLACES = [(110, 70), (480, 60), (850, 80), (110, 480), (490, 490), (860, 470)]

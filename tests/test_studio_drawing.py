@@ -14,7 +14,8 @@ import torch
 
 pytest.importorskip("gradio")
 
-from fedgai.pipeline import Content, SketchPipeline
+from fedgai.content import Content
+from fedgai.pipeline import SketchPipeline
 from fedgai.vision.repair import read_strokes
 from studio import links
 from studio.content_cache import IDLE_SECONDS, ContentCache

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from fedgai.ateliers.hands import ATELIERS, random_hand, render, study
+from fedgai.content import Content
 from fedgai.measure import measure
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature
-from fedgai.pipeline import Content, SketchPipeline
+from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES
 
 

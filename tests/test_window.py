@@ -32,7 +32,8 @@ from federation.identity import fingerprint
 from federation.operator import approve
 from federation.processes import free_port
 from fedgai.ateliers.hands import ATELIERS, draw
-from fedgai.pipeline import SketchPipeline, fit_and_cut, on_white
+from fedgai.content import fit_and_cut, on_white
+from fedgai.pipeline import SketchPipeline
 from fedgai.vision.images import MAX_BYTES
 from studio.companion.drawings import DrawingsFolder, plain_name
 

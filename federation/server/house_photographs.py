@@ -57,7 +57,7 @@ class Photographs:
         key = file, file.stat().st_mtime_ns
         if key not in self._maps:
             try:
-                self._maps[key] = pipe.prepare(file, self.size).features
+                self._maps[key] = pipe.prepare(file, self.size, side=self.size).features
             except (ImageError, NoGarment):
                 self._maps[key] = None
             while len(self._maps) > self.kept:

@@ -14,10 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from fedgai import shipped
+from fedgai.content import Content
 from fedgai.data.listing import find_images
 from fedgai.model import FedGAI
 from fedgai.networks.style import image_statistics, style_distance
-from fedgai.pipeline import Content, SketchPipeline
+from fedgai.pipeline import SketchPipeline
 from fedgai.vision.images import to_tensor
 
 # a Flower app runs from a folder of its own, where only code is: the host says where the project's garments are
@@ -36,7 +37,9 @@ def prepared_garments(pipe: SketchPipeline, folder: Path) -> list[Content]:
     key = (folder, pipe.model.encoder_sha256)
     if key not in _prepared:
         _prepared.clear()
-        _prepared[key] = [pipe.prepare(file, PROBE_SIZE, on_missing="keep") for file in find_images(folder)[:PROBE_GARMENTS]]
+        _prepared[key] = [
+            pipe.prepare(file, PROBE_SIZE, on_missing="keep", side=PROBE_SIZE) for file in find_images(folder)[:PROBE_GARMENTS]
+        ]
     return _prepared[key]
 
 

@@ -21,7 +21,7 @@ LINE_SCALES = (0.55, 0.95, 1.6)  # sigma of the centre Gaussian, pixels, for fin
 
 @dataclass(frozen=True)
 class Hand:
-    """One designer's way of drawing. Lengths are pixels of the drawing: a pen has a width, whatever the paper's size.
+    """One designer's way of drawing. Lengths are pixels of a drawing that is 512 px long (``measure.SIDE``).
 
     Attributes:
         description: one line, shown by the studio.

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fedgai.content import fit_and_cut, on_white
 from fedgai.data.pairs import SMALLEST, writing
-from fedgai.pipeline import fit_and_cut, on_white
 from fedgai.vision.images import LOCAL, read_picture
 
 SMALL = 64  # px, the shorter side; a smaller photograph has no seams to draw

@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fedgai.content import on_white
 from fedgai.data.folder import drawings_in
 from fedgai.data.listing import find_images
 from fedgai.data.pairs import PairsError, Report, writing
 from fedgai.data.scans import own_folders
 from fedgai.networks.style import Signature
-from fedgai.pipeline import SketchPipeline, on_white
+from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES, WEIGHTS
 from fedgai.text import printable
 from fedgai.vision.cutout import NoGarment

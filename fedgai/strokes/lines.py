@@ -14,7 +14,7 @@ from fedgai.strokes.joining import Line, across_gaps, at_corners, through_juncti
 from fedgai.strokes.polylines import Polylines
 from fedgai.strokes.skeleton import branches
 
-WIDEST, FINEST = 14.0, 0.6  # px, of a pen. Its width counts in pixels, whatever the sketch's size: see ``ateliers.hands``
+WIDEST, FINEST = 14.0, 0.6  # px of 512, of a pen
 CORNER = 48.0  # degrees
 MOST_BRANCHES = 5000  # the longest; a drawing has a few hundred, noise has any number
 SLOWER = 40.0  # stiffness of the width over that of the line: a hand presses more or less only slowly
@@ -29,6 +29,7 @@ class Tracing:
         shortest: a shorter line is a speck.
         stiffness: of the smoothing spline, see ``Polylines.smoothed``.
         corner: reach within which a turn by ``CORNER`` is a corner.
+        widest, finest: that a pen may be.
         most: points of all lines together; the shortest lines are left out beyond that.
     """
 
@@ -36,13 +37,16 @@ class Tracing:
     shortest: float = 6.0
     stiffness: float = 100.0
     corner: float = 4.0
+    widest: float = WIDEST
+    finest: float = FINEST
     most: int = 40_000
 
     @classmethod
     def at(cls, size: tuple[int, ...]) -> Tracing:
         """For a picture's (H, W): the lengths above are for 512 px on the long side."""
         scale = max(size[:2]) / 512
-        return cls(cls.gap * scale, cls.shortest * scale, cls.stiffness * scale**2, cls.corner * scale)
+        stiffness = cls.stiffness * scale**2
+        return cls(cls.gap * scale, cls.shortest * scale, stiffness, cls.corner * scale, WIDEST * scale, FINEST * scale)
 
 
 def centre_lines(ink: Bools, edge: Plane, how: Tracing) -> list[Line]:
@@ -86,21 +90,23 @@ def strokes_along(lines: Sequence[Line], ink: Plane, how: Tracing, kind: str) ->
         return Polylines(paths.smoothed(points, np.minimum(stiffness, most), corners, weights), paths.starts, paths.closed)
 
     corners = smooth(paths.points, 2, none, even).corners(how.corner, CORNER)
-    middle, width, inked = _beside(smooth(paths.points, 8, corners, even), ink)
+    middle, width, inked = _beside(smooth(paths.points, 8, corners, even), ink, how.widest)
     # a skeleton cuts corners: near one the line goes on as its sides do
     sure = inked & ~paths.near(corners, round(how.corner) - 1)
     points = smooth(middle, np.inf, corners, np.where(sure, 1.0, 0.05)).points
-    widths = paths.smoothed(width[:, None], SLOWER * stiffness, none, np.where(inked, 1.0, 1e-3))[:, 0].clip(FINEST, WIDEST)
+    widths = paths.smoothed(width[:, None], SLOWER * stiffness, none, np.where(inked, 1.0, 1e-3))[:, 0].clip(
+        how.finest, how.widest
+    )
     parts = zip(lines, *(paths.split(values) for values in (points, widths, corners)), strict=True)
     return [Stroke(kind, p, w, line.closed, np.flatnonzero(c), line.free) for line, p, w, c in parts]
 
 
-def _beside(lines: Polylines, ink: Plane) -> tuple[Floats, Floats, Bools]:
+def _beside(lines: Polylines, ink: Plane, widest: float) -> tuple[Floats, Floats, Bools]:
     """The middle of the ink near each point (N, 2), its width (N,) px, and whether there is any (N,).
 
     Looks sideways from the line, and no farther than where the ink gets darker again: that is another line's.
     """
-    side = round(WIDEST) + 2
+    side = max(6, round(widest) + 2)
     normals, seen = lines.beside(ink, side, off=0)
     offsets = np.arange(-side, side + 1) / 2
     core = slice(side - 2, side + 3)  # the line is here

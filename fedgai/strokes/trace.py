@@ -151,7 +151,7 @@ def _silhouette(mask: Plane, ink: Plane, size: tuple[int, int]) -> list[Stroke]:
     scale = max(size) / 512
     paths = on_ink(outlines(mask), ink, 9 * scale)
     rings = [Line(points, True) for points in paths.split(paths.points)]
-    found = strokes_along(rings, ink, Tracing(stiffness=50 * scale**2, corner=5 * scale), "silhouette")
+    found = strokes_along(rings, ink, replace(Tracing.at(size), stiffness=50 * scale**2, corner=5 * scale), "silhouette")
     return [_within_picture(stroke, size) for stroke in found]
 
 
@@ -171,7 +171,7 @@ def _inside(strokes: list[Stroke], size: tuple[int, int]) -> Bools:
 
 def _line_ink(dark: Plane) -> tuple[Plane, bool]:
     """(H, W) darkness -> ink of lines in [0, 1], without broad tone; and whether there is any of that."""
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (int(WIDEST) + 1,) * 2)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (int(WIDEST * max(256, *dark.shape) / 512) + 1,) * 2)
     tone = cv2.morphologyEx(cv2.GaussianBlur(dark, (0, 0), 1.0), cv2.MORPH_OPEN, kernel)
     toned = bool((tone > 0.06).mean() > 0.02)
     if toned:

@@ -25,11 +25,12 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
+from fedgai.content import SIZES
 from fedgai.files import write_atomically
 from fedgai.measure import SIDE, padded
 from fedgai.model import FedGAI
 from fedgai.networks.hand_judge import HandJudge
-from fedgai.pipeline import SIZES, SketchPipeline
+from fedgai.pipeline import SketchPipeline
 from fedgai.vision.images import read_image
 
 SAME = 0.2  # deviations of round 0's signatures, root mean square: two that are nearer are one hand

@@ -34,12 +34,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedgai.ateliers import hands as atelier
+from fedgai.content import fit_and_cut
 from fedgai.model import FedGAI
 from fedgai.networks import hatching as strokes
 from fedgai.networks.discriminator import gram_matrix
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, StreamingStatistics, image_statistics, style_distance
-from fedgai.pipeline import SketchPipeline, fit_and_cut
+from fedgai.pipeline import SketchPipeline
 from fedgai.training.losses import (
     PairedSemantic,
     chroma_loss,

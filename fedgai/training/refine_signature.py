@@ -24,12 +24,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from fedgai.content import SIZES, Content
 from fedgai.evaluation import independent
 from fedgai.measure import SIDE, page
 from fedgai.model import FedGAI
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
-from fedgai.pipeline import SIZES, Content, SketchPipeline
+from fedgai.pipeline import SketchPipeline
 from fedgai.training.losses import gram_loss
 from fedgai.vision.images import read_image, to_image, to_tensor
 
@@ -252,7 +253,7 @@ def _own_pair(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[_Exampl
     """A pair at the size at which hands are measured: what is learned from, and the drawing's description."""
     sketch = read_image(drawing)
     size = min(SIDE, max(SIZES[0], max(sketch.size)))
-    content: Content = pipe.prepare(photo, size, on_missing="keep")
+    content: Content = pipe.prepare(photo, size, on_missing="keep", side=size)
     own = np.asarray(sketch.resize(content.size, Image.Resampling.LANCZOS))
     features = _plain(content.features)
     height, width = features[0].shape[2:]

@@ -1,21 +1,26 @@
 """Prints taken out of a photograph, so that a hand draws the garment and leaves the print to the fabric.
 
-The draughtsman says how likely a line is at every pixel. Likely ones are thinned to whole lines and laid on the garment's
-colour, smoothed until no print is left: that is the picture which the network then draws from.
+The draughtsman says how likely a line is at every pixel. Likely ones become strokes, smooth and whole, and are laid on the
+garment's colour, blurred until no print is left: that is the picture which the network then draws from.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
-from skimage.morphology import skeletonize
+
+from fedgai.strokes.lines import Tracing, centre_lines, strokes_along, to_edge
 
 FAINT, SURE = 0.25, 0.5  # likelihood that a line must keep along its length, and reach somewhere
 SHORTEST = 20  # px of 512, length below which a line is a speck
 RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a line of its own
 FOLDS, PRINT = 4.0, 40.0  # px of 512, sigma of the blur that leaves folds, and of the one that leaves no print
 LEAST_PRINT, MOST_PRINT = 17.0, 26.0  # grey levels of contrast at which a garment starts to count, and counts, as printed
-HALF_WIDTH = 1.6  # px of 512, but at least one of the drawing: where a line's darkness ends
+STIFFNESS = 400.0  # of the spline through a line's points, at 512 px
+WIDTH = 2.0  # px of 512, of a line, and at least one of the drawing
+BITS = 4  # below the point in OpenCV's coordinates
 DARKNESS = 0.8  # share of the light that a sure line takes
 REFERENCE = 512  # px, long side to which lengths above refer
 
@@ -66,7 +71,7 @@ def _plain(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def line_cover(lines: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Whole, thin lines where likely ones are.
+    """Whole, smooth lines of one width where likely ones are.
 
     Args:
         lines, mask: as ``without_print`` takes them.
@@ -85,18 +90,22 @@ def line_cover(lines: np.ndarray, mask: np.ndarray) -> np.ndarray:
     np.maximum.at(peak, labels.ravel(), likely.ravel())
     kept = peak > SURE
     kept[0] = False
-    thin = skeletonize(kept[labels]).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(thin, connectivity=8)
-    long = stats[:, cv2.CC_STAT_AREA] >= SHORTEST * unit
-    long[0] = False
-    thin = long[labels]
-    if not thin.any():
-        return np.zeros(mask.shape, np.float32)
-    away, nearest = cv2.distanceTransformWithLabels((~thin).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    sure = np.zeros(nearest.max() + 1, np.float32)
-    sure[nearest[thin]] = np.clip(1.4 * cv2.dilate(likely, np.ones((5, 5), np.uint8))[thin], 0.3, 1)
-    size, scale = mask.shape[::-1], max(mask.shape) / max(height, width)
-    away = cv2.resize(away, size, interpolation=cv2.INTER_LINEAR) * scale
-    half = max(1.0, HALF_WIDTH * max(mask.shape) / REFERENCE)
-    cover: np.ndarray = np.clip(half - away, 0, 1) * cv2.resize(sure[nearest], size, interpolation=cv2.INTER_LINEAR)
+    ink = kept[labels]
+    how = replace(Tracing.at((height, width)), shortest=SHORTEST * unit, stiffness=STIFFNESS * unit**4)
+    strokes = strokes_along(centre_lines(ink, to_edge(ink), how), np.minimum(1.4 * likely, 1).astype(np.float32), how, "line")
+    around = cv2.dilate(likely, np.ones((5, 5), np.uint8))
+    scale, page = max(mask.shape) / max(height, width), np.zeros(mask.shape, np.uint8)
+    thick = max(1, round(WIDTH * max(mask.shape) / REFERENCE))
+    for sure, points, closed in sorted(
+        ((_sureness(stroke.points, around), stroke.points, stroke.closed) for stroke in strokes), key=lambda line: line[0]
+    ):  # the surest last, on top
+        fixed = np.rint(((points + 0.5) * scale - 0.5) * 2**BITS).astype(np.int32)
+        cv2.polylines(page, [fixed], closed, round(255 * sure), thick, cv2.LINE_AA, BITS)
+    cover: np.ndarray = cv2.GaussianBlur(page.astype(np.float32) / 255, (0, 0), 0.5 * max(mask.shape) / REFERENCE)
     return cover
+
+
+def _sureness(points: np.ndarray, likely: np.ndarray) -> float:
+    """Of a line (n, 2), by the likelihoods (H, W) along it: 0.3 to 1."""
+    columns, rows = np.clip(np.rint(points).astype(int), 0, np.array(likely.shape[::-1]) - 1).T
+    return float(np.clip(1.4 * np.median(likely[rows, columns]), 0.3, 1))
