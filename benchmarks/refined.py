@@ -64,7 +64,7 @@ def measure_hand(
         seconds = time.monotonic() - started
     pipe, found = SketchPipeline(model), {"measured": [], "refined": []}
     for photo, mask in unseen:
-        content = pipe.prepare(Image.fromarray(photo), SIZE, on_missing="keep")
+        content = pipe.prepare(Image.fromarray(photo), SIZE, on_missing="keep", side=SIZE)
         true = independent.describe(strangers.draw(photo, mask, hand, 99))
         for name, signature in (("measured", measured), ("refined", refined.signature)):
             found[name].append(independent.distances(independent.describe(pipe.draw(content, signature.style)), true))

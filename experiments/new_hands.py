@@ -175,7 +175,7 @@ class Run:
             rows = []
             for photo, mask in self.unseen:
                 theirs = draw(photo, mask, hand, 99)
-                content = pipe.prepare(Image.fromarray(photo), SIZE, on_missing="keep")
+                content = pipe.prepare(Image.fromarray(photo), SIZE, on_missing="keep", side=SIZE)
                 rows.append(self._compare(model, np.asarray(pipe.draw(content, self.signatures[name].style)), theirs, name))
             found[name] = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
             log.info("%s, %s: %s", arm, name, {key: round(value, 4) for key, value in found[name].items()})

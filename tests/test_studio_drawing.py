@@ -128,7 +128,7 @@ def test_numbers_from_outside(studio: SketchStudio, value: object) -> None:
 def content(size: int = 1000) -> Content:
     from PIL import Image
 
-    return Content(Image.new("RGB", (8, 8)), None, None, (torch.zeros(size, dtype=torch.uint8),))
+    return Content(Image.new("RGB", (8, 8)), None, None, (8, 8), (torch.zeros(size, dtype=torch.uint8),))
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def gather(
         own = np.asarray(_fit(sketch, size))
         real.append(judge.features(house.grams(house.encoder(padded(own)[None]))))
         if i < max(config.own_fakes, config.other_fakes):
-            features = pipe.prepare(photo, size, on_missing="keep").features
+            features = pipe.prepare(photo, size, on_missing="keep", side=size).features
             if i < config.own_fakes:
                 fake.append(_drawn(house, judge, features, style))
             if i < config.other_fakes and len(bank):

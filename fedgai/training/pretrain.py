@@ -35,6 +35,7 @@ from torch.nn import functional as F
 
 from fedgai.ateliers import hands as atelier
 from fedgai.content import fit_and_cut
+from fedgai.measure import SIDE
 from fedgai.model import FedGAI
 from fedgai.networks import hatching as strokes
 from fedgai.networks.discriminator import gram_matrix
@@ -57,6 +58,7 @@ log = logging.getLogger("fedgai.training.pretrain")
 
 HEIGHT, WIDTH = 256, 192  # the training page, pixels
 NAMED = len(atelier.ATELIERS)
+MEASURED = 64  # photographs whose drawings tell a named hand
 BETA = 0.1  # FedDecorr's coefficient, as in the authors' code
 
 
@@ -517,11 +519,12 @@ def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, c
 
 
 def named_signatures(model: FedGAI, photos: list[Path]) -> list[Signature]:
-    """The ateliers' signatures as a designer's would be measured: on whole drawings, of every fifth photograph."""
+    """The ateliers' signatures as a designer's would be measured: on whole drawings at the size that hands are measured at,
+    of ``MEASURED`` photographs or a few more."""
     seen = []
-    for photo in photos[::5]:
+    for photo in photos[:: max(1, len(photos) // MEASURED)]:
         try:
-            image, mask = fit_and_cut(read_image(photo), HEIGHT)
+            image, mask = fit_and_cut(read_image(photo), SIDE)
         except NoGarment:
             continue
         seen.append(atelier.study(np.asarray(image), mask))
