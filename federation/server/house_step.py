@@ -63,7 +63,7 @@ class HouseStepConfig:
     """
 
     steps: int = 30
-    batch: int = 4
+    batch: int = 6
     size: int = 224
     lr: float = 4e-4
     seconds: float = 3600.0
@@ -76,7 +76,7 @@ class HouseStepConfig:
     adversarial: float = 0.05
     distance: float = 10.0
     anchor: float = 8.0
-    crispness: float = 4.0
+    crispness: float = 16.0
     chroma: float = 6.0
     lines: float = 0.3
     hand: float = 3.0
