@@ -9,6 +9,7 @@ the house's drawings of held-out ones are compared with what each stranger drew 
     start      round 0, with the strangers' signatures
     signature  after the rounds, without the averaged Discriminator in the house step; everything else equal
     judge      after the rounds, with it
+    pushed     the same, with four times the weight
 
 The part of the Discriminator that is the paper's stays round 0's: it was measured before and changes nothing here. PHOTOS_DIR
 holds ``train/`` and ``val/``. What is in ``--home`` already is used again, so a run that was stopped goes on.
@@ -42,7 +43,7 @@ from fedgai.training.judge_hands import Evidence, JudgeConfig, gather, train_han
 log = logging.getLogger("fedgai.new_hands")
 
 SIZE = 512  # px, at which the studio draws by default
-ARMS = {"signature": {"judged": 0.0, "adversarial": 0.0}, "judge": {}}
+ARMS: dict[str, dict[str, float]] = {"signature": {"judged": 0.0, "adversarial": 0.0}, "judge": {}, "pushed": {"judged": 4.0}}
 
 
 @dataclass(frozen=True)
