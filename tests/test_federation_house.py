@@ -141,7 +141,7 @@ def test_a_new_hand_goes_where_its_judge_says_and_only_then(garments):
         model.add_style(replace(new_hand(model, garments), extra={"designer": 1}))
         style = model.styles["New"].style
         torch.manual_seed(7)
-        nn.init.normal_(model.discriminator.hand.project.weight, std=3)
+        nn.init.normal_(model.discriminator.hand.project.weight, std=0.2)
         before = scores(model, garments, style).mean()
         config = replace(SHORT, steps=8, lr=1e-3, judged=weight, new_distance=0.0, convinced=10.0, blends=0.0)
         losses[name] = HouseStep(garments, config, FedGAI.load(), garments).run(model).losses

@@ -41,6 +41,7 @@ class HandJudge(nn.Module):
     SIDE = 16  # a Gram matrix is pooled to (16, 16); it is symmetric, so 136 numbers of it are kept
     SPREAD = 2.0  # of the code: signatures as far apart as two ateliers then have codes that are nearly independent
     MOST = 6.0  # deviations; features and signatures beyond are held there
+    SCALE = 16.0  # of the features, so that V and its updates are no larger than the convolutions', as the server's bound expects
     SEED = 24
     style_mean: Tensor
     style_std: Tensor
@@ -99,10 +100,10 @@ class HandJudge(nn.Module):
         return ((style - self.style_mean) / self.style_std).clamp(-self.MOST, self.MOST)
 
     def features(self, grams: Sequence[Tensor]) -> Tensor:
-        """Gram matrices (B, C_l, C_l) of the four levels -> (B, 545): bounded, of length about 1, and a constant."""
+        """Gram matrices (B, C_l, C_l) of the four levels -> (B, 545): bounded, of length about 16, and a constant."""
         z = (self._pooled(grams) - self.gram_mean) / self.gram_std
         z = self.MOST * torch.tanh(z / self.MOST) / math.sqrt(z.shape[1])
-        return F.pad(z, (0, 1), value=0.3)
+        return self.SCALE * F.pad(z, (0, 1), value=0.3)
 
     def score(self, features: Tensor, code: Tensor) -> Tensor:
         """(B, 545), (B, 32) -> (B,): above 0 where the drawing looks like one in that hand."""

@@ -50,7 +50,7 @@ class JudgeConfig:
     """
 
     steps: int = 60
-    rate: float = 0.3
+    rate: float = 0.3 / 256  # of features of length 16
     momentum: float = 0.9
     batch: int = 24
     drawings: int = 48
