@@ -186,7 +186,7 @@ def record(
             np.random.seed(SEED)  # LocalDpMod draws from numpy's own generator
             reply = local_dp(message, context, lambda *_: make_message(origin, answer(trainer, here, asked, {}))).content
             told = torch.from_numpy(np.frombuffer(reply["designer"]["style"], "<f4").copy())
-            found.append(Recorded(unpack(sent), unpack(reply["arrays"]), told))
+            found.append(Recorded(papers_part(unpack(sent)), papers_part(unpack(reply["arrays"])), told))
     return found
 
 
@@ -296,6 +296,11 @@ def simulated(attacker: Attacker, sent: Mapping[str, Tensor], real: Tensor, draw
         weights = {name: (value - config.lr * speed[name]).detach() for name, value in weights.items()}
     now = effective()
     return flat({name: now[name] - value for name, value in sent.items()})
+
+
+def papers_part(shared: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The Discriminator's tensors that the figures are about: without the judge of hands, which is not attacked yet."""
+    return {name: value for name, value in shared.items() if not name.startswith("hand.")}
 
 
 def without_norm(trained: Discriminator, *, alone: bool) -> Discriminator:
@@ -661,7 +666,7 @@ def who_was_in_it(attacker: Attacker, pool: list) -> dict[str, object]:
             by_hand = {name: drawings([pool[i] for i in references[:PUBLIC]], name) for name in atelier.ATELIERS}
             ranks[f"{hand}, {pairs} pairs"] = 1 + which_hand(attacker, rounds[0], by_hand).index(hand)
     real = stacks_of(attacker, [p for hand in HANDS for p in drawings(pool[-8:], hand)])
-    sent = model.discriminator.shared()
+    sent = papers_part(model.discriminator.shared())
     usefulness = {"sent": {"hinge": hinge(attacker, flat(sent), real), "norm": flat(sent).norm().item()}}
     for level in levels:
         usefulness[f"epsilon {level:g}" if level else "no noise"] = {
@@ -694,7 +699,7 @@ def stacks_of(attacker: Attacker, pictures: Pictures) -> Tensor:
 @torch.no_grad()
 def hinge(attacker: Attacker, weights: Tensor, real: Tensor) -> float:
     """Of a Discriminator on drawings that no designer trained on, against the public Generator's. 2 knows nothing."""
-    shapes = attacker.model.discriminator.shared()
+    shapes = papers_part(attacker.model.discriminator.shared())
     parts = weights.split([value.numel() for value in shapes.values()])
     judge = {name: part.view_as(value) for (name, value), part in zip(shapes.items(), parts, strict=True)}
     return losses.hinge_discriminator(attacker.logits(judge, real), attacker.logits(judge, attacker.drawn())).item()
