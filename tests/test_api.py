@@ -51,8 +51,8 @@ def test_sketch(client: Client, names: list[str], tmp_path: Path) -> None:
     clear = Image.open(client.predict(photo, {names[0]: 1}, size=256, paper="transparent", api_name="/sketch"))
     assert clear.mode == "RGBA" and clear.getchannel("A").getextrema()[0] == 0
     striped = handle_file(ROOT / "examples" / "striped_shirt.jpg")
-    plain = Image.open(client.predict(striped, {names[0]: 1}, size=256, api_name="/sketch"))
-    printed = Image.open(client.predict(striped, {names[0]: 1}, size=256, print=1, api_name="/sketch"))
+    plain = Image.open(client.predict(striped, {names[0]: 1}, size=512, api_name="/sketch"))
+    printed = Image.open(client.predict(striped, {names[0]: 1}, size=512, print=1, api_name="/sketch"))
     assert np.mean(np.asarray(printed) < 128) > 1.5 * np.mean(np.asarray(plain) < 128)
     other = Image.open(client.predict(photo, {names[3]: 1}, 1.2, 0.5, 300, False, "white", api_name="/sketch"))
     assert other.tobytes() != white.tobytes()

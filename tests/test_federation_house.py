@@ -126,7 +126,7 @@ def scores(model: FedGAI, garments, style: torch.Tensor) -> torch.Tensor:
     pipe = SketchPipeline(model)
     found = []
     for file in sorted(garments.glob("*.jpg")):
-        features = pipe.prepare(file, 64).features
+        features = pipe.prepare(file, 64, side=64).features
         with torch.no_grad():
             drawn = model.generator(features, style[None])
             found.append(model.discriminator.hand(model.grams(model.encoder(drawn)), style[None]))

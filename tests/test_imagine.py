@@ -322,7 +322,7 @@ def test_the_command(hub: HubServer, tmp_path: Path) -> None:
 
 def test_the_studio_starts_without_it() -> None:
     program = (
-        "import sys, app; app.create_app(); "
+        "import sys; from studio.application import create_app; create_app(); "
         "print([name for name in ('diffusers', 'transformers', 'torchvision') if name in sys.modules])"
     )
     done = subprocess.run(
