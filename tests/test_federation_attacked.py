@@ -56,7 +56,8 @@ def test_rounds_go_on(tmp_path: Path, way: str) -> None:
         before, size = superlinks(demo), database(demo)
         assert len(before) == 1
         wait_for(demo, 3)
-        for number in (2, 3):
+        later = [number for number in demo.folder.rounds() if number > 1]  # one that came too late is tried again, as the next
+        for number in later:
             counted = {d["name"] for d in demo.folder.report(number)["designers"] if d["accepted"]}
             assert counted >= set(HONEST), demo.folder.report(number)["designers"]
         assert superlinks(demo) == before, "the SuperLink was started anew"

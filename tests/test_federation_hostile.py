@@ -20,7 +20,7 @@ from federation.server.members import node_id_of
 from fedgai.ateliers.hands import ATELIERS
 from fedgai.model import WEIGHTS, FedGAI
 
-DEADLINE = round(PATIENCE / 5)  # s: some ways keep a round open until then
+DEADLINE = round(PATIENCE / 2)  # s: some ways keep a round open until then, and a busy machine needs it
 REASONS = {  # what the round's report says of each
     "not_a_number": "not finite",
     "infinity": "not finite",
