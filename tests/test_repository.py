@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import sys
 import tomllib
@@ -172,3 +173,27 @@ def test_no_absolute_path_of_some_machine():
             if file.suffix in TEXT and file != Path(__file__).resolve():
                 found = machine.search(file.read_text(encoding="utf-8"))
                 assert not found, f"{file.relative_to(ROOT)}: {found}"
+
+
+def python_examples() -> list[tuple[str, str]]:
+    """(page, code) of every block of Python in the documents."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "weights" / "README.md"]
+    blocks = [(page, block) for page in pages for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)]
+    return [(page.relative_to(ROOT).as_posix(), block) for page, block in blocks]
+
+
+def test_what_the_examples_import_is_there() -> None:
+    """A function that moves takes the documents' examples with it."""
+    found = 0
+    for page, code in python_examples():
+        for node in ast.walk(ast.parse(code)):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and node.module
+                and node.module.split(".")[0] in ("fedgai", "federation", "studio")
+            ):
+                module = importlib.import_module(node.module)
+                missing = [name.name for name in node.names if not hasattr(module, name.name)]
+                assert not missing, (page, node.module, missing)
+                found += 1
+    assert found > 3

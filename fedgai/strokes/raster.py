@@ -20,9 +20,9 @@ def to_picture(drawing: Drawing) -> Picture:
     hatching_color = drawing.hatching_color or drawing.color
     page = np.full((height * FINE, width * FINE, 3), 255, np.uint8)
     for wash in drawing.washes:
-        cv2.fillPoly(page, [_fixed(outline) for outline in wash.outlines], wash.color, cv2.LINE_8, SHIFT)
+        cv2.fillPoly(page, [fixed(outline) for outline in wash.outlines], wash.color, cv2.LINE_8, SHIFT)
     for x, y, diameter in drawing.dots.tolist():
-        center = _fixed(np.array([[x, y]]))[0].tolist()
+        center = fixed(np.array([[x, y]]))[0].tolist()
         cv2.circle(page, center, round(diameter / 2 * FINE * 2**SHIFT), hatching_color, -1, cv2.LINE_8, SHIFT)
     for kind in reversed(KINDS):  # the silhouette last
         strokes, color = drawing.of_kind(kind), hatching_color if kind == "hatching" else drawing.color
@@ -36,10 +36,10 @@ def _draw(page: Picture, stroke: Stroke, widths: Floats, color: Color) -> None:
     thick = np.maximum(1, np.rint(widths * FINE)).astype(int)
     cuts = [0, *(np.flatnonzero(np.diff(thick)) + 1).tolist(), len(thick)]
     for a, b in pairwise(cuts):
-        cv2.polylines(page, [_fixed(points[a : b + 1])], False, color, int(thick[a]), cv2.LINE_8, SHIFT)
+        cv2.polylines(page, [fixed(points[a : b + 1])], False, color, int(thick[a]), cv2.LINE_8, SHIFT)
 
 
-def _fixed(points: Floats) -> NDArray[np.int32]:
-    """px -> OpenCV's fixed-point coordinates of the finer page."""
-    fixed: NDArray[np.int32] = np.rint(((points + 0.5) * FINE - 0.5) * 2**SHIFT).astype(np.int32)
-    return fixed
+def fixed(points: Floats, scale: float = FINE) -> NDArray[np.int32]:
+    """Points (n, 2), px -> OpenCV's fixed-point coordinates, ``SHIFT`` bits, on a page that is ``scale`` times finer."""
+    moved: NDArray[np.int32] = np.rint(((points + 0.5) * scale - 0.5) * 2**SHIFT).astype(np.int32)
+    return moved

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgai.strokes.polylines import Polylines
+from fedgai.strokes.raster import FINE, SHIFT, fixed
 from fedgai.strokes.silhouette import outlines
 
 Plane = NDArray[np.float32]
@@ -14,8 +15,6 @@ Plane = NDArray[np.float32]
 STIFFNESS = 60.0  # of the smoothing spline, at 512 px
 CORNER, REACH = 48.0, 5.0  # degrees, and px of 512 within which a turn by so much is a corner, which stays one
 WIDTH = 2.0  # px of 512, of the line that the network sees
-FINE = 4  # times finer than the picture, then averaged: a smooth edge
-BITS = 4  # below the point in OpenCV's coordinates
 
 
 def redrawn(mask: Plane) -> tuple[Plane, Plane]:
@@ -35,9 +34,9 @@ def redrawn(mask: Plane) -> tuple[Plane, Plane]:
     unit = max(height, width) / 512
     parts = rings.split(rings.points)
     inside = np.zeros((height * FINE, width * FINE), np.uint8)
-    cv2.fillPoly(inside, [_fixed((part + 0.5) * FINE - 0.5) for part in parts], 255, cv2.LINE_8, BITS)
+    cv2.fillPoly(inside, [fixed(part) for part in parts], 255, cv2.LINE_8, SHIFT)
     line = np.zeros((height, width), np.uint8)
-    cv2.polylines(line, [_fixed(part) for part in parts], True, 255, max(1, round(WIDTH * unit)), cv2.LINE_AA, BITS)
+    cv2.polylines(line, [fixed(part, 1) for part in parts], True, 255, max(1, round(WIDTH * unit)), cv2.LINE_AA, SHIFT)
     smooth = cv2.resize(inside, (width, height), interpolation=cv2.INTER_AREA)
     softened = cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), 0.5 * unit)
     return (smooth / np.float32(255)).astype(np.float32), softened.astype(np.float32)
@@ -53,9 +52,3 @@ def _smooth(mask: Plane) -> Polylines:
 
     corners = smoothed(2, none).corners(REACH * unit, CORNER)
     return smoothed(STIFFNESS * unit**4, corners)
-
-
-def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
-    """px -> OpenCV's fixed-point coordinates."""
-    fixed: NDArray[np.int32] = np.rint(points * 2**BITS).astype(np.int32)
-    return fixed

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from fedgai.strokes.lines import Tracing, centre_lines, strokes_along, to_edge
+from fedgai.strokes.raster import SHIFT, fixed
 
 FAINT, SURE = 0.25, 0.5  # likelihood that a line must keep along its length, and reach somewhere
 SHORTEST = 20  # px of 512, length below which a line is a speck
@@ -20,7 +21,6 @@ FOLDS, PRINT = 4.0, 40.0  # px of 512, sigma of the blur that leaves folds, and 
 LEAST_PRINT, MOST_PRINT = 17.0, 26.0  # grey levels of contrast at which a garment starts to count, and counts, as printed
 STIFFNESS = 400.0  # of the spline through a line's points, at 512 px
 WIDTH = 2.0  # px of 512, of a line, and at least one of the drawing
-BITS = 4  # below the point in OpenCV's coordinates
 DARKNESS = 0.8  # share of the light that a sure line takes
 REFERENCE = 512  # px, long side to which lengths above refer
 
@@ -99,8 +99,7 @@ def line_cover(lines: np.ndarray, mask: np.ndarray) -> np.ndarray:
     for sure, points, closed in sorted(
         ((_sureness(stroke.points, around), stroke.points, stroke.closed) for stroke in strokes), key=lambda line: line[0]
     ):  # the surest last, on top
-        fixed = np.rint(((points + 0.5) * scale - 0.5) * 2**BITS).astype(np.int32)
-        cv2.polylines(page, [fixed], closed, round(255 * sure), thick, cv2.LINE_AA, BITS)
+        cv2.polylines(page, [fixed(points, scale)], closed, round(255 * sure), thick, cv2.LINE_AA, SHIFT)
     cover: np.ndarray = cv2.GaussianBlur(page.astype(np.float32) / 255, (0, 0), 0.5 * max(mask.shape) / REFERENCE)
     return cover
 
