@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import numpy as np
@@ -14,6 +15,7 @@ from flwr.app import ConfigRecord, Error, Message, Metadata, MetricRecord, Recor
 from flwr.app.message import make_message
 from flwr.supercore.inflatable.inflatable_utils import ObjectPushError
 from flwr.supercore.task_identity import TaskIdentity
+from helpers.studio_server import PATIENCE
 
 from federation.server import replies
 from federation.server import season as season_module
@@ -28,6 +30,7 @@ from fedgai.model import FedGAI
 
 NAMES = {11: "Honest", 12: "Late", 13: "Stalled", 14: "Forger", 15: "Garbage", 16: "Gone", 17: "Silent", 18: "Hasty"}
 SUPERLINK = 1
+DEADLINE = 1000.0  # of the tests' own clock
 Begun = tuple[Season, DiscriminatorAvg, FedGAI]
 
 
@@ -61,7 +64,7 @@ class Grid:
             case 12:
                 return [] if first else [self.answer(asked, node)]
             case 13:
-                self.ends.wait(60)
+                self.ends.wait(2 * PATIENCE)  # longer than the round may take
             case 14:
                 return [self.answer(asked, 11)]
             case 15:
@@ -91,12 +94,26 @@ def season(tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
     grid.ends.set()
 
 
+def clock(strategy: DiscriminatorAvg, *names: str) -> SimpleNamespace:
+    """In the place of ``time`` in replies.py: the deadline passes once there is a verdict on each of ``names``.
+
+    A deadline in real seconds would be too short on a slow machine, and a wait on every other one.
+    """
+    ceiling = time.monotonic() + PATIENCE
+
+    def now() -> float:
+        complete = set(names) <= {verdict.name for verdict in strategy.verdicts}
+        return 2 * DEADLINE if complete or time.monotonic() > ceiling else 0.0
+
+    return SimpleNamespace(time=now, sleep=time.sleep)
+
+
 def test_who_comes_to_nothing_is_named_and_holds_up_nobody(season: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
     season, strategy, model = season
     monkeypatch.setattr(replies, "POLL", 0.2)
-    monkeypatch.setattr(replies, "GRACE", 0.5)
+    monkeypatch.setattr(replies, "time", clock(strategy, "Honest", "Late", "Forger", "Garbage", "Gone", "Hasty"))
     messages = list(strategy.configure_train(1, pack(model.discriminator.shared()), ConfigRecord({}), season.grid))
-    aggregate, _ = strategy.aggregate_train(1, season.replies(messages, time.time() + 6, strategy))
+    aggregate, _ = strategy.aggregate_train(1, season.replies(messages, DEADLINE, strategy))
     assert aggregate is not None, strategy.verdicts
     reasons = {v.name: v.reason for v in strategy.verdicts}
     assert {v.name for v in strategy.verdicts if v.accepted} == {"Honest", "Late"}
@@ -126,7 +143,7 @@ def test_a_superlink_in_trouble_costs_a_retry_and_no_round(season: Begun, monkey
     """One 500, "database is locked", ended the run."""
     season, strategy, model = season
     monkeypatch.setattr(replies, "POLL", 0.01)
-    monkeypatch.setattr(replies, "GRACE", 0.1)
+    monkeypatch.setattr(replies, "time", clock(strategy, "Honest", "Late", "Gone"))
     push, refused = season.grid.push_messages, []
 
     def busy(messages: Iterable[Message]) -> Iterable[str]:
@@ -140,7 +157,7 @@ def test_a_superlink_in_trouble_costs_a_retry_and_no_round(season: Begun, monkey
 
     monkeypatch.setattr(season.grid, "push_messages", busy)
     messages = list(strategy.configure_train(1, pack(model.discriminator.shared()), ConfigRecord({}), season.grid))
-    strategy.aggregate_train(1, season.replies(messages, time.time() + 3, strategy))
+    strategy.aggregate_train(1, season.replies(messages, DEADLINE, strategy))
     assert {v.name for v in strategy.verdicts if v.accepted} == {"Honest", "Late"}
     assert refused.count(11) == 3 and refused.count(16) == replies.PUSHES
     assert "could not pass its task on" in next(v.reason for v in strategy.verdicts if v.name == "Gone")
