@@ -189,7 +189,7 @@ def test_nothing_is_left_when_the_process_that_asked_is_killed(tmp_path: Path) -
     draw_garment().save(file)
     done = subprocess.run([sys.executable, "-c", code, file], cwd=ROOT, capture_output=True, text=True)
     pid = int(done.stdout)
-    for _ in range(200):
+    for _ in range(1200):
         try:
             if Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] == "Z":
                 return

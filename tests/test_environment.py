@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.studio_server import PATIENCE
 from test_drawings import fill
 
 from fedgai.environment import VariableError, no_proxy, tidy_network
@@ -18,7 +19,6 @@ from federation.designer.network import CertificateError, loopback_environment, 
 from federation.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = float(os.environ.get("FEDGAI_PATIENCE", "180"))
 NETWORK = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 STUDIO = "https://studio.example"
 

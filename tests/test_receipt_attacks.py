@@ -117,7 +117,7 @@ def test_no_part_of_an_update_leaves_without_a_receipt(
     attack: Callable[[Thief], None], thief: Thief, message: object, tmp_path: Path
 ) -> None:
     attack(thief)
-    with Proxy(thief.url, tmp_path / "home", HASH, root_certificate=thief.certificate, timeout=2) as proxy:
+    with Proxy(thief.url, tmp_path / "home", HASH, root_certificate=thief.certificate, timeout=60) as proxy:
         node = Node(proxy)
         node.push(message)
         node.client.close()
@@ -133,7 +133,7 @@ def test_no_part_of_an_update_leaves_without_a_receipt(
 def test_an_update_whose_receipt_cannot_be_written_does_not_leave(thief: Thief, message: object, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "receipts").write_text("a file is in the way")
-    with Proxy(thief.url, tmp_path / "home", HASH, root_certificate=thief.certificate, timeout=2) as proxy:
+    with Proxy(thief.url, tmp_path / "home", HASH, root_certificate=thief.certificate, timeout=60) as proxy:
         node = Node(proxy)
         assert node.push(message)[-1] == 503
         assert proxy.notice.state == "error" and "nothing is sent before it is" in proxy.notice.text

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from helpers.studio_server import PATIENCE
 
 pytest.importorskip("gradio")
 
@@ -28,7 +29,7 @@ class Bench:
     def piece(self, name: str) -> Callable[[], str]:
         def work() -> str:
             self.order.append(name)
-            assert self.go.acquire(timeout=30)
+            assert self.go.acquire(timeout=PATIENCE)
             return name
 
         return work
@@ -41,7 +42,7 @@ def run(play: Coroutine[Any, Any, None]) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(3000):
+    for _ in range(round(100 * PATIENCE)):
         if condition():
             return
         await asyncio.sleep(0.01)

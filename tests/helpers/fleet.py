@@ -102,7 +102,7 @@ class Node:
         self.client = httpx.Client(
             verify=ssl.create_default_context(cafile=proxy.certificate),
             trust_env=False,
-            timeout=20,
+            timeout=60,
             base_url=f"https://{proxy.address}",
         )
 

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
-PATIENCE = float(os.environ.get("FEDGAI_PATIENCE", "180"))  # s, for a machine that is busy with something else
+PATIENCE = float(os.environ.get("FEDGAI_PATIENCE", "300"))  # s, for a machine that is slow, or busy with something else
 
 
 class StudioServer:
@@ -65,7 +65,7 @@ class StudioServer:
         """As the machine would at shutdown. Returns the exit status."""
         self.process.terminate()
         try:
-            return self.process.wait(20)
+            return self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()

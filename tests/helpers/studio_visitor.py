@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-PATIENCE = 180.0  # s
+from helpers.studio_server import PATIENCE
 
 
 @dataclass
