@@ -12,13 +12,13 @@ federation-demo: $(VENV)/.installed ## studio, host and eight virtual designers;
 	$(RUN) -m federation.demo --fresh
 
 test: lint ## rules, format, types, then all tests, in two processes
-	$(RUN) -m pytest -q -n 2 --dist loadfile
+	$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.installed-dev ## the unit tests alone
-	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not slow and not long"
+	$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not long"
 
 coverage: $(VENV)/.installed-dev ## how much of the code the unit tests run, file by file
-	$(RUN) -m pytest -q -n 2 --dist loadfile -m "not slow and not long" --cov --cov-report=term
+	$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not long" --cov --cov-report=term
 
 test-long: $(VENV)/.installed-dev ## twenty kills of a running federation, and of a companion; one hostile designer in eight; the paper's preset
 	$(RUN) -m pytest -q -m long -s

@@ -191,8 +191,46 @@ SLOW = (
 )
 
 
+# Those that take longest, begun first: two processes that take file after file then end at about the same time.
+LONGEST = (
+    "test_federation_attacked",
+    "test_federation_hostile",
+    "test_studio_limits",
+    "test_companion_survives",
+    "test_join",
+    "test_federation",
+    "test_proxy",
+    "test_wire",
+    "test_federation_survives",
+    "test_flwr_run",
+    "test_train",
+    "test_companion_hostile",
+    "test_host",
+    "test_studio",
+    "test_draughtsman",
+    "test_window",
+    "test_strokes",
+    "test_studio_federation",
+    "test_package",
+    "test_imagine",
+    "test_pretrained",
+    "test_client_app",
+    "test_federation_house",
+    "test_studio_imagine",
+    "test_garments",
+    "test_house",
+    "test_hub",
+    "test_connections",
+    "test_studio_repair",
+    "test_gateway",
+    "test_strategy",
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what starts servers, browsers or long training; `make test-fast` leaves it out."""
+    """Mark what starts servers, browsers or long training, which `make test-fast` leaves out; the longest files first."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker(pytest.mark.slow)
