@@ -34,6 +34,7 @@ from helpers.gateway import (
     lines,
     pushed,
     tree_of,
+    wait_until,
 )
 
 from federation.identity import fingerprint
@@ -225,9 +226,12 @@ def test_a_question_has_two_answers_at_most(way: Way, ada: Designer, upstream: U
 
 
 def test_one_push_messages_at_a_time(way: Way, ada: Designer, upstream: Upstream) -> None:
-    upstream.delay = 1.0
+    upstream.held = True
     with ThreadPoolExecutor(6) as pool:
-        codes = sorted(pool.map(lambda _: way.post(ada, "push-messages", announcement()).status_code, range(6)))
+        answers = [pool.submit(way.post, ada, "push-messages", announcement()) for _ in range(6)]
+        wait_until(lambda: sum(answer.done() for answer in answers) == 5)
+        upstream.held = False
+    codes = sorted(answer.result().status_code for answer in answers)
     assert codes == [200] + [503] * 5
     assert len(calls(upstream)) == 1
 

@@ -37,6 +37,7 @@ from federation.server.folder import Folder
 from federation.server.gateway import gateway
 from federation.server.members import Member
 from federation.server.rates import GatewayLimits
+from helpers.studio_server import PATIENCE
 
 Target = tuple[str, Path] | None
 ANSWER = PullMessagesResponse(reconnect=Reconnect(reconnect=5)).SerializeToString()  # of any call, unless told otherwise
@@ -98,6 +99,8 @@ class Upstream:
             self.requests.append((request.method, request.url.path, dict(request.headers), body))
             if path != "health":
                 await asyncio.sleep(self.delay)
+                while self.held:
+                    await asyncio.sleep(0.02)
             headers = {"set-cookie": "a=b", "x-secret": "1", "flwr-version-incompatibility-message": "old"}
             answer = self.answers.get(path.removeprefix("v1/fleet/"), ANSWER)
             return Response(answer, self.status, headers, "application/protobuf")
@@ -107,7 +110,7 @@ class Upstream:
     def reset(self) -> None:
         """As at first."""
         self.requests.clear()
-        self.status, self.delay = 200, 0.0
+        self.status, self.delay, self.held = 200, 0.0, False
         self.answers = {"push-messages": PushMessagesResponse(session_id="session").SerializeToString()}
 
     def asks(self, designer_node: int = 7, tree: ObjectTree | None = None, message: str = QUESTION) -> None:
@@ -152,17 +155,17 @@ class Way:
         return self.send((designer.headers() if designer else {}) | headers, call, content)
 
     def send(self, headers: dict[str, str], call: str = "pull-messages", content: Any = b"body") -> httpx.Response:
-        return httpx.post(f"{self.url}/v1/fleet/{call}", content=content, headers=headers, timeout=30, trust_env=False)
+        return httpx.post(f"{self.url}/v1/fleet/{call}", content=content, headers=headers, timeout=60, trust_env=False)
 
     def raw(self, request: bytes) -> bytes:
         """What comes back for these very bytes."""
-        with socket.create_connection(("127.0.0.1", self.server.port), timeout=10) as s:
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=60) as s:
             s.sendall(request)
-            s.settimeout(3)
             got = b""
             try:
                 while piece := s.recv(65536):
                     got += piece
+                    s.settimeout(3)  # the connection may stay open after the answer
             except (TimeoutError, ConnectionResetError):
                 pass
             return got
@@ -237,7 +240,8 @@ class RealSuperLink:
         self.process = subprocess.Popen(command, env=environment, cwd=folder, stdout=self.log, stderr=subprocess.STDOUT)
         trust = ssl.create_default_context(cafile=certificate[0])
         self.direct = httpx.Client(base_url=f"https://{self.address}", verify=trust, trust_env=False)
-        for _ in range(600):
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
             try:
                 if self.direct.get("/health").status_code == 200:
                     return
@@ -268,6 +272,13 @@ def approve(folder: Folder, *designers: Designer) -> None:
 
 def revoke(folder: Folder, designer: Designer) -> None:
     folder.change_members(lambda all_: [replace(m, revoked="2026-01-01") if m.key == designer.line else m for m in all_])
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
