@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from helpers.studio_server import PATIENCE
 
 pytest.importorskip("flwr")
 
@@ -51,7 +52,7 @@ def main(grid, context):
         number += 1
         nodes = list(grid.get_node_ids())
         replies = list(grid.send_and_receive(
-            [Message(RecordDict(), dst_node_id=n, message_type="train") for n in nodes], timeout=20))
+            [Message(RecordDict(), dst_node_id=n, message_type="train") for n in nodes], timeout=30))
         if not any(r.has_content() for r in replies):
             number -= 1
             time.sleep(1)
@@ -159,10 +160,10 @@ def designers(tmp_path: Path) -> Iterator[list[Designer]]:
         designer.leave()
 
 
-def until(true: Callable[[], object], seconds: float = 30, what: str = "") -> None:
-    end = time.monotonic() + seconds
+def until(true: Callable[[], object], what: object = "") -> None:
+    end = time.monotonic() + PATIENCE
     while not true():
-        assert time.monotonic() < end, f"not within {seconds:.0f} s: {what}"
+        assert time.monotonic() < end, f"not within {PATIENCE:.0f} s: {what}"
         time.sleep(0.1)
 
 
@@ -170,9 +171,9 @@ def last(folder: Folder) -> int:
     return folder.rounds()[-1]
 
 
-def goes_on(folder: Folder, more: int = 1, seconds: float = 60) -> None:
+def goes_on(folder: Folder, more: int = 1) -> None:
     now = last(folder)
-    until(lambda: last(folder) >= now + more, seconds, f"round {now + more}: {folder.status()}")
+    until(lambda: last(folder) >= now + more, f"round {now + more}: {folder.status()}")
 
 
 def admitted(host: Host) -> set[int]:
@@ -195,9 +196,9 @@ def test_goes_on_after_every_death(app: Path, folder: Folder, designers: list[De
     try:
         with pytest.raises(HostError, match=f"process {os.getpid()}"):
             Host(folder, app=app).start()
-        assert host.ready.wait(30)
+        assert host.ready.wait(PATIENCE)
         operator.approve(folder, designers[1].line, "Bruno")  # while it runs
-        until(lambda: all(m.node_id for m in folder.members()) and len(folder.members()) == 2, 5)
+        until(lambda: all(m.node_id for m in folder.members()) and len(folder.members()) == 2)
         for designer in designers:
             designer.connect(host.superlink_address, host.certificate)
         goes_on(folder)
@@ -214,24 +215,24 @@ def test_goes_on_after_every_death(app: Path, folder: Folder, designers: list[De
         for path in folder.path.glob("superlink.db*"):
             path.unlink()
         kill(folder, "flower-superlink")
-        until(lambda: not host.ready.is_set(), 10)
+        until(lambda: not host.ready.is_set())
         goes_on(folder)  # with two, so both are back, without a restart or an approval
         assert set(folder.report(last(folder))["nodes"]) == ids
         assert [d.process.poll() for d in designers] == [None, None]
 
         operator.revoke(folder, "Bruno")
-        until(lambda: folder.status().online == ["Ada"], 5)
-        until(lambda: designers[1].process.poll() is not None, 30, "the revoked SuperNode is refused")
+        until(lambda: folder.status().online == ["Ada"])
+        until(lambda: designers[1].process.poll() is not None, "the revoked SuperNode is refused")
         kill(folder, "keeper.py")
-        until(lambda: not host.ready.is_set(), 10)
-        until(lambda: folder.status().waiting_for == 1, 30, folder.status())
+        until(lambda: not host.ready.is_set())
+        until(lambda: folder.status().waiting_for == 1, folder.status())
 
         operator.approve(folder, designers[1].line, "Bruno")
-        until(lambda: admitted(host) == ids, 10)  # or this bare SuperNode would be refused, and not ask again
+        until(lambda: admitted(host) == ids)  # or this bare SuperNode would be refused, and not ask again
         designers[1].connect(host.superlink_address, host.certificate)
         goes_on(folder)
         operator.pause(folder)
-        until(lambda: folder.status().phase == "paused", 10)
+        until(lambda: folder.status().phase == "paused")
         assert "flwr-serverapp" not in processes(str(folder.path))
     finally:
         host.stop()
@@ -267,17 +268,17 @@ def test_host_killed_leaves_nothing_and_the_next_goes_on(app: Path, folder: Fold
         goes_on(folder)
         process.kill()
         process.wait()
-        until(lambda: not processes(str(folder.path)), 10, "nothing outlives the host")
+        until(lambda: not processes(str(folder.path)), "nothing outlives the host")
         before = last(folder)
         assert before < 3
         ada.leave()
         process = start()
-        until(lambda: last(folder) == 3, 60, "the season's end")
-        until(lambda: folder.status().phase == "resting", 20)
+        until(lambda: last(folder) == 3, "the season's end")
+        until(lambda: folder.status().phase == "resting")
         assert "next season begins" in folder.status().note
-        until(lambda: "flwr-serverapp" not in processes(str(folder.path)), 20, "waiting costs nothing")
+        until(lambda: "flwr-serverapp" not in processes(str(folder.path)), "waiting costs nothing")
         process.send_signal(signal.SIGINT)  # Ctrl-C: it stops at exit
-        process.wait(30)
+        process.wait(PATIENCE)
         assert not processes(str(folder.path))
         assert folder.status().phase == "stopped"
     finally:
@@ -300,11 +301,11 @@ def test_keeper_ends_all_of_it_with_its_asker(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", asker], stdout=subprocess.PIPE, text=True)
     keeper = int(process.stdout.readline())
     log = tmp_path / "log.log"
-    until(lambda: log.exists() and "deep" in log.read_text(), 10)
+    until(lambda: log.exists() and "deep" in log.read_text())
     deep = int(log.read_text().split()[0])
     process.kill()
     process.wait()
-    until(lambda: not _alive(deep) and not _alive(keeper), 10)
+    until(lambda: not _alive(deep) and not _alive(keeper))
 
 
 def _alive(pid: int) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.studio_server import PATIENCE
 
 pytest.importorskip("flwr")
 
@@ -60,7 +61,7 @@ def notices() -> list[Notice]:
 @pytest.fixture
 def proxy(studio: Studio, tmp_path: Path, notices: list[Notice]) -> Iterator[Proxy]:
     with Proxy(
-        studio.url, tmp_path / "home", HASH, root_certificate=studio.certificate, timeout=1, on_notice=notices.append
+        studio.url, tmp_path / "home", HASH, root_certificate=studio.certificate, timeout=60, on_notice=notices.append
     ) as proxy:
         yield proxy
 
@@ -187,7 +188,6 @@ def test_a_supernode_is_told_to_wait(
     studio: Studio, proxy: Proxy, node: Node, answer: Callable[[], Response], state: str, words: str
 ) -> None:
     studio.answer = lambda call: answer()
-    proxy.upstream.timeout = 20  # for 64 MB
     response = node.ask("pull-messages")
     assert (response.status_code, proxy.notice.state) == (503, state)
     assert words in proxy.notice.text and proxy.notice.text.isprintable()
@@ -210,7 +210,7 @@ def test_errors_about_one_call_pass(studio: Studio, proxy: Proxy, node: Node) ->
 
 
 def test_a_studio_that_hangs_or_is_gone(studio: Studio, proxy: Proxy, node: Node) -> None:
-    studio.delay, proxy.upstream.timeout = 5, 0.5
+    studio.delay, proxy.upstream.timeout = 20, 0.5
     assert (node.ask("pull-messages").status_code, proxy.notice.state) == (503, "away")
     assert "does not answer" in proxy.notice.text
     studio.stop()
@@ -221,7 +221,7 @@ def test_a_studio_that_hangs_or_is_gone(studio: Studio, proxy: Proxy, node: Node
 
 def test_a_certificate_of_somebody_else(studio: Studio, proxy: Proxy, tmp_path: Path) -> None:
     for trusted in (proxy.certificate, None):  # another authority's; the system's
-        with Proxy(studio.url, tmp_path / "other", HASH, root_certificate=trusted, timeout=2) as other:
+        with Proxy(studio.url, tmp_path / "other", HASH, root_certificate=trusted, timeout=60) as other:
             assert Node(other).ask("activate-node", b"body").status_code == 503
             assert other.notice.state == "certificate" and other.upstream.sent == 0
     assert not studio.asked
@@ -423,12 +423,12 @@ def test_a_real_supernode_through_it(tmp_path: Path) -> None:
     node = None
     try:
         host.start()
-        assert host.ready.wait(60)
+        assert host.ready.wait(PATIENCE)
         with Proxy(studio.url, home, "0" * 64, root_certificate=studio.certificate) as proxy:
             node = SuperNode(tmp_path / "node", proxy.address, tmp_path / "key", {"a": 1}, proxy.certificate)
-            until(lambda: proxy.notice.state == "waiting", 180, proxy.notice)
+            until(lambda: proxy.notice.state == "waiting", proxy.notice)
             approve(folder, key, "Ada")
-            until(lambda: proxy.notice.state == "refused", 180, proxy.notice)
+            until(lambda: proxy.notice.state == "refused", proxy.notice)
             assert folder.read("app.json", {})["fab_hash"][:12] in proxy.notice.text
             node.stop()
         assert not proxy.receipts.exists() and folder.rounds()[-1] == 0
@@ -436,11 +436,11 @@ def test_a_real_supernode_through_it(tmp_path: Path) -> None:
             studio.url, home, folder.read("app.json", {})["fab_hash"], root_certificate=studio.certificate, budget=1500
         ) as proxy:
             node = SuperNode(tmp_path / "node", proxy.address, tmp_path / "key", {"a": 1}, proxy.certificate)
-            until(lambda: proxy.notice.state == "budget", 180, "an update that is too large")
+            until(lambda: proxy.notice.state == "budget", "an update that is too large")
             assert not proxy.receipts.exists()
             proxy.outbox.budget = 2**20
-            until(lambda: read_all(proxy.receipts), 180, "the next one")
-            until(lambda: folder.rounds()[-1] > 0, 90, "the server has it")
+            until(lambda: read_all(proxy.receipts), "the next one")
+            until(lambda: folder.rounds()[-1] > 0, "the server has it")
             assert node.process.poll() is None
             node.stop()
         receipt = read_all(proxy.receipts)[0]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers.studio_server import ROOT, StudioServer
+from helpers.studio_server import PATIENCE, ROOT, StudioServer
 from helpers.studio_visitor import Answer, Visitor, file_data
 
 pytest.importorskip("gradio")
@@ -49,11 +49,11 @@ class Flood:
 
     def __enter__(self) -> Flood:
         self._thread.start()
-        assert self._begun.wait(60)
+        assert self._begun.wait(PATIENCE)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._thread.join(170)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -81,6 +81,9 @@ class Flood:
 def test_a_newcomer_is_served_while_one_visitor_floods(crowded: StudioServer) -> None:
     with someone(crowded, "192.0.2.50") as warm:
         assert sketch(warm, EXAMPLES[0].read_bytes()).ok
+        start = time.monotonic()
+        assert sketch(warm, EXAMPLES[0].read_bytes() + b"alone").ok
+        alone = time.monotonic() - start
     took = []
     with Flood(crowded, "192.0.2.1") as flood:
         for i, photo in enumerate(EXAMPLES[:4]):
@@ -89,10 +92,10 @@ def test_a_newcomer_is_served_while_one_visitor_floods(crowded: StudioServer) ->
                 assert sketch(newcomer, photo.read_bytes() + bytes([i])).ok
             took.append(time.monotonic() - start)
         at_work = flood._thread.is_alive()
-    print(f"newcomers during the flood: {', '.join(f'{t:.2f} s' for t in took)}")
+    print(f"a newcomer alone: {alone:.2f} s; during the flood: {', '.join(f'{t:.2f} s' for t in took)}")
     served = sum(answer.ok for answer in flood.answers)
     refused = [answer.text for answer in flood.answers if not answer.ok]
-    assert at_work and max(took) < SECONDS
+    assert at_work and max(took) < max(SECONDS, 5 * alone)  # of a machine that is slow for everybody
     # the flood gets what one address may have under way, and the rest is told to come again
     assert 4 <= served < SHEETS and all("your network" in text for text in refused)
     with someone(crowded, "192.0.2.1") as again:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import psutil
@@ -202,7 +203,7 @@ def test_nothing_of_a_visitor_s_is_in_the_log(own: StudioServer) -> None:
             f"?style={MARK}:1&{MARK}={MARK}",
             f"theme.css?v={MARK}",
         ):
-            with visitor.http.stream("GET", route, timeout=5):
+            with visitor.http.stream("GET", route):
                 pass
         visitor.upload(b"no picture " + MARK.encode(), f"{MARK}.jpg")
         visitor.http.post("gradio_api/upload", content=MARK, headers={"content-type": f"multipart/form-data; boundary={MARK}"})
@@ -256,10 +257,13 @@ def test_an_address_has_a_quota_and_the_folder_has_one(own: StudioServer) -> Non
         assert visitor.do("reset").ok  # and the studio goes on
 
 
-def test_old_photographs_are_deleted_and_there_is_room_again(tmp_path: Path) -> None:
+def test_old_photographs_are_deleted_and_there_is_room_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from studio.uploads import FULL, TOO_MUCH, UploadError, UploadFolder
 
-    uploads = UploadFolder(tmp_path, keep=0.5, limit=1000)
+    later = [0.0]  # s
+    clock = SimpleNamespace(time=lambda: time.time() + later[0], monotonic=lambda: time.monotonic() + later[0])
+    monkeypatch.setattr("studio.uploads.time", clock)
+    uploads = UploadFolder(tmp_path, keep=60, limit=1000)
     (tmp_path / "sha").mkdir()
     old = tmp_path / "sha" / "photo.jpg"
     old.write_bytes(b"x" * 900)
@@ -267,7 +271,7 @@ def test_old_photographs_are_deleted_and_there_is_room_again(tmp_path: Path) -> 
         uploads.admit("a", 200)
         uploads.sweep()
         uploads.admit("b", 200)
-    time.sleep(0.7)
+    later[0] = 61.0
     uploads.sweep()
     assert not old.exists()
     uploads.admit("a", 200)
