@@ -71,6 +71,7 @@ class Demo:
         weights: the checkpoint of round 0, and what the designers start from.
         patience: seconds that the studio has to start.
         environment: further variables for the studio.
+        run_config: further words of the run config, "quorum=0.5 grace=10".
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Demo:
         weights: Path = WEIGHTS,
         patience: float = 180,
         environment: dict[str, str] | None = None,
+        run_config: str = "",
     ) -> None:
         self.home, self.port, self.names = home.resolve(), port, list(names)
         self.garments, self.size, self.weights, self.patience = garments, size, weights, patience
@@ -98,7 +100,7 @@ class Demo:
             "FEDGAI_FEDERATION": "1",
             "FEDGAI_WEIGHTS": str(weights),
             "FEDGAI_RUN_CONFIG": f"rounds={rounds} local-epochs={epochs} deadline={deadline} house-steps={house_steps} "
-            f"min-designers={len(self.names)}",
+            f"min-designers={len(self.names)} {run_config}",
             **(environment or {}),
         }
         self.tls = self.home / "tls"  # ca.pem, server.pem, server.key

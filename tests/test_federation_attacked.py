@@ -51,7 +51,8 @@ def database(demo: Demo) -> int:
 @pytest.mark.parametrize("way", ["forest", "false_child", "orphans"])
 def test_rounds_go_on(tmp_path: Path, way: str) -> None:
     """The first round is honest; the attack is in the second, and a third has to come."""
-    with federation(tmp_path, HONEST, {"Hostile": ["honest", way]}, 3) as (demo, strangers):
+    good = 0 if way == "forest" else len(HONEST)  # who plants a forest answers afterwards, and no round waits in vain
+    with federation(tmp_path, HONEST, {"Hostile": ["honest", way]}, 3, good) as (demo, strangers):
         wait_for(demo, 1)
         before, size = superlinks(demo), database(demo)
         assert len(before) == 1
@@ -69,7 +70,7 @@ def test_rounds_go_on(tmp_path: Path, way: str) -> None:
 
 def test_who_is_gone_is_offline_a_minute_later(tmp_path: Path) -> None:
     """Whoever asked for heartbeats of 1,800 s was "online" for an hour, and every round waited for them."""
-    with federation(tmp_path, HONEST, {}, 50) as (demo, _):
+    with federation(tmp_path, HONEST[:1], {}, 50) as (demo, _):
         operator.pause(demo.folder)
         operator.approve(demo.folder, make_key(tmp_path / "Ghost" / "key"), "Ghost")
         key = load_ssh_private_key((tmp_path / "Ghost" / "key").read_bytes(), None)
@@ -77,13 +78,13 @@ def test_who_is_gone_is_offline_a_minute_later(tmp_path: Path) -> None:
         while activate(demo, key) != 200:
             assert time.monotonic() < until
             time.sleep(1)
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE
         while "Ghost" not in demo.folder.status().online:
             assert time.monotonic() < until
             time.sleep(0.2)
-        until = time.monotonic() + 90
+        until = time.monotonic() + 60 + PATIENCE
         while "Ghost" in demo.folder.status().online:
-            assert time.monotonic() < until, "still online a minute and a half after it was heard of last"
+            assert time.monotonic() < until, "still online long after it was heard of last"
             time.sleep(1)
 
 

@@ -38,6 +38,7 @@ from fedgai.model import FedGAI
 log = logging.getLogger(__name__)
 
 MB = 2**20
+PAIRS = 2  # that it says it trained on
 RUNNING_MEAN = "body.1.running_mean"  # a BatchNorm tensor of the Discriminator
 
 
@@ -116,7 +117,7 @@ class HostileDesigner:
         return RecordDict(
             {
                 "arrays": record,
-                "metrics": MetricRecord({"num-examples": 8, "loss-generator": 1.0}),
+                "metrics": MetricRecord({"num-examples": PAIRS, "loss-generator": 1.0}),
                 "designer": ConfigRecord(designer),
             }
         )
