@@ -55,7 +55,7 @@ You can change this later; what was shared in earlier rounds stays shared."""
 """What sharing a signature is, for a designer who decides; docs/privacy.md has the measurements."""
 STAYS = """What stays, and what does not:
 - your drawings and your private Generator were never anywhere but on this machine; nothing of them has to be deleted
-- your style signature, if you shared it, is no slider any more from the next round on
+- your style signature, if you shared it, is no slider any more: it goes at once
 - checkpoints of earlier rounds stay as they are, with what the others and you taught them: that cannot be taken out of them
 - your receipts stay here, so that you can always show what was sent"""
 RETRY = 10.0  # s before a studio that is away is asked again

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from federation.designer.companion import Companion, State, duration
 from federation.designer.prepare import EXPLAINED
+from federation.designer.receipt_page import size
 from fedgai.data.folder import DesignerFolder
 
 PHASES = {
@@ -125,8 +126,8 @@ class View:
         known = isinstance(progress, int | float) and phases[1] in ("training", "aggregating", "house") and progress > 0
         move(self._bars, self._theirs, federation_line(state.federation), float(progress or 0) if known else None)
         counts = Text(
-            f"{state.bytes / 1000:,.0f} kB have left this machine in {state.receipts} "
-            f"{'update' if state.receipts == 1 else 'updates'}. Ctrl-C stops; it goes on another day.",
+            f"{size(state.bytes)} have left this machine; {state.receipts} "
+            f"{'update' if state.receipts == 1 else 'updates'} arrived. Ctrl-C stops; it goes on another day.",
             style="dim",
         )
         live.update(Group(self._bars, counts))

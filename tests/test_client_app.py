@@ -28,6 +28,7 @@ from federation.designer.client_app import (
     train_at_home,
     within_budget,
 )
+from federation.figure_names import AT_DESIGNERS
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.model import WEIGHTS, FedGAI
@@ -124,6 +125,7 @@ def steps(context: Context) -> list[int]:
 def test_what_leaves_is_the_discriminator_some_figures_and_the_signature(asked: Message, context: Context) -> None:
     content = train_at_home(asked, context).content
     assert set(content) == {"arrays", "metrics", "designer"}
+    assert set(content["metrics"]) <= set(AT_DESIGNERS)  # each has a name that a designer understands
     private = FedGAI.load(Path(str(context.node_config["out"])))
     for name, value in unpack(content["arrays"]).items():
         assert torch.equal(value, private.discriminator.shared()[name].half().float())

@@ -336,7 +336,8 @@ def test_drawing_at_home(visit: Callable[..., object], window: WindowServer, dra
 def test_leaving_says_what_stays(visit: Callable[..., object], host: Demo) -> None:
     page = visit()
     page.get_by_text("Leave the federation").click()
-    assert "checkpoints of earlier rounds stay" in page.locator("#leaving").inner_text()
+    stays = page.locator("#leaving").inner_text()
+    assert "checkpoints of earlier rounds stay" in stays and "it goes at once" in stays
     page.click("#leave")
     page.click("#leave-no")
     assert not any(member.revoked for member in host.folder.members())

@@ -222,8 +222,8 @@ class Companion:
         if notice.state == "starting" and self._failures >= SEVERAL:
             return State(
                 "stuck",
-                f"the program that connects to the studio ended {self._failures} times; its last line was "
-                f"is in {self.node.log}: {self.node.last_line()}",
+                f"the program that connects to the studio ended {self._failures} times. Its log is {self.node.log}; the last "
+                f"line there is: {self.node.last_line()}",
             )
         if notice.state == "starting":
             return State("starting", notice.text)

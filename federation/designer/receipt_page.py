@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from federation.designer.receipt import BEGAN, SAMPLE, Receipt, noise_spent
+from federation.figure_names import sent_name
 from fedgai.text import printable
 
 LABELS = {
-    "num-examples": "drawings that were learned from",
-    "own-distance": "how far its drawings are from your hand",
     "epsilon": "noise: epsilon",
     "sketches": "drawings that the signature was measured on",
     "encoder": "which eye the software looks with (SHA-256)",
@@ -25,21 +24,8 @@ LABELS = {
     "release": "which release of the software",
     "name": "your name",
     "description": "your sentence about your hand",
-    "loss-hinge": "average error: telling your drawings from its own",
-    "loss-discriminator": "average error: judging drawings, in all",
-    "loss-feddecorr": "average error: how much its figures repeat each other",
-    "loss-adversarial": "average error: drawing so that it passes as yours",
-    "loss-adversarial-other": "average error: drawing so that it passes as another's",
-    "loss-gram": "average error: texture of your lines",
-    "loss-cosine": "average error: direction of your lines",
-    "loss-semantic": "average error: shape of the garment",
-    "loss-semantic-paired": "average error: shape of the garment",
-    "loss-chroma": "average error: colour",
-    "loss-fusion": "average error: likeness to others' hands",
-    "loss-generator": "average error: drawing, in all",
-    "loss-hand": "error: telling your hand from the others'",
 }
-"""Names of what is sent beside the tensors, for people who draw. The files have the software's own names."""
+"""Names of what is sent beside tensors and figures, for people who draw. The files have the software's own names."""
 
 _PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
@@ -50,8 +36,20 @@ def lines_of(receipt: Receipt) -> list[tuple[str, str, str, str, str]]:
     if receipt.signature:
         lines.append(("style signature", "", "float32", f"{receipt.signature['bytes']:,}", receipt.signature["sha256"]))
     for name, value in (receipt.values | receipt.metrics).items():
-        lines.append((LABELS.get(name, name), f"{value:.6g}" if isinstance(value, float) else str(value), "", "", ""))
+        lines.append(
+            (LABELS.get(name) or sent_name(name), f"{value:.6g}" if isinstance(value, float) else str(value), "", "", "")
+        )
     return lines
+
+
+def size(bytes_: int) -> str:
+    """How much has left, for people.
+
+    Example:
+        >>> size(83490), size(1_200_000)
+        ('83 kB', '1.2 MB')
+    """
+    return f"{bytes_ / 1e6:.1f} MB" if bytes_ >= 1e6 else f"{bytes_ / 1e3:,.0f} kB"
 
 
 def title(receipt: Receipt) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from federation.designer.prepare import EXPLAINED
 from federation.designer.receipt import Receipt
-from federation.designer.receipt_page import lines_of, noise_line, summary, title
+from federation.designer.receipt_page import lines_of, noise_line, size, summary, title
 from federation.join import STAYS
 from federation.terminal import describe, federation_line
 from fedgai.data.folder import DesignerFolder
@@ -196,10 +196,6 @@ def shown_name(file: Path) -> str:
 def count(number: int, what: str) -> str:
     """How many: "1 drawing", "2 drawings"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def size(bytes_: int) -> str:
-    return f"{bytes_ / 1e6:.1f} MB" if bytes_ >= 1e6 else f"{bytes_ / 1e3:,.0f} kB"
 
 
 def _capital(text: str) -> str:

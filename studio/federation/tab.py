@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from federation.figure_names import AT_DESIGNERS, AT_THE_HOUSE, OF_THE_PROBE, plain_name
 from federation.server.folder import Status
 from federation.server.metrics_table import is_number
 from federation.server.round_words import designers_words, house_words
@@ -16,11 +17,20 @@ from studio.templating import render
 SHOWN = 40  # names in a list, and curves in a group
 STEPS = {"training": "At the designers'", "aggregating": "Averaging", "house": "At the house", "": "Checkpoint"}
 GROUPS = {
-    "metrics": ("At the designers'", "Means over those whose answers counted, weighted by their pairs of drawings."),
-    "house": ("At the house", "Losses of the house Generator at the end of its step."),
-    "probe": ("Probe", "Measured on the same photographs after every round; a round that is worse past a bound is held back."),
-    "style_distances": ("Distance to each hand", "From what the house draws in a hand to that designer's own drawings."),
+    "metrics": (
+        "At the designers'",
+        "Average errors of those whose answers counted, weighted by their pairs of drawings.",
+        AT_DESIGNERS,
+    ),
+    "house": ("At the house", "Average errors of the house Generator at the end of its learning.", AT_THE_HOUSE),
+    "probe": (
+        "Probe",
+        "Measured on the same photographs after every round; a round that is worse past a bound is held back.",
+        OF_THE_PROBE,
+    ),
+    "style_distances": ("Distance to each hand", "From what the house draws in a hand to that designer's own drawings.", {}),
 }
+DRAWING, OWN_HAND = "loss-generator", "own_hand"  # figures that stand beside a round in the list
 WIDTH, HEIGHT, EDGE = 168, 44, 5  # of a curve, in its own units
 
 Report = Mapping[str, Any]
@@ -127,9 +137,9 @@ class News:
         designers, house = designers_words(report), house_words(report)
         facts = [f"{designers} designers" if designers else "What the federation began with" if n == 0 else ""]
         facts.append(f"the house learned {house}" if house else "")
-        facts += [f"{_words(k)} {_figure(v)}" for k, v in list(numbers(report.get("metrics")).items())[:3]]
-        probe = _mapping(report.get("probe"))
-        facts += [f"{_words(k)} {_figure(v)}" for k, v in list(numbers(probe.get("after")).items())[:2]]
+        errors, probe = numbers(report.get("metrics")), numbers(_mapping(report.get("probe")).get("after"))
+        facts += [f"the designers' average error in drawing {_figure(errors[DRAWING])}" if DRAWING in errors else ""]
+        facts += [f"{OF_THE_PROBE[OWN_HAND]} {probe[OWN_HAND]:.0%}" if OWN_HAND in probe else ""]
         pushed, waiting = hub.get("last_pushed"), hub.get("waiting") or []
         on_hub = isinstance(pushed, int) and 0 < n <= pushed and n not in waiting
         return {
@@ -146,14 +156,15 @@ class News:
     def _curves(self) -> str:
         """Small drawings, one a figure: each has its own scale, and no colour has to be told from another."""
         groups, rounds = [], set()
-        for key, (title, text) in GROUPS.items():
+        for key, (title, text, names) in GROUPS.items():
             lines: dict[str, list[Point]] = {}
             for n, report in self.reports.items():
                 content = report.get(key)
                 if key in ("probe", "house"):
                     content = _mapping(content).get("after" if key == "probe" else "losses")
                 for name, value in numbers(content).items():
-                    lines.setdefault(name, []).append(Point(n, value, bool(report.get("published", True))))
+                    shown = name if key == "style_distances" else names.get(name) or plain_name(name)
+                    lines.setdefault(shown, []).append(Point(n, value, bool(report.get("published", True))))
             rounds |= {point.round for points in lines.values() for point in points}
             if lines:
                 drawn = [curve(name, points) for name, points in list(lines.items())[:SHOWN]]
@@ -202,7 +213,7 @@ class Point:
 
 
 def curve(name: str, points: Sequence[Point]) -> dict[str, Any]:
-    """One figure over the rounds, as the template draws it."""
+    """One figure over the rounds, as the template draws it. ``name``: as people read it."""
     low, high = min(p.value for p in points), max(p.value for p in points)
     first, last = points[0], points[-1]
 
@@ -217,9 +228,9 @@ def curve(name: str, points: Sequence[Point]) -> dict[str, Any]:
         kind = "ring" if not point.published else "end" if point is last else ""
         if kind:
             dots.append({"x": x, "y": y, "r": 3 if point is last else 2.4, "kind": kind})
-    label = f"{_words(name)}: {_figure(first.value)} in round {first.round}, {_figure(last.value)} in round {last.round}"
+    label = f"{name}: {_figure(first.value)} in round {first.round}, {_figure(last.value)} in round {last.round}"
     path = " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(places))
-    return {"label": label, "path": path, "dots": dots, "name": _words(name), "value": _figure(last.value)}
+    return {"label": label, "path": path, "dots": dots, "name": name, "value": _figure(last.value)}
 
 
 def number(value: object) -> float:
@@ -242,12 +253,6 @@ def _mapping(content: object) -> Mapping[str, Any]:
 
 def _mappings(content: object) -> list[Mapping[str, Any]]:
     return [c for c in content if isinstance(c, Mapping)] if isinstance(content, list) else []
-
-
-def _words(name: str) -> str:
-    """ "loss-generator" -> "generator loss"."""
-    words = name.replace("-", " ").replace("_", " ")
-    return f"{words[5:]} loss" if words.startswith("loss ") else words
 
 
 def _figure(value: float) -> str:
