@@ -34,6 +34,7 @@ from fedgai.ateliers.hands import ATELIERS, draw
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.drawn_pairs import save_pair
 from fedgai.data.listing import find_images
+from fedgai.errors import FedGAIError, sentence
 from fedgai.shipped import EXAMPLES, WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +55,10 @@ def draw_examples(folder: Path, names: Sequence[str], size: int = SIZE, garments
                 drawn = draw(turned, ATELIERS[name], mask=np.ascontiguousarray(flip(mask)))
                 save_pair(folder / name, f"{i}{side}", turned, drawn)
         (folder / name / "whole").touch()
+
+
+class DemoError(RuntimeError):
+    """The studio did not start; the message ends with what it said."""
 
 
 class Demo:
@@ -130,7 +135,7 @@ class Demo:
         return f"https://127.0.0.1:{self.port}/"
 
     def start_studio(self) -> None:
-        """Returns once the studio and the SuperLink behind it answer. Raises RuntimeError, with the log's end, if not."""
+        """Returns once the studio and the SuperLink behind it answer. Raises DemoError, with the log's end, if not."""
         log = (self.home / "studio.log").open("ab")
         command = [
             sys.executable,
@@ -147,7 +152,7 @@ class Demo:
         until = time.monotonic() + self.patience
         while self.get("federation/health") is None:
             if self.studio.poll() is not None or time.monotonic() > until:
-                raise RuntimeError("the studio did not start:\n" + (self.home / "studio.log").read_text()[-3000:])
+                raise DemoError("the studio did not start:\n" + (self.home / "studio.log").read_text()[-3000:])
             time.sleep(0.5)
 
     def start_designer(self, name: str) -> None:
@@ -200,7 +205,18 @@ def main() -> None:
     args = parser.parse_args()
     if args.fresh:
         shutil.rmtree(args.home, ignore_errors=True)
+    try:
+        _show(args)
+    except OSError as error:
+        sys.exit(f"{sentence(error)} Name another folder with --home.")
+    except (FedGAIError, DemoError) as error:
+        sys.exit(str(error))
+
+
+def _show(args: argparse.Namespace) -> None:
+    """Run the demo, and say how it goes. Raises DemoError, FedGAIError, OSError."""
     started = time.monotonic()
+    args.home.mkdir(parents=True, exist_ok=True)
     print("Drawing the eight designers' pairs, then starting the studio ...", flush=True)
     with Demo(args.home, args.port, args.rounds, args.epochs) as demo:
         print(f"Open {demo.url} (the browser does not know this demo's certificate: go on all the same).", flush=True)

@@ -31,7 +31,7 @@ from federation.server.season import FederationConfig, Season
 from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand
 from fedgai.data.drawn_pairs import draw_pair, save_pair
 from fedgai.data.listing import find_images
-from fedgai.errors import FedGAIError
+from fedgai.errors import FedGAIError, sentence
 from fedgai.model import FedGAI
 from fedgai.shipped import EXAMPLES, WEIGHTS
 
@@ -194,8 +194,8 @@ def main() -> None:
                 house_steps=args.house_steps,
                 share_style=not args.keep_signatures,
             )
-        except FedGAIError as error:
-            sys.exit(str(error))
+        except (FedGAIError, OSError) as error:
+            sys.exit(sentence(error))
         reports = [folder.report(number) for number in folder.rounds() if number]
     if args.json:
         print(json.dumps(reports))

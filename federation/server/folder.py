@@ -23,7 +23,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,11 +33,19 @@ from filelock import FileLock
 
 from federation.server.members import Member, gone
 from federation.server.style_bank import hand_names, take_out
+from fedgai.errors import FedGAIError
 from fedgai.files import sync_file, sync_folder, write_atomically
 from fedgai.model import CONFIG_FILE, STYLES_FILE, CheckpointError, FedGAI
 
 REPORT_FILE = "report.json"
 KEEP = 20  # whole checkpoints; the first of every season and the published ones of the last stay longest
+
+
+ADVICE = "name a folder of your own with FEDGAI_HOME"
+
+
+class FolderError(FedGAIError):
+    """The federation's folder cannot be used; the sentence names it, and the variable."""
 
 
 def home() -> Path:
@@ -83,15 +91,15 @@ class Folder:
 
     Args:
         path: where.
+    Raises:
+        FolderError: it cannot be made, or this user may not write to it.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.checkpoints = self.path / "checkpoints"
         self.secrets = self.path / "secrets"
-        _make_private(self.path)
-        for folder in (self.checkpoints, self.path / "reports", self.secrets):
-            folder.mkdir(mode=0o700, exist_ok=True)
+        _make_all(self.path, (self.checkpoints, self.path / "reports", self.secrets))
 
     # -- small files -----------------------------------------------------------------------------------------------------
 
@@ -277,6 +285,18 @@ class Folder:
                 damaged.append(error)
         if damaged:
             raise damaged[0]
+
+
+def _make_all(path: Path, folders: Iterable[Path]) -> None:
+    """Make a federation's folders where they are missing. Raises FolderError where they cannot be made or written to."""
+    try:
+        _make_private(path)
+        for folder in folders:
+            folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise FolderError(f"{error.filename or path} cannot be used ({error.strerror}): {ADVICE}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise FolderError(f"{path} cannot be written to: {ADVICE}")
 
 
 def _make_private(path: Path) -> None:
