@@ -50,7 +50,7 @@ class HouseStepConfig:
         size: long side of these, px.
         lr: the highest learning rate (Adam), after five steps of warming up; it ends near 0.
         seconds: no step is begun so many seconds after the first. Only to stop a runaway, so it is far more than 30 steps take
-            on a busy machine: where it strikes, the weights depend on the machine, and the round's report says so.
+            on a busy machine: where it strikes, the weights depend on the machine, and the round is held back.
         seed: of photographs, hands and blends; each round has its own, made from this and the round's number.
         blends: share of the drawings that are asked for in a blend of two signatures.
         photographs: at most so many of the folder's in a round, another choice each round.
@@ -109,10 +109,10 @@ class HouseReport:
 
 
 def reason_to_hold_back(house: HouseReport, before: Mapping[str, float], after: Mapping[str, float]) -> str:
-    """Why a round is not published: its house step did nothing, or its drawings broke a bound. "" if it may be published."""
+    """Why a round is not published: its house step ended early, or its drawings broke a bound. "" if it may be published."""
     reasons = [verdict(before, after)]
-    if house.wanted and not house.steps:
-        reasons.insert(0, f"the house learned 0 of {house.wanted} steps, because {house.stopped}")
+    if house.steps < house.wanted:
+        reasons.insert(0, f"the house learned {house.steps} of {house.wanted} steps, because {house.stopped}")
     return "; ".join(reason for reason in reasons if reason)
 
 

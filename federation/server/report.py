@@ -20,7 +20,8 @@ class RoundReport:
         strategy: how updates were aggregated, one line.
         privacy: of central differential privacy (``privacy.privacy``); None without.
         house: what the house step did (``HouseReport`` as a dict).
-        house_steps_done, house_steps_wanted: optimiser steps of the house Generator. A round without steps is not published.
+        house_steps_done, house_steps_wanted: optimiser steps of the house Generator. A round that did fewer than it
+            should have is not published.
         probe: figures ``before`` and ``after``, and their ``bounds``.
         style_distances: hand -> distance of the house's drawings to it.
         published: whether the studio draws with this round.
