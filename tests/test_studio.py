@@ -197,6 +197,14 @@ def test_download(visit: Callable[..., Visit]) -> None:
     assert picture.getchannel("A").getextrema()[0] == 0
 
 
+@pytest.mark.parametrize("width", [390, 1440, 1920])
+def test_both_downloads_stand_side_by_side(visit: Callable[..., Visit], width: int) -> None:
+    page = visit(width=width).page
+    png, svg = (page.get_by_role("button", name=f"Download {kind}").bounding_box() for kind in ("PNG", "SVG"))
+    assert png["y"] == svg["y"] and png["height"] == svg["height"] < 50  # and each is one line
+    assert png["x"] + png["width"] < svg["x"] < png["x"] + png["width"] + 40 and svg["x"] + svg["width"] <= width
+
+
 def test_download_as_svg(visit: Callable[..., Visit]) -> None:
     visitor = visit()
     button = visitor.page.get_by_role("button", name="Download SVG")
