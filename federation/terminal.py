@@ -74,7 +74,8 @@ def describe(state: State) -> str:
 def federation_line(status: dict[str, Any]) -> str:
     """One line on what goes on at the studio, as it tells anybody."""
     online, phase = status.get("designers_online"), str(status.get("phase"))
-    line = f"all of you, round {status.get('round', '?')}: {PHASES.get(phase, 'not known')}"
+    number = status.get("round")
+    line = f"all of you{f', round {number}' if number else ''}: {PHASES.get(phase, 'not known')}"
     left = status.get("seconds_left")
     if phase == "training" and isinstance(left, int | float) and left > 0:
         line += f" ({duration(left)} more at most)"

@@ -251,6 +251,8 @@ def test_a_round_from_the_first_drop_to_the_receipt(
     assert page.locator(".contact li").count() == 4 and "not a picture" in page.locator(".problems").inner_text()
     page.get_by_role("button", name="Take note.png away").click()
     page.wait_for_function("!document.querySelector('.problems')")
+    page.reload()
+    page.wait_for_function("document.querySelector('[name=kind][value=pairs]')?.checked")  # it fell back to "Drawings"
     assert (drawings / "sketches" / "note.png").exists()  # the original
     page.click("#join")
     says(page, "Write the name that others shall see")
@@ -343,7 +345,9 @@ def test_leaving_says_what_stays(visit: Callable[..., object], host: Demo) -> No
     assert not any(member.revoked for member in host.folder.members())
     page.click("#leave")
     page.click("#leave-yes")
-    says(page, "You have left")
+    says(page, "You have left.")
+    page.wait_for_function("document.querySelector('#join').innerText === 'Join'")  # and not "Go on"
+    assert "Stopped for now" not in page.locator("#side").inner_text()
     assert all(member.revoked for member in host.folder.members())
     page.click("#leave")
     page.click("#leave-yes")

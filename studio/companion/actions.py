@@ -8,7 +8,7 @@ from typing import Any
 
 from federation.designer.dry_run import dry_run
 from federation.designer.receipt import Receipt
-from federation.designer.settings import CompanionError, Settings, address, private_folder
+from federation.designer.settings import CompanionError, Settings, address, has_left, private_folder
 from federation.identity import fingerprint, make_key
 from studio.companion.background import failure
 from studio.companion.drawings import KINDS, DrawingsFolder
@@ -143,6 +143,14 @@ class CompanionActions:
             self._say(failure(error))
             return
         self.part.join(settings)
+
+    @property
+    def left(self) -> bool:
+        """Whether the designer left the studio that is named, here or in a terminal, and has not joined again."""
+        try:
+            return has_left(self.home, address(self.answers.server))
+        except CompanionError:
+            return False
 
     def leave(self) -> None:
         """Leave, once it was asked and confirmed. It needs no drawings."""

@@ -58,10 +58,16 @@ class Parts:
             "receipts": self.receipts(),
             "home": self.home(),
             "leave": self.leave(),
+            "kind": self.actions.drawings.kind,
+            "folder": self.actions.answers.data if self.actions.drawings.kind == "folder" else "",
         }
 
     def changed(self, have: str) -> dict[str, tuple[str, str]]:
-        """(mark, HTML) of the parts that changed. ``have``: "name:mark,name:mark" of those that the page shows."""
+        """(mark, HTML) of the parts that changed; "kind" and "folder" are plain text.
+
+        Args:
+            have: "name:mark,name:mark" of those that the page shows.
+        """
         known = dict(pair.split(":", 1) for pair in have.split(",") if ":" in pair)
         marks = {name: (hashlib.sha256(html.encode()).hexdigest()[:12], html) for name, html in self.all().items()}
         return {name: marked for name, marked in marks.items() if known.get(name) != marked[0]}
@@ -134,7 +140,7 @@ class Parts:
         """The state of things, at the side."""
         part, state = self.actions.part, self.actions.part.state
         if state is None:
-            head = "Stopped for now." if part.receipts else "Not joined yet."
+            head = "You have left." if self.actions.left else "Stopped for now." if part.receipts else "Not joined yet."
             missing = [] if part.receipts else self.actions.missing()
             return render("now", state=None, head=head, missing=missing, notice=self.actions.notice)
         status = state.federation
@@ -156,7 +162,7 @@ class Parts:
             running=part.running,
             stopping=part.stopping,
             busy=bool(self.actions.drawings.busy),
-            again=bool(part.receipts) or self.actions.studio.possible,
+            again=not self.actions.left and (bool(part.receipts) or self.actions.studio.possible),
         )
 
     def receipts(self) -> str:

@@ -89,6 +89,15 @@ Object.assign(window.studio, {
     const said = element.querySelector(".copying");
     const choose = (kind) => (element.querySelector(`input[value="${kind}"]`).checked = true);
     choose(element.querySelector("[data-kind]").dataset.kind);
+    let shown = "";
+    document.addEventListener("studio:window", () => {
+      const { kind, folder } = studio.window.parts; // as another page, or this one before it was loaded again, left them
+      if (!kind || `${kind} ${folder}` === shown) return;
+      shown = `${kind} ${folder}`;
+      choose(kind);
+      const path = element.querySelector("#own-folder");
+      if (folder && path !== document.activeElement) path.value = folder;
+    });
     element.addEventListener("change", (event) => {
       const { name, value, files, dataset } = event.target;
       if (name === "kind") act({ do: "choose", what: value });
