@@ -7,7 +7,7 @@ from __future__ import annotations
 
 AT_DESIGNERS = {
     "num-examples": "drawings that were learned from",
-    "own-distance": "distance of its drawings from the designer's hand",
+    "own-distance": "how far the software's drawings are from the hand",
     "loss-hinge": "telling the designer's drawings from its own",
     "loss-hand": "telling the designer's hand from the others'",
     "loss-feddecorr": "how much its figures repeat each other",

@@ -49,4 +49,5 @@ def test_receipts_say_figures_in_words() -> None:
         assert not [word for word in JARGON if word in shown.lower()]
         assert "average error: texture of lines" in shown and "average error: of a later release" in shown
         assert "83,490 bytes" in shown
+    assert "what was sent is" in receipt.meaning and "what would be sent is" in replace(receipt, state="sample").meaning
     assert size(receipt.bytes) == "83 kB" and size(replace(receipt, bytes=1_234_567).bytes) == "1.2 MB"

@@ -110,11 +110,12 @@ class Receipt:
     @property
     def meaning(self) -> str:
         """One sentence on ``epsilon``."""
+        sent = "would be sent" if self.state == SAMPLE else "was sent"
         if self.epsilon is None:
-            return "No noise was added (no local differential privacy): what was sent is what the training came to."
+            return f"No noise was added (no local differential privacy): what {sent} is what the training came to."
         return (
             f"Noise was added before sending (local differential privacy, epsilon {self.epsilon:g} in this update): "
-            "the smaller epsilon, the less can be inferred from what was sent. The epsilons of all updates add up."
+            f"the smaller epsilon, the less can be inferred from what {sent}. The epsilons of all updates add up."
         )
 
     def save(self, folder: Path) -> Path:
