@@ -346,7 +346,7 @@ def test_leaving_says_what_stays(visit: Callable[..., object], host: Demo) -> No
     page.click("#leave")
     page.click("#leave-yes")
     says(page, "You have left.")
-    page.wait_for_function("document.querySelector('#join').innerText === 'Join'")  # and not "Go on"
+    page.wait_for_function("document.querySelector('#join')?.innerText === 'Join'")  # and not "Go on"
     assert "Stopped for now" not in page.locator("#side").inner_text()
     assert all(member.revoked for member in host.folder.members())
     page.click("#leave")
