@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from flwr.proto.fab_pb2 import GetFabResponse
+from helpers.garments import two_garments
+from helpers.studio_server import PATIENCE
 from test_drawings import fill
 
 from federation.demo import Demo
@@ -26,7 +28,6 @@ from federation.operator import approve
 from federation.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 2 * float(os.environ.get("FEDGAI_PATIENCE", "180"))
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -96,7 +97,7 @@ def says(status: int, body: str = "", **headers: str) -> Callable[[str, Callable
 
 
 def hangs(path: str, onward: Callable[[], Answer]) -> None:
-    time.sleep(3)
+    time.sleep(20)
 
 
 TROUBLE = {
@@ -121,7 +122,7 @@ def meddled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Meddler]:
 
 @pytest.mark.parametrize("line", TROUBLE)
 def test_trouble_is_one_line(line: str, meddled: Meddler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.designer.studio_client.PATIENCE", 1.0)
+    monkeypatch.setattr("federation.designer.studio_client.PATIENCE", 1.0 if TROUBLE[line] is hangs else 60.0)
     meddled.how = TROUBLE[line]
     studio = StudioClient(Settings(meddled.url, str(tmp_path), "Zoë", certificate=str(meddled.certificate)))
     make_key(tmp_path / "key")
@@ -144,7 +145,16 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
     home, said = tmp_path / "home", tmp_path / "said.txt"
     fill(tmp_path / "drawings" / "photos", 2)
     fill(tmp_path / "drawings" / "sketches", 2)
-    demo = Demo(tmp_path / "studio", free_port(), rounds=1, names=["Zoë"], house_steps=1, deadline=3600, patience=PATIENCE)
+    demo = Demo(
+        tmp_path / "studio",
+        free_port(),
+        rounds=1,
+        names=["Zoë"],
+        house_steps=1,
+        deadline=3600,
+        patience=PATIENCE,
+        environment=two_garments(tmp_path / "studio"),
+    )
     meddler = Meddler(demo.tls, demo.port)
     Settings(
         meddler.url, str(tmp_path / "drawings"), "Zoë", certificate=str(demo.tls / "ca.pem"), size=64, rounds=1

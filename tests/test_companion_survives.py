@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from helpers.garments import two_garments
+from helpers.studio_server import PATIENCE
 from PIL import Image
 from safetensors import safe_open
 
@@ -30,7 +32,7 @@ from fedgai.training.saved_training import LOG_FILE, STATE_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 KILLS = int(os.environ.get("FEDGAI_KILLS", "20"))
-PATIENCE = 3 * float(os.environ.get("FEDGAI_PATIENCE", "180"))
+WAIT = 2 * PATIENCE  # s
 PAIRS, EPOCHS, SIZE = 6, 11, 64
 
 
@@ -83,7 +85,7 @@ def studio(tmp_path: Path) -> Iterator[Demo]:
         deadline=30,
         house_steps=1,
         patience=PATIENCE,
-        environment={"FEDGAI_REST_HOURS": "0"},
+        environment={"FEDGAI_REST_HOURS": "0", **two_garments(tmp_path / "studio")},
     )
     try:
         demo.start_studio()
@@ -101,7 +103,7 @@ MOMENTS = [random.Random(24 + kill).randrange(1, 4 * PAIRS * EPOCHS // 3) for ki
 )
 def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
-    draw_examples(tmp_path / "made", ["Aiko"], SIZE)
+    draw_examples(tmp_path / "made", ["Aiko"], SIZE, garments=PAIRS // 2)
     for kind in ("photos", "sketches"):
         (data / kind).mkdir(parents=True)
         for i, file in enumerate(sorted((tmp_path / "made" / "Aiko" / kind).iterdir())[:PAIRS]):
@@ -125,7 +127,7 @@ def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_p
         )
 
     def wait(condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + WAIT
         while not condition():
             said = (tmp_path / "said.txt").read_text()
             assert process.poll() is None and time.monotonic() < until, said[-2000:]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.garments import two_garments
 from helpers.recording_proxy import RecordingProxy
 from helpers.studio_server import PATIENCE, ROOT
 
@@ -30,7 +31,17 @@ ROUNDS = 3
 def federation(tmp_path_factory: pytest.TempPathFactory):
     """Eight designers, three rounds; one of the designers behind a proxy that records what leaves."""
     home = tmp_path_factory.mktemp("federation")
-    demo = Demo(home, free_port(), rounds=ROUNDS, epochs=1, house_steps=2, patience=PATIENCE)
+    demo = Demo(
+        home,
+        free_port(),
+        rounds=ROUNDS,
+        epochs=1,
+        deadline=round(4 * PATIENCE),
+        house_steps=2,
+        garments=2,
+        patience=PATIENCE,
+        environment=two_garments(home),
+    )
     proxy = RecordingProxy(demo.port, demo.tls / "server.pem", demo.tls / "server.key", demo.tls / "ca.pem")
     demo.through = {"Dara": proxy.port}
     with demo:

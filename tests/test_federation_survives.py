@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.garments import two_garments
 from helpers.hub_server import HubServer
 from helpers.studio_server import PATIENCE
 
@@ -50,7 +51,7 @@ def federation(home: Path, **environment: str) -> Demo:
         deadline=round(PATIENCE / 3),
         garments=2,
         patience=PATIENCE,
-        environment={"FEDGAI_REST_HOURS": "0", **environment},
+        environment={"FEDGAI_REST_HOURS": "0", **two_garments(home), **environment},
     )
 
 

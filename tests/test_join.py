@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from helpers.garments import two_garments
+from helpers.studio_server import PATIENCE
 from PIL import Image
 from test_drawings import fill, sketch
 
@@ -31,7 +33,6 @@ from fedgai.errors import FedGAIError
 from fedgai.model import FedGAI
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = float(os.environ.get("FEDGAI_PATIENCE", "180"))
 JOIN = [sys.executable, "-m", "federation.join"]
 
 
@@ -53,7 +54,16 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     folder = tmp_path_factory.mktemp("studio")
     for kind in ("photos", "sketches"):
         fill(folder / "pairs" / kind, 4)
-    demo = Demo(folder, free_port(), rounds=1, names=["Chloé"], house_steps=2, deadline=3600, patience=PATIENCE)
+    demo = Demo(
+        folder,
+        free_port(),
+        rounds=1,
+        names=["Chloé"],
+        house_steps=2,
+        deadline=3600,
+        patience=PATIENCE,
+        environment=two_garments(folder),
+    )
     try:
         demo.start_studio()
         yield demo

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.garments import two_garments
 from helpers.studio_server import PATIENCE, ROOT
 from test_studio import decoded
 
@@ -80,7 +81,16 @@ WINDOW = [sys.executable, "-m", "studio.companion.window", "--no-browser"]
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A studio with its federation, which waits for one designer."""
     folder = tmp_path_factory.mktemp("host")
-    demo = Demo(folder, free_port(), rounds=1, names=["Dara"], house_steps=2)
+    demo = Demo(
+        folder,
+        free_port(),
+        rounds=1,
+        names=["Dara"],
+        house_steps=2,
+        deadline=3600,
+        patience=PATIENCE,
+        environment=two_garments(folder),
+    )
     try:
         demo.start_studio()
         yield demo
@@ -178,6 +188,7 @@ def test_nobody_else_drives_it(window: WindowServer, browser: object) -> None:
             assert window.ask(method, path, b"{}" if method == "POST" else None, **foreign) == 403, (method, path, foreign)
     assert window.ask(path="/", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="iframe") == 403
     page = browser.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
     page.goto("data:text/html,<title>another page</title>")
     page.evaluate(
         "url => fetch(url, {method: 'POST', mode: 'no-cors', body: 'x'}).catch(() => {})",

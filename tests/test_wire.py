@@ -27,7 +27,9 @@ import brotli
 import numpy as np
 import pytest
 import torch
+from helpers.garments import two_garments
 from helpers.recording_proxy import RecordingProxy
+from helpers.studio_server import PATIENCE
 from PIL import Image
 
 from federation.demo import Demo, draw_examples
@@ -40,7 +42,6 @@ from federation.wire import pack
 from fedgai.data.pairs import PairFolder
 from fedgai.model import FedGAI
 
-PATIENCE = float(os.environ.get("FEDGAI_PATIENCE", 300))  # s
 SIZE, PAIRS = 128, 4
 WINDOW = 16  # bytes: a fragment is known by so many that lie as they lie in a secret
 MOST = 1 << 20  # bytes of one unpacked stream that are looked at
@@ -234,14 +235,23 @@ class Recording:
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     """A studio, a proxy that records before it, and a real companion with its own proxy, SuperNode and ClientApp."""
     folder = tmp_path_factory.mktemp("studio")
-    draw_examples(folder / "pairs", ["Aiko"], SIZE)
+    draw_examples(folder / "pairs", ["Aiko"], SIZE, garments=PAIRS // 2)
     data = tmp_path_factory.mktemp("Atelier Ödmark") / "Unshown Winter Collection"
     for kind in ("photos", "sketches"):
         (data / kind).mkdir(parents=True)
         for i, file in enumerate(sorted((folder / "pairs" / "Aiko" / kind).iterdir())[:PAIRS]):
             shutil.copy(file, data / kind / f"velvet coat {i}{file.suffix}")
     home = tmp_path_factory.mktemp("companion")
-    demo = Demo(folder, free_port(), rounds=1, names=["Aiko"], house_steps=2, deadline=int(PATIENCE), patience=PATIENCE)
+    demo = Demo(
+        folder,
+        free_port(),
+        rounds=1,
+        names=["Aiko"],
+        house_steps=2,
+        deadline=3600,
+        patience=PATIENCE,
+        environment=two_garments(folder),
+    )
     proxy = RecordingProxy(demo.port, demo.tls / "server.pem", demo.tls / "server.key", demo.tls / "ca.pem")
     settings = Settings(
         f"https://127.0.0.1:{proxy.port}",
@@ -258,7 +268,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
         with Companion(home, settings) as companion:
             approve(demo.folder, companion.key, "Chloé")
             companion.start()
-            until = time.monotonic() + PATIENCE
+            until = time.monotonic() + 2 * PATIENCE
             while not companion.finished:
                 state = companion.tend()
                 assert state.phase not in ("refused", "failed") and time.monotonic() < until, state
