@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.garments import two_garments
 from helpers.studio_server import PATIENCE, ROOT
 
 from federation.demo import draw_examples
@@ -58,7 +59,7 @@ class Processes:
         for process in self._running:
             process.terminate()
         for process in self._running:
-            process.wait(30)
+            process.wait(PATIENCE)
             process.stdin.close()
             assert not descendants(process.pid)
 
@@ -110,7 +111,7 @@ def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> No
         "house-steps": 1,
         "home": str(tmp_path / "home"),
         "weights": str(WEIGHTS),
-        "examples": str(ROOT / "examples"),
+        "examples": two_garments(tmp_path)["FEDGAI_EXAMPLES"],
     }
     run_config = " ".join(f"{key}={json.dumps(value)}" for key, value in own.items())
     until = time.monotonic() + PATIENCE
@@ -121,7 +122,11 @@ def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> No
         except AssertionError:
             assert time.monotonic() < until, (tmp_path / "superlink.log").read_text()[-3000:]
             time.sleep(1)
+    folder, looked = Folder(tmp_path / "home"), time.monotonic()
     while True:
+        while 1 not in folder.rounds() and time.monotonic() < looked + 20:  # a look takes seconds of the machine's time
+            time.sleep(0.5)
+        looked = time.monotonic()
         run = next(
             r
             for r in json.loads(processes.flwr("list", "plain", "--format", "json"))["runs"]
@@ -130,9 +135,8 @@ def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> No
         if run["status"].startswith("finished"):
             break
         assert time.monotonic() < until + 2 * PATIENCE, (tmp_path / "superlink.log").read_text()[-3000:]
-        time.sleep(2)
+        time.sleep(1)
     assert run["status"] == "finished:completed", (tmp_path / "superlink.log").read_text()[-3000:]
-    folder = Folder(tmp_path / "home")
     assert folder.rounds() == [0, 1]
     assert folder.report(1)["accepted"] == 2, folder.report(1)["designers"]
     FedGAI.load(folder.checkpoint(1))
