@@ -28,7 +28,7 @@ from federation.identity import make_key
 from federation.keeper import descendants
 from federation.operator import approve
 from federation.processes import free_port
-from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.ateliers import ATELIERS, draw
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.listing import find_images
 

@@ -28,7 +28,7 @@ from PIL import Image, ImageEnhance
 from federation.demo import ROOT, Demo
 from federation.keeper import descendants
 from federation.processes import free_port
-from fedgai.ateliers.hands import ATELIERS
+from fedgai.ateliers import ATELIERS
 
 REST = 30  # s between two rounds, in which nobody trains
 PHOTOS = 40  # more than the studio keeps ready

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from fedgai.ateliers import hands as atelier
+from fedgai import ateliers as atelier
 from fedgai.content import Content
 from fedgai.evaluation.metrics import boundary_fscore, dominant_period, mid_grey_share
 from fedgai.measure import measure

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from experiments import strangers
 from experiments.strangers import Cut, cut
-from fedgai.ateliers import hands as atelier
+from fedgai import ateliers as atelier
 from fedgai.evaluation import independent
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.pipeline import SketchPipeline

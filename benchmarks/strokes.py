@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from fedgai.ateliers.hands import ATELIERS
+from fedgai.ateliers import ATELIERS
 from fedgai.content import Content
 from fedgai.data.listing import find_images
 from fedgai.evaluation.metrics import boundary_fscore

@@ -38,7 +38,7 @@ from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec
 from federation.simulate import draw_seeded, hands
 from federation.wire import pack, unpack
 from fedgai import __version__
-from fedgai.ateliers.hands import ATELIERS, Hand, render, study
+from fedgai.ateliers import ATELIERS, Hand, render, study
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.listing import find_images
 from fedgai.data.pairs import PairFolder

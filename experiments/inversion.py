@@ -49,7 +49,7 @@ from federation.designer.client_app import answer, at_home, local_dp
 from federation.server.strategy import Limits
 from federation.wire import pack, unpack
 from fedgai import __version__
-from fedgai.ateliers import hands as atelier
+from fedgai import ateliers as atelier
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.listing import find_images
 from fedgai.evaluation.metrics import boundary_fscore, luminance

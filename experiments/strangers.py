@@ -1,7 +1,7 @@
 """Hands that nobody here trains on, from a renderer of their own: no flow, no difference of Gaussians, no stroke lattice.
 
 Outlines come from the mask, inner lines from Canny's edges, tone from plain luminance. The ateliers
-(``fedgai.ateliers.hands``) share none of this.
+(``fedgai.ateliers``) share none of this.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from federation.identity import make_certificate, make_key
 from federation.operator import approve
 from federation.processes import QUIET
 from federation.server.folder import Folder
-from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.ateliers import ATELIERS, draw
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.drawn_pairs import save_pair
 from fedgai.data.listing import find_images

@@ -28,7 +28,7 @@ from federation.designer import client_app
 from federation.server.aggregation import Limits
 from federation.server.folder import Folder
 from federation.server.season import FederationConfig, Season
-from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand
+from fedgai.ateliers import ATELIERS, Hand, draw, random_hand
 from fedgai.data.drawn_pairs import draw_pair, save_pair
 from fedgai.data.listing import find_images
 from fedgai.errors import FedGAIError, sentence

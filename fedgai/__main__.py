@@ -15,7 +15,7 @@ from huggingface_hub import logging
 from PIL import Image
 from tqdm import tqdm
 
-from fedgai.ateliers.hands import ATELIERS
+from fedgai.ateliers import ATELIERS
 from fedgai.data.folder import drawings_in, look
 from fedgai.data.listing import find_images
 from fedgai.data.pairs import Report

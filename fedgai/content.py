@@ -14,9 +14,10 @@ from torch import Tensor
 from fedgai import draughtsman as draughtsmen
 from fedgai.draughtsman import LINE_TYPES, Draughtsman, Seen
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
+from fedgai.vision.garment_lines import GarmentLine, garment_lines, line_cover
 from fedgai.vision.images import Picture, read_picture, simplify
 from fedgai.vision.outline import redrawn
-from fedgai.vision.prints import DARKNESS, without_print
+from fedgai.vision.prints import plain
 
 Photo = str | Path | bytes | Image.Image | np.ndarray | Picture
 Paper = Literal["white", "transparent"]
@@ -25,6 +26,7 @@ OnMissing = Literal["raise", "keep"]
 SIZES = (64, 1024)  # px, long side of a sketch
 NEARLY_WHITE, OUTLINED = 225, 178  # grey levels: a garment lighter than the first is made as dark as the second
 MASK_SIDE = 1024  # px, the finest that ``cut_out`` looks at
+DARKNESS = 0.8  # share of the light that a sure line takes
 SILHOUETTE = LINE_TYPES.index("silhouette")
 
 
@@ -67,6 +69,8 @@ class Looked:
     Attributes:
         photo, mask, ink, types: as in ``Content``.
         picture: (h, w, 3) uint8, what the network is to draw, at the size that is drawn at.
+        cloth: (h, w, 3) uint8, the same without lines; None where the draughtsman did not look, or the print stays whole.
+        lines: that were laid on it, px of the picture.
     """
 
     photo: Image.Image
@@ -74,6 +78,8 @@ class Looked:
     ink: np.ndarray | None
     types: np.ndarray | None
     picture: np.ndarray
+    cloth: np.ndarray | None = None
+    lines: tuple[GarmentLine, ...] = ()
 
 
 def look(
@@ -109,15 +115,22 @@ def look(
     picture = np.asarray(small)
     if mask is None:
         return Looked(shown, None, None, None, simplify(picture, detail, None))
-    mask, types = _scaled(mask, small.size), None
+    mask = _scaled(mask, small.size)
     if seen is None:
         picture = on_white(_off_white(simplify(picture, detail, mask), mask), mask)
-    else:
-        mask, outline = redrawn(mask)
-        picture = simplify(without_print(picture, mask, seen.lines, print_amount), detail, mask)
-        picture = on_white((picture * (1 - DARKNESS * outline[..., None])).astype(np.uint8), mask)
-        types = (255 * seen.lines.clip(0, 1)).astype(np.uint8)
-    return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture)
+        return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), None, picture)
+    mask, outline = redrawn(mask)
+    cloth: np.ndarray | None = None
+    lines: tuple[GarmentLine, ...] = ()
+    if print_amount < 1:
+        cloth, lines = plain(picture, mask), tuple(garment_lines(seen.lines, mask))
+        clean = cloth * (1 - DARKNESS * line_cover(lines, mask.shape)[..., None])
+        picture = (np.clip(clean + print_amount * (picture - clean), 0, 255) + 0.5).astype(np.uint8)
+        cloth = on_white(cloth, mask)
+    picture = simplify(picture, detail, mask)
+    picture = on_white((picture * (1 - DARKNESS * outline[..., None])).astype(np.uint8), mask)
+    types = (255 * seen.lines.clip(0, 1)).astype(np.uint8)
+    return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture, cloth, lines)
 
 
 def fit_and_cut(

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from fedgai.ateliers import hands as atelier
-from fedgai.ateliers.hands import ATELIERS, Hand, draw, random_hand, render, study
+from fedgai import ateliers as atelier
+from fedgai.ateliers import ATELIERS, Hand, draw, random_hand, render, study, study_looked
+from fedgai.content import Looked
 from fedgai.evaluation.metrics import dominant_period
 from fedgai.networks import hatching as strokes
+from fedgai.vision.garment_lines import GarmentLine
 
 H, W = 160, 128
 
@@ -77,7 +80,7 @@ def test_random_hands_are_seeded_and_within_the_documented_ranges():
     hands = [random_hand(np.random.default_rng(i)) for i in range(200)]
     assert hands[:5] == [random_hand(np.random.default_rng(i)) for i in range(5)]
     for hand in hands:
-        assert 0.9 <= hand.weight <= 3.2 and 1 <= hand.contour <= 2.2 and 4 <= hand.period <= 11.01
+        assert 0.7 <= hand.weight <= 4.2 and 1 <= hand.contour <= 2.2 and 4 <= hand.period <= 11.01
         unit = ("taper", "omit", "hatch", "cross", "stipple", "shade", "wash", "double", "soft", "grain", "opacity")
         assert all(0 <= getattr(hand, name) <= 1 for name in unit)
     assert len({hand.medium for hand in hands}) == 5
@@ -89,3 +92,33 @@ def test_a_crop_with_its_origin_is_the_crop_of_the_page():
     crop = strokes.stroke_field(code, 40, 50, torch.tensor([[200, 210], [200, 210]]))
     assert page.shape == (2, 300, 280, len(strokes.CHANNELS))
     assert torch.allclose(page[:, 200:240, 210:260], crop, atol=2e-3)
+
+
+def test_an_atelier_draws_the_lines_that_the_network_is_shown():
+    """Whole lines; a hand that leaves much out leaves out what is not sure; black cloth is drawn darker than white cloth."""
+    mask = np.zeros((200, 160), np.float32)
+    mask[20:180, 20:140] = 1
+    column = np.stack([np.full(100, 80.0), np.arange(50, 150.0)], 1)
+    row = np.stack([np.arange(30, 70.0), np.full(40, 100.0)], 1)
+    lines = (GarmentLine(row, False, 0.3), GarmentLine(column, False, 1.0))
+    ink = {}
+    for name, grey in (("white", 240), ("black", 30)):
+        cloth = np.full((200, 160, 3), 255, np.uint8)
+        cloth[mask > 0] = grey
+        seen = study_looked(Looked(Image.fromarray(cloth), mask, mask, None, cloth, cloth, lines))
+        ink[name] = 1 - render(seen, Hand(hatch=0.7, omit=1.0)).mean() / 255
+        drawn = [render(seen, Hand(weight=2.0, taper=0.0, wobble=0.0, omit=omit)).min(2) for omit in (0.0, 0.6)]
+        assert all(d[55:145, 80].max() < 60 for d in drawn)
+        assert drawn[0][100, 35:65].max() < 100 and drawn[1][100, 35:65].min() > 200
+    assert ink["black"] > 1.3 * ink["white"] > 0
+
+
+def test_a_thick_pen_draws_a_thick_line():
+    mask = np.ones((96, 96), np.float32)
+    column = np.stack([np.full(80, 48.0), np.arange(8, 88.0)], 1)
+    cloth = np.full((96, 96, 3), 200, np.uint8)
+    seen = study_looked(Looked(Image.fromarray(cloth), mask, mask, None, cloth, cloth, (GarmentLine(column, False, 1.0),)))
+    width = [
+        (1 - render(seen, Hand(weight=w, taper=0.0, wobble=0.0, soft=0.0))[48, 24:72] / 255).mean(1).sum() for w in (1, 2, 4)
+    ]
+    assert width[0] < 1.5 < width[1] < 2.5 < width[2] < 5

@@ -17,7 +17,7 @@ from PIL import Image
 from federation.server.aggregation import RULES, Limits
 from federation.server.strategy import DiscriminatorAvg
 from federation.server.update_spec import UpdateSpec
-from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.ateliers import ATELIERS, draw
 from fedgai.model import PRESETS, FedGAI
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.local import TrainConfig, train

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.ateliers import ATELIERS, draw
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.datasets import LOG, make_pairs, spread
 from fedgai.data.pairs import PairFolder, PairsError, check

@@ -21,7 +21,8 @@ from fedgai.model import CONFIG_FILE, DRAUGHTSMAN_FILE, CheckpointError, FedGAI
 from fedgai.pipeline import SketchPipeline
 from fedgai.training import draughtsman as training
 from fedgai.vision.cutout import NoGarment
-from fedgai.vision.prints import line_cover, without_print
+from fedgai.vision.garment_lines import garment_lines, line_cover, pen_map
+from fedgai.vision.prints import plain
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -148,18 +149,39 @@ class TestGate:
         lines[1, 100:400, 200:203] = 0.9
         lines[3, 100:400, 100:103] = 0.3  # never likely enough
         lines[4, 300:306, 300:303] = 0.9  # a speck
-        cover = line_cover(lines, mask)
+        cover = line_cover(garment_lines(lines, mask), mask.shape)
         assert cover.shape == mask.shape and cover[60:190, 100].min() > 0.5
         assert cover[:, 45:60].max() == 0 and cover[:, 140:].max() == 0 and cover.mean() < 0.03
+
+    def test_topstitching_is_dashed_and_a_fold_is_less_sure_than_a_seam(self) -> None:
+        likely, mask = np.zeros((6, 512, 384), np.float32), np.ones((512, 384), np.float32)
+        for kind, column in (("seam", 100), ("topstitch", 200), ("fold", 300)):
+            likely[LINE_TYPES.index(kind), 100:400, column : column + 3] = 0.9
+        lines = garment_lines(likely, mask)
+        cover = line_cover(lines, mask.shape)[120:380, [101, 201, 301]]
+        assert cover[:, 0].min() > 0.5 and cover[:, 2].min() > 0.3 and cover[:, 2].max() < cover[:, 0].min()
+        assert 15 < (np.diff((cover[:, 1] > 0.3).astype(int)) == 1).sum() < 30  # stitches
+
+    def test_a_pen_map_leads_any_pen_along_the_lines(self) -> None:
+        likely, mask = np.zeros((6, 512, 384), np.float32), np.ones((512, 384), np.float32)
+        likely[1, 100:400, 199:202] = 0.9
+        pen = pen_map(garment_lines(likely, mask), (512, 384))
+        across = pen.away[250]
+        assert across[200] < 1.5 and abs(across[220] - 20) < 2 and pen.sure[250, 220] == pen.sure[250, 200] > 0.5
+        assert pen.end[105, 200] < 12 < 100 < pen.end[250, 200]
+        empty = pen_map([], (20, 30))
+        assert empty.away.min() > 30 and empty.sure.max() == 0
 
     def test_a_print_goes_and_the_light_stays(self) -> None:
         photo = np.full((256, 192, 3), 200, np.uint8)
         photo[:, ::8] = 40
         photo[128:] //= 2
         mask = np.ones((256, 192), np.float32)
-        plain = without_print(photo, mask, np.zeros((6, 256, 192), np.float32))
-        assert plain[40:90].std() < 5 and plain[:90].mean() > 1.8 * plain[166:].mean()
-        assert np.array_equal(without_print(photo, mask, np.zeros((6, 256, 192), np.float32), 1.0), photo)
+        cloth = plain(photo, mask)
+        assert cloth[40:90].std() < 5 and cloth[:90].mean() > 1.5 * cloth[166:].mean()
+
+    def test_black_cloth_is_lifted_so_that_lines_show(self) -> None:
+        assert plain(np.zeros((96, 96, 3), np.uint8), np.ones((96, 96), np.float32)).min() > 30
 
     def test_a_checkpoint_without_a_draughtsman_draws_the_print(self, tiny_model_dir: Path, garment_photo: Path) -> None:
         pipe = SketchPipeline.from_pretrained(tiny_model_dir)

@@ -21,7 +21,7 @@ from helpers.studio_server import PATIENCE, ROOT
 
 from federation.demo import Demo
 from federation.processes import free_port
-from fedgai.ateliers.hands import ATELIERS
+from fedgai.ateliers import ATELIERS
 from fedgai.model import FedGAI
 
 ROUNDS = 3

@@ -24,7 +24,7 @@ from federation import operator
 from federation.demo import Demo
 from federation.identity import make_key
 from federation.keeper import descendants
-from fedgai.ateliers.hands import ATELIERS
+from fedgai.ateliers import ATELIERS
 
 pytestmark = pytest.mark.slow
 HONEST = list(ATELIERS)[:2]

@@ -18,7 +18,7 @@ from federation.demo import Demo
 from federation.identity import make_key
 from federation.processes import free_port
 from federation.server.members import node_id_of
-from fedgai.ateliers.hands import ATELIERS
+from fedgai.ateliers import ATELIERS
 from fedgai.model import WEIGHTS, FedGAI
 
 DEADLINE = round(PATIENCE)  # s

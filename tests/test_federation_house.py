@@ -26,7 +26,7 @@ from federation.server.house_hands import margin
 from federation.server.house_sheet import EXAMPLES, sheet, style_distances
 from federation.server.house_step import HouseStep, HouseStepConfig, _without_colour, reason_to_hold_back, settle_batchnorm
 from federation.server.probe import Bounds, verdict
-from fedgai.ateliers import hands as atelier
+from fedgai import ateliers as atelier
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.encoder import sha256

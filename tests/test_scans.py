@@ -12,7 +12,7 @@ import pytest
 from conftest import draw_garment
 from PIL import Image
 
-from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.ateliers import ATELIERS, draw
 from fedgai.content import fit_and_cut
 from fedgai.data.pairs import PairsError
 from fedgai.data.scans import MARGIN, Layout, find, prepare_scans, preview, split

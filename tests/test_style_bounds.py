@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedgai.ateliers.hands import ATELIERS, random_hand, render, study
+from fedgai.ateliers import ATELIERS, random_hand, render, study
 from fedgai.content import Content
 from fedgai.measure import measure
 from fedgai.model import FedGAI

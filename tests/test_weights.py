@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedgai.ateliers.hands import ATELIERS
+from fedgai.ateliers import ATELIERS
 from fedgai.evaluation.metrics import mid_grey_share
 from fedgai.model import WEIGHTS
 from fedgai.networks.style import style_distance

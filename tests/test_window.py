@@ -32,7 +32,7 @@ from federation.designer.settings import Settings
 from federation.identity import fingerprint
 from federation.operator import approve
 from federation.processes import free_port
-from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.ateliers import ATELIERS, draw
 from fedgai.content import fit_and_cut, on_white
 from fedgai.pipeline import SketchPipeline
 from fedgai.vision.images import MAX_BYTES

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fedgai.ateliers.hands import ATELIERS, draw
+from fedgai.ateliers import ATELIERS, draw
 from fedgai.data.drawn_pairs import Pen, draw_pair, save_pair
 from fedgai.data.listing import SYSTEM_FILES, describe, list_pictures
 from fedgai.data.pairs import PairsError, listed, writing

@@ -23,7 +23,9 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,15 +35,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fedgai.ateliers import hands as atelier
-from fedgai.content import fit_and_cut
-from fedgai.measure import SIDE
-from fedgai.model import FedGAI
+from fedgai import __version__
+from fedgai import ateliers as atelier
+from fedgai.content import look
+from fedgai.draughtsman import Draughtsman
+from fedgai.measure import SIDE, measure
+from fedgai.model import DRAUGHTSMAN_FILE, FedGAI
 from fedgai.networks import hatching as strokes
 from fedgai.networks.discriminator import gram_matrix
 from fedgai.networks.layers import channels_last
-from fedgai.networks.style import Signature, StreamingStatistics, image_statistics, style_distance
-from fedgai.pipeline import SketchPipeline
+from fedgai.networks.style import Signature, image_statistics, style_distance
+from fedgai.shipped import WEIGHTS
 from fedgai.training.losses import (
     PairedSemantic,
     chroma_loss,
@@ -51,14 +55,16 @@ from fedgai.training.losses import (
     hinge_discriminator,
     hinge_generator,
 )
-from fedgai.vision.cutout import NoGarment, cut_out
-from fedgai.vision.images import read_image
+from fedgai.vision.cutout import NoGarment
+from fedgai.vision.garment_lines import PenMap
+from fedgai.vision.images import ImageError
 
 log = logging.getLogger("fedgai.training.pretrain")
 
 HEIGHT, WIDTH = 256, 192  # the training page, pixels
 NAMED = len(atelier.ATELIERS)
-MEASURED = 64  # photographs whose drawings tell a named hand
+MEASURED = 64  # photographs whose drawings tell a hand
+PRINTED, UNCUT = 0.2, 0.06  # shares of pages whose print is drawn, too, and that are drawn with their background
 BETA = 0.1  # FedDecorr's coefficient, as in the authors' code
 
 
@@ -69,6 +75,7 @@ class HouseConfig:
     Attributes:
         views: pages made of each photograph, at different scales.
         hands: random hands beside the eight named ones.
+        measured: whole drawings that tell a random hand's signature, at most ``MEASURED``.
         drawings, named_drawings: pages that each random / named hand draws.
         encoder_steps, generator_steps, adversarial_steps: optimiser steps of the three stages.
         batch: drawings a step.
@@ -77,6 +84,7 @@ class HouseConfig:
 
     views: int = 2
     hands: int = 1600
+    measured: int = 6
     drawings: int = 12
     named_drawings: int = 96
     encoder_steps: int = 600
@@ -89,50 +97,72 @@ class HouseConfig:
 # -- 1. draw -------------------------------------------------------------------------------------------------------------
 
 
-def _page(photo: np.ndarray, mask: np.ndarray, scale: float, corner: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Lay a photograph on a page: scaled, and moved so that ``corner`` (0..1 each) of the slack lies outside."""
-    h, w = (max(16, round(s * scale)) for s in photo.shape[:2])
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    photo, mask = cv2.resize(photo, (w, h), interpolation=how), cv2.resize(mask, (w, h), interpolation=cv2.INTER_LINEAR)
-    page, cover = np.full((HEIGHT, WIDTH, 3), 255, np.uint8), np.zeros((HEIGHT, WIDTH), np.float32)
+def _paged(array: np.ndarray, corner: tuple[float, float], paper: float) -> np.ndarray:
+    """(..., h, w) -> (..., HEIGHT, WIDTH): cut, or laid on paper, so that ``corner`` (0..1 each) of the slack lies outside."""
+    (h, w), page = array.shape[-2:], np.full((*array.shape[:-2], HEIGHT, WIDTH), paper, array.dtype)
     y, x = round((HEIGHT - h) * corner[0]), round((WIDTH - w) * corner[1])
-    to = np.s_[max(y, 0) : min(y + h, HEIGHT), max(x, 0) : min(x + w, WIDTH)]
-    of = np.s_[max(-y, 0) : min(HEIGHT - y, h), max(-x, 0) : min(WIDTH - x, w)]
-    page[to], cover[to] = photo[of], np.clip(mask[of], 0, 1)
-    return page, cover
+    to = np.s_[..., max(y, 0) : min(y + h, HEIGHT), max(x, 0) : min(x + w, WIDTH)]
+    page[to] = array[..., max(-y, 0) : min(HEIGHT - y, h), max(-x, 0) : min(WIDTH - x, w)]
+    return page
 
 
-def _study_one(job: tuple[str, int, int]) -> list[dict[str, np.ndarray]]:
+@cache
+def _draughtsman(path: str) -> Draughtsman:
+    torch.set_num_threads(1)
+    return Draughtsman.load(path)
+
+
+def _study_one(job: tuple[str, str, int, int]) -> list[dict[str, np.ndarray]]:
     """Worker: one photograph -> its pages, each studied. A photograph without a garment gives none."""
-    path, views, seed = job
+    path, draughtsman, views, seed = job
     cv2.setNumThreads(1)
     rng = np.random.default_rng(seed)
-    photo = np.asarray(Image.open(path).convert("RGB"))
-    try:
-        mask = cut_out(photo)
-    except NoGarment:
-        return []
+    with Image.open(path) as photo:
+        width, height = photo.size
     pages = []
     for view in range(views):
-        long = rng.uniform(216, 256) if view == 0 else np.exp(rng.uniform(np.log(280), np.log(800)))
-        scale = long / max(photo.shape[:2]) if view else min(long / photo.shape[0], long * WIDTH / HEIGHT / photo.shape[1])
-        page, cover = _page(photo, mask, scale, tuple(rng.uniform(0.2, 0.8, 2)))
-        if cover.mean() < 0.08:
+        if view == 0:  # whole
+            long = rng.uniform(216, 256) * min(1, WIDTH / HEIGHT * max(1, height / width))
+        else:  # a part of it, about as large as the studio draws
+            long = np.exp(rng.uniform(np.log(420), np.log(640)))
+        amount = 1.0 if rng.random() < PRINTED else 0.0
+        whole = rng.random() < UNCUT
+        try:
+            seen = look(
+                path,
+                round(long),
+                round(long),
+                _draughtsman(draughtsman),
+                cutout=not whole,
+                detail=1.0,
+                print_amount=amount,
+                on_missing="raise",
+            )
+        except (ImageError, NoGarment):
+            break
+        study, corner = atelier.study_looked(seen), tuple(rng.uniform(0.2, 0.8, 2))
+        if _paged(study.mask, corner, 0).mean() < 0.08:
             continue
-        if rng.random() < 0.06:  # without a cut-out the whole picture is drawn
-            cover = np.ones_like(cover)
-        seen = atelier.study(page, cover)
-        white = np.round(page * cover[..., None] + 255 * (1 - cover[..., None])).astype(np.uint8)
+        pen = study.pen
+        pens = np.zeros((3, *study.mask.shape)) if pen is None else np.stack([pen.away, pen.sure, pen.end])
         pages.append(
             {
-                "photo": white,
-                "lines": seen.lines.astype(np.float16),
-                "tone": seen.tone.astype(np.float16),
-                "distance": seen.distance.astype(np.float16),
-                "mask": seen.mask.astype(np.float16),
+                "photo": np.moveaxis(_paged(np.moveaxis(seen.picture, 2, 0), corner, 255), 0, 2),
+                "lines": _paged(study.lines, corner, 0).astype(np.float16),
+                "tone": _paged(study.tone, corner, 0).astype(np.float16),
+                "distance": _paged(study.distance, corner, -999).astype(np.float16),
+                "pen": _paged(pens.clip(0, 999), corner, 999).astype(np.float16),
+                "has_pen": np.array(pen is not None),
+                "mask": _paged(study.mask, corner, 0).astype(np.float16),
             }
         )
     return pages
+
+
+def _study_of(arrays: dict[str, np.ndarray], page: int) -> atelier.Study:
+    lines, tone, distance, mask = (arrays[k][page].astype(np.float32) for k in ("lines", "tone", "distance", "mask"))
+    pen = PenMap(*arrays["pen"][page].astype(np.float32)) if arrays["has_pen"][page] else None
+    return atelier.Study(lines, tone, distance, mask, pen)
 
 
 def _draw_one(job: tuple[str, atelier.Hand, np.ndarray]) -> np.ndarray:
@@ -140,8 +170,8 @@ def _draw_one(job: tuple[str, atelier.Hand, np.ndarray]) -> np.ndarray:
     work, hand, pages = job
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    arrays = {k: np.load(f"{work}/{k}.npy", mmap_mode="r") for k in ("lines", "tone", "distance", "mask")}
-    return np.stack([atelier.render(atelier.Study(*(arrays[k][i].astype(np.float32) for k in arrays)), hand) for i in pages])
+    arrays = {k: np.load(f"{work}/{k}.npy", mmap_mode="r") for k in ("lines", "tone", "distance", "mask", "pen", "has_pen")}
+    return np.stack([atelier.render(_study_of(arrays, page), hand) for page in pages])
 
 
 def hands(config: HouseConfig) -> list[atelier.Hand]:
@@ -150,14 +180,14 @@ def hands(config: HouseConfig) -> list[atelier.Hand]:
     return list(atelier.ATELIERS.values()) + [atelier.random_hand(rng) for _ in range(config.hands)]
 
 
-def draw_all(photos: list[Path], work: Path, config: HouseConfig) -> None:
+def draw_all(photos: list[Path], draughtsman: Path, work: Path, config: HouseConfig) -> None:
     """Stage 1: pages and drawings as arrays in ``work``; skipped where a former run finished it."""
     if (work / "drawings.json").exists():
         return
     # spawned: a fork of a process whose torch has run threads may hang
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
         if not (work / "mask.npy").exists():
-            jobs = [(str(p), config.views, config.seed + i) for i, p in enumerate(photos)]
+            jobs = [(str(p), str(draughtsman), config.views, config.seed + i) for i, p in enumerate(photos)]
             pages = [page for found in pool.map(_study_one, jobs, chunksize=8) for page in found]
             for key in pages[0]:  # mask comes last: where it lies, all lie
                 np.save(work / f"{key}.npy", np.stack([p[key] for p in pages]))
@@ -374,21 +404,56 @@ def train_encoder(model: FedGAI, data: Drawings, work: Path, config: HouseConfig
     model.freeze_encoder()
 
 
-@torch.inference_mode()
-def signatures(model: FedGAI, data: Drawings, work: Path) -> Tensor:
-    """(hands, D): whole-set statistics of every hand's training pages, crops among them: what the Generator is trained to
+def whole_studies(photos: list[Path], draughtsman: Draughtsman) -> list[atelier.Study]:
+    """``MEASURED`` photographs or a few more, evenly among the given ones, studied at the size that hands are measured at."""
+    studies = []
+    for photo in photos[:: max(1, len(photos) // MEASURED)]:
+        try:
+            seen = look(photo, SIDE, SIDE, draughtsman, cutout=True, detail=1.0, print_amount=0.0, on_missing="raise")
+        except NoGarment:
+            continue
+        studies.append(atelier.study_looked(seen))
+    return studies
+
+
+def _prepare_measuring(work: Path, photos: list[Path], draughtsman: Path) -> None:
+    """Worker: what all hands' signatures are measured with."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    model = FedGAI("edge")
+    model.encoder.load_state_dict(load_file(work / "encoder.safetensors"))
+    model.freeze_encoder()
+    _measuring["encoder"] = channels_last(model).encoder
+    _measuring["studies"] = whole_studies(photos, Draughtsman.load(draughtsman))
+
+
+_measuring: dict[str, Any] = {}
+
+
+def _measure_hand(job: tuple[atelier.Hand, np.ndarray | None]) -> Tensor:
+    """Worker: a hand's signature from its drawings of the chosen photographs, or of all."""
+    hand, chosen = job
+    studies = _measuring["studies"]
+    of = studies if chosen is None else [studies[i % len(studies)] for i in chosen]
+    return measure(_measuring["encoder"], (atelier.render(study, hand) for study in of))[0]
+
+
+def signatures(model: FedGAI, photos: list[Path], draughtsman: Path, work: Path, config: HouseConfig) -> Tensor:
+    """(hands, D): every hand's signature, measured as a designer's is, on whole drawings: what the Generator is trained to
     draw from. Kept in ``work`` for the encoder that measured them."""
     kept = work / f"signatures-{model.encoder_sha256[:12]}.safetensors"
     if kept.exists():
         return load_file(kept)["bank"]
-    found = []
-    for h in range(len(data.hands)):
-        statistics = StreamingStatistics()
-        for sketches in data.sketches(h, np.arange(len(data.page[h]))).split(16):
-            statistics.update(model.encoder(sketches))
-        found.append(statistics.style())
-        if h % 100 == 0:
-            log.info("signature %d of %d", h, len(data.hands))
+    save_file({k: v.contiguous() for k, v in model.encoder.state_dict().items()}, work / "encoder.safetensors")
+    rng = np.random.default_rng(config.seed + 4)
+    chosen = [rng.choice(MEASURED, config.measured, replace=False) for _ in range(config.hands)]
+    jobs = list(zip(hands(config), [*[None] * NAMED, *chosen], strict=True))
+    context, found = multiprocessing.get_context("spawn"), []
+    with ProcessPoolExecutor(os.cpu_count(), context, _prepare_measuring, (work, photos, draughtsman)) as pool:
+        for signature in pool.map(_measure_hand, jobs, chunksize=4):
+            found.append(signature)
+            if len(found) % 100 == 0:
+                log.info("signature %d of %d", len(found), len(jobs))
     save_file({"bank": torch.stack(found)}, kept)
     return torch.stack(found)
 
@@ -422,13 +487,16 @@ def code_loss(read: Tensor, code: Tensor, known: Tensor) -> Tensor:
     return ((read - code).square() * known * torch.tensor([1.0, 1.0, 4.0])).sum(1).mean()
 
 
-def train_generator(model: FedGAI, data: Drawings, bank: Tensor, work: Path, config: HouseConfig) -> None:
-    """Stage 3. Pairs of photograph and drawing, under the drawing hand's signature."""
+def train_generator(model: FedGAI, data: Drawings, bank: Tensor, work: Path, config: HouseConfig, fresh: bool) -> None:
+    """Stage 3. Pairs of photograph and drawing, under the drawing hand's signature. Slower where the Generator was trained
+    before (not ``fresh``)."""
     generator = channels_last(model.generator.train())
     assert generator.style_head is not None
-    generator.style_head.mean.copy_(bank.mean(0))
-    generator.style_head.std.copy_(bank.std(0) + 1e-3)
-    stage = Stage("generator", work, {"generator": generator}, config.generator_steps, 4e-3, config.seed + 1)
+    if fresh:
+        generator.style_head.mean.copy_(bank.mean(0))
+        generator.style_head.std.copy_(bank.std(0) + 1e-3)
+    rate = 4e-3 if fresh else 2e-3
+    stage = Stage("generator", work, {"generator": generator}, config.generator_steps, rate, config.seed + 1)
     noise = bank.std(0) * 0.03
     for _ in stage:
         chosen, photo, sketch = data.batch(stage.rng, config.batch, 0.3)
@@ -518,20 +586,11 @@ def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, c
     model.eval()
 
 
-def named_signatures(model: FedGAI, photos: list[Path]) -> list[Signature]:
-    """The ateliers' signatures as a designer's would be measured: on whole drawings at the size that hands are measured at,
-    of ``MEASURED`` photographs or a few more."""
-    seen = []
-    for photo in photos[:: max(1, len(photos) // MEASURED)]:
-        try:
-            image, mask = fit_and_cut(read_image(photo), SIDE)
-        except NoGarment:
-            continue
-        seen.append(atelier.study(np.asarray(image), mask))
-    pipe = SketchPipeline(model)
+def named_signatures(model: FedGAI, bank: Tensor) -> list[Signature]:
+    """The ateliers' signatures, the first rows of ``signatures``."""
     return [
-        pipe.signature((atelier.render(study, hand) for study in seen), name, hand.description)
-        for name, hand in atelier.ATELIERS.items()
+        Signature(bank[i], model.encoder_sha256, name, hand.description, MEASURED)
+        for i, (name, hand) in enumerate(atelier.ATELIERS.items())
     ]
 
 
@@ -566,7 +625,9 @@ def export(model: FedGAI, named: list[Signature], out: Path, config: HouseConfig
     model.styles = {}
     for signature in named:
         model.add_style(signature)
-    model.info = {"round": 0, "semantic_loss": "paired", "photographs": photos, "house": asdict(config)}
+    model.origin = torch.stack([s.style for s in named]).mean(0)
+    model.settle_hand_judge()
+    model.info = {"round": 0, "semantic_loss": "paired", "photographs": photos, "house": asdict(config), "release": __version__}
     card = out / "README.md"
     text = card.read_text() if card.exists() else None
     model.save_pretrained(out)
@@ -579,6 +640,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True, help="folder of garment photographs, searched for *.jpg, *.png")
     parser.add_argument("--work", type=Path, default=Path("runs/house"), help="where stages resume from (about 6 GB)")
     parser.add_argument("--out", type=Path, default=Path("weights"))
+    parser.add_argument("--draughtsman", type=Path, default=WEIGHTS / DRAUGHTSMAN_FILE, help="its weights")
+    parser.add_argument("--start", help="checkpoint whose encoder stays and whose networks are trained on; none: from nothing")
     parser.add_argument("--until", choices=["draw", "encoder", "generator", "adversarial"], default="adversarial")
     for name, default in asdict(HouseConfig()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
@@ -588,22 +651,22 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     photos = sorted(p for p in args.photos.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    draw_all(photos, args.work, config)
+    draw_all(photos, args.draughtsman, args.work, config)
     if args.until == "draw":
         return
     data = Drawings(args.work, config)
-    model = channels_last(FedGAI("edge"))
-    train_encoder(model, data, args.work, config)
-    bank = signatures(model, data, args.work)
+    model = channels_last(FedGAI("edge") if args.start is None else FedGAI.from_pretrained(args.start))
+    model.draughtsman = Draughtsman.load(args.draughtsman)
+    if args.start is None:
+        train_encoder(model, data, args.work, config)
+    bank = signatures(model, photos, args.draughtsman, args.work, config)
     if args.until == "encoder":
         return
-    train_generator(model, data, bank, args.work, config)
+    train_generator(model, data, bank, args.work, config, args.start is None)
     if args.until == "adversarial":
         train_adversarial(model, data, bank, args.work, config)
-    named = named_signatures(model, photos)
-    bank = torch.cat([torch.stack([s.style for s in named]), bank[NAMED:]])
     settle_codes(model, data, bank, config)
-    export(model, named, args.out, config, len(photos))
+    export(model, named_signatures(model, bank), args.out, config, len(photos))
     log.info("weights in %s", args.out)
 
 

@@ -1,0 +1,137 @@
+"""A garment's lines as a person draws them: whole and smooth, from the draughtsman's likelihoods.
+
+They are laid on the picture that the network draws from, and the ateliers draw along the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from fedgai.garments.lines import LINE_TYPES
+from fedgai.strokes.drawing import Floats, Plane
+from fedgai.strokes.lines import Tracing, centre_lines, strokes_along, to_edge
+from fedgai.strokes.raster import SHIFT, fixed
+
+FAINT, SURE = 0.25, 0.5  # likelihood that a line must keep along its length, and reach somewhere
+SHORTEST = 20  # px of 512, length below which a line is a speck
+RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a line of its own
+STIFFNESS = 400.0  # of the spline through a line's points, at 512 px
+WIDTH = 2.0  # px of 512, of a line, and at least one of the picture
+REFERENCE = 512  # px, long side to which lengths above refer
+STITCH, SPACE = 7.0, 4.0  # px of 512, of a topstitched line
+TOPSTITCH, FOLD = LINE_TYPES.index("topstitch"), LINE_TYPES.index("fold")
+FOLDS = 0.75  # how sure a fold is beside a seam that is as likely: whoever leaves lines out begins with folds
+
+
+@dataclass(frozen=True)
+class GarmentLine:
+    """One line inside the silhouette.
+
+    Attributes:
+        points: (n, 2) float64, x to the right, y down, px; the centre of the first pixel is (0, 0).
+        closed: the last point is joined to the first.
+        sure: in (0, 1], how likely it is; seldom below 0.2.
+    """
+
+    points: Floats
+    closed: bool
+    sure: float
+
+
+@dataclass(frozen=True)
+class PenMap:
+    """Lines as a pen meets them, at every pixel.
+
+    Attributes:
+        away: (H, W) float32, px to the middle of the nearest line; large where there is none.
+        sure: (H, W) float32, that line's ``sure``.
+        end: (H, W) float32, px along that line from there to its nearer end.
+    """
+
+    away: Plane
+    sure: Plane
+    end: Plane
+
+
+def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
+    """Whole, smooth lines where likely ones are; topstitching as dashes.
+
+    Args:
+        likelihoods: (N, h, w) float32 in [0, 1] of all types of lines (``draughtsman.Seen.lines``), in the picture's
+            proportions.
+        mask: (H, W) float32 in [0, 1], the garment.
+
+    Returns:
+        In px of the mask, the surest last.
+    """
+    height, width = likelihoods.shape[1:]
+    unit, scale = max(height, width) / REFERENCE, max(mask.shape) / max(height, width)
+    solid = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
+    depth = cv2.distanceTransform(np.pad(solid, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    likely = cv2.GaussianBlur(likelihoods.max(0), (0, 0), 0.8) * (depth > RIM * unit)
+    # hysteresis: a faint line is drawn only where it continues a sure one
+    count, labels = cv2.connectedComponents((likely > FAINT).astype(np.uint8), connectivity=8)
+    peak = np.zeros(count, np.float32)
+    np.maximum.at(peak, labels.ravel(), likely.ravel())
+    kept = peak > SURE
+    kept[0] = False
+    ink = kept[labels]
+    how = replace(Tracing.at((height, width)), shortest=SHORTEST * unit, stiffness=STIFFNESS * unit**4)
+    strokes = strokes_along(centre_lines(ink, to_edge(ink), how), np.minimum(1.4 * likely, 1).astype(np.float32), how, "line")
+    around = cv2.dilate(likely, np.ones((5, 5), np.uint8))
+    found = []
+    for stroke in strokes:
+        columns, rows = np.clip(np.rint(stroke.points).astype(int), 0, (width - 1, height - 1)).T
+        sure = float(np.clip(1.4 * np.median(around[rows, columns]), 0.3, 1))
+        kind = int(likelihoods[:, rows, columns].mean(1).argmax())
+        points = (stroke.points + 0.5) * scale - 0.5
+        if kind == TOPSTITCH:
+            found += [GarmentLine(dash, False, sure) for dash in _dashes(points, max(mask.shape) / REFERENCE)]
+        else:
+            found.append(GarmentLine(points, stroke.closed, sure * (FOLDS if kind == FOLD else 1)))
+    return sorted(found, key=lambda line: line.sure)
+
+
+def _dashes(points: Floats, unit: float) -> list[Floats]:
+    """A line (n, 2) cut into stitches; ``unit`` px of it are one of a picture that is 512 px long."""
+    along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    starts = np.arange(0, along[-1], (STITCH + SPACE) * unit)
+    dashes = [points[(along >= start) & (along <= start + STITCH * unit)] for start in starts]
+    return [dash for dash in dashes if len(dash) > 1]
+
+
+def line_cover(lines: Sequence[GarmentLine], shape: tuple[int, ...]) -> Plane:
+    """(H, W) float32 in [0, 1]: a line's ``sure`` in its middle, 0 away from lines. All lines are of one width."""
+    page = np.zeros(shape, np.uint8)
+    thick = max(1, round(WIDTH * max(shape) / REFERENCE))
+    for line in lines:
+        cv2.polylines(page, [fixed(line.points, 1)], line.closed, round(255 * line.sure), thick, cv2.LINE_AA, SHIFT)
+    cover = cv2.GaussianBlur(page.astype(np.float32) / 255, (0, 0), 0.5 * max(shape) / REFERENCE)
+    return np.asarray(cover, np.float32)
+
+
+def pen_map(lines: Sequence[GarmentLine], shape: tuple[int, int]) -> PenMap:
+    """What a pen needs to know at each pixel (H, W) to draw along the lines with any width."""
+    height, width = shape
+    far = float(height + width)
+    free = np.ones((height, width), np.uint8)
+    sure, end = np.zeros((height, width), np.float32), np.full((height, width), far, np.float32)
+    for line in lines:  # the surest last, on top
+        columns, rows = np.rint(line.points).astype(int).T
+        inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+        along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line.points, axis=0), axis=1))])
+        to_end = np.full_like(along, far) if line.closed else np.minimum(along, along[-1] - along)
+        rows, columns = rows[inside], columns[inside]
+        free[rows, columns], sure[rows, columns], end[rows, columns] = 0, line.sure, to_end[inside]
+    if free.all():
+        return PenMap(np.full((height, width), far, np.float32), sure, end)
+    away, label = cv2.distanceTransformWithLabels(free, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    at = np.zeros(int(label.max()) + 1, np.intp)  # label -> where its pixel of a line is
+    middle = np.flatnonzero(free.ravel() == 0)
+    at[label.ravel()[middle]] = middle
+    nearest = at[label]
+    return PenMap(away.astype(np.float32), sure.ravel()[nearest], end.ravel()[nearest])
