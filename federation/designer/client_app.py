@@ -218,9 +218,10 @@ def at_home(node_config: UserConfig, record: ConfigRecord) -> LocalTrainer:
         PairsError, TrainError, CheckpointError: of this machine's own folders.
     """
     out, config = Path(str(node_config["out"])), RoundConfig.read(record)
-    pairs = PairFolder(str(node_config["data"]), int(node_config.get("size", 256)), skip_bad=True)
     begun, model = (out / STATE_FILE).exists(), own_model(node_config)
     check(config, model)
+    size, draughtsman = int(node_config.get("size", 256)), model.draughtsman
+    pairs = PairFolder(str(node_config["data"]), size, skip_bad=True, draughtsman=draughtsman)
     model.styles = everybody(config, model) or model.styles  # kept for the studio at home
     model.to(str(node_config.get("device") or "cpu"))
     # saved after each epoch: whoever closes the laptop loses no more than that

@@ -104,10 +104,10 @@ class _Look:
         self.prints: dict[Path, Fingerprint] = {}
         self.opened, self.expected = 0, 0
 
-    def visit(self, file: Path, image: Image.Image, drawn: bool) -> None:
-        """Take in a picture."""
+    def visit(self, kind: str, file: Path, image: Image.Image) -> None:
+        """Take in a picture, of one of ``pairs.KINDS``."""
         self.opened += 1
-        if drawn:
+        if kind == "sketch":
             self.prints.setdefault(file, _fingerprint(image))
             if self.found.kind != "scans":
                 picture = np.asarray(image)
@@ -139,7 +139,7 @@ class _Look:
                 if file not in found.drawings[-1:]:
                     found.drawings.append(file)
                 found.pages += 1
-                self.visit(file, image, True)
+                self.visit("sketch", file, image)
         if not found.drawings and not (inside == "scans" and files):
             found.kind = "empty"
 

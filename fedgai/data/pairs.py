@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from fedgai.content import SIZES, look
 from fedgai.data.listing import FolderError, Listing, describe, list_pictures, match, subfolder
+from fedgai.draughtsman import Draughtsman
 from fedgai.errors import FedGAIError
 from fedgai.files import replacing
 from fedgai.text import printable
@@ -34,13 +36,14 @@ log = logging.getLogger(__name__)
 
 SMALLEST = 32  # px, the shorter side; below, a pair teaches nothing
 FEW = 24  # pairs; a signature of fewer sketches than this is not to be relied on
+KINDS = ("photo", "sketch", "guide")
 MOST = 1000  # pairs; beyond, that many are used, evenly spread: 0.4 MB each, and a hand is known long before
 LISTED = 20  # files named in a report, beyond which it only counts
 SKEW = 0.03  # share by which the proportions of a photograph and its sketch may differ before it is noted
 
 
 T = TypeVar("T")
-Visit = Callable[[Path, Image.Image, bool], None]  # a picture's file, the picture, and whether it was drawn
+Visit = Callable[[str, Path, Image.Image], None]  # one of KINDS, a picture's file, and the picture
 
 
 class PairsError(FedGAIError):
@@ -103,6 +106,8 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         skip_bad: go on without the bad files, instead of refusing the folder.
         cut_out: put each photograph's garment on white paper; where no garment is found, the photograph stays as it is
             and ``report.notes`` says so.
+        draughtsman: then photographs are what the studio shows its network (``content.look``): the garment without its
+            print, with whole lines. Drawings that are learned so fit what is drawn later. Takes about 0.2 s a pair.
 
     Attributes:
         report: what was found.
@@ -112,14 +117,24 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         PairsError: a bad file (without ``skip_bad``), or no good pair at all.
     """
 
-    def __init__(self, path: str | Path, size: int = 256, *, skip_bad: bool = False, cut_out: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        size: int = 256,
+        *,
+        skip_bad: bool = False,
+        cut_out: bool = False,
+        draughtsman: Draughtsman | None = None,
+    ) -> None:
         if size < SMALLEST or size % 8:
             raise ValueError(f"size is the side in pixels, at least {SMALLEST} and divisible by 8, not {size}")
         self.path, self.size, self.cut_out = Path(path), size, cut_out
         squares: dict[Path, NDArray[np.uint8]] = {}
 
-        def visit(file: Path, image: Image.Image, drawn: bool) -> None:
-            squares[file] = _square(_on_white_paper(image) if drawn else image, size)
+        def visit(kind: str, file: Path, image: Image.Image) -> None:
+            if kind == "photo" and draughtsman is not None:
+                image = Image.fromarray(_as_shown(image, size, draughtsman))
+            squares[file] = _square(_on_white_paper(image) if kind == "sketch" else image, size)
 
         self.report = inspect(self.path, visit)
         if self.report.bad and not skip_bad:
@@ -264,8 +279,8 @@ def _add_pair(files: list[Path], report: Report, visit: Visit) -> None:
     for file, picture in zip(files, pictures, strict=True):
         if picture is not None and picture.pages > 1:
             report.notes.append((file, f"only the first of its {picture.pages} pages is used"))
-    for file, image in zip(files, images, strict=True):
-        visit(file, image, file is sketch)
+    for kind, file, image in zip(KINDS, files, images, strict=False):
+        visit(kind, file, image)
     (w, h), (v, k) = images[0].size, images[-1].size
     if abs(w * k - v * h) > SKEW * max(w * k, v * h):
         report.notes.append(
@@ -324,6 +339,13 @@ def _partners(photos: dict[str, list[Path]], sketches: dict[str, list[Path]], re
 
 def _on_white_paper(image: Image.Image) -> Image.Image:
     return Image.fromarray(on_white_paper(np.asarray(image)))
+
+
+def _as_shown(photo: Image.Image, size: int, draughtsman: Draughtsman) -> NDArray[np.uint8]:
+    """(h, w, 3), what the studio's network would be shown of a photograph at this size, px."""
+    side = min(max(size, SIZES[0]), SIZES[1])
+    seen = look(photo, side, side, draughtsman, cutout=True, detail=1.0, print_amount=0.0, on_missing="keep")
+    return np.asarray(seen.picture, np.uint8)
 
 
 def _square(image: Image.Image, size: int) -> NDArray[np.uint8]:

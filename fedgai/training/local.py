@@ -339,7 +339,6 @@ def train(
     resume = resume and (out / STATE_FILE).exists()
     if not resume and any((out / file).exists() for file in (STATE_FILE, CONFIG_FILE)):
         raise TrainError(f"{out} already holds a model: resume its training (--resume), or train into another folder")
-    pairs = PairFolder(data_dir, config.size, skip_bad=skip_bad, cut_out=cut_out)
     then = read_state(out)[1] if resume else {}
     if then.get("preset", preset) != preset:  # before the other preset's weights are looked for
         raise TrainError(
@@ -350,6 +349,7 @@ def train(
     if resume:
         trained = then["config"]["freeze_batchnorm"]
     config = replace(config, freeze_batchnorm=trained)
+    pairs = PairFolder(data_dir, config.size, skip_bad=skip_bad, cut_out=cut_out, draughtsman=model.draughtsman)
     kind = "pre-trained" if trained else "random"
     log.info("%s preset, %s weights, %d pairs, %d px", preset, kind, len(pairs), config.size)
     trainer = LocalTrainer(model.to(device), pairs, config, out, name=name, progress=progress)
