@@ -21,7 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from fedgai import ateliers as atelier
-from fedgai.content import Content
+from fedgai.content import Content, look
 from fedgai.evaluation.metrics import boundary_fscore, dominant_period, mid_grey_share
 from fedgai.measure import measure
 from fedgai.model import WEIGHTS
@@ -53,7 +53,9 @@ class Bench:
             except NoGarment:
                 continue
             self.contents.append(content)
-            self.studies.append(atelier.study(np.asarray(content.photo), content.mask))
+            draughtsman = self.pipe.model.draughtsman
+            seen = look(path, SIZE, SIZE, draughtsman, cutout=True, detail=1.0, print_amount=0.0, on_missing="raise")
+            self.studies.append(atelier.study_looked(seen))
 
     def statistics(self, sketch: Image.Image | np.ndarray) -> torch.Tensor:
         """(D,) of one drawing, measured as hands are."""

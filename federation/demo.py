@@ -34,7 +34,9 @@ from fedgai.ateliers import ATELIERS, draw
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.drawn_pairs import save_pair
 from fedgai.data.listing import find_images
+from fedgai.draughtsman import Draughtsman
 from fedgai.errors import FedGAIError, sentence
+from fedgai.model import DRAUGHTSMAN_FILE
 from fedgai.shipped import EXAMPLES, WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +45,7 @@ SIZE = 256  # px
 
 def draw_examples(folder: Path, names: Sequence[str], size: int = SIZE, garments: int | None = None) -> None:
     """Write ``folder/NAME/photos`` and ``sketches``: the example garments and their mirror images, in each atelier's hand."""
+    draughtsman = Draughtsman.load(WEIGHTS / DRAUGHTSMAN_FILE)
     cut = [fit_and_cut(file, size) for file in find_images(EXAMPLES)[:garments]]
     for name in names:
         if (folder / name / "whole").exists():
@@ -52,7 +55,7 @@ def draw_examples(folder: Path, names: Sequence[str], size: int = SIZE, garments
             photo = on_white(np.asarray(image), mask)
             for side, flip in (("a", np.array), ("b", np.fliplr)):
                 turned = np.ascontiguousarray(flip(photo))
-                drawn = draw(turned, ATELIERS[name], mask=np.ascontiguousarray(flip(mask)))
+                drawn = draw(turned, ATELIERS[name], mask=np.ascontiguousarray(flip(mask)), draughtsman=draughtsman)
                 save_pair(folder / name, f"{i}{side}", turned, drawn)
         (folder / name / "whole").touch()
 

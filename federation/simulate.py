@@ -31,8 +31,9 @@ from federation.server.season import FederationConfig, Season
 from fedgai.ateliers import ATELIERS, Hand, draw, random_hand
 from fedgai.data.drawn_pairs import draw_pair, save_pair
 from fedgai.data.listing import find_images
+from fedgai.draughtsman import Draughtsman
 from fedgai.errors import FedGAIError, sentence
-from fedgai.model import FedGAI
+from fedgai.model import DRAUGHTSMAN_FILE, FedGAI
 from fedgai.shipped import EXAMPLES, WEIGHTS
 
 
@@ -45,12 +46,12 @@ def hands(count: int, seed: int) -> dict[str, Hand]:
 
 def draw_seeded(files: Sequence[Path], folder: Path, hand: Hand, count: int, size: int, seed: int) -> None:
     """A designer's folder of up to ``count`` garments of a seeded choice, in one hand."""
-    made = 0
+    made, draughtsman = 0, Draughtsman.load(WEIGHTS / DRAUGHTSMAN_FILE)
     for i in np.random.default_rng(seed).permutation(len(files)):
         if made == count:
             break
         try:
-            photo, sketch = draw_pair(files[i], size, lambda photo, mask: draw(photo, hand, mask=mask))
+            photo, sketch = draw_pair(files[i], size, lambda photo, mask: draw(photo, hand, mask=mask, draughtsman=draughtsman))
         except ValueError:  # NoGarment is one
             continue
         save_pair(folder, f"{i:04d}", photo, sketch)

@@ -18,6 +18,7 @@ from fedgai.vision.garment_lines import GarmentLine, garment_lines, line_cover
 from fedgai.vision.images import Picture, read_picture, simplify
 from fedgai.vision.outline import redrawn
 from fedgai.vision.prints import plain
+from fedgai.vision.tone import grey_cloth, tone_of
 
 Photo = str | Path | bytes | Image.Image | np.ndarray | Picture
 Paper = Literal["white", "transparent"]
@@ -69,7 +70,8 @@ class Looked:
     Attributes:
         photo, mask, ink, types: as in ``Content``.
         picture: (h, w, 3) uint8, what the network is to draw, at the size that is drawn at.
-        cloth: (h, w, 3) uint8, the same without lines; None where the draughtsman did not look, or the print stays whole.
+        tone: (h, w) float32 in [0, 1], how dark a person draws each place; None where the draughtsman did not look, or the
+            print stays whole.
         lines: that were laid on it, px of the picture.
     """
 
@@ -78,7 +80,7 @@ class Looked:
     ink: np.ndarray | None
     types: np.ndarray | None
     picture: np.ndarray
-    cloth: np.ndarray | None = None
+    tone: np.ndarray | None = None
     lines: tuple[GarmentLine, ...] = ()
 
 
@@ -120,17 +122,16 @@ def look(
         picture = on_white(_off_white(simplify(picture, detail, mask), mask), mask)
         return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), None, picture)
     mask, outline = redrawn(mask)
-    cloth: np.ndarray | None = None
+    tone: np.ndarray | None = None
     lines: tuple[GarmentLine, ...] = ()
     if print_amount < 1:
-        cloth, lines = plain(picture, mask), tuple(garment_lines(seen.lines, mask))
-        clean = cloth * (1 - DARKNESS * line_cover(lines, mask.shape)[..., None])
+        tone, lines = tone_of(plain(picture, mask), mask), tuple(garment_lines(seen.lines, mask))
+        clean = grey_cloth(tone) * (1 - DARKNESS * line_cover(lines, mask.shape)[..., None])
         picture = (np.clip(clean + print_amount * (picture - clean), 0, 255) + 0.5).astype(np.uint8)
-        cloth = on_white(cloth, mask)
     picture = simplify(picture, detail, mask)
     picture = on_white((picture * (1 - DARKNESS * outline[..., None])).astype(np.uint8), mask)
     types = (255 * seen.lines.clip(0, 1)).astype(np.uint8)
-    return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture, cloth, lines)
+    return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture, tone, lines)
 
 
 def fit_and_cut(

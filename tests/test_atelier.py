@@ -11,6 +11,7 @@ from fedgai.content import Looked
 from fedgai.evaluation.metrics import dominant_period
 from fedgai.networks import hatching as strokes
 from fedgai.vision.garment_lines import GarmentLine
+from fedgai.vision.tone import grey_cloth, tone_of
 
 H, W = 160, 128
 
@@ -103,9 +104,11 @@ def test_an_atelier_draws_the_lines_that_the_network_is_shown():
     lines = (GarmentLine(row, False, 0.3), GarmentLine(column, False, 1.0))
     ink = {}
     for name, grey in (("white", 240), ("black", 30)):
-        cloth = np.full((200, 160, 3), 255, np.uint8)
+        cloth = np.full((200, 160, 3), 255, np.float32)
         cloth[mask > 0] = grey
-        seen = study_looked(Looked(Image.fromarray(cloth), mask, mask, None, cloth, cloth, lines))
+        tone = tone_of(cloth, mask)
+        picture = grey_cloth(tone).astype(np.uint8)
+        seen = study_looked(Looked(Image.fromarray(picture), mask, mask, None, picture, tone, lines))
         ink[name] = 1 - render(seen, Hand(hatch=0.7, omit=1.0)).mean() / 255
         drawn = [render(seen, Hand(weight=2.0, taper=0.0, wobble=0.0, omit=omit)).min(2) for omit in (0.0, 0.6)]
         assert all(d[55:145, 80].max() < 60 for d in drawn)
@@ -117,7 +120,8 @@ def test_a_thick_pen_draws_a_thick_line():
     mask = np.ones((96, 96), np.float32)
     column = np.stack([np.full(80, 48.0), np.arange(8, 88.0)], 1)
     cloth = np.full((96, 96, 3), 200, np.uint8)
-    seen = study_looked(Looked(Image.fromarray(cloth), mask, mask, None, cloth, cloth, (GarmentLine(column, False, 1.0),)))
+    looked = Looked(Image.fromarray(cloth), mask, mask, None, cloth, np.zeros_like(mask), (GarmentLine(column, False, 1.0),))
+    seen = study_looked(looked)
     width = [
         (1 - render(seen, Hand(weight=w, taper=0.0, wobble=0.0, soft=0.0))[48, 24:72] / 255).mean(1).sum() for w in (1, 2, 4)
     ]

@@ -23,6 +23,7 @@ from fedgai.training import draughtsman as training
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.garment_lines import garment_lines, line_cover, pen_map
 from fedgai.vision.prints import plain
+from fedgai.vision.tone import grey_cloth, tone_of
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -180,8 +181,17 @@ class TestGate:
         cloth = plain(photo, mask)
         assert cloth[40:90].std() < 5 and cloth[:90].mean() > 1.5 * cloth[166:].mean()
 
-    def test_black_cloth_is_lifted_so_that_lines_show(self) -> None:
-        assert plain(np.zeros((96, 96, 3), np.uint8), np.ones((96, 96), np.float32)).min() > 30
+    def test_a_line_shows_on_the_darkest_cloth(self) -> None:
+        mask = np.ones((96, 96), np.float32)
+        cloth = [grey_cloth(tone_of(np.full((96, 96, 3), grey, np.float32), mask)) for grey in (0, 250)]
+        assert 60 < cloth[0].min() < cloth[1].min() - 30 and cloth[1].max() < 255
+
+    def test_the_side_away_from_the_light_lies_in_shadow(self) -> None:
+        mask = np.zeros((128, 128), np.float32)
+        mask[20:108, 20:108] = 1
+        tone = tone_of(np.full((128, 128, 3), 180, np.float32), mask)
+        assert tone[104, 64] > tone[64, 64] + 0.1 and tone[64, 104] > tone[64, 64] + 0.1
+        assert abs(tone[24, 64] - tone[64, 64]) < 0.05
 
     def test_a_checkpoint_without_a_draughtsman_draws_the_print(self, tiny_model_dir: Path, garment_photo: Path) -> None:
         pipe = SketchPipeline.from_pretrained(tiny_model_dir)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from fedgai.ateliers.hands import Hand
-from fedgai.ateliers.studies import FLOWS, LINE_SCALES, Study, away_from_light, study
+from fedgai.ateliers.studies import FLOWS, LINE_SCALES, Study, study, study_looked
+from fedgai.content import look
+from fedgai.draughtsman import Draughtsman
 from fedgai.networks import hatching as strokes
 from fedgai.vision.garment_lines import PenMap
+from fedgai.vision.images import Picture
+from fedgai.vision.tone import away_from_light
 
 
 def _interpolate(stack: np.ndarray, grid: tuple[float, ...], value: float) -> np.ndarray:
@@ -22,7 +27,7 @@ def _interpolate(stack: np.ndarray, grid: tuple[float, ...], value: float) -> np
 def _lines(seen: Study, hand: Hand, wobble: np.ndarray) -> np.ndarray:
     """Opacity of silhouette and inner lines, (H, W) float32 in [0, 1]."""
     inner = _inner_after_photograph(seen, hand) if seen.pen is None else _inner_along(seen.pen, hand)
-    width = hand.weight * hand.contour * (1 + hand.taper * (0.45 * away_from_light(seen) + 0.18 * wobble))
+    width = hand.weight * hand.contour * (1 + hand.taper * (0.45 * away_from_light(seen.distance) + 0.18 * wobble))
     outer = np.clip(width / 2 + 0.5 - np.abs(seen.distance - hand.weight * 0.4), 0, 1)
     opacity: np.ndarray = np.maximum(inner, outer)
     return opacity
@@ -116,14 +121,19 @@ def render(seen: Study, hand: Hand) -> np.ndarray:
     return drawn
 
 
-def draw(photo: np.ndarray, hand: Hand, *, mask: np.ndarray | None = None) -> np.ndarray:
+def draw(photo: np.ndarray, hand: Hand, *, mask: np.ndarray | None = None, draughtsman: Draughtsman | None = None) -> np.ndarray:
     """Draw a photograph in a hand.
 
     Args:
         photo: (H, W, 3) uint8 RGB.
         hand: who draws.
         mask: (H, W) float32 in [0, 1], the garment (see ``cutout.cut_out``); None draws the whole picture.
+        draughtsman: sees the garment's lines, and the print is left out; None: a filter finds lines, and print is drawn, too.
     Returns:
         (H, W, 3) uint8 RGB, white paper.
     """
-    return render(study(photo, mask), hand)
+    if draughtsman is None or mask is None:
+        return render(study(photo, mask), hand)
+    picture, side = Picture(Image.fromarray(photo), mask.astype(np.float32)), max(photo.shape[:2])
+    seen = look(picture, side, side, draughtsman, cutout=True, detail=1.0, print_amount=0.0, on_missing="keep")
+    return render(study_looked(seen), hand)

@@ -18,10 +18,6 @@ from fedgai.vision.garment_lines import PenMap, pen_map
 
 LINE_SCALES = (0.55, 0.95, 1.6)  # sigma of the centre Gaussian, pixels, for fine to broad lines
 FLOWS = (1.5, 3.0, 5.0)  # sigma of the smoothing of the flow, pixels
-FORM = 22.0  # px, how deep the shadow along the silhouette is
-LIGHT, DARK = 0.26, 0.42  # tone of white cloth in even light, and what black cloth adds
-SHADING, FLAT = 0.75, 0.12  # weight of light and shadow on the cloth, and the least contrast that counts as full
-SHADOW = 0.3  # tone of the shadow along the silhouette
 
 
 @dataclass(frozen=True)
@@ -75,9 +71,10 @@ def study_looked(seen: Looked) -> Study:
         seen: from ``content.look``.
     """
     found = study(seen.picture, None if seen.ink is None else _own_mask(seen))
-    if seen.cloth is None:
+    if seen.tone is None:
         return found
-    return replace(found, tone=_tone(seen.cloth, found), pen=pen_map(seen.lines, found.mask.shape))
+    height, width = found.mask.shape
+    return replace(found, tone=seen.tone, pen=pen_map(seen.lines, (height, width)))
 
 
 def _own_mask(seen: Looked) -> np.ndarray:
@@ -86,33 +83,6 @@ def _own_mask(seen: Looked) -> np.ndarray:
     height, width = seen.picture.shape[:2]
     mask: np.ndarray = cv2.resize(seen.mask, (width, height), interpolation=cv2.INTER_LINEAR)
     return mask
-
-
-def _tone(cloth: np.ndarray, seen: Study) -> np.ndarray:
-    """How dark a person draws each place: (H, W) float32 in [0, 1].
-
-    Dark cloth is drawn darker than light cloth, but each keeps its light and its shadow; what lies along the silhouette on
-    the side away from the light is in shadow, too.
-
-    Args:
-        cloth: (H, W, 3) uint8 RGB, the garment without lines.
-    """
-    light = cv2.cvtColor(cloth, cv2.COLOR_RGB2LAB)[..., 0].astype(np.float32) / 255
-    inside = seen.mask > 0.5
-    if not inside.any():
-        return np.zeros_like(light)
-    low, middle, high = np.percentile(light[inside], (2, 50, 98))
-    shadow = np.clip(away_from_light(seen), 0, 1) * np.exp(-np.maximum(seen.distance, 0) / FORM)
-    tone = DARK * (1 - middle) + LIGHT + SHADING * (middle - light) / max(high - low, FLAT) + SHADOW * shadow
-    smooth: np.ndarray = cv2.GaussianBlur(tone.astype(np.float32), (0, 0), 1.2)
-    return smooth.clip(0, 1)
-
-
-def away_from_light(seen: Study) -> np.ndarray:
-    """(H, W) float32: 1 where the silhouette's nearest side turns away from the light, which comes from top left; -1 towards."""
-    gy, gx = np.gradient(cv2.GaussianBlur(seen.distance, (0, 0), 2.5))
-    away: np.ndarray = (-gx * 0.6 - gy * 0.8) / np.maximum(np.hypot(gx, gy), 1e-3)
-    return away
 
 
 def study(photo: np.ndarray, mask: np.ndarray | None = None) -> Study:

@@ -27,6 +27,9 @@ from fedgai.ateliers import ATELIERS, draw
 from fedgai.data.drawn_pairs import Pen, draw_pair, save_pair
 from fedgai.data.listing import SYSTEM_FILES, describe, list_pictures
 from fedgai.data.pairs import PairsError, listed, writing
+from fedgai.draughtsman import Draughtsman
+from fedgai.model import DRAUGHTSMAN_FILE
+from fedgai.shipped import WEIGHTS
 from fedgai.text import printable
 from fedgai.vision.edges import EDGES
 from fedgai.vision.images import read_image
@@ -225,7 +228,8 @@ def _pen(style: str) -> Pen:
     hands = {name.casefold(): hand for name, hand in ATELIERS.items()}
     if style.casefold() not in hands:
         raise ValueError(f"no atelier {style!r}: there are {', '.join([*ATELIERS, *EDGES])}")
-    return lambda photo, mask: draw(photo, hands[style.casefold()], mask=mask)
+    draughtsman = Draughtsman.load(WEIGHTS / DRAUGHTSMAN_FILE)
+    return lambda photo, mask: draw(photo, hands[style.casefold()], mask=mask, draughtsman=draughtsman)
 
 
 def _chosen(photos: Path, out: Path, seed: int, only: str | None, split: str | None) -> tuple[list[PurePath], Made]:

@@ -9,7 +9,6 @@ from fedgai.strokes.drawing import Plane
 
 FOLDS, PRINT = 4.0, 40.0  # px of 512, sigma of the blur that leaves folds, and of the one that leaves no print
 LEAST_PRINT, MOST_PRINT = 17.0, 26.0  # grey levels of contrast at which a garment starts to count, and counts, as printed
-LIFT = 0.16  # share of white mixed in: a line would not show on black cloth
 REFERENCE = 512  # px, long side to which lengths above refer
 
 
@@ -43,5 +42,4 @@ def plain(photo: np.ndarray, mask: Plane) -> np.ndarray:
             contrast += float(np.linalg.norm(difference, axis=2)[where > 0].mean()) / np.sqrt(3)
     printed = float(np.clip((contrast - LEAST_PRINT) / (MOST_PRINT - LEAST_PRINT), 0, 1))
     shaded: np.ndarray = folds + printed * (light - folds)
-    shaded += LIFT * (255 - shaded)
     return cv2.resize(shaded, (width, height), interpolation=cv2.INTER_LINEAR)
