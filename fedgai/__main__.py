@@ -143,6 +143,35 @@ def signature(drawings: Path, out: Path, name: str | None, description: str, mod
     print(f"{out}: {measured.style.numel()} numbers from {measured.sketches} drawings{note}")
 
 
+def hand(drawings: Path, photos: Path | None, out: Path, name: str | None, model: str | Path, refined: bool) -> None:
+    """Write a page about a hand: its drawings, the studio's in it, and where they differ."""
+    from fedgai.evaluation.hand_page import measure_hand, to_html  # no other command needs it
+
+    with _bar("looking") as progress:
+        found = look(drawings, lambda done, total, file: progress(done, total))
+    if not found.drawings or found.kind == "scans":
+        raise FedGAIError(f"{drawings} holds no drawings that can be used: put JPEG or PNG files of single drawings into it")
+    pipe = SketchPipeline.from_pretrained(model)
+    images = [image for file in found.drawings for image in drawings_in(file, Report())]
+    measured = pipe.signature(images, name or drawings.resolve().name)
+    garments = find_images(photos or EXAMPLES)
+    if refined:
+        from fedgai.training.refine_signature import refine
+
+        with _bar("refining") as progress:
+            measured = refine(
+                pipe.model, measured, found.pairs, found.drawings, garments, progress=lambda s: progress(round(100 * s), 100)
+            ).signature
+    with _bar("drawing") as progress:
+        report = measure_hand(pipe, measured, images, garments, lambda share: progress(round(100 * share), 100))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, to_html(report).encode(), 0o600)
+    near = f"{report.nearest:.0%} nearest to it in the encoder, {report.independent:.0%} by measures that know nothing of it"
+    print(f"{out}: {report.drawings} drawings, {report.garments} garments drawn; of {report.hands} hands {near}")
+    for note in filter(None, (trait.differs for trait in report.traits)):
+        print(f"- {note}")
+
+
 def _counted(images: Iterable[Image.Image], total: int, progress: Callable[[int, int], None]) -> Iterator[Image.Image]:
     for number, image in enumerate(images, 1):
         yield image
@@ -296,6 +325,14 @@ def _add_hands(commands: Commands, model: Parser, printed: Parser) -> None:
     c.add_argument("--name", help="to show; the folder's name if left out")
     c.add_argument("--description", default="", help="one line about the hand")
     c.set_defaults(run=signature)
+
+    c = commands.add_parser("hand", parents=[model], help="a page that shows how a hand will look to others")
+    c.add_argument("drawings", type=Path, metavar="SKETCHES_DIR")
+    c.add_argument("--photos", type=Path, metavar="PHOTOS_DIR", help="garments to draw; the examples if left out")
+    c.add_argument("--refine", action="store_true", dest="refined", help="refine the signature first, see `signature`")
+    c.add_argument("--out", type=Path, required=True, metavar="FILE.html")
+    c.add_argument("--name", help="to show; the folder's name if left out")
+    c.set_defaults(run=hand)
 
 
 def _add_training(commands: Commands, model: Parser, printed: Parser) -> None:

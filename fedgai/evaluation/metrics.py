@@ -247,7 +247,7 @@ def evaluate(
         PairsError, CheckpointError.
     """
     model = _load(WEIGHTS if model_dir is None else model_dir)
-    pairs = PairFolder(data_dir, size)
+    pairs = PairFolder(data_dir, size, draughtsman=model.draughtsman)
     missing = _missing(pairs)
     inception, lpips = _network(Inception, missing, "fid", "kid"), _network(Lpips, missing, "lpips")
     style, network = _own_style(model, pairs), model.for_inference()

@@ -1,0 +1,225 @@
+"""One page about a hand: its own drawings, what the studio makes of it on garments it never drew, and where that differs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+from PIL import Image
+
+from fedgai.content import Content
+from fedgai.evaluation import independent
+from fedgai.measure import page
+from fedgai.networks.style import Signature, style_distance
+from fedgai.pipeline import SketchPipeline
+from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import ImageError
+
+SHOWN = 8  # drawings of each kind on the page
+GARMENTS = 12  # that the studio draws to be measured
+DRAWINGS = 60  # of the designer's own that are measured for the table, evenly among them
+SIZE = 512  # px
+INKED = 128  # luminance below which a pixel is ink
+SPREAD = 2.0  # deviations of the designer's own drawings within which the studio's are as they should be
+Levels = NDArray[np.uint8]
+T = TypeVar("T")
+
+_PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
+)
+
+
+@dataclass(frozen=True)
+class Trait:
+    """One thing that can be counted in a drawing.
+
+    Attributes:
+        name: what a designer calls it.
+        unit: of the numbers.
+        own, spread: mean and standard deviation over the designer's own drawings.
+        drawn: mean over the studio's drawings.
+        more, less: what the studio does where it leaves the spread.
+    """
+
+    name: str
+    unit: str
+    own: float
+    spread: float
+    drawn: float
+    more: str
+    less: str
+
+    @property
+    def differs(self) -> str:
+        """A sentence where the studio's drawings lie outside of what the designer's own do; else empty."""
+        least = max(SPREAD * self.spread, 0.05 * abs(self.own))
+        if abs(self.drawn - self.own) <= least:
+            return ""
+        return self.more if self.drawn > self.own else self.less
+
+
+@dataclass(frozen=True)
+class HandReport:
+    """What the page says.
+
+    Attributes:
+        name: the designer's.
+        drawings, garments: how many were measured.
+        own, drawn: up to ``SHOWN`` pictures of each.
+        traits: see there.
+        nearest: share of the studio's drawings that are nearest to this hand, among it and the bank's, in the encoder.
+        independent: the same by ``fedgai.evaluation.independent``, which knows nothing of the encoder.
+        hands: how many hands that is in all.
+    """
+
+    name: str
+    drawings: int
+    garments: int
+    own: tuple[Levels, ...]
+    drawn: tuple[Levels, ...]
+    traits: tuple[Trait, ...]
+    nearest: float
+    independent: float
+    hands: int
+
+
+WORDS = (
+    ("ink", "% of the page", "It draws darker than you.", "It draws lighter than you."),
+    ("line width", "px of 512", "Its lines are broader than yours.", "Its lines are finer than yours."),
+    (
+        "separate pieces of ink",
+        "",
+        "It breaks lines that you draw in one.",
+        "It draws fewer separate marks than you.",
+    ),
+    ("grey", "% of the page", "It shades where you leave paper or ink.", "It leaves out some of your shading."),
+    ("colour", "", "Its ink is more coloured than yours.", "Its ink is less coloured than yours."),
+)
+
+
+def measure_hand(
+    pipe: SketchPipeline,
+    signature: Signature,
+    drawings: Sequence[Image.Image | Path],
+    garments: Sequence[Path],
+    progress: Callable[[float], None] | None = None,
+) -> HandReport:
+    """Draw garments in a hand and compare with the hand's own drawings.
+
+    Args:
+        pipe: the studio's.
+        signature: of the hand, measured or refined.
+        drawings: the designer's own.
+        garments: photographs; those without a garment are left out.
+        progress: called with the share that is done.
+
+    Raises:
+        ImageError: a drawing that cannot be read.
+        ValueError: no drawing, or no photograph with a garment.
+    """
+    if not drawings:
+        raise ValueError("there is no drawing to look at")
+    say = progress or (lambda share: None)
+    own = [page(drawing) for drawing in _evenly(drawings, DRAWINGS)]
+    say(0.2)
+    contents = list(_contents(pipe, garments))
+    if not contents:
+        raise ValueError("none of the photographs shows a garment that can be cut out: name a folder of garments with --photos")
+    others = [s for name, s in pipe.styles.items() if name != signature.name]
+    drawn: list[list[Levels]] = []
+    for number, style in enumerate([signature, *others], 1):
+        drawn.append([page(pipe.draw(content, style.style)) for content in contents])
+        say(0.2 + 0.8 * number / (1 + len(others)))
+    rows = [np.array([_traits(picture) for picture in pictures]) for pictures in (own, drawn[0])]
+    traits = [
+        Trait(name, unit, float(rows[0][:, i].mean()), float(rows[0][:, i].std()), float(rows[1][:, i].mean()), more, less)
+        for i, (name, unit, more, less) in enumerate(WORDS)
+    ]
+    return HandReport(
+        signature.name,
+        len(own),
+        len(contents),
+        tuple(_evenly(own, SHOWN)),
+        tuple(drawn[0][:SHOWN]),
+        tuple(traits),
+        _nearest_in_encoder(pipe, [signature, *others], drawn[0]),
+        _nearest_by_sight(own, drawn),
+        1 + len(others),
+    )
+
+
+def to_html(report: HandReport) -> str:
+    """A page in one file, with its pictures."""
+    notes = [trait.differs for trait in report.traits if trait.differs]
+    pictures = {name: [_data_uri(picture) for picture in getattr(report, name)] for name in ("own", "drawn")}
+    return _PAGES.get_template("hand_page.html").render(report=report, notes=notes, **pictures)
+
+
+def _contents(pipe: SketchPipeline, garments: Sequence[Path]) -> list[Content]:
+    found: list[Content] = []
+    for file in garments:
+        if len(found) == GARMENTS:
+            break
+        try:
+            found.append(pipe.prepare(file, SIZE))
+        except (ImageError, NoGarment):
+            continue
+    return found
+
+
+def _traits(picture: Levels) -> list[float]:
+    """Of one drawing (H, W, 3), in the order of ``WORDS``."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    scale = SIZE / max(grey.shape)
+    ink = grey < INKED
+    count, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    pieces = int((stats[1:count, cv2.CC_STAT_AREA] * scale**2 >= 6).sum())
+    width = 0.0
+    if ink.any():
+        # a stroke's area over its length, from the distance to paper: mean distance is a quarter of the width
+        width = 4 * float(cv2.distanceTransform(np.pad(ink, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1][ink].mean()) - 1
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    marked = grey < 230
+    colour = float(np.hypot(lab[..., 1], lab[..., 2])[marked].mean()) if marked.any() else 0.0
+    middle = (grey >= INKED) & (grey < 230)
+    return [100 * float((1 - grey / 255).mean()), max(width, 0) * scale, float(pieces), 100 * float(middle.mean()), colour]
+
+
+def _nearest_in_encoder(pipe: SketchPipeline, hands: Sequence[Signature], drawn: Sequence[Levels]) -> float:
+    bank, channels = torch.stack([hand.style for hand in hands]), pipe.model.preset.channels
+    styles = [pipe.signature([picture], "").style for picture in drawn]
+    return float(np.mean([int(style_distance(style, bank, channels).argmin()) == 0 for style in styles]))
+
+
+def _nearest_by_sight(own: Sequence[Levels], drawn: Sequence[Sequence[Levels]]) -> float:
+    """The designer's hand is what they drew; the others' is what the studio draws in theirs."""
+    described = [[independent.describe(picture) for picture in pictures] for pictures in drawn]
+    means = [independent.mean([independent.describe(picture) for picture in own])]
+    means += [independent.mean(pictures) for pictures in described[1:]]
+    found = [int(np.argmin([independent.distance(one, mean) for mean in means])) for one in described[0]]
+    return float(np.mean(np.equal(found, 0)))
+
+
+def _evenly(items: Sequence[T], most: int) -> list[T]:
+    """At most ``most`` of them."""
+    return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
+
+
+def _data_uri(picture: Levels) -> str:
+    image, buffer = Image.fromarray(picture), io.BytesIO()
+    image.thumbnail((360, 360))
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
