@@ -234,7 +234,7 @@ class TestShippedWeights:
             np.asarray(pipe(picture.photo, {"Aiko": 1}, print_amount=amount).images[0].convert("L")) < 128
             for amount in (0.0, 1.0)
         ]
-        assert ink[1][cloth].mean() > 0.03  # today's drawing is full of it
+        assert ink[1][cloth].mean() > 0.01  # with its print, a fine pen fills the cloth with lines
         assert ink[0][cloth].mean() < 0.35 * ink[1][cloth].mean()
         seams = skeletonize(picture.lines[[1, 2]].max(0) > 127)
         drawn = cv2.dilate(np.uint8(ink[0]), np.ones((13, 13), np.uint8)) > 0
