@@ -22,7 +22,8 @@ RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a li
 STIFFNESS = 400.0  # of the spline through a line's points, at 512 px
 WIDTH = 2.0  # px of 512, of a line, and at least one of the picture
 REFERENCE = 512  # px, long side to which lengths above refer
-STITCH, SPACE = 7.0, 4.0  # px of 512, of a topstitched line
+STITCH, SPACE = 9.0, 4.0  # px of 512, of a topstitched line
+SEAMED = 36.0  # px of 512; a shorter topstitched line is drawn through: two or three stitches look like dirt
 TOPSTITCH, FOLD = LINE_TYPES.index("topstitch"), LINE_TYPES.index("fold")
 FOLDS = 0.75  # how sure a fold is beside a seam that is as likely: whoever leaves lines out begins with folds
 
@@ -99,6 +100,8 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
 def _dashes(points: Floats, unit: float) -> list[Floats]:
     """A line (n, 2) cut into stitches; ``unit`` px of it are one of a picture that is 512 px long."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    if along[-1] < SEAMED * unit:
+        return [points]
     starts = np.arange(0, along[-1], (STITCH + SPACE) * unit)
     dashes = [points[(along >= start) & (along <= start + STITCH * unit)] for start in starts]
     return [dash for dash in dashes if len(dash) > 1]
