@@ -82,10 +82,15 @@ def tidy_network(environment: MutableMapping[str, str]) -> list[str]:
         except VariableError as error:
             ignored.append(str(error))
         del environment[name]
+    tidy_no_proxy(environment)
+    return ignored
+
+
+def tidy_no_proxy(environment: MutableMapping[str, str]) -> None:
+    """Write NO_PROXY as HTTP clients take it, see ``no_proxy``."""
     for name in ("NO_PROXY", "no_proxy"):
         if name in environment:
             environment[name] = ",".join(no_proxy(environment[name]))
-    return ignored
 
 
 def no_proxy(value: str) -> list[str]:

@@ -13,11 +13,10 @@ import cv2
 import torch
 import uvicorn
 
+from fedgai.environment import check_network, tidy_no_proxy
 from fedgai.errors import FedGAIError, sentence
 from fedgai.model import CheckpointError
-from studio.application import create_app
 from studio.connections import BoundedProtocol
-from studio.gradio_adapter import quiet_logs
 
 
 def cores() -> int:
@@ -70,6 +69,12 @@ def main() -> None:
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
     cv2.setNumThreads(min(cv2.getNumThreads(), cores()))
     try:
+        check_network()
+        tidy_no_proxy(os.environ)
+        # not before: Gradio makes an HTTP client when it is imported, which ends in a traceback where a variable is wrong
+        from studio.application import create_app
+        from studio.gradio_adapter import quiet_logs
+
         listener = bind(arguments.host, arguments.port)
         app = create_app(arguments.federation)
     except CheckpointError as error:
