@@ -52,6 +52,7 @@ from fedgai import __version__
 from fedgai import ateliers as atelier
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.listing import find_images
+from fedgai.data.pairs import as_shown
 from fedgai.evaluation.metrics import boundary_fscore, luminance
 from fedgai.measure import measure
 from fedgai.model import FedGAI
@@ -195,13 +196,13 @@ class Attacker:
 
     Args:
         model: the public one. Its BatchNorm tensors are known; the designer's own began from them.
-        photos: of other garments, (N, 3, S, S). What the public Generator draws of them stands for what the private one
+        photos: of other garments, (H, W, 3) uint8 each. What the public Generator draws of them stands for what the private one
             drew of the designer's, in the other half of the hinge loss.
     """
 
-    def __init__(self, model: FedGAI, photos: Tensor) -> None:
+    def __init__(self, model: FedGAI, photos: Pictures) -> None:
         self.model, self.encoder, self.channels = model, model.encoder, model.preset.channels
-        self.photos = photos
+        self.photos = self.shown(photos)
         self.single = without_norm(model.discriminator, alone=True)
         self.batch = without_norm(model.discriminator, alone=False)
 
@@ -215,6 +216,13 @@ class Attacker:
         return functional_call(self.single, dict(weights), (stack,))
 
     @torch.no_grad()
+    def shown(self, photos: Pictures) -> Tensor:
+        """Squares as the Generator is shown them at home, (N, 3, S, S) float32 in [-1, 1]."""
+        draughtsman = self.model.draughtsman
+        if draughtsman is None:
+            return tensor(photos)
+        return tensor([square(as_shown(Image.fromarray(photo), SIZE, draughtsman)) for photo in photos])
+
     def drawn(self, style: Tensor | None = None) -> Tensor:
         """The stacks of the public Generator's drawings, in the signature or, without one, in the bank's mean."""
         target = torch.stack([s.style for s in self.model.styles.values()]).mean(0) if style is None else style
@@ -570,7 +578,7 @@ def attacks(attacker: Attacker, own: list, pool: list) -> tuple[list[Case], dict
     with torch.no_grad():
         stacks = attacker.stack(tensor(sketches))
         style = image_statistics(attacker.encoder(tensor(sketches[:1])))[0]
-        drawn = attacker.stack(model.generator(attacker.encoder(tensor(photos[:1])), style[None]))
+        drawn = attacker.stack(model.generator(attacker.encoder(attacker.shown(photos[:1])), style[None]))
     step = attacker.direction(one.sent, stacks[:1], drawn)
     guess = attacker.drawn()
 
@@ -610,7 +618,7 @@ def attacks(attacker: Attacker, own: list, pool: list) -> tuple[list[Case], dict
         )
     ]
     with torch.no_grad():
-        maps = attacker.encoder(tensor(photos))
+        maps = attacker.encoder(attacker.shown(photos))
         true_drawn = attacker.stack(model.generator(maps, clear.style[None].expand(len(photos), -1)))
     fit = {
         "1 pair, 1 epoch": cosine(attacker.direction(one.sent, stacks[:1], drawn), one.update),
@@ -749,7 +757,7 @@ def main() -> None:
     if len(pool) < needed:
         sys.exit(f"{args.photos} has {len(pool)} photographs of garments that can be cut out; {needed} are needed")
     model = FedGAI.load()
-    attacker = Attacker(model, tensor([square(photo) for photo, _ in pool[:PUBLIC]]))
+    attacker = Attacker(model, [square(photo) for photo, _ in pool[:PUBLIC]])
     figures: dict[str, object] = {}
     if args.only != "membership":
         cases, figures["fit"] = attacks(attacker, own, pool[PUBLIC:])

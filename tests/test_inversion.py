@@ -44,7 +44,7 @@ def test_an_update_is_predicted_to_the_last_step_by_whoever_knows_the_drawings(
 
     monkeypatch.setattr(LocalTrainer, "step", frozen)  # what the private Generator drew is known then, too
     model = FedGAI.load()
-    attacker = Attacker(model, tensor(photos))
+    attacker = Attacker(model, photos)
     [seen] = record(model, photos, sketches, 2)
     real, drawn = stacks_of(attacker, sketches), attacker.drawn(trained_under(attacker, sketches))
     fit, wrong = (cosine(simulated(attacker, seen.sent, rows, drawn, 6), seen.update) for rows in (real, real.flip(0)))
@@ -55,7 +55,7 @@ def test_an_update_is_predicted_to_the_last_step_by_whoever_knows_the_drawings(
 
 
 def test_a_picture_is_found_that_fits_better_than_its_start(pairs: tuple) -> None:
-    attacker = Attacker(FedGAI.load(), tensor(pairs[0]))
+    attacker = Attacker(FedGAI.load(), pairs[0])
     goal = inversion.gram_goal(attacker, stacks_of(attacker, pairs[1][:1]))
     _, before = invert(goal, 1, 1)
     [found], after = invert(goal, 1, 25)

@@ -133,7 +133,7 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
         def visit(kind: str, file: Path, image: Image.Image) -> None:
             if kind == "photo" and draughtsman is not None:
-                image = Image.fromarray(_as_shown(image, size, draughtsman))
+                image = Image.fromarray(as_shown(image, size, draughtsman))
             squares[file] = _square(_on_white_paper(image) if kind == "sketch" else image, size)
 
         self.report = inspect(self.path, visit)
@@ -341,8 +341,8 @@ def _on_white_paper(image: Image.Image) -> Image.Image:
     return Image.fromarray(on_white_paper(np.asarray(image)))
 
 
-def _as_shown(photo: Image.Image, size: int, draughtsman: Draughtsman) -> NDArray[np.uint8]:
-    """(h, w, 3), what the studio's network would be shown of a photograph at this size, px."""
+def as_shown(photo: Image.Image, size: int, draughtsman: Draughtsman) -> NDArray[np.uint8]:
+    """What the studio's network would be shown of a photograph: (H, W, 3) uint8, ``size`` px on the long side, at least 64."""
     side = min(max(size, SIZES[0]), SIZES[1])
     seen = look(photo, side, side, draughtsman, cutout=True, detail=1.0, print_amount=0.0, on_missing="keep")
     return np.asarray(seen.picture, np.uint8)
