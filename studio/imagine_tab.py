@@ -174,7 +174,7 @@ def build_tab(queue: ImagineQueue, uploads: UploadFolder, current: gr.State, dem
     quick: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     gr.on([chips.change, text.change], page.words, [chips, text], words, trigger_mode="always_last", **quick)
     another.click(page.another, None, seed, **quick)
-    count.input(page.forecast, count, progress, **quick)
+    count.input(page.forecast, count, progress, trigger_mode="always_last", **quick)
     gr.on(
         [go.click, text.submit],
         page.imagined,
@@ -184,7 +184,7 @@ def build_tab(queue: ImagineQueue, uploads: UploadFolder, current: gr.State, dem
         **quick,
     )
     progress.click(page.cancel, None, None, **quick)
-    gallery.select(page.chosen, garments, current, **quick)
+    gallery.select(page.chosen, garments, current, trigger_mode="always_last", **quick)
     demo.load(page.opened, None, [seed, progress], **quick)
 
 

@@ -37,6 +37,7 @@ federation and agreed to have one. The *Federation* tab says what it is doing no
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # but queued: past the queue, a State's change is not noticed
 QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # Gradio leaves out what is chosen while another choice is under way
 VISIBLY: dict[str, Any] = PRIVATE | {"show_progress": "minimal"}
 
 
@@ -220,15 +221,15 @@ def wire(
     shown = [current, sketch.link]  # the garment: as this side knows it, and as the page says
     changes = [current.change, mixer.blend.change, mixer.lines.change, sketch.size.change, garment.cutout.change]
     if federation:
-        federation.following.select(page.followed, [sheets.a, sheets.b], [mixer.blend, sheets.a, sheets.b], **QUIET)
+        federation.following.select(page.followed, [sheets.a, sheets.b], [mixer.blend, sheets.a, sheets.b], **LAST, **QUIET)
         changes.append(federation.following.select)
-        federation.checkpoints.select(chosen_rounds, None, federation.chosen, **QUIET)
+        federation.checkpoints.select(chosen_rounds, None, federation.chosen, **LAST, **QUIET)
         gr.on(
             [*changes, federation.chosen.change],
             page.compared,
             [federation.chosen, *shown, *controls],
             [federation.compared, sketch.notice],
-            trigger_mode="always_last",
+            **LAST,
             **QUIET,
         )
     gr.on(
@@ -236,16 +237,18 @@ def wire(
         page.redraw,
         [*shown, *controls],
         [sketch.comparison, sketch.link, sketch.notice],
-        trigger_mode="always_last",
+        **LAST,
         show_progress_on=[sketch.comparison],
         **VISIBLY,
     )
-    garment.photo.input(page.take, [garment.photo, *controls], [garment.photo, current, sketch.remark, sketch.notice], **QUIET)
+    garment.photo.input(
+        page.take, [garment.photo, *controls], [garment.photo, current, sketch.remark, sketch.notice], **LAST, **QUIET
+    )
     repair = OutlineRepair(page)
     garment.repair.click(repair.opened, [*shown, *controls], garment.repair, **QUIET)
-    garment.repair.select(repair.painted, [*shown, *controls], [garment.repair, current], trigger_mode="always_last", **QUIET)
-    garment.examples.select(page.example, None, [current, sketch.remark], **QUIET)
-    gr.on([sheets.sheet.select, sheets.row.select], chosen_blend, None, mixer.blend, **QUIET)
+    garment.repair.select(repair.painted, [*shown, *controls], [garment.repair, current], **LAST, **QUIET)
+    garment.examples.select(page.example, None, [current, sketch.remark], **LAST, **QUIET)
+    gr.on([sheets.sheet.select, sheets.row.select], chosen_blend, None, mixer.blend, **LAST, **QUIET)
     mixer.surprise.click(page.studio.surprise, None, mixer.blend, **QUIET)
     mixer.reset.click(page.reset, None, controls, **QUIET)
     drawing_sheet = sheets.draw_sheet.click(
@@ -257,10 +260,11 @@ def wire(
         [*shown, sheets.a, sheets.b, *controls],
         [sheets.row, sketch.notice],
         show_progress_on=[sheets.row],
+        **LAST,
         **VISIBLY,
     )
     emptied = [garment.portrait, sheets.sheet, sheets.row]
-    current.change(page.shown, [current, *controls], emptied, cancels=[drawing_sheet, drawing_row], **QUIET)
+    current.change(page.shown, [current, *controls], emptied, cancels=[drawing_sheet, drawing_row], **LAST, **QUIET)
     sketch.download.click(page.png, [*shown, sketch.paper, *controls], [sketch.download, sketch.notice], **QUIET)
     sketch.download_svg.click(page.vector, [*shown, sketch.paper, *controls], [sketch.download_svg, sketch.notice], **QUIET)
     remembered = gr.Textbox(visible=False)

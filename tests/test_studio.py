@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 from helpers.bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
-from helpers.studio_server import PATIENCE, StudioServer
+from helpers.studio_server import PATIENCE, StudioServer, dropped_choices
 from PIL import Image
 
 pytest.importorskip("gradio")
@@ -404,3 +404,8 @@ def test_ends_cleanly() -> None:
     own = StudioServer({"FEDGAI_WEIGHTS": untrained()})
     assert own.stop() in (0, -15)
     assert "Traceback" not in own.log()
+
+
+def test_no_choice_is_left_out_while_another_is_under_way(studio: StudioServer) -> None:
+    """Of two examples clicked one after the other, the second is drawn."""
+    assert dropped_choices(studio.url) == []

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.garments import two_garments
-from helpers.studio_server import PATIENCE, ROOT
+from helpers.studio_server import PATIENCE, ROOT, dropped_choices
 from test_studio import decoded
 
 pytest.importorskip("gradio")
@@ -207,6 +207,11 @@ def listening(port: int) -> set[str]:
             if state == "0A" and address.endswith(f":{port:04X}"):
                 found.add(address.split(":")[0])
     return found
+
+
+def test_no_choice_is_left_out_while_another_is_under_way(window: WindowServer) -> None:
+    """A folder that was dropped right after its kind was chosen was never looked at, where the machine was busy."""
+    assert dropped_choices(window.url) == []
 
 
 def test_it_listens_on_loopback_alone_and_is_open_once(window: WindowServer) -> None:

@@ -43,7 +43,7 @@ from studio.companion.templating import render
 from studio.drawing import SIZES, Garment
 from studio.gradio_adapter import queued, use_folder
 from studio.listeners import Page, notice, with_notice
-from studio.page import GarmentColumn, garment_column, line_faders
+from studio.page import LAST, GarmentColumn, garment_column, line_faders
 from studio.templating import render as render_studio
 from studio.theme import mount
 from studio.turns import PREPARING
@@ -264,9 +264,11 @@ def connect(
     page: HomePage, current: gr.State, column: GarmentColumn, drawing: Drawing, mixer: Mixer, batch: Batch, controls: list[Any]
 ) -> None:
     """What the garment's column, the reset and the batch do."""
-    column.photo.input(page.take, [column.photo, *controls], [column.photo, current, drawing.remark, drawing.told], **QUICK)
-    column.examples.select(page.example, None, [current, drawing.remark], **QUICK)
-    current.change(page.portrait, [current, *controls], column.portrait, **QUICK)
+    column.photo.input(
+        page.take, [column.photo, *controls], [column.photo, current, drawing.remark, drawing.told], **LAST, **QUICK
+    )
+    column.examples.select(page.example, None, [current, drawing.remark], **LAST, **QUICK)
+    current.change(page.portrait, [current, *controls], column.portrait, **LAST, **QUICK)
     mixer.restart.click(page.restart, None, controls, **QUICK)
     running = batch.start.click(
         page.batch, [batch.dropped, batch.folder, *controls], [batch.gallery, drawing.told], concurrency_limit=1, **QUICK

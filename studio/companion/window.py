@@ -154,7 +154,16 @@ def build(window: Window) -> gr.Blocks:
             elem_id="lost",
             **PLAIN,
         )
-        gr.on([place.select for place in places], window.act, None, None, **private)
+        # every choice counts, in the order in which it was made; Gradio leaves out one that comes while another is under way
+        gr.on(
+            [place.select for place in places],
+            window.act,
+            None,
+            None,
+            trigger_mode="multiple",
+            concurrency_limit=1,
+            **private,
+        )
         # never at a change that the page itself makes: while it is loaded, it still has what was answered long ago
         changes = [
             event for field in fields for event in ([field.input] if isinstance(field, gr.Radio) else [field.input, field.blur])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import socket
@@ -106,3 +107,15 @@ def chromium() -> Iterator[object]:
             yield browser
         finally:
             browser.close()
+
+
+def dropped_choices(url: str) -> list[str]:
+    """Events of a page whose second choice Gradio would leave out while the first is under way. Buttons may do so."""
+    with urllib.request.urlopen(f"{url}config", timeout=PATIENCE) as answer:
+        dependencies = json.load(answer)["dependencies"]
+    return [
+        f"{dependency['api_name']}: {target[1]}"
+        for dependency in dependencies
+        for target in dependency["targets"]
+        if target[1] in ("select", "input", "change", "blur") and dependency["trigger_mode"] == "once"
+    ]
