@@ -232,18 +232,10 @@ def wire(
             **LAST,
             **QUIET,
         )
-    gr.on(
-        changes,
-        page.redraw,
-        [*shown, *controls],
-        [sketch.comparison, sketch.link, sketch.notice],
-        **LAST,
-        show_progress_on=[sketch.comparison],
-        **VISIBLY,
-    )
-    garment.photo.input(
-        page.take, [garment.photo, *controls], [garment.photo, current, sketch.remark, sketch.notice], **LAST, **QUIET
-    )
+    drawn = [sketch.comparison, sketch.link, sketch.notice]
+    gr.on(changes, page.redraw, [*shown, *controls], drawn, show_progress_on=[sketch.comparison], **LAST, **VISIBLY)
+    taken = [garment.photo, current, sketch.remark, sketch.notice]
+    garment.photo.input(page.take, [garment.photo, *controls], taken, **LAST, **QUIET)
     repair = OutlineRepair(page)
     garment.repair.click(repair.opened, [*shown, *controls], garment.repair, **QUIET)
     garment.repair.select(repair.painted, [*shown, *controls], [garment.repair, current], **LAST, **QUIET)

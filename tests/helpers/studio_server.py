@@ -117,5 +117,7 @@ def dropped_choices(url: str) -> list[str]:
         f"{dependency['api_name']}: {target[1]}"
         for dependency in dependencies
         for target in dependency["targets"]
-        if target[1] in ("select", "input", "change", "blur") and dependency["trigger_mode"] == "once"
+        if dependency["backend_fn"]  # else it does nothing but cancel others
+        and target[1] in ("select", "input", "change", "blur")
+        and dependency["trigger_mode"] == "once"
     ]
