@@ -106,7 +106,8 @@ def for_designers(out: Path, work: Path, atelier: str = "Dara") -> None:
             for label, answer in (("Your name", "Zoë"), ("Its address", "https://studio.example")):
                 page.get_by_label(label).fill(answer)
                 page.get_by_label(label).blur()
-            page.wait_for_function("document.querySelectorAll('.todo .done').length === 3")
+            page.get_by_label("Share it").check()
+            page.wait_for_function("document.querySelectorAll('.todo .done').length === 4")
             page.evaluate("scrollTo(0, 0)")
             page.wait_for_timeout(500)
             page.screenshot(path=out / "designer-drawings.jpg", quality=82)
