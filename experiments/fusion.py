@@ -38,12 +38,13 @@ from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec
 from federation.simulate import draw_seeded, hands
 from federation.wire import pack, unpack
 from fedgai import __version__
-from fedgai.ateliers import ATELIERS, Hand, render, study
+from fedgai.ateliers import ATELIERS, Hand, draw
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.listing import find_images
-from fedgai.data.pairs import PairFolder
+from fedgai.data.pairs import PairFolder, as_shown
+from fedgai.draughtsman import Draughtsman
 from fedgai.evaluation.metrics import fusion_gain
-from fedgai.model import WEIGHTS, FedGAI
+from fedgai.model import DRAUGHTSMAN_FILE, WEIGHTS, FedGAI
 from fedgai.networks.style import style_distance
 from fedgai.shipped import EXAMPLES
 from fedgai.training.train_config import TrainConfig
@@ -194,18 +195,20 @@ class Seed:
         return json.loads(file.read_text())
 
     def garments(self, files: Sequence[Path]) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
-        """Photographs, cut out and centred on white, and what each hand draws of them: (3, size, size) in [-1, 1] each.
+        """Photographs as a Generator is shown them, and what each hand draws of them: (3, size, size) in [-1, 1] each.
 
-        In a fixed random order; those without a garment are passed over.
+        Both as the designers have them at home. In a fixed random order; those without a garment are passed over.
         """
+        pen, shows = Draughtsman.load(WEIGHTS / DRAUGHTSMAN_FILE), FedGAI.load(self.weights).draughtsman
         for i in np.random.default_rng(UNSEEN_SEED).permutation(len(files)):
             try:
                 image, mask = fit_and_cut(files[i], self.plan.size)
             except NoGarment:
                 continue
             photo = on_white(np.asarray(image), mask)
-            seen = study(photo, mask)
-            yield self._square(photo), {name: self._square(render(seen, hand)) for name, hand in self.hands.items()}
+            drawn = {name: draw(photo, hand, mask=mask, draughtsman=pen) for name, hand in self.hands.items()}
+            shown = photo if shows is None else as_shown(Image.fromarray(photo), self.plan.size, shows)
+            yield self._square(shown), {name: self._square(drawing) for name, drawing in drawn.items()}
 
     def _square(self, picture: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 -> (3, size, size) on white paper, as ``PairFolder`` lays it."""

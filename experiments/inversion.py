@@ -215,7 +215,6 @@ class Attacker:
         """(B, 1, 3, 3)."""
         return functional_call(self.single, dict(weights), (stack,))
 
-    @torch.no_grad()
     def shown(self, photos: Pictures) -> Tensor:
         """Squares as the Generator is shown them at home, (N, 3, S, S) float32 in [-1, 1]."""
         draughtsman = self.model.draughtsman
@@ -223,6 +222,7 @@ class Attacker:
             return tensor(photos)
         return tensor([square(as_shown(Image.fromarray(photo), SIZE, draughtsman)) for photo in photos])
 
+    @torch.no_grad()
     def drawn(self, style: Tensor | None = None) -> Tensor:
         """The stacks of the public Generator's drawings, in the signature or, without one, in the bank's mean."""
         target = torch.stack([s.style for s in self.model.styles.values()]).mean(0) if style is None else style

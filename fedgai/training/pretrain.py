@@ -430,32 +430,34 @@ def _prepare_measuring(work: Path, photos: list[Path], draughtsman: Path) -> Non
 _measuring: dict[str, Any] = {}
 
 
-def _measure_hand(job: tuple[atelier.Hand, np.ndarray | None]) -> Tensor:
-    """Worker: a hand's signature from its drawings of the chosen photographs, or of all."""
+def _measure_hand(job: tuple[atelier.Hand, np.ndarray | None]) -> tuple[Tensor, int]:
+    """Worker: a hand's signature from its drawings of the chosen photographs, or of all, and how many those were."""
     hand, chosen = job
     studies = _measuring["studies"]
     of = studies if chosen is None else [studies[i % len(studies)] for i in chosen]
-    return measure(_measuring["encoder"], (atelier.render(study, hand) for study in of))[0]
+    return measure(_measuring["encoder"], (atelier.render(study, hand) for study in of))
 
 
-def signatures(model: FedGAI, photos: list[Path], draughtsman: Path, work: Path, config: HouseConfig) -> Tensor:
+def signatures(model: FedGAI, photos: list[Path], draughtsman: Path, work: Path, config: HouseConfig) -> tuple[Tensor, list[int]]:
     """(hands, D): every hand's signature, measured as a designer's is, on whole drawings: what the Generator is trained to
-    draw from. Kept in ``work`` for the encoder that measured them."""
+    draw from; and of how many drawings each. Kept in ``work`` for the encoder that measured them."""
     kept = work / f"signatures-{model.encoder_sha256[:12]}.safetensors"
     if kept.exists():
-        return load_file(kept)["bank"]
+        tensors = load_file(kept)
+        return tensors["bank"], tensors["drawings"].tolist()
     save_file({k: v.contiguous() for k, v in model.encoder.state_dict().items()}, work / "encoder.safetensors")
     rng = np.random.default_rng(config.seed + 4)
     chosen = [rng.choice(MEASURED, config.measured, replace=False) for _ in range(config.hands)]
     jobs = list(zip(hands(config), [*[None] * NAMED, *chosen], strict=True))
-    context, found = multiprocessing.get_context("spawn"), []
+    context, found = multiprocessing.get_context("spawn"), list[tuple[Tensor, int]]()
     with ProcessPoolExecutor(os.cpu_count(), context, _prepare_measuring, (work, photos, draughtsman)) as pool:
         for signature in pool.map(_measure_hand, jobs, chunksize=4):
             found.append(signature)
             if len(found) % 100 == 0:
                 log.info("signature %d of %d", len(found), len(jobs))
-    save_file({"bank": torch.stack(found)}, kept)
-    return torch.stack(found)
+    bank, drawings = torch.stack([style for style, _ in found]), [count for _, count in found]
+    save_file({"bank": bank, "drawings": torch.tensor(drawings)}, kept)
+    return bank, drawings
 
 
 def pair_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -488,8 +490,8 @@ def code_loss(read: Tensor, code: Tensor, known: Tensor) -> Tensor:
 
 
 def train_generator(model: FedGAI, data: Drawings, bank: Tensor, work: Path, config: HouseConfig, fresh: bool) -> None:
-    """Stage 3. Pairs of photograph and drawing, under the drawing hand's signature. Slower where the Generator was trained
-    before (not ``fresh``)."""
+    """Stage 3. Pairs of photograph and drawing, under the drawing hand's signature. The learning
+    rate is half as high where the Generator was trained before (not ``fresh``)."""
     generator = channels_last(model.generator.train())
     assert generator.style_head is not None
     if fresh:
@@ -586,10 +588,10 @@ def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, c
     model.eval()
 
 
-def named_signatures(model: FedGAI, bank: Tensor) -> list[Signature]:
-    """The ateliers' signatures, the first rows of ``signatures``."""
+def named_signatures(model: FedGAI, bank: Tensor, drawings: list[int]) -> list[Signature]:
+    """The ateliers' signatures, the first of ``signatures``."""
     return [
-        Signature(bank[i], model.encoder_sha256, name, hand.description, MEASURED)
+        Signature(bank[i], model.encoder_sha256, name, hand.description, drawings[i])
         for i, (name, hand) in enumerate(atelier.ATELIERS.items())
     ]
 
@@ -659,14 +661,14 @@ def main() -> None:
     model.draughtsman = Draughtsman.load(args.draughtsman)
     if args.start is None:
         train_encoder(model, data, args.work, config)
-    bank = signatures(model, photos, args.draughtsman, args.work, config)
+    bank, drawings = signatures(model, photos, args.draughtsman, args.work, config)
     if args.until == "encoder":
         return
     train_generator(model, data, bank, args.work, config, args.start is None)
     if args.until == "adversarial":
         train_adversarial(model, data, bank, args.work, config)
     settle_codes(model, data, bank, config)
-    export(model, named_signatures(model, bank), args.out, config, len(photos))
+    export(model, named_signatures(model, bank, drawings), args.out, config, len(photos))
     log.info("weights in %s", args.out)
 
 
