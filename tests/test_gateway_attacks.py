@@ -38,6 +38,7 @@ from helpers.gateway import (
 )
 
 from federation.identity import fingerprint
+from federation.server import superlink_client
 from federation.server.announcements import SPARE
 from federation.server.folder import Folder
 from federation.server.knocks import FROM_ONE_ADDRESS, KEPT, Knocks, knocks
@@ -289,6 +290,25 @@ def test_trouble_of_the_superlinks_is_waited_for(way: Way, ada: Designer, upstre
     assert answer.status_code == 503 and answer.headers["retry-after"] == "5"
     upstream.status = 200
     assert way.post(ada, call, announcement() if call == "push-messages" else b"").status_code == 200
+
+
+def test_a_run_that_is_lost_is_not_asked_for_for_ever(
+    way: Way, ada: Designer, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A SuperLink whose database was lost answers 500 about its runs; a SuperNode that was in one asked until it was stopped."""
+    monkeypatch.setattr(superlink_client, "LOST", 0.5)
+    upstream.status = 500
+    for call, last in (("pull-object", 403), ("get-run", 403), ("pull-messages", 503)):
+        assert way.post(ada, call).status_code == 503
+        for _ in range(3):
+            time.sleep(0.3)
+            said = way.post(ada, call).status_code
+            if said == 403:
+                break
+        assert said == last, call
+        assert way.post(ada, call).status_code == 503, "the next message has its own minute"
+    time.sleep(0.6)  # a failure that was long ago does not count
+    assert way.post(ada, "pull-object").status_code == 503
 
 
 @pytest.mark.parametrize("interval", [1800.0, 1e30, 1.0, 0.0, -5.0, float("nan")])

@@ -20,6 +20,9 @@ log = logging.getLogger("fedgai.gateway")
 
 Target = Callable[[], tuple[str, Path] | None]
 
+OF_A_RUN = frozenset({"confirm-message-received", "get-fab", "get-run", "pull-object", "push-messages", "push-object"})
+LOST = 60.0  # seconds of nothing but failures, after which the SuperLink is taken not to know the run of such a call
+
 
 class SuperLinkClient:
     """HTTP to the SuperLink on loopback.
@@ -38,6 +41,7 @@ class SuperLinkClient:
         self._made_for: tuple[object, ...] = ()
         self._closing: set[asyncio.Task[None]] = set()
         self._asked = self.answered = 0.0
+        self._failing: dict[tuple[str, str], tuple[float, float]] = {}  # member and call -> first and last failure in a row
 
     @property
     def is_up(self) -> bool:
@@ -94,8 +98,9 @@ class SuperLinkClient:
             raise CallRefusedError(503, "the SuperLink cannot be reached", 5) from None
         try:
             self.answered = time.monotonic()
-            if response.status_code >= 500:  # its database is busy, say: a SuperNode gives up after 500, and waits after 503
-                raise CallRefusedError(503, f"the SuperLink cannot do {call} of {name} now ({response.status_code})", 5)
+            if response.status_code >= 500:
+                raise self._trouble(call, name, response.status_code)
+            self._failing.pop((name, call), None)
             if call == "activate-node" and response.status_code == 412:
                 # Approved, but not yet known there; or killed, and back before its last heartbeat has run out (a minute).
                 # As it is, the SuperNode would stop for good.
@@ -107,6 +112,23 @@ class SuperLinkClient:
             raise CallRefusedError(503, f"the answer to {call} broke off ({type(error).__name__})", 5) from None
         finally:
             await response.aclose()
+
+    def _trouble(self, call: str, name: str, status: int) -> CallRefusedError:
+        """What a member hears when the SuperLink answers 500 or more.
+
+        Its database is busy, say: a SuperNode gives up after 500, and asks again after 503. It would ask for ever where
+        the SuperLink has lost the run that the call is about, with its database: there too it answers 500. After 403 a
+        SuperNode forgets the message, and asks for the next one.
+        """
+        now = time.monotonic()
+        first, last = self._failing.get((name, call), (now, now))
+        if now - last > LOST:  # that was another time
+            first = now
+        self._failing[name, call] = first, now
+        if call in OF_A_RUN and now - first > LOST:
+            del self._failing[name, call]
+            return CallRefusedError(403, f"the SuperLink has failed in {call} of {name} for a minute; the run may be lost")
+        return CallRefusedError(503, f"the SuperLink cannot do {call} of {name} now ({status})", 5)
 
     async def give(self, response: httpx.Response, call: str, name: str, send: Send) -> None:
         """Hand the SuperLink's answer to the member: what was read of it, or as it comes."""
