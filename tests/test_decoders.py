@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -15,11 +16,13 @@ import numpy as np
 import pytest
 from conftest import draw_garment
 from helpers.jpegs import many_scans
-from PIL import Image
+from PIL import GifImagePlugin, Image
 
 from fedgai.vision import decoders as module
 from fedgai.vision.decoders import PROGRAM, Decoders
-from fedgai.vision.decoding.limits import Limits, RefusedPictureError
+from fedgai.vision.decoding import formats
+from fedgai.vision.decoding.formats import decode
+from fedgai.vision.decoding.limits import LargePictureError, Limits, RefusedPictureError
 from fedgai.vision.images import LOCAL, VISITOR, ImageError, read_image, read_picture
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,6 +90,46 @@ def test_what_four_visitors_with_a_costly_picture_take(attack: str, tmp_path: Pa
     took = json.loads(done.stdout)
     assert took["own_mb"] < 200 and took["own_s"] < 2, took
     assert took["child_mb"] < VISITOR.memory + 100 and took["child_s"] < 4 * VISITOR.seconds, took
+
+
+def pages(*sides: int) -> bytes:
+    first, *others = (Image.new("1", (side, side), 1) for side in sides)
+    return encoded(first, "TIFF", save_all=True, append_images=others, compression="group4")
+
+
+def frames(count: int, side: int) -> bytes:
+    """A white GIF of so many frames, each of which has one white pixel."""
+    screen = struct.pack("<6sHHBBB", b"GIF89a", side, side, 0x80, 0, 0) + b"\xff" * 6
+    return screen + (b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00") * count + b";"
+
+
+def test_a_small_first_page_hides_no_large_one() -> None:
+    with pytest.raises(LargePictureError):
+        decode(pages(32, 5000), VISITOR, 1536, large=False)
+    with pytest.raises(LargePictureError):
+        decode(pages(*[3000] * 3), VISITOR, 1536, large=False)
+    with pytest.raises(LargePictureError):
+        decode(frames(9, 3000), VISITOR, 1536, large=False)
+    assert decode(pages(32, 3000), VISITOR, 1536, large=False).pages == 2
+
+
+def test_pages_and_frames_that_are_looked_at_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    normalise = formats.normalise
+    monkeypatch.setattr(formats, "normalise", lambda image, side: looked.append(1) or normalise(image, side))
+    assert decode(pages(*[7000] * 7), VISITOR, 1536).pages == 7 and len(looked) == 4  # of 49 million pixels each
+    looked.clear()
+    decode(frames(60, 3000), VISITOR, 1536)
+    assert len(looked) == 22
+
+
+def test_a_gif_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A million frames have 20 MB, and took a minute to count."""
+    sought: list[int] = []
+    seek = GifImagePlugin.GifImageFile._seek
+    monkeypatch.setattr(GifImagePlugin.GifImageFile, "_seek", lambda *args: sought.append(args[1]) or seek(*args))
+    decode(frames(1000, 64), VISITOR, 1536)
+    assert max(sought) <= formats.FRAMES
 
 
 def test_time_is_limited() -> None:

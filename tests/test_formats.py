@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def without_adobe(data: bytes) -> bytes:
 
 
 LAB = ImageCms.profileToProfile(COAT, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB")
+PROFILE = Image.open(CASES / "icc_prophoto.jpg").info["icc_profile"]
+WIDE = Image.open(CASES / "icc_prophoto.jpg").convert("RGB").resize((288, 384))
 OPAQUE = np.full((*DEEP.shape[:2], 1), 65535, np.uint16)
 RIGHT: dict[str, tuple[Callable[[], bytes], np.ndarray, float]] = {  # bytes, what they show, and by how much that may be off
     "CMYK JPEG, Adobe's marker": (lambda: encoded(COAT.convert("CMYK"), "JPEG", quality=95), LEVELS, 2),
@@ -104,11 +107,32 @@ RIGHT: dict[str, tuple[Callable[[], bytes], np.ndarray, float]] = {  # bytes, wh
     "TIFF, double floats": (lambda: tiff(FLOATS.astype(np.float64)), LEVELS, 1),
     "TIFF, grey floats": (lambda: tiff(FLOATS[..., 0], "minisblack"), LEVELS[..., 0], 1),
     "TIFF, grey floats, inverted": (lambda: tiff(1 - FLOATS[..., 0], "miniswhite"), LEVELS[..., 0], 1),
+    "TIFF, floats, a little above white": (lambda: tiff(FLOATS * np.float32(1.02)), LEVELS, 5),  # as a filter leaves them
+    "TIFF, floats to 255, a little above": (lambda: tiff(FLOATS * np.float32(260)), LEVELS, 5),
+    "TIFF, floats, a lamp in it": (lambda: tiff(with_lamp(3.7)), LEVELS, 1),
+    "TIFF, floats, the sun in it": (lambda: tiff(with_lamp(900)), LEVELS, 1),
+    "TIFF, 12 bits as floats": (lambda: tiff((DEEP // 16).astype(np.float32)), LEVELS, 1),
+    "16-bit PNG, one grey is clear": (lambda: with_clear_grey(), GREY, 0),
+    "palette with a profile": (lambda: encoded(WIDE.quantize(256), "PNG", icc_profile=PROFILE), LEVELS, 3),
+    "TIFF, palette with a profile": (lambda: encoded(WIDE.quantize(256), "TIFF", icc_profile=PROFILE), LEVELS, 3),
     "TIFF, no rotation that there is": (lambda: tiff(LEVELS, **turned(99)), LEVELS, 0),
     "TIFF, 16 bits, turned": (lambda: tiff(DEEP, **turned(6)), np.rot90(LEVELS, -1), 0),
     "TIFF, floats, turned": (lambda: tiff(FLOATS, **turned(8)), np.rot90(LEVELS), 1),
     "TIFF, 16 grey bits, turned": (lambda: tiff(DEEP[..., 0], "minisblack", **turned(3)), LEVELS[::-1, ::-1, 0], 0),
 }
+
+
+def with_lamp(level: float) -> np.ndarray:
+    values = FLOATS.copy()
+    values[5:9, 5:9] = level
+    return values
+
+
+def with_clear_grey() -> bytes:
+    """A level that no pixel has is marked as clear."""
+    data = encoded(Image.fromarray(GREY.astype(np.uint16) * 257), "PNG")
+    chunk = b"tRNS" + struct.pack(">H", 7)
+    return data[:33] + struct.pack(">I", 2) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
 
 
 def exif(number: int) -> Image.Exif:
@@ -171,6 +195,15 @@ def test_every_rotation(number: int) -> None:
         (lambda: tiff((PLANES / 65535).astype(np.float32), planarconfig="separate"), "floating-point numbers of 32 bits"),
         (lambda: tiff(FLOATS.astype(np.float16)), "floating-point numbers of 16 bits"),
         (lambda: tiff(np.dstack([DEEP[..., 0], DEEP[..., 1]]), "minisblack", extrasamples=["unassalpha"]), "2 whole numbers"),
+        (lambda: tiff(2 * FLOATS - 1), "below zero"),
+        (lambda: tiff(np.where(FLOATS > 0.9, np.float32(np.nan), FLOATS)), "without a number"),
+        (lambda: tiff(FLOATS * 4095.5), "which of its numbers is white"),
+        (lambda: tiff(GREY.astype(np.uint32) * 4096, "minisblack"), "which of its numbers is white"),
+        (lambda: tiff(GREY.astype(np.int16) * 128, "minisblack"), "below zero"),
+        (lambda: tiff((GREY.astype(np.int16) - 128).astype(np.int8), "minisblack"), "below zero"),
+        (lambda: tiff(LEVELS.astype(np.int16) * 128), "signed numbers"),
+        (lambda: tiff(np.asarray(LAB).astype(np.uint16) * 257, "cielab"), "stores colours in a way"),
+        (lambda: tiff(GREY.astype(np.uint16), "palette", colormap=np.zeros((3, 65536), np.uint16)), "stores colours in a way"),
         (lambda: encoded(COAT.resize((64, 64)), "ICO"), "an icon"),
         (lambda: encoded(Image.new("RGB", (1, 500)), "PNG"), "at least 16 px"),
         (lambda: b"\xff\x0a" + bytes(99), "JPEG XL"),

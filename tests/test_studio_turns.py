@@ -14,6 +14,7 @@ from helpers.studio_server import PATIENCE
 
 pytest.importorskip("gradio")
 
+from fedgai.vision.decoders import PROCESSES
 from studio.turns import BusyError, Caller, TurnLimits, Turns
 
 ADA, BEN = Caller("192.0.2.1", "ada"), Caller("192.0.2.2", "ben")
@@ -137,3 +138,8 @@ def test_an_error_of_the_work_comes_out() -> None:
         await until(lambda: not turns._lines)
 
     run(play())
+
+
+def test_costly_pictures_of_one_visitor_leave_a_decoder_to_the_next() -> None:
+    """Of the workers, one address has all but one; each of those may hold a decoding process for seconds."""
+    assert TurnLimits().workers <= PROCESSES

@@ -26,7 +26,7 @@ from PIL import Image
 from fedgai.vision.decoding.appearance import Decoded
 from fedgai.vision.decoding.limits import Limits, RefusedPictureError
 
-PROCESSES = 2
+PROCESSES = 3  # one more than one visitor of the studio can have under way (studio/turns.py)
 PATIENCE = 3  # times the processor time that a picture may take: how long to wait for it, on a busy machine
 PROGRAM = f"""import sys
 sys.path.insert(0, {str(Path(__file__).resolve().parent)!r})

@@ -228,6 +228,8 @@ def _in_memory(source: NDArray[Any] | Image.Image, limits: Limits, side: int) ->
     check_size(image.size, limits)
     try:
         return normalise(image, side)
+    except RefusedPictureError:
+        raise
     except Exception as error:  # the caller's image may be a lazy one
         raise ImageError(f"The picture is damaged or cut short: {SAVE_AS}.") from error
 

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageCms, ImageFilter
 
+from .limits import SAVE_AS, RefusedPictureError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NARROW = 64  # px, down to which a long picture's short side is made smaller
+NARROWEST = 64  # px, down to which a long picture's short side is made smaller
 SIDE = 1536  # px, one and a half times the largest sketch
 BLANK = 8  # levels of 255: what differs by less is one colour to the eye
 SMALLEST_MASK, LARGEST_MASK = 0.02, 0.98  # shares of a picture that its own transparency may cut out
 SOLID = 0.4  # share of a cut-out that lies 2/256 of the picture away from its edge; of lines, nothing does
 BAND = 2**20  # numbers that are handled at a time: each step makes a copy
+WIDE = (255, 32767, 65535, 2**24 - 1, 2**31 - 1, 2**32 - 1)  # what may be white among whole numbers of 32 bits and more
+NARROW = (255, 1023, 4095, 16383)  # and among 16 bits, for scanners and cameras store 10, 12 or 14
+BEYOND = 4  # times white: what almost all floats of a picture stay below, although it has lights that are brighter than white
+WITHOUT_NUMBER, BELOW_ZERO = 0.01, 0.1  # share of floats that may be no number; times white that almost all are above, below 0
+DARK = 64  # of 255: a picture whose white was found rightly comes out lighter
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -53,9 +61,9 @@ def normalise(image: Image.Image, side: int = SIDE) -> Decoded:
     image.load()
     turn = _turn(image)
     if image.has_transparency_data:
-        image = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-        image = _smaller(image, side)
-        alpha, colour = image.getchannel("A"), _to_srgb(image.convert("RGB"), profile)
+        grey = image.mode in ("L", "LA", "La") or image.mode[0] == "I"
+        image = _smaller(_with_alpha(image), side)
+        alpha, colour = image.getchannel("A"), _to_srgb(image.convert("L" if grey else "RGB"), profile)
         found = _on_white(colour, alpha)
     else:
         found = Decoded(_to_srgb(eight_bits(_smaller(image, side)), profile))
@@ -66,7 +74,7 @@ def normalise(image: Image.Image, side: int = SIDE) -> Decoded:
 
 def factor(size: tuple[int, int], side: int) -> int:
     """By how many a picture of (width, height) is divided, so that its long side keeps at least ``side`` px."""
-    return max(1, min(max(size) // side, min(size) // NARROW))
+    return max(1, min(max(size) // side, min(size) // NARROWEST))
 
 
 def is_blank(image: Image.Image) -> bool:
@@ -92,34 +100,74 @@ def as_array(image: Image.Image) -> NDArray[Any]:
 def levels(values: NDArray[Any], *, inverted: bool = False, narrow: bool = False) -> Image.Image:
     """Whole numbers of 16 or 32 bits, or floats, as 8 bits: L or RGB.
 
-    White is the top of the smallest range that holds all numbers: files with floats or 32 bits do not say.
-
     Args:
         values: (H, W) or (H, W, 3).
         inverted: 0 is white.
         narrow: 16 bits may hold fewer, as those of scanners and cameras do (10, 12 or 14).
+    Raises:
+        RefusedPictureError: which number is white cannot be told. Files with floats or 32 bits do not say.
     """
     import numpy as np
 
-    step = max(1, BAND // max(1, values[0].size))
-    bands = [slice(start, start + step) for start in range(0, len(values), step)]
-    if values.dtype.kind == "f":
-        highest, whole = 0.0, True
-        for band in bands:
-            part = np.nan_to_num(values[band], posinf=0, neginf=0)
-            highest, whole = max(highest, float(part.max(initial=0))), whole and not (part % 1).any()
-        tops = [255, 65535, 2**32 - 1] if whole and highest > 1 else [1, 255, 65535, 2**32 - 1]
-    else:
-        highest = float(values.max(initial=0))
-        tops = {1: [255], 2: [65535]}.get(values.dtype.itemsize, [255, 65535, 2**31 - 1, 2**32 - 1])
-        if narrow:
-            tops = [255, 1023, 4095, 16383, *tops]
-    top = next((top for top in tops if highest <= top), highest)
+    top = _white_of_floats(values) if values.dtype.kind == "f" else _white_of_whole(values, narrow)
     result: NDArray[np.uint8] = np.empty(values.shape, np.uint8)
-    for band in bands:
+    step = max(1, BAND // max(1, values[0].size))
+    for start in range(0, len(values), step):
+        band = slice(start, start + step)
         part = np.nan_to_num(values[band].astype(np.float32), posinf=top, neginf=0) / np.float32(top)
         result[band] = np.clip((1 - part if inverted else part) * 255 + 0.5, 0, 255)
     return Image.fromarray(result)
+
+
+def _white_of_whole(values: NDArray[Any], narrow: bool) -> float:
+    """The top of the smallest range that holds all numbers. Raises RefusedPictureError."""
+    if values.dtype.kind == "i" and int(values.min(initial=0)) < 0:
+        raise RefusedPictureError(f"This picture has numbers below zero, which are no colours: {SAVE_AS}.")
+    highest = float(values.max(initial=0))
+    tops = {1: (255,), 2: (65535,)}.get(values.dtype.itemsize, WIDE)
+    if narrow:
+        tops = (*NARROW, *tops)
+    top = next((top for top in tops if highest <= top), highest)
+    if values.dtype.itemsize > 2:
+        _check_light(highest, top)
+    return top
+
+
+def _white_of_floats(values: NDArray[Any]) -> float:
+    """1, 255 or 65535, as almost all of the numbers say; a few may be brighter than white. Raises RefusedPictureError."""
+    import numpy as np
+
+    by = max(1, math.isqrt(values.size // BAND))
+    sample = values[::by, ::by]
+    finite = sample[np.isfinite(sample)]
+    if finite.size < (1 - WITHOUT_NUMBER) * sample.size:
+        raise RefusedPictureError(f"This picture has places without a number (NaN or infinity): {SAVE_AS}.")
+    low, high = (float(value) for value in np.percentile(finite, (5, 95)))
+    if high > 1 and not (finite % 1).any():  # whole numbers, saved as floats
+        high = float(finite.max())
+        top = next((top for top in (*NARROW, 65535, 2**32 - 1) if high <= top), high)
+    else:
+        top = next((top for top in (1, 255, 65535) if high <= BEYOND * top), high)
+    if low < -BELOW_ZERO * top:
+        raise RefusedPictureError(f"This picture has numbers below zero, which are no colours: {SAVE_AS}.")
+    if top > 1:
+        _check_light(high, top)
+    return top
+
+
+def _check_light(highest: float, top: float) -> None:
+    """Raises RefusedPictureError where ``top`` does not seem to be white, for almost all numbers are far below."""
+    if highest * 255 < DARK * top:
+        raise RefusedPictureError(f"This picture is nearly black, or does not say which of its numbers is white: {SAVE_AS}.")
+
+
+def _with_alpha(image: Image.Image) -> Image.Image:
+    """An image with transparency of any kind, as RGBA."""
+    if image.mode[0] == "I":  # greys of 16 bits of which one is clear; Pillow would make nearly all of them white
+        values = as_array(image)
+        clear = Image.fromarray(values == image.info["transparency"])
+        return Image.merge("LA", (levels(values), clear.convert("L").point(lambda level: 255 - level))).convert("RGBA")
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
 
 
 def _smaller(image: Image.Image, side: int) -> Image.Image:
@@ -150,6 +198,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         with contextlib.suppress(Exception):  # whatever LittleCMS says of what others wrote
             source = ImageCms.getOpenProfile(io.BytesIO(profile))
             space = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}.get(source.profile.xcolor_space.strip())
+            if space == "RGB" and image.mode in ("P", "YCbCr"):
+                image = image.convert("RGB")
             if space == image.mode and "sRGB" not in (source.profile.profile_description or ""):
                 converted = ImageCms.profileToProfile(
                     image,

@@ -12,16 +12,15 @@ from typing import Any
 
 from PIL import Image, ImageChops, TiffImagePlugin
 
-from .appearance import NARROW, Decoded, as_array, factor, is_blank, levels, normalise
+from .appearance import DARK, NARROWEST, Decoded, as_array, factor, is_blank, levels, normalise
 from .limits import NO_PICTURE, SAVE_AS, LargePictureError, Limits, RefusedPictureError, check_size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "HEIF")  # EPS would start Ghostscript
 LARGE = 16_000_000  # pixels of work above which a picture counts as large: only one of those is decoded at a time
 SCANS = 100  # of a progressive JPEG; cameras and programs write about ten
 PAGES, FRAMES = 200, 50  # of a file that are looked at
-ANIMATED_PIXELS = 200_000_000  # of an animation, over the frames that are looked at for one that is not blank
+ALL_PIXELS = 200_000_000  # of all pages or frames together that are looked at for one that is not blank
 LOST, LOST_ROWS = 0.05, 18  # share of a JPEG's height, and rows of one row of blocks, that may be missing at its end
-DARK = 64  # of 255: 16 bits that hold 12 or fewer come out no lighter
 ENDINGS = (b"\xff\xd9", bytes(range(1, 64)) * 4 + b"\xff\xd9")  # two for a JPEG that has lost its own
 # tags of TIFF
 PAGE_KIND, WIDTH, HEIGHT, BITS, MEANING, TURN, SAMPLES, PLANES, NUMBERS = 254, 256, 257, 258, 262, 274, 277, 284, 339
@@ -44,19 +43,41 @@ def decode(data: bytes, limits: Limits, side: int, page: int | None = None, *, l
     image = _open(data, limits)
     if image is None:
         return _unknown_tiff(data, limits, side, large)
+    work = _Work(large)
     jpeg = image.format in ("JPEG", "MPO")
     check_size(image.size, limits, pixels=limits.header_pixels if jpeg else None)
-    if not large and _work(image, data) > LARGE:
-        raise LargePictureError
     if jpeg:
+        work.add(_jpeg_pixels(image, data))
         return normalise(_jpeg(image, data, limits, side), side)
     if image.format == "TIFF":
-        return _tiff(image, data, limits, side, page)
+        return _tiff(image, data, limits, side, page, work)
+    work.add(image.width * image.height)
     if image.format == "JPEG2000":
         _skip_resolutions(image, side)
-    if getattr(image, "n_frames", 1) > 1:
-        return _animation(image, side)
+    if getattr(image, "is_animated", False):  # not n_frames: to count them, all of a GIF is read
+        return _animation(image, side, work)
     return normalise(image, side)
+
+
+class _Work:
+    """Pixels that are handled for one picture, over all of its pages or frames.
+
+    Args:
+        large: whether there may be many.
+    """
+
+    def __init__(self, large: bool) -> None:
+        self.large, self.pixels = large, 0.0
+
+    def add(self, pixels: float) -> None:
+        """Before they are handled. Raises LargePictureError."""
+        self.pixels += pixels
+        if not self.large and self.pixels > LARGE:
+            raise LargePictureError
+
+    def has_room(self, pixels: float) -> bool:
+        """Whether one more page or frame may be looked at. The first one always may."""
+        return not self.pixels or self.pixels + pixels <= ALL_PIXELS
 
 
 def _open(data: bytes, limits: Limits) -> Image.Image | None:
@@ -97,19 +118,16 @@ def _register_heif() -> None:
             return
 
 
-def _work(image: Image.Image, data: bytes) -> float:
-    """Roughly, how many pixels are handled to decode a picture."""
-    pixels = image.width * image.height
-    if image.format not in ("JPEG", "MPO"):
-        return pixels
-    return pixels / 4 * (max(1, _scans(data) / 3) if image.info.get("progressive") else 1)
-
-
 # --- JPEG ----------------------------------------------------------------------------------------------------------
 
 
 def _scans(data: bytes) -> int:
     return data.count(b"\xff\xda")  # never within a scan: there, a byte 0xFF is followed by 0 or a restart marker
+
+
+def _jpeg_pixels(image: Image.Image, data: bytes) -> float:
+    """Roughly, how many pixels are handled to decode a JPEG."""
+    return image.width * image.height / 4 * (max(1, _scans(data) / 3) if image.info.get("progressive") else 1)
 
 
 def _jpeg(image: Image.Image, data: bytes, limits: Limits, side: int) -> Image.Image:
@@ -141,7 +159,7 @@ def _with_ending(data: bytes, ending: bytes, side: int) -> Image.Image:
 
 
 def _draft(image: Image.Image, side: int) -> None:
-    scale = max(side / max(image.size), NARROW / min(image.size))
+    scale = max(side / max(image.size), NARROWEST / min(image.size))
     if scale < 1:
         image.draft(None, (round(image.width * scale), round(image.height * scale)))
 
@@ -161,18 +179,21 @@ def _skip_resolutions(image: Image.Image, side: int) -> None:
         image.reduce = power  # type: ignore[method-assign, assignment]  # Pillow's own way to ask for it
 
 
-def _animation(image: Image.Image, side: int) -> Decoded:
+def _animation(image: Image.Image, side: int, work: _Work) -> Decoded:
     """The first frame with something in it, else the first one."""
-    first = None
-    count = min(getattr(image, "n_frames", 1), FRAMES, max(1, ANIMATED_PIXELS // (image.width * image.height)))
-    for number in range(count):
+    first, pixels = None, image.width * image.height
+    for number in range(FRAMES):
+        if first is not None:
+            if not work.has_room(pixels):
+                break
+            work.add(pixels)
         try:
             image.seek(number)
             found = normalise(image.copy(), side)
         except (EOFError, OSError, SyntaxError):
             if first is None:
                 raise
-            break  # a later frame is damaged
+            break  # there are no more, or it is damaged
         if not is_blank(found.rgb):
             return found
         first = first or found
@@ -183,7 +204,7 @@ def _animation(image: Image.Image, side: int) -> Decoded:
 # --- TIFF ----------------------------------------------------------------------------------------------------------
 
 
-def _tiff(image: Image.Image, data: bytes, limits: Limits, side: int, page: int | None) -> Decoded:
+def _tiff(image: Image.Image, data: bytes, limits: Limits, side: int, page: int | None, work: _Work) -> Decoded:
     pages = _pages(image)
     if page is not None and page >= len(pages):
         raise RefusedPictureError(f"The file has {len(pages)} pages, and no page {page + 1}.")
@@ -191,6 +212,10 @@ def _tiff(image: Image.Image, data: bytes, limits: Limits, side: int, page: int 
     for number in pages if page is None else [pages[page]]:
         image.seek(number)
         check_size(image.size, limits)
+        pixels = image.width * image.height
+        if not work.has_room(pixels):
+            break
+        work.add(pixels)
         found = _tiff_page(image, data, side)
         first = first or found
         if not is_blank(found.rgb):
@@ -223,6 +248,8 @@ def _tiff_page(image: Any, data: bytes, side: int) -> Decoded:
     if tags.get(TURN, 1) not in range(1, 9):
         del tags[TURN]  # Pillow would stumble over it
     bits, meaning = _number(image, BITS, 1), tags.get(MEANING)
+    if _number(image, NUMBERS, 1) == 2:
+        raise RefusedPictureError(f"This TIFF holds numbers that may be below zero, which are no colours: {SAVE_AS}.")
     if bits > 8 and meaning == 2 and _number(image, PLANES, 1) == 1 and _number(image, SAMPLES, 1) == 3:
         return normalise(_by_opencv(data, image.tell(), tags, profile), side)  # Pillow keeps the upper 8 bits only
     if bits > 8 and _number(image, PLANES, 1) == 2:
@@ -283,13 +310,14 @@ def _unknown_tiff(data: bytes, limits: Limits, side: int, large: bool) -> Decode
         )
     except Exception as error:
         raise RefusedPictureError(NO_PICTURE) from error
+    if (meaning := tags.get(MEANING, 1)) not in (0, 1, 2):  # as Lab, or a palette
+        raise RefusedPictureError(f"This TIFF stores colours in a way that cannot be read here (number {meaning}): {SAVE_AS}.")
     kind = {1: "whole", 2: "signed", 3: "floating-point"}.get(numbers, "unusual")
-    if planes != 1 or samples not in (1, 3) or bits not in (16, 32, 64) or (bits == 16 and numbers == 3):
+    if planes != 1 or samples not in (1, 3) or bits not in (16, 32, 64) or (bits == 16 and numbers == 3) or numbers == 2:
         raise RefusedPictureError(
             f"This TIFF holds {samples} {kind} numbers of {bits} bits for a pixel, which cannot be read "
             "here: save it with 8 or 16 bits and try again."
         )
     check_size((width, height), limits, pixels=limits.pixels // 3)
-    if not large and width * height > LARGE:
-        raise LargePictureError
+    _Work(large).add(width * height)
     return normalise(_by_opencv(data, 0, tags, None), side)
