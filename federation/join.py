@@ -5,6 +5,7 @@
     python -m federation.join --check              looks at the folder of drawings, and makes a contact sheet of it
     python -m federation.join --accept-scans       the drawings cut out of scanned sheets are right: go on with them
     python -m federation.join --dry-run            shows exactly what would be sent, and sends nothing
+    python -m federation.join --hand PAGE.html     writes a page: how your hand will look to others; sends nothing
     python -m federation.join --receipt            shows what was sent, and writes a page of it
     python -m federation.join --window             all of this as a page in your browser, on this machine alone
     python -m federation.join --studio             draws at home with your own Generator
@@ -33,6 +34,7 @@ from rich.prompt import Confirm, Prompt
 
 from federation.designer.companion import Companion, leave
 from federation.designer.dry_run import dry_run
+from federation.designer.hand_preview import preview_hand
 from federation.designer.prepare import EXPLAINED, LookFirst, accept, look, prepare
 from federation.designer.receipt import read_all
 from federation.designer.receipt_page import page, summary, table, title
@@ -43,6 +45,8 @@ from federation.terminal import View, bar, show_key, tell
 from fedgai.data.folder import DesignerFolder, contact_sheet
 from fedgai.data.pairs import writing
 from fedgai.errors import FedGAIError, sentence
+from fedgai.evaluation.hand_page import to_html
+from fedgai.files import write_atomically
 from fedgai.model import CONFIG_FILE
 from fedgai.text import printable
 
@@ -157,6 +161,20 @@ def check(console: Console, folder: Path, chosen: Settings) -> None:
     console.print(f"All of them in one picture: {file}", highlight=False, markup=False, soft_wrap=True)
     if found.kind == "scans":
         make_ready(console, folder, chosen, found)
+
+
+def show_hand(console: Console, folder: Path, chosen: Settings, out: Path) -> None:
+    """Write the page that shows how the hand will look to others. Raises FedGAIError, OSError."""
+    if out.is_dir():
+        raise CompanionError(f"{out} is a folder: name a file, as in --hand hand.html")
+    with bar(console) as progress:
+        report = preview_hand(folder, chosen, progress)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, to_html(report).encode(), 0o600)
+    console.print("How your hand will look to others:", highlight=False)
+    for note in report.notes or ["The studio's drawings stay within the range of your own."]:
+        console.print(f"- {note}", highlight=False, markup=False)
+    console.print(f"With pictures, as a page: {out}. Nothing was sent.", highlight=False, markup=False, soft_wrap=True)
 
 
 def join(console: Console, folder: Path, chosen: Settings) -> None:
@@ -275,6 +293,12 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--accept-scans", action="store_true", help="the previews of your scanned sheets are right")
     parser.add_argument("--yes", action="store_true", help="with --leave: do not ask")
     what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--hand",
+        type=lambda path: Path(path).expanduser().resolve(),
+        metavar="PAGE.html",
+        help="how your hand will look to others",
+    )
     for name in ("check", "dry-run", "receipt", "window", "studio", "leave"):
         what.add_argument(f"--{name}", action="store_true")
     return parser.parse_args(arguments)
@@ -302,7 +326,7 @@ def settings(console: Console, args: argparse.Namespace) -> Settings:
         if getattr(args, name) is not None
     }
     if known is None and not {"server", "data", "name"} <= given.keys():
-        local = args.check or args.dry_run  # these talk to nobody
+        local = args.check or args.dry_run or args.hand  # these talk to nobody
         if local and "data" in given:
             return replace(Settings("https://localhost", given["data"], given.get("name", "designer")), **given)
         if not sys.stdin.isatty():
@@ -337,6 +361,8 @@ def run(console: Console, args: argparse.Namespace) -> int:
         accept(args.home)
     if args.check:
         check(console, args.home, chosen)
+    elif args.hand:
+        show_hand(console, args.home, chosen, args.hand)
     elif args.dry_run:
         make_ready(console, args.home, chosen)
         with bar(console) as progress:

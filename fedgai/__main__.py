@@ -145,15 +145,17 @@ def signature(drawings: Path, out: Path, name: str | None, description: str, mod
 
 def hand(drawings: Path, photos: Path | None, out: Path, name: str | None, model: str | Path, refined: bool) -> None:
     """Write a page about a hand: its drawings, the studio's in it, and where they differ."""
-    from fedgai.evaluation.hand_page import measure_hand, to_html  # no other command needs it
+    from fedgai.evaluation.hand_page import measure_files, measure_hand, to_html  # no other command needs it
 
     with _bar("looking") as progress:
         found = look(drawings, lambda done, total, file: progress(done, total))
     if not found.drawings or found.kind == "scans":
         raise FedGAIError(f"{drawings} holds no drawings that can be used: put JPEG or PNG files of single drawings into it")
     pipe = SketchPipeline.from_pretrained(model)
-    images = [image for file in found.drawings for image in drawings_in(file, Report())]
-    measured = pipe.signature(images, name or drawings.resolve().name)
+    with _bar("measuring") as progress:
+        measured, images = measure_files(
+            pipe, found.drawings, found.pages, name or drawings.resolve().name, lambda s: progress(round(100 * s), 100)
+        )
     garments = find_images(photos or EXAMPLES)
     if refined:
         from fedgai.training.refine_signature import refine
@@ -168,7 +170,7 @@ def hand(drawings: Path, photos: Path | None, out: Path, name: str | None, model
     write_atomically(out, to_html(report).encode(), 0o600)
     near = f"{report.nearest:.0%} nearest to it in the encoder, {report.independent:.0%} by measures that know nothing of it"
     print(f"{out}: {report.drawings} drawings, {report.garments} garments drawn; of {report.hands} hands {near}")
-    for note in filter(None, (trait.differs for trait in report.traits)):
+    for note in report.notes:
         print(f"- {note}")
 
 

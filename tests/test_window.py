@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.axe_rules import violations
 from helpers.garments import two_garments
 from helpers.studio_server import PATIENCE, ROOT, dropped_choices
 from test_studio import decoded
@@ -319,6 +320,31 @@ def test_a_round_from_the_first_drop_to_the_receipt(
     other.click("#stop")
     other.wait_for_selector("#join")
     assert "Go on" in other.locator("#join").inner_text()
+
+
+def test_how_others_will_see_the_hand(visit: Callable[..., object]) -> None:
+    page = visit(viewport={"width": 390, "height": 844})
+    page.locator("#hand-see").press("Enter")
+    page.wait_for_selector("#hand-stop")
+    assert page.evaluate("document.activeElement.id") == "hand-stop"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#hand-see")
+    assert page.locator("#hand-page").count() == 0
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#hand-page")
+    says(page, "and at least 24 are asked for", "#hand")
+    assert page.locator("#hand img").count() == 8  # of four pairs, both drawings of each
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390 and violations(page) == []
+    page.locator("#hand-page").focus()
+    with page.expect_popup() as opened:
+        page.keyboard.press("Enter")
+    shown = opened.value
+    shown.wait_for_selector("h1")
+    text = shown.locator("main").inner_text()
+    assert "Chloé: how this hand will look to others" in text and "nothing on this page has left your machine" in text
+    assert "Of the garments in your own photographs" in text and "of 4 drawings are nearest to your hand among 9 hands" in text
+    assert shown.locator("img").count() == 8 and shown.evaluate("document.documentElement.scrollWidth") <= 390
+    assert violations(shown) == []
 
 
 def test_drawing_at_home(visit: Callable[..., object], window: WindowServer, drawings: Path) -> None:

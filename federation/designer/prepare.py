@@ -92,7 +92,7 @@ def prepare(folder: Path, settings: Settings, progress: Progress | None = None, 
         if found.kind == "pairs":
             _remember(folder, made={"seen": seen, "kind": "pairs"})
             return data
-        files = _cut(folder, data, say) if found.kind == "scans" else found.drawings
+        files = single_drawings(folder, found, say)
         say(None, "measuring your hand over all of your drawings")
         report = pair_up(files, out, progress=lambda i, of: say(i / of, "pairing your drawings with public garments"))
         say(1.0, f"{len(report.pairs)} drawings are paired")
@@ -102,6 +102,20 @@ def prepare(folder: Path, settings: Settings, progress: Progress | None = None, 
             f"{error.filename or data} cannot be used ({error.strerror}): make room, or name another folder with --home"
         ) from error
     return out
+
+
+def single_drawings(folder: Path, found: DesignerFolder, progress: Progress | None = None) -> list[Path]:
+    """Files of the designer's drawings, one on each page: those of the folder, or those cut out of its scanned sheets.
+
+    Args:
+        folder: HOME, see settings.py.
+        found: of ``look``.
+        progress: of cutting.
+    Raises:
+        LookFirst: sheets were cut that nobody has looked at.
+        CompanionError, PairsError, OSError: there is no drawing on the sheets, or they cannot be read or written.
+    """
+    return _cut(folder, found.path, progress or _silent) if found.kind == "scans" else found.drawings
 
 
 def accept(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fedgai.content import Content
+from fedgai.data.folder import drawings_in
+from fedgai.data.pairs import FEW, Report
+from fedgai.errors import FedGAIError
 from fedgai.evaluation import independent
-from fedgai.measure import page
+from fedgai.measure import READ_SIDE, page
 from fedgai.networks.style import Signature, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.vision.cutout import NoGarment
@@ -77,7 +80,9 @@ class HandReport:
 
     Attributes:
         name: the designer's.
-        drawings, garments: how many were measured.
+        drawings, garments: how many were compared.
+        sketches: how many of the designer's own drawings the signature is measured over.
+        own_garments: the garments are those of the designer's own photographs, which the designer has drawn, too.
         own, drawn: up to ``SHOWN`` pictures of each.
         traits: see there.
         nearest: share of the studio's drawings that are nearest to this hand, among it and the bank's, in the encoder.
@@ -94,6 +99,18 @@ class HandReport:
     nearest: float
     independent: float
     hands: int
+    sketches: int = 0
+    own_garments: bool = False
+
+    @property
+    def notes(self) -> list[str]:
+        """What the studio does otherwise than the designer, a sentence each."""
+        return [trait.differs for trait in self.traits if trait.differs]
+
+    @property
+    def few(self) -> int:
+        """How many drawings are asked for, where there are fewer; else 0."""
+        return FEW if self.sketches < FEW else 0
 
 
 WORDS = (
@@ -110,12 +127,46 @@ WORDS = (
 )
 
 
+def measure_files(
+    pipe: SketchPipeline, files: Sequence[Path], pages: int, name: str, progress: Callable[[float], None] | None = None
+) -> tuple[Signature, list[Image.Image]]:
+    """The signature of a folder's drawings, and up to ``DRAWINGS`` of them for the page, evenly among them.
+
+    One drawing is in memory at a time, beside those for the page.
+
+    Args:
+        pipe: the studio's.
+        files: of ``fedgai.data.folder.look``.
+        pages: how many drawings these hold.
+        name: the designer's.
+        progress: called with the share that is done.
+    Raises:
+        FedGAIError: none of the files can be read.
+    """
+    say, kept = progress or _silent, []
+    chosen = set(evenly(range(pages), DRAWINGS))
+
+    def one_by_one() -> Iterator[Image.Image]:
+        number = 0
+        for number, image in enumerate((image for file in files for image in drawings_in(file, Report())), 1):
+            if number - 1 in chosen:
+                kept.append(image.copy())
+                kept[-1].thumbnail((READ_SIDE, READ_SIDE))  # as measuring does it
+            yield image
+            say(min(1.0, number / pages))
+        if not number:
+            raise FedGAIError("none of the drawings can be read any more: look whether their folder is still there")
+
+    return pipe.signature(one_by_one(), name), kept
+
+
 def measure_hand(
     pipe: SketchPipeline,
     signature: Signature,
     drawings: Sequence[Image.Image | Path],
     garments: Sequence[Path],
     progress: Callable[[float], None] | None = None,
+    own_garments: bool = False,
 ) -> HandReport:
     """Draw garments in a hand and compare with the hand's own drawings.
 
@@ -124,25 +175,26 @@ def measure_hand(
         signature: of the hand, measured or refined.
         drawings: the designer's own.
         garments: photographs; those without a garment are left out.
-        progress: called with the share that is done.
+        progress: called with the share that is done, after each picture.
+        own_garments: the photographs are the designer's own; only the page's words depend on it.
 
     Raises:
         ImageError: a drawing that cannot be read.
-        ValueError: no drawing, or no photograph with a garment.
+        NoGarment: no photograph with a garment.
+        ValueError: no drawing.
     """
     if not drawings:
         raise ValueError("there is no drawing to look at")
-    say = progress or (lambda share: None)
-    own = [page(drawing) for drawing in _evenly(drawings, DRAWINGS)]
-    say(0.2)
-    contents = list(_contents(pipe, garments))
+    say = progress or _silent
+    chosen = evenly(drawings, DRAWINGS)
+    own = [page(drawing) for drawing in _tracked(chosen, len(chosen), 0.0, 0.1, say)]
+    contents = list(_tracked(_contents(pipe, garments), GARMENTS, 0.1, 0.3, say))
     if not contents:
-        raise ValueError("none of the photographs shows a garment that can be cut out: name a folder of garments with --photos")
-    others = [s for name, s in pipe.styles.items() if name != signature.name]
-    drawn: list[list[Levels]] = []
-    for number, style in enumerate([signature, *others], 1):
-        drawn.append([page(pipe.draw(content, style.style)) for content in contents])
-        say(0.2 + 0.8 * number / (1 + len(others)))
+        raise NoGarment("none of the photographs shows a garment that can be cut out: name a folder of garments with --photos")
+    hands = [signature, *(s for name, s in pipe.styles.items() if name != signature.name)]
+    wanted = [(content, hand.style) for hand in hands for content in contents]
+    pages = [page(pipe.draw(*one)) for one in _tracked(wanted, len(wanted), 0.3, 1.0, say)]
+    drawn = [pages[i : i + len(contents)] for i in range(0, len(pages), len(contents))]
     rows = [np.array([_traits(picture) for picture in pictures]) for pictures in (own, drawn[0])]
     traits = [
         Trait(name, unit, float(rows[0][:, i].mean()), float(rows[0][:, i].std()), float(rows[1][:, i].mean()), more, less)
@@ -152,32 +204,46 @@ def measure_hand(
         signature.name,
         len(own),
         len(contents),
-        tuple(_evenly(own, SHOWN)),
+        tuple(evenly(own, SHOWN)),
         tuple(drawn[0][:SHOWN]),
         tuple(traits),
-        _nearest_in_encoder(pipe, [signature, *others], drawn[0]),
+        _nearest_in_encoder(pipe, hands, drawn[0]),
         _nearest_by_sight(own, drawn),
-        1 + len(others),
+        len(hands),
+        signature.sketches,
+        own_garments,
     )
 
 
 def to_html(report: HandReport) -> str:
     """A page in one file, with its pictures."""
-    notes = [trait.differs for trait in report.traits if trait.differs]
     pictures = {name: [_data_uri(picture) for picture in getattr(report, name)] for name in ("own", "drawn")}
-    return _PAGES.get_template("hand_page.html").render(report=report, notes=notes, **pictures)
+    return _PAGES.get_template("hand_page.html").render(report=report, **pictures)
 
 
-def _contents(pipe: SketchPipeline, garments: Sequence[Path]) -> list[Content]:
-    found: list[Content] = []
+def _silent(_: float) -> None:
+    """Progress that nobody watches."""
+
+
+def _tracked(items: Iterable[T], count: int, start: float, end: float, progress: Callable[[float], None]) -> Iterator[T]:
+    """The items, ``count`` at most. After each, ``progress`` hears how far it is between two shares of the whole."""
+    for number, item in enumerate(items, 1):
+        yield item
+        progress(start + (end - start) * number / count)
+
+
+def _contents(pipe: SketchPipeline, garments: Sequence[Path]) -> Iterator[Content]:
+    """Up to ``GARMENTS`` photographs in which there is a garment."""
+    found = 0
     for file in garments:
-        if len(found) == GARMENTS:
-            break
+        if found == GARMENTS:
+            return
         try:
-            found.append(pipe.prepare(file, SIZE))
+            content = pipe.prepare(file, SIZE)
         except (ImageError, NoGarment):
             continue
-    return found
+        found += 1
+        yield content
 
 
 def _traits(picture: Levels) -> list[float]:
@@ -213,7 +279,7 @@ def _nearest_by_sight(own: Sequence[Levels], drawn: Sequence[Sequence[Levels]]) 
     return float(np.mean(np.equal(found, 0)))
 
 
-def _evenly(items: Sequence[T], most: int) -> list[T]:
+def evenly(items: Sequence[T], most: int) -> list[T]:
     """At most ``most`` of them."""
     return [items[i] for i in np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)]
 

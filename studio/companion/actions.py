@@ -13,6 +13,7 @@ from federation.identity import fingerprint, make_key
 from studio.companion.background import failure
 from studio.companion.drawings import KINDS, DrawingsFolder
 from studio.companion.home_process import HomeProcess
+from studio.companion.own_hand import OwnHand
 from studio.companion.participation import SHEETS_FIRST, Participation
 
 
@@ -26,6 +27,7 @@ class CompanionActions:
         FedGAIError, OSError: the folder cannot be used, or what was answered before cannot be read.
 
     Attributes:
+        drawings, hand, part, studio: what is done with each, see there.
         answers: what the designer answered by now, complete or not.
         key, fingerprint: the designer's public key, and what the operator sees of it.
         sample: what would be sent now, once it was asked for.
@@ -39,6 +41,7 @@ class CompanionActions:
         self.answers = replace(known, certificate=known.certificate or certificate)
         self.sample: Receipt | None = None
         self.drawings = DrawingsFolder(home, lambda: self.answers)
+        self.hand = OwnHand(home)
         self.part = Participation(home)
         self.studio = HomeProcess(home, self._say)
         self._own = self.answers.data  # the folder that the designer named last
@@ -49,6 +52,7 @@ class CompanionActions:
     def close(self) -> None:
         """End everything that runs here."""
         self.part.stop(wait=True)
+        self.hand.close()
         self.studio.close()
         self.drawings.close()
 
@@ -99,15 +103,34 @@ class CompanionActions:
 
     def remove(self, name: str) -> None:
         """Take a copied file away again."""
-        self.sample = None
+        self._forget()
         self.drawings.remove(name)
+
+    def correct(self, sheet: str, how: str, boxes: list[int]) -> None:
+        """Change where a sheet's drawings are, see ``DrawingsFolder.correct``."""
+        self._forget()
+        self.drawings.correct(sheet, how, boxes)
 
     def show_sample(self) -> None:
         """Find out what exactly would be sent."""
         self.drawings.do("packing what would be sent; nothing is sent", self._make_sample)
 
-    def _use(self, data: str) -> None:
+    def show_hand(self) -> None:
+        """Find out how the hand will look to others."""
+        try:
+            self._need_drawings()
+        except Exception as error:
+            self.hand.fail(failure(error))
+            return
+        self.hand.start(self.answers)
+
+    def _forget(self) -> None:
+        """What was made of the drawings, for they are others now."""
         self.sample = None
+        self.hand.forget()
+
+    def _use(self, data: str) -> None:
+        self._forget()
         self.answer(data=data)
         self.drawings.look()
 

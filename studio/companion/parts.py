@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+
+from PIL import Image
 
 from federation.designer.prepare import EXPLAINED
 from federation.designer.receipt import Receipt
 from federation.designer.receipt_page import lines_of, noise_line, size, summary, title
 from federation.join import STAYS
 from federation.terminal import describe, federation_line
-from fedgai.data.folder import DesignerFolder
+from fedgai.data.folder import CELL, DesignerFolder
 from fedgai.data.pairs import FEW
+from fedgai.evaluation.hand_page import Levels
 from studio import pictures
 from studio.companion.actions import CompanionActions
 from studio.companion.drawings import Sheet
 from studio.companion.templating import render
 
+BESIDE = 4  # drawings of each kind in the window; the page has more
 LISTED = 12  # files named under a heading, beyond which it only counts
 WORDS = {
     "training": "Learning from your drawings",
@@ -47,12 +52,14 @@ class Parts:
     def __init__(self, actions: CompanionActions) -> None:
         self.actions = actions
         self._found: tuple[object, str] = (None, "")
+        self._hand: tuple[object, tuple[list[str], list[str]]] = (None, ([], []))
 
     def all(self) -> dict[str, str]:
         return {
             "busy": self.busy(),
             "drawings": self.drawings(),
             "sheets": self.sheets(),
+            "hand": self.hand(),
             "now": self.now(),
             "act": self.act(),
             "receipts": self.receipts(),
@@ -136,6 +143,27 @@ class Parts:
             sheets=[_sheet(sheet) for sheet in drawings.sheets],
         )
 
+    def hand(self) -> str:
+        """How others will see the hand: the button, how far it is, or the first pictures."""
+        hand, report = self.actions.hand, self.actions.hand.report
+        if report is None:
+            self._hand = None, ([], [])
+        elif self._hand[0] is not report:
+            self._hand = report, (_beside(report.own), _beside(report.drawn))
+        own, drawn = self._hand[1]
+        return render(
+            "hand",
+            busy=hand.busy,
+            text=f"{_capital(hand.busy.what)} …" if hand.busy else "",
+            report=report,
+            sketches=count(report.sketches, "drawing") if report else "",
+            own=own,
+            drawn=drawn,
+            noise=self.actions.answers.style_epsilon > 0,
+            off=self.actions.part.running,
+            trouble=hand.trouble,
+        )
+
     def now(self) -> str:
         """The state of things, at the side."""
         part, state = self.actions.part, self.actions.part.state
@@ -192,6 +220,11 @@ class Parts:
             server=self.actions.answers.server or "the studio",
             leaving=self.actions.part.leaving,
         )
+
+
+def _beside(drawings: Sequence[Levels]) -> list[str]:
+    """The first few, as the window shows them."""
+    return [pictures.jpeg(Image.fromarray(drawing), 2 * CELL) for drawing in drawings[:BESIDE]]
 
 
 def shown_name(file: Path) -> str:

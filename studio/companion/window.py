@@ -63,7 +63,7 @@ class Window:
             "dropped": lambda: actions.dropped(what),
             "name": lambda: actions.name_folder(what),
             "remove": lambda: actions.remove(what),
-            "correct": lambda: actions.drawings.correct(
+            "correct": lambda: actions.correct(
                 str(choice.get("sheet")), str(choice.get("how")), boxes if isinstance(boxes, list) else []
             ),
             "accept": actions.drawings.accept,
@@ -72,6 +72,8 @@ class Window:
             "ask-to-leave": actions.part.ask_to_leave,
             "stay": actions.part.stay,
             "leave": actions.leave,
+            "hand": actions.show_hand,
+            "hand-stop": actions.hand.stop,
             "dry": actions.show_sample,
             "studio": actions.studio.open,
             "close": self.closing.set,
@@ -134,6 +136,13 @@ class Window:
         def receipt() -> HTMLResponse:
             return HTMLResponse(page(self.actions.part.receipts), headers=fresh)
 
+        @app.get("/window/hand.html")
+        def hand() -> Response:
+            made = self.actions.hand.page
+            if not made:
+                return PlainTextResponse("There is no such page yet: press the button in step 2 of the window first.", 404)
+            return HTMLResponse(made, headers=fresh)
+
 
 def build(window: Window) -> gr.Blocks:
     """The page. Gradio keeps the fields; everything else is a place for what ``Parts`` says."""
@@ -144,8 +153,9 @@ def build(window: Window) -> gr.Blocks:
         with gr.Row(elem_id="desk", equal_height=False):
             with gr.Column(elem_id="steps", min_width=0):
                 places = [*_drawings_step(window.actions)]
-                fields = [*_names_step(), *_studio_step(window.actions)]
-                places += _later_steps()
+                hand, *names = _names_step()
+                fields = [*names, *_studio_step(window.actions)]
+                places += [hand, *_later_steps()]
             with gr.Column(elem_id="side", min_width=0):
                 places.append(_places("now", "now", "act"))
         gr.HTML(
@@ -191,14 +201,15 @@ def _drawings_step(actions: CompanionActions) -> list[gr.HTML]:
 
 
 def _names_step() -> list[Any]:
-    """-> name, description, share."""
+    """-> the place for how others will see the hand; name, description, share."""
     _step(2, "What others see")
     name = gr.Textbox(label="Your name, as others shall see it", max_length=40, elem_id="name")
     head, *lines, last = SIGNATURE.replace("\nare. No", " are. No").replace("\n  whoever", " whoever").splitlines()
     gr.HTML(render("signature", head=head, lines=[line.removeprefix("- ") for line in lines], last=last), **PLAIN)
+    hand = _places("hand", "hand")
     share = gr.Radio([SHARE, KEEP], label="Your style signature", elem_id="share")
     description = gr.Textbox(label="A sentence about your hand (optional, sent with the signature)", max_length=300)
-    return [name, description, share]
+    return [hand, name, description, share]
 
 
 def _studio_step(actions: CompanionActions) -> list[Any]:
