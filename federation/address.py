@@ -39,7 +39,7 @@ def address_of(scope: Mapping[str, Any]) -> str:
 
 def trusted_proxies() -> int:
     """How many reverse proxies of one's own a request passes."""
-    text = os.environ.get("FEDGAI_PROXIES", "")
+    text = os.environ.get("FEDGAI_PROXIES", "").strip()
     if text.isascii() and text.isdigit() and len(text) < 3:
         return int(text)
     return 1 if os.environ.get("SPACE_ID") else 0

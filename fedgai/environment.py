@@ -1,4 +1,4 @@
-"""What the environment says about the way to the network, checked.
+"""Environment variables, checked: an empty one means its default, a wrong one is a sentence that names it.
 
 Every HTTP client of this project, and of the libraries it uses, reads HTTPS_PROXY, ALL_PROXY, NO_PROXY and SSL_CERT_FILE when
 it is made. One wrong value there ends a program with a traceback before it has done anything.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
+import ssl
 from collections.abc import MutableMapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,11 +17,31 @@ from urllib.parse import urlsplit
 from fedgai.errors import FedGAIError
 
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+ON, OFF = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
 TRUST = {"SSL_CERT_FILE": "file", "SSL_CERT_DIR": "folder"}
 
 
 class VariableError(FedGAIError):
     """An environment variable has a value that cannot be used. The message names the variable and says what to do."""
+
+
+def variable(name: str) -> str:
+    """What a variable says, without spaces around it; "" where it is not set, or has nothing but spaces."""
+    return os.environ.get(name, "").strip()
+
+
+def switch(name: str) -> bool:
+    """Whether a variable switches something on. Raises VariableError where it says neither yes nor no."""
+    value = variable(name).lower()
+    if value not in (*ON, *OFF):
+        raise VariableError(f"{name} is {value[:40]!r}: set it to 1 (on) or 0 (off), or take it out")
+    return value in ON
+
+
+def check_folder(name: str) -> None:
+    """Raises VariableError where a variable is set and names no folder."""
+    if (value := variable(name)) and not Path(value).is_dir():
+        raise VariableError(f"{name} names {value}, and there is no such folder: correct it, or take {name} out")
 
 
 def check_proxy(name: str, value: str) -> None:
@@ -48,19 +69,31 @@ def check_proxy(name: str, value: str) -> None:
 
 
 def check_trust(name: str, value: str) -> None:
-    """Raises VariableError where SSL_CERT_FILE or SSL_CERT_DIR names nothing."""
+    """Raises VariableError where SSL_CERT_FILE or SSL_CERT_DIR names nothing, or a file without a certificate."""
     path = Path(value)
     if not (path.is_file() if TRUST[name] == "file" else path.is_dir()):
         raise VariableError(f"{name} names {value}, and there is no such {TRUST[name]}: correct it, or take {name} out")
+    try:
+        if path.is_file():
+            ssl.create_default_context(cafile=path)
+    except OSError as error:  # ssl.SSLError is one
+        raise VariableError(
+            f"{name} names {value}, which holds no certificate that can be read: it has to be a PEM file; correct it, or take "
+            f"{name} out"
+        ) from error
 
 
 def check_network() -> None:
-    """Raises VariableError where a variable that HTTP clients read cannot be used. Call it before one is made."""
+    """Raises VariableError where a variable that HTTP clients read cannot be used. Call it before one is made.
+
+    Those that are empty, or have spaces around them, are written as HTTP clients take them.
+    """
+    trim_network(os.environ)
     for name in (*PROXIES, *map(str.lower, PROXIES)):
-        if value := os.environ.get(name, "").strip():
+        if value := variable(name):
             check_proxy(name, value)
     for name in TRUST:
-        if value := os.environ.get(name, "").strip():
+        if value := variable(name):
             check_trust(name, value)
 
 
@@ -71,23 +104,26 @@ def tidy_network(environment: MutableMapping[str, str]) -> list[str]:
         a sentence on each variable that was taken out. An empty one, or an entry of NO_PROXY that could be corrected, has none.
     """
     ignored = []
+    trim_network(environment)
     for name in (*PROXIES, *map(str.lower, PROXIES), *TRUST):
         value = environment.get(name)
         if value is None:
             continue
         try:
-            if value.strip():
-                check_trust(name, value) if name in TRUST else check_proxy(name, value.strip())
-                continue
+            check_trust(name, value) if name in TRUST else check_proxy(name, value)
         except VariableError as error:
             ignored.append(str(error))
-        del environment[name]
-    tidy_no_proxy(environment)
+            del environment[name]
     return ignored
 
 
-def tidy_no_proxy(environment: MutableMapping[str, str]) -> None:
-    """Write NO_PROXY as HTTP clients take it, see ``no_proxy``."""
+def trim_network(environment: MutableMapping[str, str]) -> None:
+    """Write the variables as HTTP clients take them: no spaces around a value, none that is empty; NO_PROXY see ``no_proxy``."""
+    for name in (*PROXIES, *map(str.lower, PROXIES), *TRUST):
+        if name in environment:
+            value = environment.pop(name).strip()
+            if value:
+                environment[name] = value
     for name in ("NO_PROXY", "no_proxy"):
         if name in environment:
             environment[name] = ",".join(no_proxy(environment[name]))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from fedgai.environment import variable
 from fedgai.pipeline_weights import Cancelled as Cancelled
 from fedgai.pipeline_weights import ImagineError as ImagineError
 from fedgai.pipeline_weights import PipelineWeights
@@ -122,11 +122,11 @@ class Imaginer:
     """
 
     def __init__(self, model: str | Path | None = None, steps: int | None = None, device: str = "cpu") -> None:
-        self._weights = PipelineWeights(str(model or os.environ.get("FEDGAI_IMAGINE", "").strip() or f"{MODEL}@{REVISION}"))
+        self._weights = PipelineWeights(str(model or variable("FEDGAI_IMAGINE") or f"{MODEL}@{REVISION}"))
         self.name, self.revision, self.device = self._weights.name, self._weights.revision, device
         given, source = str(steps or ""), "The denoising steps are"
         if not given:
-            given, source = os.environ.get("FEDGAI_IMAGINE_STEPS", "").strip(), "FEDGAI_IMAGINE_STEPS is"
+            given, source = variable("FEDGAI_IMAGINE_STEPS"), "FEDGAI_IMAGINE_STEPS is"
         if given and not (given.isdecimal() and 1 <= int(given[:9]) <= MAX_STEPS):
             raise ImagineError(f"{source} a whole number from 1 to {MAX_STEPS}, not {given[:40]!r}.")
         self.steps = int(given) if given else 1 if self.name == MODEL else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import gradio as gr
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
+from fedgai.environment import check_folder, switch, variable
 from fedgai.imagine import Imaginer
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
@@ -47,9 +47,7 @@ def create_app(federation: bool = False) -> FastAPI:
         from studio.federation.follow import newest
 
         folder = Folder(home())
-    pipeline = (newest(folder) if federation else None) or SketchPipeline.from_pretrained(
-        os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS
-    )
+    pipeline = (newest(folder) if federation else None) or SketchPipeline.from_pretrained(variable("FEDGAI_WEIGHTS") or WEIGHTS)
     pages = OpenPages()
     studio = SketchStudio(pipeline, cache=chosen.cache_bytes, pages=pages)
     queue = ImagineQueue(Imaginer())
@@ -93,9 +91,11 @@ def federate(app: FastAPI, folder: Folder, studio: SketchStudio) -> Federation:
     from studio.federation.routes import routes
 
     start_log()
-    repo, password = os.environ.get("FEDGAI_HUB_REPO"), os.environ.get("FEDGAI_OPERATOR_PASSWORD")
-    public = os.environ.get("FEDGAI_HUB_PUBLIC") == "1"
-    hub = HubQueue(folder, repo, os.environ.get("HF_TOKEN"), public=public) if repo else None
+    repo, password = variable("FEDGAI_HUB_REPO"), variable("FEDGAI_OPERATOR_PASSWORD")
+    public = switch("FEDGAI_HUB_PUBLIC")
+    check_folder("FEDGAI_HOUSE_PHOTOS")
+    check_folder("FEDGAI_EXAMPLES")
+    hub = HubQueue(folder, repo, variable("HF_TOKEN") or None, public=public) if repo else None
     host = Host(folder, hub=hub)
     federation = Federation(folder, studio, hub.state if hub else None, PATH if password else "")
     app.include_router(gateway(folder, lambda: (host.superlink_address, host.certificate) if host.ready.is_set() else None))

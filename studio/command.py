@@ -7,13 +7,14 @@ import errno
 import math
 import os
 import socket
+import ssl
 from pathlib import Path
 
 import cv2
 import torch
 import uvicorn
 
-from fedgai.environment import check_network, tidy_no_proxy
+from fedgai.environment import check_network, switch
 from fedgai.errors import FedGAIError, sentence
 from fedgai.model import CheckpointError
 from studio.connections import BoundedProtocol
@@ -55,8 +56,7 @@ def main() -> None:
     parser.add_argument(
         "--federation",
         action="store_true",
-        default=os.environ.get("FEDGAI_FEDERATION") == "1",
-        help="a federation behind the studio",
+        help="a federation behind the studio; also FEDGAI_FEDERATION=1",
     )
     parser.add_argument("--certificate", type=Path, help="for https: PEM file, the whole chain")
     parser.add_argument("--key", type=Path, help="for https: the certificate's key, PEM")
@@ -66,17 +66,21 @@ def main() -> None:
     for file in (arguments.certificate, arguments.key):
         if file is not None and not file.is_file():
             parser.error(f"there is no file {file}")
+    if arguments.certificate is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(arguments.certificate, arguments.key)
+        except OSError as error:  # ssl.SSLError is one
+            parser.error(f"{arguments.certificate} and {arguments.key} are no certificate and its key, as PEM files ({error})")
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
     cv2.setNumThreads(min(cv2.getNumThreads(), cores()))
     try:
         check_network()
-        tidy_no_proxy(os.environ)
         # not before: Gradio makes an HTTP client when it is imported, which ends in a traceback where a variable is wrong
         from studio.application import create_app
         from studio.gradio_adapter import quiet_logs
 
         listener = bind(arguments.host, arguments.port)
-        app = create_app(arguments.federation)
+        app = create_app(arguments.federation or switch("FEDGAI_FEDERATION"))
     except CheckpointError as error:
         raise SystemExit(f"{sentence(error)}\nSet FEDGAI_WEIGHTS to a checkpoint folder, or a repository on the Hub.") from None
     except FedGAIError as error:

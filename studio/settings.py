@@ -31,6 +31,7 @@ class Settings:
 
 def from_environment() -> Settings:
     """Raises SettingError."""
+    whole_number("FEDGAI_PROXIES", os.environ.get("FEDGAI_PROXIES"), 0, 0, 99)  # read by federation/address.py
     return Settings(
         cache_bytes=MEGABYTE * whole_number("FEDGAI_CACHE_MB", os.environ.get("FEDGAI_CACHE_MB"), 512, 1, 2**20),
         keep_seconds=60 * whole_number("FEDGAI_KEEP_MINUTES", os.environ.get("FEDGAI_KEEP_MINUTES"), 60, 1, 10_000),

@@ -11,12 +11,14 @@ import pytest
 from helpers.studio_server import PATIENCE
 from test_drawings import fill
 
-from fedgai.environment import VariableError, no_proxy, tidy_network
+from fedgai.environment import VariableError, check_network, no_proxy, switch, tidy_network
 
 pytest.importorskip("flwr")
 
 from federation.designer.network import CertificateError, loopback_environment, route
+from federation.designer.settings import home as designer_home
 from federation.processes import free_port
+from federation.server.folder import home as server_home
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -42,6 +44,8 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         ("HTTPS_PROXY", "http://pro xy", "not the address"),
         ("SSL_CERT_FILE", "/no/such/file.pem", "no such file"),
         ("SSL_CERT_DIR", "/no/such/folder", "no such folder"),
+        ("SSL_CERT_FILE", os.devnull, "no such file"),
+        ("SSL_CERT_FILE", __file__, "no certificate"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_named(name: str, value: str, word: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +70,8 @@ def test_a_proxys_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None
         ({"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
         ({"HTTPS_PROXY": "proxy.example:3128"}, "http://proxy.example:3128"),
         ({"HTTPS_PROXY": ""}, None),
+        ({"HTTPS_PROXY": "  ", "SSL_CERT_FILE": " ", "SSL_CERT_DIR": "\t"}, None),
+        ({"HTTPS_PROXY": " http://proxy.example:3128\n"}, "http://proxy.example:3128"),
         ({"ALL_PROXY": "http://proxy.example:1"}, "http://proxy.example:1"),
         ({"HTTP_PROXY": "http://proxy.example:1"}, None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "[::1],studio.example"}, None),
@@ -97,6 +103,36 @@ def test_a_certificate_that_is_none_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not a certificate")
     with pytest.raises(CertificateError, match="PEM"):
         route(STUDIO, tmp_path / "ca.pem")
+
+
+def test_spaces_are_no_value_and_those_around_one_are_taken_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+
+    for name, value in (("SSL_CERT_FILE", " "), ("ALL_PROXY", "  "), ("HTTPS_PROXY", "http://proxy.example:1\n")):
+        monkeypatch.setenv(name, value)
+    check_network()
+    httpx.Client().close()
+    for name in ("FEDGAI_HOME", "FEDGAI_COMPANION"):
+        monkeypatch.delenv(name, raising=False)
+    usual = server_home(), designer_home()
+    for name in ("FEDGAI_HOME", "FEDGAI_COMPANION"):
+        monkeypatch.setenv(name, "  ")
+    assert (server_home(), designer_home()) == usual
+
+
+@pytest.mark.parametrize(
+    ("value", "on"), [("1", True), (" true ", True), ("ON", True), ("", False), (" ", False), ("0", False), ("No", False)]
+)
+def test_a_switch(value: str, on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDGAI_HUB_PUBLIC", value)
+    assert switch("FEDGAI_HUB_PUBLIC") is on
+
+
+def test_a_switch_that_says_neither_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever wrote "enabled" wants it; it was taken for off, in silence."""
+    monkeypatch.setenv("FEDGAI_FEDERATION", "enabled")
+    with pytest.raises(VariableError, match="FEDGAI_FEDERATION is 'enabled': set it to 1"):
+        switch("FEDGAI_FEDERATION")
 
 
 def test_what_http_clients_die_of_is_taken_out() -> None:

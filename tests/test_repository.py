@@ -138,7 +138,8 @@ def test_the_space_starts_what_requirements_name():
 
 
 def test_the_docs_list_every_environment_variable():
-    read = r"(?:environ(?:\.get\(|\[)|getenv\()\s*[\"'](\w+)"  # setdefault writes: not for the reader to set
+    # setdefault writes: not for the reader to set
+    read = r"(?:environ(?:\.get\(|\[)|\b(?:getenv|variable|switch|check_folder)\()\s*[\"'](\w+)"
     sources = files(
         "app.py",
         "fedgai",

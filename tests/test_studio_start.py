@@ -38,6 +38,10 @@ def test_a_wrong_value_is_a_sentence_with_the_variable_s_name(monkeypatch: pytes
             from_environment()
         assert len(str(wrong.value)) < 200 and str(wrong.value).isprintable()
         monkeypatch.delenv(name)
+    if value != "0":
+        monkeypatch.setenv("FEDGAI_PROXIES", value)
+        with pytest.raises(SettingError, match="FEDGAI_PROXIES is"):
+            from_environment()
     with pytest.raises(SettingError):
         whole_number("N", "7", 1, 1, 6)
 
@@ -73,6 +77,8 @@ def test_a_port_in_use_is_said_and_no_address_is(tmp_path: Path) -> None:
         ({"ALL_PROXY": "socks5://127.0.0.1:9"}, (), "ALL_PROXY names a SOCKS proxy"),
         ({"HTTPS_PROXY": "ftp://proxy.example"}, (), "HTTPS_PROXY begins with ftp://"),
         ({"SSL_CERT_FILE": "/no/such/file.pem"}, (), "SSL_CERT_FILE names /no/such/file.pem"),
+        ({"FEDGAI_FEDERATION": "enabled"}, (), "FEDGAI_FEDERATION is 'enabled'"),
+        ({"FEDGAI_HOUSE_PHOTOS": "/nowhere"}, ("--federation",), "FEDGAI_HOUSE_PHOTOS names /nowhere"),
         ({}, ("--port", "99999"), "port 99999 cannot be listened at"),
         ({}, ("--host", "192.0.2.1"), "192.0.2.1, port 0 cannot be listened at"),
     ],
@@ -83,6 +89,12 @@ def test_what_was_set_wrongly_is_one_sentence(
     done = started({"TMPDIR": str(tmp_path), **environment}, *(("--port", "0") if "--port" not in arguments else ()), *arguments)
     assert done.returncode == 1 and words in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert done.stdout == ""
+
+
+def test_a_certificate_that_is_none_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "word.pem").write_text("hello")
+    done = started({"TMPDIR": str(tmp_path)}, "--certificate", str(tmp_path / "word.pem"), "--key", str(tmp_path / "word.pem"))
+    assert done.returncode == 2 and "are no certificate and its key" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_temporary_folder_of_somebody_else_s_is_a_sentence(tmp_path: Path) -> None:

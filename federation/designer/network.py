@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from fedgai.environment import PROXIES, TRUST, check_proxy, check_trust, no_proxy, tidy_network
+from fedgai.environment import PROXIES, TRUST, check_proxy, check_trust, no_proxy, tidy_network, trim_network, variable
 from fedgai.errors import FedGAIError
 
 LOOPBACK = "127.0.0.1"
@@ -51,6 +51,7 @@ def route(server: str, certificate: str | Path | None = None) -> Route:
         VariableError: a variable that counts for this server has a value that cannot be used.
         CertificateError: ``certificate`` cannot be read.
     """
+    trim_network(os.environ)
     return Route(_trust(certificate), _proxy(urlsplit(server).hostname or ""))
 
 
@@ -61,7 +62,7 @@ def _trust(certificate: str | Path | None) -> ssl.SSLContext:
         except OSError as error:  # ssl.SSLError is one
             raise CertificateError(f"{certificate} holds no certificate that can be read: it has to be a PEM file") from error
     for name in TRUST:
-        if value := os.environ.get(name):
+        if value := variable(name):
             check_trust(name, value)
     return httpx.create_ssl_context()
 

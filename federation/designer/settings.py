@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ import httpx
 import torch
 
 from federation.identity import display_name
+from fedgai.environment import variable
 from fedgai.errors import FedGAIError
 from fedgai.files import write_atomically
 from fedgai.shipped import WEIGHTS
@@ -40,7 +40,7 @@ class CompanionError(FedGAIError):
 
 def home() -> Path:
     """Where the companion keeps everything: ``FEDGAI_COMPANION``, or ``.fedgai`` in the designer's own folder."""
-    return Path(os.environ.get("FEDGAI_COMPANION") or Path.home() / ".fedgai").expanduser().resolve()
+    return Path(variable("FEDGAI_COMPANION") or Path.home() / ".fedgai").expanduser().resolve()
 
 
 def private_folder(folder: Path) -> Path:

@@ -33,6 +33,7 @@ from filelock import FileLock
 
 from federation.server.members import Member, gone
 from federation.server.style_bank import hand_names, take_out
+from fedgai.environment import variable
 from fedgai.errors import FedGAIError
 from fedgai.files import sync_file, sync_folder, write_atomically
 from fedgai.model import CONFIG_FILE, STYLES_FILE, CheckpointError, FedGAI
@@ -52,7 +53,7 @@ def home() -> Path:
     """Where the federation lives: ``FEDGAI_HOME``, or the disk that a Space's owner pays for, or the working directory."""
     lasting = Path("/data")
     default = lasting / "federation" if lasting.is_dir() and os.access(lasting, os.W_OK) else Path("federation-data")
-    return Path(os.environ.get("FEDGAI_HOME") or default).resolve()
+    return Path(variable("FEDGAI_HOME") or default).resolve()
 
 
 @dataclass

@@ -36,6 +36,7 @@ from federation.server.runs import Runs, pause
 from federation.server.superlink_process import STOPS, SuperLinkProcess, end_processes
 from federation.server.superlink_state import SuperLinkState, read_app, read_run_config
 from fedgai import __version__
+from fedgai.environment import variable
 from fedgai.errors import FedGAIError
 from fedgai.files import write_atomically
 from fedgai.model import FedGAI
@@ -87,7 +88,7 @@ class Host:
         rest_hours: float | None = None,
     ) -> None:
         self.folder = Folder(folder.path.resolve())
-        self.weights = str(weights or os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS)
+        self.weights = str(weights or variable("FEDGAI_WEIGHTS") or WEIGHTS)
         self.hub, self.app = hub, app
         own = read_run_config(os.environ.get("FEDGAI_RUN_CONFIG", "")) if run_config is None else dict(run_config)
         self.run_config = own
@@ -290,7 +291,7 @@ def _season(app: Path | None, run_config: Mapping[str, Any]) -> tuple[int, int]:
 
 def _rest_hours() -> float:
     """``FEDGAI_REST_HOURS``, or 24. Raises HostError."""
-    text = os.environ.get("FEDGAI_REST_HOURS", "").strip() or "24"
+    text = variable("FEDGAI_REST_HOURS") or "24"
     try:
         hours = float(text)
     except ValueError:

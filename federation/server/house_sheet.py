@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,13 +15,14 @@ from torch import Tensor
 from fedgai import shipped
 from fedgai.content import Content
 from fedgai.data.listing import find_images
+from fedgai.environment import variable
 from fedgai.model import FedGAI
 from fedgai.networks.style import image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.vision.images import to_tensor
 
 # a Flower app runs from a folder of its own, where only code is: the host says where the project's garments are
-EXAMPLES = Path(os.environ.get("FEDGAI_EXAMPLES") or shipped.EXAMPLES)
+EXAMPLES = Path(variable("FEDGAI_EXAMPLES") or shipped.EXAMPLES)
 PROBE_SIZE = 256  # px, long side; boundary_fscore's tolerance is meant for it
 PROBE_GARMENTS = 8  # at most
 DISTANCE_GARMENTS = 4  # that a designer's style distance is a mean over

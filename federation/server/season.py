@@ -33,6 +33,7 @@ from federation.server.update_check import Verdict
 from federation.server.update_spec import UpdateSpec
 from federation.wire import NONCE, NONCE_BYTES, pack, unpack
 from fedgai import __version__
+from fedgai.environment import variable
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature
 
@@ -78,7 +79,7 @@ class Season:
 
     def __init__(self, grid: Grid, folder: Folder, config: FederationConfig, limits: Limits) -> None:
         self.grid, self.folder, self.config, self.limits = grid, folder, config, limits
-        photos = os.environ.get("FEDGAI_HOUSE_PHOTOS")
+        photos = variable("FEDGAI_HOUSE_PHOTOS")
         steps = {"steps": config.house_steps} if config.house_steps > 0 else {}
         self.examples = existing_folder("examples", Path(config.examples or EXAMPLES))
         self.house = HouseStep(

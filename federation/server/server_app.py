@@ -17,6 +17,7 @@ from flwr.serverapp import Grid, ServerApp
 from federation.server.aggregation import Limits
 from federation.server.folder import Folder, home
 from federation.server.season import FederationConfig, Season, existing_folder
+from fedgai.environment import variable
 from fedgai.model import FedGAI
 from fedgai.shipped import WEIGHTS
 
@@ -35,7 +36,7 @@ def main(grid: Grid, context: Context) -> None:
     config = FederationConfig.from_run_config(context.run_config)
     folder = Folder(config.home or home())
     if folder.latest() is None:
-        weights = config.weights or os.environ.get("FEDGAI_WEIGHTS") or WEIGHTS
+        weights = config.weights or variable("FEDGAI_WEIGHTS") or WEIGHTS
         if Path(weights).is_absolute():
             existing_folder("weights", Path(weights))
         folder.publish(0, FedGAI.from_pretrained(weights), {"round": 0, "published": True})

@@ -17,6 +17,7 @@ import psutil
 from federation.processes import KEEPER, QUIET, free_port
 from federation.server.folder import Folder
 from federation.server.superlink_state import SuperLinkControl
+from fedgai.environment import variable
 from fedgai.shipped import EXAMPLES
 
 log = logging.getLogger("fedgai.host")
@@ -140,7 +141,7 @@ class SuperLinkProcess:
             **QUIET,
             "FEDGAI_HOME": str(self.folder.path),
             "FEDGAI_WEIGHTS": self.weights,
-            "FEDGAI_EXAMPLES": os.environ.get("FEDGAI_EXAMPLES") or str(EXAMPLES),
+            "FEDGAI_EXAMPLES": variable("FEDGAI_EXAMPLES") or str(EXAMPLES),
             "FLWR_HOME": str(self.folder.path / "flwr"),
             "PATH": path,
             "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),

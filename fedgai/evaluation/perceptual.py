@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
 import textwrap
 import warnings
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fedgai import torchvision_ops
+from fedgai.environment import variable
 from fedgai.hub_files import INCEPTION, VGG16, Source, WeightsError, locate, read
 
 LPIPS_LEVELS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # VGG-16's convolutions, as torchvision counts
@@ -32,7 +32,7 @@ class Inception(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        path = _file(INCEPTION, os.environ.get("FEDGAI_INCEPTION"))
+        path = _file(INCEPTION, variable("FEDGAI_INCEPTION") or None)
         library = _library("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity")
         file = io.BytesIO()  # the library reads none but torch's own format; these bytes are ours
         torch.save(read(path, list), file)
@@ -58,7 +58,7 @@ class Lpips(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        path = _file(VGG16, os.environ.get("FEDGAI_VGG16"))
+        path = _file(VGG16, variable("FEDGAI_VGG16") or None)
         library = _library("lpips", "lpips")
         names = {
             f"features.{n}.{kind}": f"net.slice{level + 1}.{n}.{kind}"

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
@@ -25,6 +24,7 @@ from tqdm.auto import tqdm
 
 from fedgai import hub_files as pretrained
 from fedgai.data.pairs import PairFolder
+from fedgai.environment import variable
 from fedgai.model import CONFIG_FILE, FedGAI
 from fedgai.networks.encoder import VGG16Encoder
 from fedgai.networks.layers import channels_last
@@ -368,7 +368,7 @@ def _start(preset: str, seed: int, folder: str | Path | None) -> tuple[FedGAI, b
         model = FedGAI(preset)
     if preset == "vgg16":
         assert isinstance(model.encoder, VGG16Encoder)
-        pretrained.load_vgg16(model.encoder, os.environ.get("FEDGAI_VGG16"))
+        pretrained.load_vgg16(model.encoder, variable("FEDGAI_VGG16") or None)
     return model, False
 
 

@@ -9,7 +9,6 @@ The paper's factors (100, 0.5) are inside the losses, so the sum needs no weight
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedgai import hub_files as pretrained
+from fedgai.environment import variable
 from fedgai.networks.style import EPS
 
 if TYPE_CHECKING:
@@ -230,9 +230,9 @@ def semantic_loss(model: FedGAI) -> ClipSemantic | PairedSemantic:
     paired loss. Which one it is, is logged here, and stored in the checkpoint by whoever trains (``.name``: "clip" or
     "paired"). Raises ValueError where CLIP is wanted and cannot be had: a wish is not dropped in silence.
     """
-    named = os.environ.get("FEDGAI_CLIP")
+    named = variable("FEDGAI_CLIP")
     clip = named != "off" if named else model.preset.name == "vgg16"
-    loss = ClipSemantic.load(named) if clip else PairedSemantic(model.encoder)
+    loss = ClipSemantic.load(named or None) if clip else PairedSemantic(model.encoder)
     log.info("semantic loss: %s", "CLIP" if clip else "paired, in the encoder's features")
     return loss.to(next(model.parameters()).device)
 
