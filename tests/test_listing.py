@@ -15,7 +15,18 @@ from PIL import Image
 
 from fedgai.data import listing
 from fedgai.data.folder import look
-from fedgai.data.listing import BESIDE, LINKED, SYSTEM, FolderError, describe, find_images, list_pictures, match, subfolder
+from fedgai.data.listing import (
+    BESIDE,
+    LINKED,
+    SYSTEM,
+    TOO_DEEP,
+    FolderError,
+    describe,
+    find_images,
+    list_pictures,
+    match,
+    subfolder,
+)
 from fedgai.data.pairs import check
 from fedgai.data.scans import Layout, prepare_scans
 
@@ -73,6 +84,17 @@ def test_pictures_in_folders_below_are_taken_and_the_systems_are_not(tmp_path: P
     assert not found.bad and len(found.left_out[SYSTEM]) == 14 and len(found.left_out[listing.LIBRARY]) == 2
     assert describe(found.left_out)[0].startswith("Left out: #recycle and 13 more (files and folders of the system")
     assert find_images(tmp_path) == found.pictures
+
+
+def test_a_folder_that_is_too_deep_is_named(tmp_path: Path) -> None:
+    """It was left out in silence."""
+    deep = tmp_path.joinpath(*(f"level{number}" for number in range(1, 18)))
+    deep.mkdir(parents=True)
+    for folder in (deep, deep.parent):
+        Image.new("RGB", (64, 64)).save(folder / "coat.png")
+    found = list_pictures(tmp_path)
+    assert found.pictures == [deep.parent / "coat.png"]
+    assert found.left_out == {TOO_DEEP: [deep]}
 
 
 def test_what_lies_beside_a_photograph_is_left_out(tmp_path: Path) -> None:

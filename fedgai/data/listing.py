@@ -30,6 +30,8 @@ SYSTEM_FOLDERS = {
     "recycler",
     "lost+found",
     "system volume information",
+    "found.000",
+    "@tmp",
     "__macosx",
     "network trash folder",
     "temporary items",
@@ -41,6 +43,7 @@ HEIC_ENDINGS = (".heic", ".heif", ".hif")
 MOST_FILES, DEEPEST = 100_000, 16  # files and levels that are looked at
 SYSTEM = "files and folders of the system, or hidden"
 BESIDE = "beside a picture of the same name"
+TOO_DEEP = f"folders more than {DEEPEST} levels below yours"
 LINKED = "links to folders, which are not followed"
 LIBRARY = "libraries of a photo program: export the pictures from it"
 
@@ -220,7 +223,9 @@ def _walk(folder: Path, found: Listing, without: frozenset[str], most: int) -> I
                 found.left_out.setdefault(LINKED, []).append(path)
             elif name.endswith(LIBRARIES):
                 found.left_out.setdefault(LIBRARY, []).append(path)
-            elif not (depth == 0 and _plain(entry.name) in without) and depth < DEEPEST:
+            elif depth == DEEPEST:
+                found.left_out.setdefault(TOO_DEEP, []).append(path)
+            elif not (depth == 0 and _plain(entry.name) in without):
                 folders.append((path, depth + 1))
         waiting += folders[::-1]
 
