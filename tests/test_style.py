@@ -155,6 +155,27 @@ def test_a_signature_survives_the_disk(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[]",
+        "{}",
+        "null",
+        "[" * 100_000,
+        '{"encoder": "x", "name": null, "description": "", "sketches": 3}',
+        *(
+            f'{{"encoder": "x", "name": "", "description": "", "sketches": {n}}}'
+            for n in ("[1]", '"many"', "1e999", "null", "-5")
+        ),
+    ],
+    ids=lambda header: header[:70],
+)
+def test_a_signature_with_a_false_header_is_refused(header: str, tmp_path: Path) -> None:
+    save_file({"style": torch.zeros(4)}, tmp_path / "false.safetensors", {"fedgai_signature": header})
+    with pytest.raises(ValueError, match=r"false\.safetensors"):
+        Signature.load(tmp_path / "false.safetensors")
+
+
 def test_what_is_no_signature_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("not a signature")
     save_file({"style": torch.zeros(4)}, str(tmp_path / "bare"))

@@ -165,17 +165,22 @@ class Signature:
             with safe_open(str(path), "pt") as f:
                 meta = json.loads((f.metadata() or {})["fedgai_signature"])
                 style = f.get_tensor("style")
-        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            encoder, name, description, sketches = (meta[key] for key in ("encoder", "name", "description", "sketches"))
+        except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
             raise ValueError(f"{path} is not a style signature ({error})") from error
+        if not (isinstance(encoder, str) and isinstance(name, str) and isinstance(description, str)):
+            raise ValueError(f"{path}: a signature's encoder, name and description are text")
+        if type(sketches) is not int or sketches < 0:
+            raise ValueError(f"{path}: the number of sketches of a signature is a whole number")
         if style.dtype != torch.float32 or style.ndim != 1 or not torch.isfinite(style).all():
             raise ValueError(f"{path}: a signature is one row of finite float32 numbers")
         known = ("name", "description", "encoder", "sketches")
         return cls(
             style,
-            str(meta["encoder"]),
-            str(meta["name"])[:80],
-            str(meta["description"])[:300],
-            int(meta["sketches"]),
+            encoder,
+            name[:80],
+            description[:300],
+            sketches,
             {k: v for k, v in meta.items() if k not in known},
         )
 
