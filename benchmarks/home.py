@@ -1,0 +1,99 @@
+"""After one round at home: is a designer's own Generator nearer to their own hand than the house with their signature?
+
+    python -m benchmarks.home --photos TRAIN_DIR --unseen VAL_DIR [--drawings 24] [--hands 3] [--json]
+
+Random hands of the ateliers' kind draw garments at home. The private Generator trains on these pairs for as many epochs as a
+round has. It and the house then draw other garments, and both are compared with what that hand draws of them, by measures
+that know nothing of our encoder (0 the same, 1 as two ateliers differ). The Discriminator is the house's, not an aggregate's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from experiments.strangers import Cut, cut
+from fedgai.ateliers import draw
+from fedgai.ateliers.hands import Hand, random_hand
+from fedgai.data.pairs import PairFolder
+from fedgai.evaluation import independent
+from fedgai.model import FedGAI
+from fedgai.networks.style import Signature
+from fedgai.pipeline import SketchPipeline
+from fedgai.shipped import WEIGHTS
+from fedgai.training.local import LocalTrainer
+from fedgai.training.refine_signature import refine
+from fedgai.training.train_config import TrainConfig
+
+SIZE, SQUARE = 512, 256  # px: of the drawings that are compared, and of the training square
+EPOCHS, BETA = 11, 0.1  # of a round
+
+
+def away(model: FedGAI, signature: Signature, hand: Hand, unseen: Sequence[Cut]) -> float:
+    """Mean independent distance of a model's drawings to what the hand draws of the same garments."""
+    pipe, found = SketchPipeline(model), []
+    for photo, mask in unseen:
+        content = pipe.prepare(Image.fromarray(photo), SIZE, on_missing="keep", side=SIZE)
+        drawn = independent.describe(pipe.draw(content, signature.style))
+        found.append(independent.distance(drawn, independent.describe(draw(photo, hand, mask=mask))))
+    return float(np.mean(found))
+
+
+def measure(hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, folder: Path) -> dict[str, float]:
+    """One hand: distances of the house and of the own Generator, and seconds until the first drawing of each."""
+    for kind in ("photos", "sketches"):
+        (folder / kind).mkdir(parents=True)
+    for i, (photo, mask) in enumerate(own):
+        Image.fromarray(photo).save(folder / "photos" / f"{i:03d}.png")
+        Image.fromarray(draw(photo, hand, mask=mask)).save(folder / "sketches" / f"{i:03d}.png")
+    house, started = FedGAI.load(WEIGHTS), time.monotonic()
+    model = FedGAI.load(WEIGHTS)
+    bank = torch.stack([signature.style for signature in model.styles.values()])
+    pairs = PairFolder(folder, SQUARE, skip_bad=True, draughtsman=model.draughtsman)
+    config = TrainConfig(epochs=epochs, beta=BETA, freeze_batchnorm=True, save_every=10**6, size=SQUARE)
+    trainer = LocalTrainer(model, pairs, config, folder / "model", name="own", others=bank)
+    measured = trainer.signature
+    refined = refine(house, measured, pairs.report.pairs).signature
+    ready = time.monotonic() - started
+    trainer.run()
+    trained = time.monotonic() - started
+    found = {"seconds until the signature is refined": ready, "seconds until the round is trained": trained}
+    for name, signature in (("measured", measured), ("refined", refined)):
+        found[f"house, {name}"] = away(house, signature, hand, unseen)
+        found[f"own, {name}"] = away(model.eval(), signature, hand, unseen)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.home", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--photos", type=Path, required=True, help="garments that are drawn at home")
+    parser.add_argument("--unseen", type=Path, required=True, help="garments to judge by")
+    parser.add_argument("--drawings", type=int, default=24)
+    parser.add_argument("--garments", type=int, default=10, help="to judge by")
+    parser.add_argument("--hands", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--seed", type=int, default=24)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    own, unseen = cut(args.photos, args.drawings), cut(args.unseen, args.garments)
+    rng, rows = np.random.default_rng(args.seed), []
+    for number in range(args.hands):
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(measure(random_hand(rng), own, unseen, args.epochs, Path(folder) / "hand"))
+        if not args.json:
+            print(f"hand {number + 1}: " + ", ".join(f"{name} {value:.3f}" for name, value in rows[-1].items()), flush=True)
+    mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    ratio = mean["own, refined"] / mean["house, refined"]
+    print(json.dumps({"hands": rows, "mean": mean, "own to house": ratio}) if args.json else f"own to house: {ratio:.2f}")
+
+
+if __name__ == "__main__":
+    main()
