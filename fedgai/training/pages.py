@@ -100,11 +100,11 @@ def rendered(garment: Garment, rng: np.random.Generator, behind: np.ndarray | No
 
 
 def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | None = None) -> Page:
-    """A photograph: its mask is known, but not its rim; outside is no line, and the outline is where the mask says.
+    """A photograph: its mask is known, but not its rim, nor where opinions differ; outside is no line; the outline is the mask's.
 
     A plain garment is dyed every other time; what was seen in it before (``Photograph.label_path``) is then still right.
     """
-    photo, mask = photograph.photo(), photograph.mask()
+    photo, mask, known = photograph.photo(), photograph.mask(), photograph.known()
     if photograph.plain and rng.random() < 0.6:
         photo, _ = dye_photograph(photo, mask, rng)
     if behind is not None:
@@ -120,7 +120,7 @@ def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | 
     inner[4:-4, 4:-4] = 1
     lines[..., SILHOUETTE] = (255 * rim).astype(np.uint8)
     weight[..., SILHOUETTE] = ((away > 6) | (depth > 8) | (rim > 0.2)).astype(np.float32) * inner
-    mask_weight = ((depth > 2.5) | (away > 2.5)).astype(np.float32)
+    mask_weight = ((depth > 2.5) | (away > 2.5)).astype(np.float32) * known
     if photograph.label_path.exists():
         with np.load(photograph.label_path) as kept:
             seen, doubt, agrees = kept["lines"], kept["doubt"], kept["agrees"]
@@ -130,6 +130,7 @@ def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | 
                 lines[..., i] = np.where(inside, seen[..., i], 0)
                 weight[..., i] = np.where(inside, 0.5 * ~doubt, weight[..., i])
         weight *= agrees[..., None] | (weight == 0)
+    weight *= known[..., None]
     return Page(
         photo, (255 * mask).astype(np.uint8), lines, np.zeros_like(solid), mask_weight, weight, np.zeros(mask.shape, np.float32)
     )

@@ -1,5 +1,9 @@
 """Real photographs as lessons: masks where several cut-outs agree, plain garments to dye, backgrounds to lay others on.
 
+Two rules tell which masks are believed. *Without help*: every start of the cut-out's search ends at one outline; about half
+of all photographs, the easy ones. *With two opinions*: the cut-out as the studio makes it, and a network that knows nothing
+of clothes (``saliency``). Where they nearly agree the photograph is taken, and of its pixels those that both call the same.
+
 Everything is found once and kept in a work folder, so that a second run starts at once.
 """
 
@@ -16,12 +20,16 @@ import cv2
 import numpy as np
 
 from fedgai.data.listing import find_images
+from fedgai.draughtsman import LINE_TYPES, Draughtsman
+from fedgai.training.saliency import Saliency
 from fedgai.vision import cutout
 from fedgai.vision.images import ImageError, read_image
 
 LONGEST = 448  # px, long side at which photographs are kept
 AGREED = 0.95  # overlap of all starts' cut-outs above which a mask is believed
 GOOD_SCORE = 0.6  # of the cut-out's own measure of an outline
+NEARLY = 0.85  # overlap of two opinions above which a photograph is taken
+BESIDE = 5  # px around what they disagree about that counts as disagreed, too
 PLAIN = 0.045  # share of a garment's inside with strong edges, below which it counts as plain
 LIGHTEST_EDGE = 26  # grey levels of 255, a strong edge
 
@@ -31,7 +39,7 @@ class Photograph:
     """One photograph of the lesson.
 
     Attributes:
-        path: the picture, at most ``LONGEST`` px on its long side; ``mask_path``, ``label_path``: beside it.
+        path: the picture, at most ``LONGEST`` px on its long side; ``mask_path``, ``doubt_path``, ``label_path``: beside it.
         busy: share of the garment's inside with strong edges; small for plain garments.
         dark: the garment's brightness in [0, 1] at its 80th percentile.
         margins: px of pure background above, below, left and right of the garment.
@@ -45,6 +53,10 @@ class Photograph:
     @property
     def mask_path(self) -> Path:
         return self.path.with_suffix(".mask.png")
+
+    @property
+    def doubt_path(self) -> Path:
+        return self.path.with_suffix(".doubt.png")
 
     @property
     def label_path(self) -> Path:
@@ -62,6 +74,12 @@ class Photograph:
     def mask(self) -> np.ndarray:
         """(H, W) float32 in [0, 1]."""
         return _read(self.mask_path, cv2.IMREAD_GRAYSCALE) / np.float32(255)
+
+    def known(self) -> np.ndarray:
+        """(H, W) float32: 1 where the mask is believed, 0 where two opinions differ."""
+        if not self.doubt_path.exists():
+            return np.ones(self.mask().shape, np.float32)
+        return (_read(self.doubt_path, cv2.IMREAD_GRAYSCALE) < 128).astype(np.float32)
 
 
 def _read(path: Path, flags: int) -> np.ndarray:
@@ -89,8 +107,48 @@ def agreed_mask(photo: np.ndarray) -> np.ndarray | None:
     return cutout._fit_edge(mask, photo)
 
 
+@dataclass
+class Opinions:
+    """Two ways to find the garment, which fail differently.
+
+    Attributes:
+        draughtsman: an earlier one, for the cut-out as the studio makes it.
+        saliency: U²-Net.
+    """
+
+    draughtsman: Draughtsman
+    saliency: Saliency
+
+    def mask(self, photo: np.ndarray, kept: Path) -> tuple[np.ndarray, np.ndarray] | None:
+        """The cut-out (H, W) float32 in [0, 1], and where the other opinion differs, (H, W) bool; None for too much of that.
+
+        Args:
+            photo: (H, W, 3) uint8 RGB.
+            kept: a PNG of what U²-Net sees, written where it is not there yet.
+        """
+        if not kept.exists():
+            cv2.imwrite(str(kept), self.saliency.look(photo))
+        seen = self.draughtsman.look(photo)
+        try:
+            mask = cutout.cut_out_seen(photo, seen.mask, seen.lines[LINE_TYPES.index("silhouette")])
+        except cutout.NoGarment:
+            return None
+        stands_out = cv2.resize(_read(kept, cv2.IMREAD_GRAYSCALE), photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        if cutout._overlap(mask > 0.5, stands_out > 127) < NEARLY:
+            return None
+        # U²-Net is unsure near every edge: what it leaves open is not what it denies
+        differ = ((mask > 0.5) & (stands_out < 64)) | ((mask < 0.5) & (stands_out > 191))
+        wide = cv2.morphologyEx(differ.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        return mask, cv2.dilate(wide, np.ones((2 * BESIDE + 1,) * 2, np.uint8)) > 0
+
+
 def gather(
-    folders: Sequence[Path], work: Path, seed: int, limit: int | None = None, progress: Callable[[int, int], None] | None = None
+    folders: Sequence[Path],
+    work: Path,
+    seed: int,
+    limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    opinions: Opinions | None = None,
 ) -> list[Photograph]:
     """Find the photographs whose garment's mask is sure.
 
@@ -100,6 +158,7 @@ def gather(
         seed: of the order.
         limit: look at so many photographs only.
         progress: called with how many of how many were looked at.
+        opinions: take the masks on which two agree; None: where the search for one ends in one place.
     """
     work.mkdir(parents=True, exist_ok=True)
     files = [(folder, file) for folder in folders for file in find_images(folder)]
@@ -107,7 +166,7 @@ def gather(
     found = []
     for i, (folder, file) in enumerate(files[:limit]):
         name = hashlib.sha256(f"{folder.name}/{file.relative_to(folder)}".encode()).hexdigest()[:16]
-        facts = _look(file, work / name)
+        facts = _look(file, work / name, opinions)
         if facts is not None:
             found.append(Photograph(work / f"{name}.png", facts["busy"], facts["dark"], tuple(facts["margins"])))
         if progress:
@@ -115,19 +174,20 @@ def gather(
     return found
 
 
-def _look(file: Path, stem: Path) -> dict[str, Any] | None:
+def _look(file: Path, stem: Path, opinions: Opinions | None) -> dict[str, Any] | None:
     """Facts about one photograph, from the work folder or found now; None where its mask is not sure."""
     kept = stem.with_suffix(".json")
     if kept.exists():
         read: dict[str, Any] | None = json.loads(kept.read_text())
         return read
-    facts = None
+    facts = doubt = None
     try:
         photo = np.asarray(read_image(file))
         scale = LONGEST / max(photo.shape[:2])
         if scale < 1:
             photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        mask = agreed_mask(photo)
+        found = (agreed_mask(photo), None) if opinions is None else opinions.mask(photo, stem.with_suffix(".saliency.png"))
+        mask, doubt = found or (None, None)
     except (ImageError, ValueError):
         mask = None
     if mask is not None:
@@ -140,6 +200,8 @@ def _look(file: Path, stem: Path) -> dict[str, Any] | None:
         steps = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)]) / 4
         busy = float((np.abs(steps).max(0).max(-1)[inner] > LIGHTEST_EDGE / 2).mean())
         dark = float(np.quantile(photo.max(-1)[solid], 0.8) / 255)
+        if doubt is not None:
+            cv2.imwrite(str(stem.with_suffix(".doubt.png")), 255 * doubt.astype(np.uint8))
         facts = {"busy": busy, "dark": dark, "margins": [int(m) for m in margins]}
         cv2.imwrite(str(stem.with_suffix(".png")), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
         cv2.imwrite(str(stem.with_suffix(".mask.png")), (255 * mask + 0.5).astype(np.uint8))
