@@ -125,7 +125,7 @@ def look(
     tone: np.ndarray | None = None
     lines: tuple[GarmentLine, ...] = ()
     if print_amount < 1:
-        tone, lines = tone_of(plain(picture, mask), mask), tuple(garment_lines(seen.lines, mask))
+        tone, lines = tone_of(plain(picture, mask, seen.tone), mask), tuple(garment_lines(seen.lines, mask))
         clean = grey_cloth(tone) * (1 - DARKNESS * line_cover(lines, mask.shape)[..., None])
         picture = (np.clip(clean + print_amount * (picture - clean), 0, 255) + 0.5).astype(np.uint8)
     picture = simplify(picture, detail, mask)

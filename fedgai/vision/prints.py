@@ -8,19 +8,22 @@ import numpy as np
 from fedgai.strokes.drawing import Plane
 
 FOLDS, PRINT = 4.0, 40.0  # px of 512, sigma of the blur that leaves folds, and of the one that leaves no print
-LEAST_PRINT, MOST_PRINT = 17.0, 26.0  # grey levels of contrast at which a garment starts to count, and counts, as printed
+LIGHT = 7.0  # px of 512, sigma of the blur after which the light that the draughtsman saw shows folds and no print
+LEAST_PRINT, MOST_PRINT = 11.0, 18.0  # grey levels of contrast at which a garment starts to count, and counts, as printed
 REFERENCE = 512  # px, long side to which lengths above refer
 
 
-def plain(photo: np.ndarray, mask: Plane) -> np.ndarray:
+def plain(photo: np.ndarray, mask: Plane, light: Plane) -> np.ndarray:
     """A garment's cloth without lines and without print.
 
     Args:
         photo: (H, W, 3) uint8 RGB.
         mask: (H, W) float32 in [0, 1], the garment.
+        light: (H, W) float32 in [0, 1], the light on the cloth as the draughtsman saw it (``Seen.tone``).
 
     Returns:
-        (H, W, 3) float32, 0 to 255. A plain garment keeps its folds' shading, a printed one only its light.
+        (H, W, 3) float32, 0 to 255. A plain garment keeps its own shading; a printed one has one colour, the mean of its
+        print, in the light that the draughtsman saw: what is dark in a print is not shadow.
     """
     height, width = mask.shape
     scale = REFERENCE / 2 / max(height, width)  # so wide a blur loses nothing at half the size
@@ -33,13 +36,19 @@ def plain(photo: np.ndarray, mask: Plane) -> np.ndarray:
         mean: np.ndarray = values / share[..., None]
         return mean
 
-    folds, light = blurred(FOLDS), blurred(PRINT)
+    folds, even = blurred(FOLDS), blurred(PRINT)
     inside = (weight > 0.5).astype(np.uint8)
     inner = cv2.erode(inside, np.ones((7, 7), np.uint8))
     contrast = 0.0
-    for difference, where in ((folds - light, inside), (seen - folds, inner)):
+    for difference, where in ((folds - even, inside), (seen - folds, inner)):
         if where.any():
             contrast += float(np.linalg.norm(difference, axis=2)[where > 0].mean()) / np.sqrt(3)
     printed = float(np.clip((contrast - LEAST_PRINT) / (MOST_PRINT - LEAST_PRINT), 0, 1))
-    shaded: np.ndarray = folds + printed * (light - folds)
+    if printed:
+        colour = (seen * weight[..., None]).sum((0, 1)) / weight.sum()
+        weighted = cv2.resize(light, small, interpolation=cv2.INTER_AREA) * weight
+        soft: np.ndarray = cv2.GaussianBlur(weighted, (0, 0), LIGHT / 2) / cv2.GaussianBlur(weight, (0, 0), LIGHT / 2)
+        lit = colour * (soft / max(float((soft * weight).sum() / weight.sum()), 1e-3))[..., None]
+        folds = folds + np.float32(printed) * (lit - folds)
+    shaded = np.asarray(folds, np.float32)
     return cv2.resize(shaded, (width, height), interpolation=cv2.INTER_LINEAR)
