@@ -1,6 +1,6 @@
 """After one round at home: is a designer's own Generator nearer to their own hand than the house with their signature?
 
-    python -m benchmarks.home --photos TRAIN_DIR --unseen VAL_DIR [--drawings 24] [--hands 3] [--json]
+    python -m benchmarks.home --photos TRAIN_DIR --unseen VAL_DIR [--drawings 24] [--hands 3] [--square 256] [--json]
 
 Random hands of the ateliers' kind draw garments at home. The private Generator trains on these pairs for as many epochs as a
 round has. It and the house then draw other garments, and both are compared with what that hand draws of them, by measures
@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from fedgai.training.local import LocalTrainer
 from fedgai.training.refine_signature import refine
 from fedgai.training.train_config import TrainConfig
 
-SIZE, SQUARE = 512, 256  # px: of the drawings that are compared, and of the training square
+SIZE = 512  # px, of the drawings that are compared
 EPOCHS, BETA = 11, 0.1  # of a round
 
 
@@ -47,7 +48,7 @@ def away(model: FedGAI, signature: Signature, hand: Hand, unseen: Sequence[Cut])
     return float(np.mean(found))
 
 
-def measure(hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, folder: Path) -> dict[str, float]:
+def measure(hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, square: int, folder: Path) -> dict[str, float]:
     """One hand: distances of the house and of the own Generator, and seconds until the first drawing of each."""
     for kind in ("photos", "sketches"):
         (folder / kind).mkdir(parents=True)
@@ -57,11 +58,12 @@ def measure(hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, 
     house, started = FedGAI.load(WEIGHTS), time.monotonic()
     model = FedGAI.load(WEIGHTS)
     bank = torch.stack([signature.style for signature in model.styles.values()])
-    pairs = PairFolder(folder, SQUARE, skip_bad=True, draughtsman=model.draughtsman)
-    config = TrainConfig(epochs=epochs, beta=BETA, freeze_batchnorm=True, save_every=10**6, size=SQUARE)
+    pairs = PairFolder(folder, square, skip_bad=True, draughtsman=model.draughtsman)
+    config = TrainConfig(epochs=epochs, beta=BETA, freeze_batchnorm=True, save_every=10**6, size=square)
     trainer = LocalTrainer(model, pairs, config, folder / "model", name="own", others=bank)
     measured = trainer.signature
     refined = refine(house, measured, pairs.report.pairs).signature
+    trainer.take_style(replace(refined, name="own"))
     ready = time.monotonic() - started
     trainer.run()
     trained = time.monotonic() - started
@@ -80,6 +82,7 @@ def main() -> None:
     parser.add_argument("--garments", type=int, default=10, help="to judge by")
     parser.add_argument("--hands", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--square", type=int, default=256, help="px, at which the own Generator is trained; a round's is 256")
     parser.add_argument("--seed", type=int, default=24)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -87,7 +90,7 @@ def main() -> None:
     rng, rows = np.random.default_rng(args.seed), []
     for number in range(args.hands):
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(random_hand(rng), own, unseen, args.epochs, Path(folder) / "hand"))
+            rows.append(measure(random_hand(rng), own, unseen, args.epochs, args.square, Path(folder) / "hand"))
         if not args.json:
             print(f"hand {number + 1}: " + ", ".join(f"{name} {value:.3f}" for name, value in rows[-1].items()), flush=True)
     mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

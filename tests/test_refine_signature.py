@@ -97,6 +97,7 @@ def test_at_home_it_is_refined_once_for_these_drawings(folder: Path, tmp_path: P
         shared = own_signature(trainer, {})
         assert torch.allclose(shared.style, trainer.signature.style + 0.01)
         assert torch.equal(trainer.model.styles["Zoë"].style, shared.style)  # what the sliders at home use
+        assert torch.equal(trainer.style, shared.style)  # and what the own Generator learns with
     assert len(calls) == 1
     assert torch.equal(own_signature(trainer, {"refine": False}).style, trainer.signature.style)
     draw_garment(64, 96).save(folder / "sketches" / "0.png")  # another drawing: neither file counts any more

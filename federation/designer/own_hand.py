@@ -53,7 +53,7 @@ def refine_own_hand(trainer: LocalTrainer, node_config: UserConfig, progress: Ca
         kept = replace(kept, extra={**kept.extra, **made_from})
         trainer.out.mkdir(parents=True, exist_ok=True)
         kept.save(file)
-    trainer.model.add_style(replace(kept, name=trainer.name))
+    trainer.take_style(replace(kept, name=trainer.name))
 
 
 def own_signature(trainer: LocalTrainer, node_config: UserConfig) -> Signature:

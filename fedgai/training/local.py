@@ -28,7 +28,7 @@ from fedgai.environment import variable
 from fedgai.model import CONFIG_FILE, FedGAI
 from fedgai.networks.encoder import VGG16Encoder
 from fedgai.networks.layers import channels_last
-from fedgai.networks.style import image_statistics, style_distance
+from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.shipped import WEIGHTS
 from fedgai.training import losses
 from fedgai.training.measured_pairs import MeasuredPairs
@@ -104,6 +104,11 @@ class LocalTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self._rng = torch.get_rng_state()
+
+    def take_style(self, signature: Signature) -> None:
+        """From now on, draw and learn with this signature of the hand in the place of the measured one."""
+        self.model.add_style(signature)
+        self.style = signature.style.to(self.device)
 
     @property
     def steps_per_epoch(self) -> int:
