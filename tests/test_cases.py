@@ -260,7 +260,7 @@ def test_a_mask_of_the_users_own(tmp_path: Path, capsys: pytest.CaptureFixture) 
     command = ["sketch", str(photo), "--style", "Aiko", "--size", "384"]
     for mask in ("mask.png", "clear.png"):
         assert main([*command, "--mask", str(tmp_path / mask), "--out", str(tmp_path / "o.png")]) == 0
-        ink = np.asarray(Image.open(tmp_path / "o.png")).min(2) < 128
+        ink = np.asarray(Image.open(tmp_path / "o.png")).min(2) < 160  # a fine pen between two pixels is grey in both
         assert ink[:, 155:].sum() == 0 and ink[100:300, 38:43].any()  # nothing off the mask, and its side is drawn
 
     def refused(*more: str) -> str:
