@@ -22,8 +22,9 @@ def plain(photo: np.ndarray, mask: Plane, light: Plane) -> np.ndarray:
         light: (H, W) float32 in [0, 1], the light on the cloth as the draughtsman saw it (``Seen.tone``).
 
     Returns:
-        (H, W, 3) float32, 0 to 255. A plain garment keeps its own shading; a printed one has one colour, the mean of its
-        print, in the light that the draughtsman saw: what is dark in a print is not shadow.
+        (H, W, 3) float32, from 0; 255 is white, and lit white cloth may lie a little above. A plain garment keeps its own
+        shading; a printed one has one colour, the mean of its print, in the light that the draughtsman saw: what is dark in
+        a print is not shadow.
     """
     height, width = mask.shape
     scale = REFERENCE / 2 / max(height, width)  # so wide a blur loses nothing at half the size
