@@ -19,9 +19,9 @@ from fedgai.text import printable
 LABELS = {
     "epsilon": "noise: epsilon",
     "sketches": "drawings that the signature was measured on",
-    "encoder": "which eye the software looks with (SHA-256)",
-    "preset": "which size of the software",
-    "release": "which release of the software",
+    "encoder": "network that measured the drawings (SHA-256)",
+    "preset": "size of the model",
+    "release": "release of the software",
     "name": "your name",
     "description": "your sentence about your hand",
 }
