@@ -49,7 +49,7 @@ def away(model: FedGAI, signature: Signature, hand: Hand, unseen: Sequence[Cut])
 
 
 def measure(hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, square: int, folder: Path) -> dict[str, float]:
-    """One hand: distances of the house and of the own Generator, and seconds until the first drawing of each."""
+    """One hand: distances of the house and of the own Generator, and seconds until the signature and the round are done."""
     for kind in ("photos", "sketches"):
         (folder / kind).mkdir(parents=True)
     for i, (photo, mask) in enumerate(own):

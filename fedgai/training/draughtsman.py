@@ -37,6 +37,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from fedgai.draughtsman import LINE_TYPES, Backbone, Block, Draughtsman, Network, SameConv
+from fedgai.errors import FedGAIError
 from fedgai.garments import KINDS, make
 from fedgai.networks.layers import channels_last
 from fedgai.training.pages import SILHOUETTE, TOPSTITCH, Pages
@@ -347,7 +348,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     options["work"].mkdir(parents=True, exist_ok=True)
     opinions = None
     if options["opinion"] is not None:
-        opinions = Opinions(Draughtsman.load(options["draughtsman"]), Saliency(options["opinion"]))
+        try:
+            opinions = Opinions(Draughtsman.load(options["draughtsman"]), Saliency(options["opinion"]))
+        except FedGAIError as error:
+            parser.error(str(error))
     draughtsman = Training(lessons, options["photos"], options["work"], options["processes"], opinions).run()
     draughtsman.save(options["out"])
     log.info("%s: %d parameters, SHA-256 %s", options["out"], draughtsman.parameters, draughtsman.sha256)

@@ -154,7 +154,7 @@ def gather(
 
     Args:
         folders: of photographs, any number of folders deep.
-        work: where masks are kept; a photograph that is there already is not looked at again.
+        work: where masks are kept; a photograph that is there already is not looked at again, so each rule needs its own.
         seed: of the order.
         limit: look at so many photographs only.
         progress: called with how many of how many were looked at.
