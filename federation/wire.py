@@ -31,7 +31,7 @@ FLEET = frozenset(
         "unregister-node",
     }
 )
-"""Names under /v1/fleet/ of flwr 1.41. Kept here, so that what is reachable from outside does not grow with an update."""
+"""Names under /v1/fleet/ of flwr 1.42. Kept here, so that what is reachable from outside does not grow with an update."""
 
 KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER = "flwr-public-key", "flwr-signature", "flwr-timestamp"
 FORWARDED = (

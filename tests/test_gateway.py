@@ -159,7 +159,7 @@ def test_forwards_what_is_needed_and_nothing_else(way: Way, ada: Designer, upstr
         "authorization": "Bearer x",
         "x-http-method-override": "DELETE",
         "flwr-task-token": "t",
-        "flwr-package-version": "1.41.0",
+        "flwr-package-version": "1.42.0",
     }
     answer = way.post(ada, "get-run", b"x" * 10_000, **extra)
     assert answer.status_code == 200 and answer.content == ANSWER
@@ -168,7 +168,7 @@ def test_forwards_what_is_needed_and_nothing_else(way: Way, ada: Designer, upstr
     [(method, path, headers, body)] = upstream.requests
     assert (method, path, len(body)) == ("POST", "/v1/fleet/get-run", 10_000)
     allowed = {"host", "connection", "content-length", "accept-encoding", *wire.FORWARDED}
-    assert set(headers) <= allowed and headers["flwr-package-version"] == "1.41.0"
+    assert set(headers) <= allowed and headers["flwr-package-version"] == "1.42.0"
     assert headers["host"] == upstream.server.address
 
 
@@ -625,7 +625,7 @@ def test_status(way: Way, ada: Designer, tiny_model_dir: Path) -> None:
     config = json.loads((tiny_model_dir / "config.json").read_text())
     assert status == {
         "version": __version__,
-        "flower": "1.41.0",
+        "flower": "1.42.0",
         "app_hash": "abc",
         "preset": "edge",
         "encoder": config["encoder_sha256"],

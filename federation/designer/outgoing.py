@@ -1,6 +1,6 @@
 """Updates on their way out. All of an update is held here before any of it leaves.
 
-A SuperNode (flwr 1.41) sends an update in this order: push-messages, with the message's metadata and the SHA-256 of each object
+A SuperNode (flwr 1.42) sends an update in this order: push-messages, with the message's metadata and the SHA-256 of each object
 that it consists of, but neither their contents nor their sizes; then, two at a time, one push-object for each: chunks of an
 array (5 MB at most) before the array, arrays before their record, and the message itself at the end.
 
@@ -125,7 +125,7 @@ class Outbox:
             len(request.messages_list) != 1
             or len(request.message_object_trees) != 1
             or request.messages_list[0].content.ByteSize()
-        ):  # flwr 1.41 sends contents as objects only
+        ):  # flwr 1.42 sends contents as objects only
             raise CallRefusedError(400, "this is not how a SuperNode sends a message")
         ids = tuple(dict.fromkeys(node.object_id for node in iterate_object_tree(request.message_object_trees[0])))
         update = self._updates.pop(ids[-1], None)  # the same one again: its answer was lost

@@ -1,6 +1,6 @@
 """What one member may put into the SuperLink: one answer to each question, of the size that an update has.
 
-A SuperNode (flwr 1.41) is asked by pull-messages, and answers in two steps: push-messages announces the answer, a message
+A SuperNode (flwr 1.42) is asked by pull-messages, and answers in two steps: push-messages announces the answer, a message
 that consists of objects named by their SHA-256, as a tree; push-object sends each object. The SuperLink takes what any
 member announces: a tree of any size (each object costs it two statements, under SQLite's one lock), an answer to nothing,
 an order in the server's name, an object that somebody else will send, with other children. So every announcement is

@@ -13,7 +13,7 @@ the path; the key, which must be a member's; the signature, Flower's own, checke
 who knows a member's public key could use up that member's limits; whether the signature was used before; the limits. What
 a member then sends is compared with what that member was asked (announcements.py).
 
-A SuperNode (flwr 1.41) signs the time of each request, nothing else, and signs anew when it tries again, so that no
+A SuperNode (flwr 1.42) signs the time of each request, nothing else, and signs anew when it tries again, so that no
 honest request repeats a signature. What is remembered of one is ``r``, its nonce: two requests of one moment differ in
 it, and the second valid signature that anybody can compute from a first does not. The signature does not cover path or
 body: those are as safe as TLS makes them.

@@ -1,6 +1,6 @@
 """Everything of Flower's that is private and that the host needs: the SuperLink's tables, its control API, its app format.
 
-Read from flwr 1.41.0. Nothing else of the server's touches these names; ``tests/test_superlink_state.py`` fails when an
+Read from flwr 1.42.0. Nothing else of the server's touches these names; ``tests/test_superlink_state.py`` fails when an
 update moves one of them.
 """
 
@@ -37,7 +37,7 @@ from federation.processes import QUIET
 from federation.server.members import Member
 from fedgai.errors import FedGAIError
 
-READ_FROM = "1.41.0"
+READ_FROM = "1.42.0"
 """The release of Flower that this file was written against."""
 
 BUSY = 10.0  # seconds to wait for SQLite's lock

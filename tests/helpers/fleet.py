@@ -110,7 +110,7 @@ class Node:
         return self.client.post(f"/v1/fleet/{call}", content=content, headers=headers)
 
     def push(self, message: Message) -> list[int]:
-        """As flwr 1.41 does: returns the statuses, of push-messages and of each object."""
+        """As flwr 1.42 does: returns the statuses, of push-messages and of each object."""
         tree, objects = get_object_tree(message), get_all_nested_objects(message)
         announced = PushMessagesRequest(
             messages_list=[message_to_proto(remove_content_from_message(message))], message_object_trees=[tree]
