@@ -13,7 +13,7 @@ import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,7 @@ class GuardLimits:
         body_seconds, idle_seconds: for a body to arrive, and between two pieces of it.
         events, event_seconds: events that one address may begin within so many seconds. A slider that moves begins three.
         address_uploads, uploads: bodies with files on their way at the same time, of one address and of all.
+        upload_wait: seconds that one more waits for its turn, before it is refused. A class room has one address.
         address_requests, requests: likewise, of all requests. A page keeps up to three open.
     """
 
@@ -99,6 +100,7 @@ class GuardLimits:
     event_seconds: float = 10.0
     address_uploads: int = 8
     uploads: int = 24
+    upload_wait: float = 30.0
     address_requests: int = 400
     requests: int = 4000
 
@@ -121,6 +123,38 @@ class OpenPages:
             del self._open[session]
 
 
+class UploadTurns:
+    """How many bodies with files are on their way, by address. One that is too many waits for its turn."""
+
+    def __init__(self, limits: GuardLimits) -> None:
+        self._limits = limits
+        self._under_way: Counter[str] = Counter()
+        self._one_ended = asyncio.Condition()
+
+    @contextlib.asynccontextmanager
+    async def take(self, address: str) -> AsyncIterator[None]:
+        """One body of this address is on its way within the block. Raises RequestError where its turn does not come in time."""
+        async with self._one_ended:
+            try:
+                async with asyncio.timeout(self._limits.upload_wait):
+                    await self._one_ended.wait_for(lambda: self._refusal(address) is None)
+            except TimeoutError:
+                raise self._refusal(address) or RequestError(503, "Try again in a few seconds.") from None
+            self._under_way[address] += 1
+        try:
+            yield
+        finally:
+            async with self._one_ended:
+                self._under_way[address] -= 1
+                if not self._under_way[address]:
+                    del self._under_way[address]
+                self._one_ended.notify_all()
+
+    def _refusal(self, address: str) -> RequestError | None:
+        """Why one more has to wait, or None."""
+        return _too_many(self._under_way, address, self._limits.address_uploads, self._limits.uploads)
+
+
 class Guard:
     """ASGI middleware around the whole application.
 
@@ -137,7 +171,7 @@ class Guard:
         self.app, self.uploads, self.pages, self.limits = app, uploads, pages or OpenPages(), limits
         self._events = Quota(limits.event_seconds, limits.events)
         self._requests: Counter[str] = Counter()  # under way, by address
-        self._uploads: Counter[str] = Counter()
+        self._uploads = UploadTurns(limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":  # neither Gradio nor we have one
@@ -193,7 +227,7 @@ class Guard:
             raise RequestError(413, TOO_LONG.format(MAX_BYTES // 2**20))
         body.limit = int(length)
         body.parts = self.limits.upload_files
-        with _under_way(self._uploads, address, self.limits.address_uploads, self.limits.uploads):
+        async with self._uploads.take(address):
             try:
                 self.uploads.admit(address, max(int(length), 2**16))  # however small, a file takes a place
             except UploadError as error:
@@ -225,7 +259,7 @@ class _Body:
         self.limit, self.parts, self.done = 0, 0, False
         self.refusal: RequestError | None = None
         self._size = 0
-        self._deadline = asyncio.get_running_loop().time() + limits.body_seconds
+        self._deadline: float | None = None  # of the loop's clock; from when the first piece is asked for
         kind = Headers(scope=scope).get("content-type", "")
         boundary = kind.partition("boundary=")[2].partition(";")[0].strip('" ') if kind.startswith("multipart/") else ""
         self._boundary, self._tail = f"--{boundary}".encode("latin-1"), b""
@@ -241,6 +275,8 @@ class _Body:
 
     async def _next(self) -> Message:
         now = asyncio.get_running_loop().time()
+        if self._deadline is None:
+            self._deadline = now + self._limits.body_seconds
         try:
             async with asyncio.timeout_at(min(self._deadline, now + self._limits.idle_seconds)):
                 message = await self._receive()
@@ -374,13 +410,20 @@ def _known_part(path: str) -> str:
     return path if path in READ | WRITE else f"{max(known, key=len)}..." if known else "a path"
 
 
+def _too_many(counts: Counter[str], address: str, most: int, most_of_all: int) -> RequestError | None:
+    """Why one more of this address is too many, or None."""
+    if counts[address] >= most:
+        return RequestError(429, "Your network has many requests under way: try again in a few seconds.")
+    if counts.total() >= most_of_all:
+        return RequestError(503, "Many visitors are here at the moment: try again in a few seconds.")
+    return None
+
+
 @contextlib.contextmanager
 def _under_way(counts: Counter[str], address: str, most: int, most_of_all: int) -> Iterator[None]:
     """Counts a request while it is under way. Raises RequestError beyond the bounds."""
-    if counts[address] >= most:
-        raise RequestError(429, "Your network has many requests under way: try again in a few seconds.")
-    if counts.total() >= most_of_all:
-        raise RequestError(503, "Many visitors are here at the moment: try again in a few seconds.")
+    if refusal := _too_many(counts, address, most, most_of_all):
+        raise refusal
     counts[address] += 1
     try:
         yield

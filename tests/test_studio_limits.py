@@ -126,7 +126,7 @@ def test_slow_senders_are_let_go() -> None:
     from studio.guard import GuardLimits
 
     limits = GuardLimits(body_seconds=1.0, idle_seconds=0.5)
-    with small_server(limits) as (url, port):
+    with small_server(limits) as (url, port, _):
         for pieces, wait in ((1, 0.8), (10, 0.3)):  # too long between two pieces, too long in all
             with socket.create_connection(("127.0.0.1", port)) as sender:
                 sender.settimeout(20)
@@ -139,28 +139,74 @@ def test_slow_senders_are_let_go() -> None:
                 assert b"408" in sender.recv(100)
 
 
+def test_one_upload_more_waits_for_its_turn() -> None:
+    """Twelve visitors behind one address, three at a time. Only one whose turn does not come is told to come again."""
+    from studio.guard import GuardLimits
+
+    def upload(url: str) -> int:
+        return httpx.post(f"{url}/gradio_api/upload", content=b"x", trust_env=False, timeout=PATIENCE).status_code
+
+    def hold(port: int, begun: list[str]) -> socket.socket:
+        """A file that does not come to an end, until the socket is closed."""
+        before = len(begun)
+        sender = socket.create_connection(("127.0.0.1", port))
+        sender.sendall(b"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx")
+        while len(begun) == before:
+            time.sleep(0.01)
+        return sender
+
+    with small_server(GuardLimits(address_uploads=3, uploads=3, upload_wait=PATIENCE)) as (url, port, begun):
+        held = [hold(port, begun) for _ in range(3)]
+        with ThreadPoolExecutor(12) as visitors:
+            answers = [visitors.submit(upload, url) for _ in range(12)]
+            time.sleep(1)
+            assert not any(answer.done() for answer in answers)
+            for sender in held:
+                sender.close()
+            assert [answer.result(PATIENCE) for answer in answers] == [200] * 12
+    for limits, status in (
+        (GuardLimits(address_uploads=1, upload_wait=0.1), 429),
+        (GuardLimits(uploads=1, upload_wait=0.1), 503),
+    ):
+        with small_server(limits) as (url, port, begun):
+            with hold(port, begun):
+                assert upload(url) == status
+            while upload(url) == status:  # until it is noticed that nobody sends any more
+                time.sleep(0.05)
+
+
 def small_server(limits: object):  # type: ignore[no-untyped-def]
-    """The guard, and behind it an application that says yes to everything."""
+    """The guard, and behind it an application that reads what is sent and says yes; and the paths that it was asked for."""
     import contextlib
     import tempfile
 
     import uvicorn
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import PlainTextResponse
+    from starlette.types import Receive, Scope, Send
 
     from studio.guard import Guard
     from studio.uploads import UploadFolder
 
+    begun: list[str] = []
+
+    async def read_it_all(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.append(scope["path"])
+        with contextlib.suppress(ClientDisconnect):
+            await Request(scope, receive).body()
+            await PlainTextResponse("yes")(scope, receive, send)
+
     @contextlib.contextmanager
-    def running() -> Iterator[tuple[str, int]]:
+    def running() -> Iterator[tuple[str, int, list[str]]]:
         with tempfile.TemporaryDirectory() as folder:
-            guard = Guard(PlainTextResponse("yes"), UploadFolder(Path(folder)), limits=limits)  # type: ignore[arg-type]
+            guard = Guard(read_it_all, UploadFolder(Path(folder)), limits=limits)  # type: ignore[arg-type]
             server = uvicorn.Server(uvicorn.Config(guard, port=0, log_level="error", lifespan="off"))
             thread = threading.Thread(target=server.run, daemon=True)
             thread.start()
             while not server.started:
                 time.sleep(0.01)
             port = server.servers[0].sockets[0].getsockname()[1]
-            yield f"http://127.0.0.1:{port}", port
+            yield f"http://127.0.0.1:{port}", port, begun
             server.should_exit = True
             thread.join(10)
 
