@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from helpers.axe_rules import violations
+from helpers.screen import stand_still
 from helpers.studio_server import PATIENCE
 from PIL import Image, ImageDraw
 from test_window import WindowServer
@@ -84,15 +85,14 @@ def test_the_window(screen: Any, window: WindowServer) -> None:
     screen.get_by_text("Leave the federation").click()
     screen.click("#join")  # what is missing is said
     screen.wait_for_selector(".trouble")
-    screen.wait_for_timeout(300)
+    stand_still(screen)
     assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert screen.evaluate(CUT_OFF) == []
     assert violations(screen) == []
     screen.click("#leave")
     screen.wait_for_selector("#leave-yes")
     screen.get_by_label("Scanned sheets").check()
-    screen.wait_for_timeout(300)
-    assert violations(screen) == []
+    assert violations(stand_still(screen)) == []
     screen.click("#leave-no")
     screen.get_by_label("A folder here").check()
 
@@ -102,6 +102,7 @@ def test_the_window(screen: Any, window: WindowServer) -> None:
 )
 def test_the_page_of_receipts(screen: Any, receipts: list[Receipt]) -> None:
     screen.set_content(receipt_page(receipts))
+    stand_still(screen)
     assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert violations(screen) == []
     landmarks = screen.evaluate(

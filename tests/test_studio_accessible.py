@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from helpers.axe_rules import violations
+from helpers.screen import stand_still
 from helpers.studio_server import PATIENCE, StudioServer
 
 pytest.importorskip("gradio")
@@ -44,8 +45,7 @@ def test_no_serious_violation_on_any_tab(page: Any) -> None:
             page.wait_for_selector("#row button:nth-of-type(5)")
         if tab == "Imagine":
             page.locator("#imagine-go").hover()
-        page.wait_for_timeout(300)
-        assert violations(page) == [], tab
+        assert violations(stand_still(page)) == [], tab
 
 
 def test_a_notice_and_an_opened_menu(page: Any) -> None:
@@ -55,8 +55,7 @@ def test_a_notice_and_an_opened_menu(page: Any) -> None:
     page.wait_for_selector("#notice p:not(:empty)")
     page.get_by_role("tab", name="Blend row").first.click()
     page.get_by_label("From").first.click()
-    page.wait_for_timeout(300)
-    assert violations(page) == []
+    assert violations(stand_still(page)) == []
 
 
 def test_a_group_of_radio_buttons_is_one_stop(studio: StudioServer, browser: Any) -> None:
@@ -66,6 +65,7 @@ def test_a_group_of_radio_buttons_is_one_stop(studio: StudioServer, browser: Any
     page.goto(studio.url)
     page.wait_for_selector("#comparison img.sketch[src^='data:image/png']")
     page.wait_for_selector("#size input")
+    stand_still(page)
     page.get_by_label("512 px").focus()
     stops = []
     for _ in range(3):
@@ -78,6 +78,7 @@ def test_a_group_of_radio_buttons_is_one_stop(studio: StudioServer, browser: Any
     assert page.locator("#size input:checked").count() == 1
     page.get_by_role("tab", name="Imagine").first.click()
     page.wait_for_selector("#imagine-pictures input")
+    stand_still(page)
     names = page.eval_on_selector_all("#imagine-pictures input", "all => all.map(i => i.name)")
     assert len(set(names)) == 1
     context.close()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.axe_rules import violations
+from helpers.screen import stand_still, width
 from helpers.studio_server import PATIENCE, ROOT, StudioServer
 from helpers.studio_visitor import Visitor
 from PIL import Image
@@ -28,10 +29,10 @@ def visit(studio: StudioServer, browser: Any) -> Iterator[Callable[..., Any]]:
     """Opens the page and the dialog. Afterwards: no script has failed."""
     contexts, errors = [], []
 
-    def opened(width: int = 1440, scheme: str = "light") -> Any:
-        phone = width < 500
+    def opened(wide: int = 1440, scheme: str = "light") -> Any:
+        phone = wide < 500
         context = browser.new_context(
-            viewport={"width": width, "height": 844 if phone else 1000}, color_scheme=scheme, is_mobile=phone, has_touch=phone
+            viewport={"width": wide, "height": 844 if phone else 1000}, color_scheme=scheme, is_mobile=phone, has_touch=phone
         )
         contexts.append(context)
         context.set_default_timeout(1000 * PATIENCE)
@@ -43,7 +44,7 @@ def visit(studio: StudioServer, browser: Any) -> Iterator[Callable[..., Any]]:
         page.get_by_role("button", name="Repair the outline").click()
         page.wait_for_function("document.querySelector('#repair .photo img').naturalWidth > 0")
         page.wait_for_function(IDLE)
-        return page
+        return stand_still(page)
 
     yield opened
     for context in contexts:
@@ -52,7 +53,7 @@ def visit(studio: StudioServer, browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 def place(page: Any, share: tuple[float, float]) -> tuple[float, float]:
-    box = page.locator("#repair canvas").bounding_box()
+    box = page.locator("#repair canvas").bounding_box()  # of a page that stood still, and whose dialog keeps its size
     return box["x"] + share[0] * box["width"], box["y"] + share[1] * box["height"]
 
 
@@ -117,7 +118,7 @@ def test_what_does_not_belong_goes_and_comes_back(visit: Callable[..., Any]) -> 
     page.wait_for_function(FOLLOWED)
     assert not pale(page, middle) and np.array_equal(sketch(page), before)
     page.keyboard.press("Escape")
-    assert not page.locator("#repair dialog").is_visible()
+    page.locator("#repair dialog").wait_for(state="hidden")
 
 
 def test_what_belongs_is_added_and_a_new_garment_has_no_strokes(visit: Callable[..., Any]) -> None:
@@ -183,7 +184,7 @@ def test_by_keys_alone(visit: Callable[..., Any]) -> None:
 
 def test_by_touch_on_a_phone(visit: Callable[..., Any]) -> None:
     page = visit(390)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert width(page) <= 390
     page.locator("#repair label", has_text="Does not belong").tap()
     client = page.context.new_cdp_session(page)
 
@@ -205,11 +206,11 @@ def test_by_touch_on_a_phone(visit: Callable[..., Any]) -> None:
     assert not pale(page, (0.515, 0.86))
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")])
-def test_no_serious_violation(visit: Callable[..., Any], width: int, scheme: str) -> None:
-    page = visit(width, scheme)
+@pytest.mark.parametrize(("wide", "scheme"), [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")])
+def test_no_serious_violation(visit: Callable[..., Any], wide: int, scheme: str) -> None:
+    page = visit(wide, scheme)
     paint(page, (0.5, 0.5))
-    assert violations(page) == []
+    assert violations(stand_still(page)) == []
 
 
 # -- what no page would send -------------------------------------------------------------------------------------------
@@ -262,6 +263,7 @@ def test_a_photograph_without_a_garment_is_painted(studio: StudioServer, visit: 
     page.get_by_role("button", name="Repair the outline").click()
     page.wait_for_function(IDLE)
     assert "No garment was found" in page.locator("#repair .status").inner_text()
+    stand_still(page)
     page.locator("#repair .size input").fill("320")
     paint(page, (0.5, 0.3), (0.5, 0.7))
     assert not pale(page, (0.5, 0.5)) and pale(page, (0.03, 0.03))

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from helpers.axe_rules import violations
 from helpers.garments import two_garments
+from helpers.screen import width
 from helpers.studio_server import PATIENCE, ROOT, dropped_choices
 from test_studio import decoded
 
@@ -240,7 +241,7 @@ def test_scans_are_cut_corrected_and_accepted(visit: Callable[..., object], draw
     page.set_input_files('[data-place="scans"] input:not([webkitdirectory])', str(sheet(drawings, tmp_path / "page one.jpg")))
     says(page, "3 drawings found on 1 sheet", "#found")
     boxes = page.locator("#found [data-box]")
-    assert boxes.count() == 3
+    page.wait_for_function("document.querySelectorAll('#found [data-box]').length === 3")
     page.get_by_role("button", name="Join into one").click()
     says(page, "Choose two frames or more first", "#found")
     for i in (0, 1):
@@ -309,24 +310,25 @@ def test_a_round_from_the_first_drop_to_the_receipt(
     other.wait_for_function("document.querySelector('#sent .receipt:not(#sample)')")
     [receipt] = read_all(window.home / "receipts")
     other.locator("#receipt-0 summary").click()
+    says(other, receipt.tensors[0].name, "#receipt-0")
     shown = other.locator("#receipt-0").inner_text()
     assert receipt.tensors[0].name in shown and receipt.tensors[0].sha256[:16] in shown
-    assert other.evaluate("document.documentElement.scrollWidth") <= 390
+    assert width(other) <= 390
     with other.expect_popup() as printed:
         other.get_by_role("link", name="The receipt as a page").click()
+    printed.value.wait_for_load_state()
     assert receipt.tensors[0].sha256 in printed.value.content()
     other.reload()
     other.wait_for_selector("#stop")
     other.click("#stop")
-    other.wait_for_selector("#join")
-    assert "Go on" in other.locator("#join").inner_text()
+    says(other, "Go on", "#join")
 
 
 def test_how_others_will_see_the_hand(visit: Callable[..., object]) -> None:
     page = visit(viewport={"width": 390, "height": 844})
     page.locator("#hand-see").press("Enter")
     page.wait_for_selector("#hand-stop")
-    assert page.evaluate("document.activeElement.id") == "hand-stop"
+    page.wait_for_function("document.activeElement.id === 'hand-stop'")
     page.keyboard.press("Enter")
     page.wait_for_selector("#hand-see")
     assert page.locator("#hand-page").count() == 0
@@ -334,16 +336,16 @@ def test_how_others_will_see_the_hand(visit: Callable[..., object]) -> None:
     page.wait_for_selector("#hand-page")
     says(page, "and at least 24 are asked for", "#hand")
     assert page.locator("#hand img").count() == 8  # of four pairs, both drawings of each
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390 and violations(page) == []
+    assert width(page) <= 390 and violations(page) == []
     page.locator("#hand-page").focus()
     with page.expect_popup() as opened:
         page.keyboard.press("Enter")
     shown = opened.value
-    shown.wait_for_selector("h1")
+    shown.wait_for_load_state()
     text = shown.locator("main").inner_text()
     assert "Chloé: how this hand will look to others" in text and "nothing on this page has left your machine" in text
     assert "Of the garments in your own photographs" in text and "of 4 drawings are nearest to your hand among 9 hands" in text
-    assert shown.locator("img").count() == 8 and shown.evaluate("document.documentElement.scrollWidth") <= 390
+    assert shown.locator("img").count() == 8 and width(shown) <= 390
     assert violations(shown) == []
 
 
@@ -361,9 +363,9 @@ def test_drawing_at_home(visit: Callable[..., object], window: WindowServer, dra
     assert np.abs(np.int16(decoded(shown)) - np.int16(mine)).mean() < 0.5  # the private Generator, in the own signature
     home.locator("#way input").fill("1")
     home.wait_for_function("old => document.querySelector('#comparison img.sketch').src !== old", arg=shown)
-    assert "Chloé 11%, Aiko 11%" in home.locator("#comparison .blend").inner_text()
+    home.wait_for_function("document.querySelector('#comparison .blend').textContent.includes('Chloé 11%, Aiko 11%')")
     home.wait_for_function("document.querySelectorAll('#compared figure').length === 2")
-    assert "After round 1: your own" in home.locator("#compared").inner_text()
+    says(home, "After round 1: your own", "#compared")
     pictures = home.eval_on_selector_all("#compared img", "all => all.map(i => i.src)")
     assert (np.asarray(decoded(pictures[0])) != np.asarray(decoded(pictures[1]))).any()
     home.get_by_role("tab", name="Many at once").click()
