@@ -6,6 +6,7 @@ import base64
 import io
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from helpers.hub_server import HubServer
+from helpers.screen import width
 from helpers.studio_server import PATIENCE, StudioServer
 from PIL import Image
 from test_imagine import contents
@@ -21,15 +23,24 @@ from fedgai.imagine import CHIPS
 
 STEPS = 40
 REPO = "ada/garments"
-# one byte for each denoising step of the server, where the tests can count them; and a step takes its time, as in earnest
+# one byte for each denoising step of the server, where the tests can count them; and a step takes its time, as in earnest:
+# as long as the file beside it says that it waits after so many steps, it waits
 COUNTING = """
 import os, time
 import fedgai.imagine as imagine
-made = imagine.Step
+made, steps = imagine.Step, os.environ["STEPS_FILE"]
+def waits():
+    try:
+        with open(f"{steps}.wait") as file:
+            return os.path.getsize(steps) >= int(file.read())
+    except OSError:
+        return False
 def counted(*arguments):
-    with open(os.environ["STEPS_FILE"], "ab") as file:
+    with open(steps, "ab") as file:
         file.write(b".")
     time.sleep(0.02)
+    while waits():
+        time.sleep(0.02)
     return made(*arguments)
 imagine.Step = counted
 """
@@ -44,6 +55,15 @@ class Place:
     def taken(self) -> int:
         """Denoising steps so far."""
         return self.steps.stat().st_size if self.steps.exists() else 0
+
+    @contextmanager
+    def waiting(self, after: int) -> Iterator[None]:
+        """After so many steps there is no further one within the block: whatever is to happen in the midst of it has the time."""
+        file, written = Path(f"{self.steps}.wait"), Path(f"{self.steps}.written")
+        written.write_text(str(after))
+        written.replace(file)
+        yield
+        file.unlink()
 
     def stands_still(self) -> int:
         """Denoising steps when there have been no more of them for a while."""
@@ -85,8 +105,8 @@ def visit(empty: Place, browser: object) -> Iterator[Callable[..., object]]:
     """Opens pages, on the Imagine tab."""
     contexts, errors = [], []
 
-    def opened(width: int = 1360, height: int = 960, **options: object) -> object:
-        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+    def opened(wide: int = 1360, height: int = 960, **options: object) -> object:
+        context = browser.new_context(viewport={"width": wide, "height": height}, **options)
         contexts.append(context)
         context.set_default_timeout(1000 * PATIENCE)
         page = context.new_page()
@@ -105,8 +125,9 @@ def visit(empty: Place, browser: object) -> Iterator[Callable[..., object]]:
 
 def phase(page: object, *wanted: str) -> str:
     """Wait for one of these, and return the line beside it."""
-    page.wait_for_function("all => all.includes(document.querySelector('[data-phase]').dataset.phase)", arg=list(wanted))
-    return page.locator("#progress p").inner_text()
+    line = """all => all.includes(document.querySelector('[data-phase]').dataset.phase)
+        && document.querySelector('#progress p').innerText"""
+    return page.wait_for_function(line, arg=list(wanted)).json_value()  # both as they are at one moment
 
 
 def photograph(page: object) -> Image.Image:
@@ -141,18 +162,23 @@ def test_from_chips_to_a_sketch(place: Place, visit: Callable[..., object]) -> N
     page.locator("#imagine-pictures").get_by_label("3").check()
     page.get_by_role("button", name="Imagine it").click()
     assert f"of {STEPS}" in phase(page, "imagining")
-    page.wait_for_selector("#progress img:not([hidden])")  # a preview
-    assert page.locator("#imagine-go").is_hidden() and page.get_by_role("button", name="Cancel").is_visible()
+    beside = "#progress img:not([hidden])"  # a preview
+    page.wait_for_function(
+        """beside => document.querySelector(beside) && !document.querySelector('#imagine-go').checkVisibility()
+        && [...document.querySelectorAll('#progress button')].some(b => b.innerText === 'Cancel' && b.checkVisibility())""",
+        arg=beside,
+    )
     page.wait_for_selector("#imagined button")
     page.wait_for_selector("#comparison .title:has-text('Imagined garment')")  # the first at once, while others are to come
     first = photograph(page)
     assert first.width == first.height == 512
     assert "s a denoising step" in phase(page, "done")
+    page.locator("#imagined button").nth(2).wait_for()
     assert page.locator("#imagined button").all_inner_texts() == ["Seed 41", "Seed 42", "Seed 43"]
     sketch = page.locator("#comparison img.sketch").get_attribute("src")
     page.locator("#imagined button").nth(2).click()
     page.wait_for_function("old => document.querySelector('#comparison img.sketch').src !== old", arg=sketch)
-    assert "with seed 43: product photo" in page.locator("#portrait img").get_attribute("alt")
+    page.wait_for_function("document.querySelector('#portrait img').alt.includes('with seed 43: product photo')")
     assert photograph(page).tobytes() != first.tobytes()
     page.get_by_label("Seed").fill("43")  # a seed is worth keeping: the same picture again
     page.locator("#imagine-pictures").get_by_label("1").check()
@@ -161,7 +187,8 @@ def test_from_chips_to_a_sketch(place: Place, visit: Callable[..., object]) -> N
     page.get_by_role("button", name="Imagine it").click()
     phase(page, "imagining")
     phase(page, "done")
-    assert page.locator("#imagined button img").get_attribute("src") == chosen
+    only = "src => (all => all.length === 1 && all[0].src === src)(document.querySelectorAll('#imagined button img'))"
+    page.wait_for_function(only, arg=chosen)
     page.get_by_role("button", name="Another seed").click()
     page.wait_for_function("document.querySelector('#imagine-seed input').value !== '43'")
 
@@ -171,6 +198,7 @@ def test_a_skirt_has_no_sleeves(place: Place, visit: Callable[..., object]) -> N
     page.get_by_role("radio", name="puff sleeves").check()
     page.get_by_role("radio", name="skirt").check()
     page.wait_for_selector("#imagine-words p:has-text('one skirt, whole')")
+    page.wait_for_function("document.querySelector('#chips fieldset[data-name=sleeve]').disabled")
     assert page.get_by_role("radio", name="puff sleeves").is_disabled()
     page.get_by_role("radio", name="shirt", exact=True).check()
     page.wait_for_selector("#imagine-words p:has-text('one shirt, puff sleeves')")
@@ -181,14 +209,17 @@ def test_cancelled_by_the_button_or_by_leaving(place: Place, visit: Callable[...
     page, before = visit(), place.taken()
     page.get_by_role("radio", name="coat", exact=True).check()
     page.locator("#imagine-pictures").get_by_label("4").check()
-    page.get_by_role("button", name="Imagine it").click()
-    page.wait_for_selector("#progress img:not([hidden])")
+    with place.waiting(before + STEPS // 2):
+        page.get_by_role("button", name="Imagine it").click()
+        page.wait_for_selector("#progress img:not([hidden])")
+        if way == "button":
+            page.get_by_role("button", name="Cancel").click()
+        else:
+            page.context.close()
+            time.sleep(2)  # the studio has no sign of its own for having noticed
     if way == "button":
-        page.get_by_role("button", name="Cancel").click()
         assert "Cancelled" in phase(page, "cancelled")
-        assert page.get_by_role("button", name="Imagine it").is_visible()
-    else:
-        page.context.close()
+        page.get_by_role("button", name="Imagine it").wait_for()
     assert 0 < place.stands_still() - before < 4 * STEPS
     other = visit()  # and the worker serves the next visitor
     other.get_by_role("radio", name="coat", exact=True).check()
@@ -202,7 +233,7 @@ def test_by_keyboard_and_with_names(place: Place, visit: Callable[..., object]) 
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("#imagine-words p:has-text('one jacket,')")
     focused = "getComputedStyle(document.activeElement.nextElementSibling).outlineStyle"
-    assert page.evaluate(focused) == "solid"
+    page.wait_for_function(f"{focused} === 'solid'")
     for name, words in CHIPS.items():
         group = page.get_by_role("group", name=name.capitalize())
         assert group.get_by_role("radio").count() == len(words) + 1
@@ -228,10 +259,10 @@ def test_by_keyboard_and_with_names(place: Place, visit: Callable[..., object]) 
 
 
 def test_on_a_phone_and_in_the_dark(place: Place, visit: Callable[..., object]) -> None:
-    page = visit(width=390, height=844, has_touch=True, is_mobile=True, color_scheme="dark")
+    page = visit(wide=390, height=844, has_touch=True, is_mobile=True, color_scheme="dark")
     page.get_by_role("radio", name="mustard").check()
     page.wait_for_selector("#imagine-words p:has-text('one mustard garment')")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert width(page) <= 390
     colour = page.eval_on_selector("#chips input:checked + span", "e => getComputedStyle(e).color")
     assert sum(float(v) for v in colour[colour.index("(") + 1 : -1].split(",")[:3]) / 3 > 180
 
@@ -256,10 +287,11 @@ def test_the_endpoint_streams_and_answers(client: Client) -> None:
 
 def test_a_job_can_be_cancelled(client: Client, place: Place) -> None:
     before = place.stands_still()
-    job = client.submit({"category": "shirt"}, "", 7, 4, api_name="/imagine")
-    while place.taken() < before + 5:
-        time.sleep(0.05)
-    job.cancel()
+    with place.waiting(before + 5):
+        job = client.submit({"category": "shirt"}, "", 7, 4, api_name="/imagine")
+        while place.taken() < before + 5:
+            time.sleep(0.05)
+        job.cancel()
     assert place.stands_still() - before < 4 * STEPS
 
 
