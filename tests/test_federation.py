@@ -75,7 +75,7 @@ def test_the_studio_draws_with_the_last_one_without_a_restart(federation) -> Non
     assert status["checkpoint"] == demo.folder.latest()
     assert sorted(status["designers_online"]) == sorted(ATELIERS)
     context = ssl.create_default_context(cafile=str(demo.tls / "ca.pem"))
-    assert urllib.request.urlopen(demo.url, timeout=20, context=context).status == 200
+    assert urllib.request.urlopen(demo.url, timeout=PATIENCE, context=context).status == 200
 
 
 def test_nothing_but_the_discriminator_leaves(federation) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -296,18 +297,19 @@ def test_a_run_that_is_lost_is_not_asked_for_for_ever(
     way: Way, ada: Designer, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A SuperLink whose database was lost answers 500 about its runs; a SuperNode that was in one asked until it was stopped."""
-    monkeypatch.setattr(superlink_client, "LOST", 0.5)
+    clock = [time.monotonic()]
+    monkeypatch.setattr(superlink_client, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     upstream.status = 500
     for call, last in (("pull-object", 403), ("get-run", 403), ("pull-messages", 503)):
         assert way.post(ada, call).status_code == 503
         for _ in range(3):
-            time.sleep(0.3)
+            clock[0] += 0.6 * superlink_client.LOST
             said = way.post(ada, call).status_code
             if said == 403:
                 break
         assert said == last, call
         assert way.post(ada, call).status_code == 503, "the next message has its own minute"
-    time.sleep(0.6)  # a failure that was long ago does not count
+    clock[0] += 1.2 * superlink_client.LOST  # a failure that was long ago does not count
     assert way.post(ada, "pull-object").status_code == 503
 
 

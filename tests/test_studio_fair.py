@@ -38,6 +38,13 @@ def sketch(visitor: Visitor, photograph: bytes, name: str = "Dara") -> Answer:
     return visitor.call("sketch", [file_data(path, True), {name: 1}, 1, 1, 256, True, "white"])
 
 
+def seconds(visitor: Visitor, mark: bytes) -> float:
+    """That a photograph which was not there before takes to be drawn."""
+    start = time.monotonic()
+    assert sketch(visitor, EXAMPLES[0].read_bytes() + mark).ok
+    return time.monotonic() - start
+
+
 class Flood:
     """Sixty contact sheets from one address, begun at once and waited for."""
 
@@ -81,9 +88,7 @@ class Flood:
 def test_a_newcomer_is_served_while_one_visitor_floods(crowded: StudioServer) -> None:
     with someone(crowded, "192.0.2.50") as warm:
         assert sketch(warm, EXAMPLES[0].read_bytes()).ok
-        start = time.monotonic()
-        assert sketch(warm, EXAMPLES[0].read_bytes() + b"alone").ok
-        alone = time.monotonic() - start
+        alone = seconds(warm, b"alone")
     took = []
     with Flood(crowded, "192.0.2.1") as flood:
         for i, photo in enumerate(EXAMPLES[:4]):
@@ -92,6 +97,8 @@ def test_a_newcomer_is_served_while_one_visitor_floods(crowded: StudioServer) ->
                 assert sketch(newcomer, photo.read_bytes() + bytes([i])).ok
             took.append(time.monotonic() - start)
         at_work = flood._thread.is_alive()
+    with someone(crowded, "192.0.2.51") as later:
+        alone = max(alone, seconds(later, b"alone again"))  # the machine may have become busy with something else since
     print(f"a newcomer alone: {alone:.2f} s; during the flood: {', '.join(f'{t:.2f} s' for t in took)}")
     served = sum(answer.ok for answer in flood.answers)
     refused = [answer.text for answer in flood.answers if not answer.ok]
