@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -29,7 +30,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from flwr.common.constant import FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE, SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
-from flwr.proto.fleet_pb2 import ActivateNodeRequest, PullMessagesRequest
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest, PullMessagesRequest
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest
 from flwr.proto.node_pb2 import Node
 from flwr.supercore import constant
@@ -62,7 +63,7 @@ from helpers.gateway import (
 from federation import wire
 from federation.address import address_of
 from federation.identity import fingerprint
-from federation.server import member_keys, rates
+from federation.server import member_keys, rates, superlink_client
 from federation.server.folder import Folder
 from federation.server.members import Member
 from federation.server.rates import Buckets, GatewayLimits, Rate
@@ -191,6 +192,28 @@ def test_a_member_whom_the_superlink_does_not_know_yet_tries_again(way: Way, ada
     answer = way.post(ada, "activate-node", b"")
     assert answer.status_code == 503 and answer.headers["retry-after"] == "3"
     assert way.post(ada, "deactivate-node").status_code == 412
+
+
+def test_a_supernode_that_was_killed_is_let_in_again_soon(
+    way: Way, ada: Designer, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SuperLink takes the one before for alive for another minute: it is signed off, with the number of this key.
+
+    For a few seconds nobody is there, so that the round in progress does not wait for what the one before was asked.
+    """
+    clock = [time.monotonic()]
+    monkeypatch.setattr(superlink_client, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    upstream.once["activate-node"] = 412
+    answer = way.post(ada, "activate-node", b"")
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "3"
+    clock[0] += 0.9 * superlink_client.NOTICED
+    assert way.post(ada, "activate-node", b"").status_code == 503
+    clock[0] += 0.2 * superlink_client.NOTICED
+    assert way.post(ada, "activate-node", b"").status_code == 200
+    asked = [(path.rpartition("/")[2], body) for _, path, _, body in upstream.requests if path != "/health"]
+    [member] = [m for m in way.folder.members() if m.name == ada.name]
+    assert [call for call, _ in asked] == ["activate-node", "deactivate-node", "activate-node"]
+    assert DeactivateNodeRequest.FromString(asked[1][1]).node_id == member.node_id > 0
 
 
 # -- who is turned away --------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from flwr.proto.message_pb2 import PushObjectRequest
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from helpers.fleet import HASH, PROGRAM, SESSION, STYLE, Node, Studio, proto, reply, update
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
-from test_host import PROJECT, SERVER, until
+from test_host import PROJECT, until
 
 from federation.designer.notices import Notice
 from federation.designer.proxy import Proxy
@@ -389,6 +389,39 @@ def test_the_page_shows_nothing_but_text() -> None:
 
 # -- with Flower's real processes --------------------------------------------------------------------------------------
 
+# an answer that is not whole is waited for by Flower for minutes: meanwhile everybody is asked again
+ASKS_AGAIN = """
+import json, os, queue, threading
+from pathlib import Path
+from flwr.app import Message, RecordDict
+from flwr.serverapp import ServerApp
+app = ServerApp()
+
+@app.main()
+def main(grid, context):
+    checkpoints = Path(os.environ["FEDGAI_HOME"]) / "checkpoints"
+    answers = queue.Queue()
+
+    def ask(nodes):
+        messages = [Message(RecordDict(), dst_node_id=node, message_type="train") for node in nodes]
+        for reply in grid.send_and_receive(messages, timeout=600):
+            if reply.has_content():
+                answers.put(reply)
+
+    number = 0
+    while number < context.run_config["rounds"]:
+        threading.Thread(target=ask, args=[list(grid.get_node_ids())], daemon=True).start()
+        try:
+            answers.get(timeout=8)
+        except queue.Empty:
+            continue
+        number += 1
+        new = checkpoints / f".{number:04d}"
+        new.mkdir(exist_ok=True)
+        (new / "config.json").write_text("{}")
+        (new / "report.json").write_text(json.dumps({"round": number}))
+        os.replace(new, checkpoints / f"{number:04d}")
+"""
 SENDS = """
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
@@ -409,7 +442,7 @@ def test_a_real_supernode_through_it(tmp_path: Path) -> None:
     app = tmp_path / "app"
     (app / "dummy").mkdir(parents=True)
     (app / "pyproject.toml").write_text(PROJECT)
-    for name, text in (("__init__", ""), ("server", SERVER), ("client", SENDS)):
+    for name, text in (("__init__", ""), ("server", ASKS_AGAIN), ("client", SENDS)):
         (app / "dummy" / f"{name}.py").write_text(text)
     folder = Folder(tmp_path / "federation")
     folder.checkpoint(0).mkdir()

@@ -111,7 +111,7 @@ class FleetGateway:
                         await self.superlink.give(answer, call, caller.name, send)
                 return
             content = self._checked(call, caller, content)
-            async with self.superlink.call(scope, call, caller.name, content) as answer:
+            async with self.superlink.call(scope, call, caller.name, content, caller.member.node_id) as answer:
                 if call == "pull-messages" and answer.status_code == 200:
                     exchange.pulled(PullMessagesResponse.FromString(await answer.aread()))
                 await self.superlink.give(answer, call, caller.name, send)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+from flwr.proto.fleet_pb2 import DeactivateNodeRequest
 
 from federation.server.rates import GatewayLimits
 from federation.wire import FORWARDED, RETURNED, CallRefusedError, Scope, Send, headers_of
@@ -21,6 +22,7 @@ log = logging.getLogger("fedgai.gateway")
 Target = Callable[[], tuple[str, Path] | None]
 
 OF_A_RUN = frozenset({"confirm-message-received", "get-fab", "get-run", "pull-object", "push-messages", "push-object"})
+NOTICED = 10.0  # seconds that a member who was signed off stays so; a round in progress looks every other second who is there
 LOST = 60.0  # seconds of nothing but failures, after which the SuperLink is taken not to know the run of such a call
 
 
@@ -41,6 +43,7 @@ class SuperLinkClient:
         self._made_for: tuple[object, ...] = ()
         self._closing: set[asyncio.Task[None]] = set()
         self._asked = self.answered = 0.0
+        self._let_in_at: dict[int, float] = {}  # members who were signed off -> when they may come in, monotonic seconds
         self._failing: dict[tuple[str, str], tuple[float, float]] = {}  # member and call -> first and last failure in a row
 
     @property
@@ -69,7 +72,7 @@ class SuperLinkClient:
         return self._client, f"https://{address}"
 
     @asynccontextmanager
-    async def call(self, scope: Scope, call: str, name: str, content: bytes) -> AsyncIterator[httpx.Response]:
+    async def call(self, scope: Scope, call: str, name: str, content: bytes, node_id: int = 0) -> AsyncIterator[httpx.Response]:
         """Forward a member's request.
 
         Args:
@@ -77,6 +80,7 @@ class SuperLinkClient:
             call: one of FLEET.
             name: of the member, for errors.
             content: the body.
+            node_id: the member's number, where ``call`` is activate-node.
 
         Returns:
             the SuperLink's answer, whose body may be read or handed to ``give``.
@@ -84,18 +88,9 @@ class SuperLinkClient:
         Raises:
             CallRefusedError: the SuperLink is away or in trouble.
         """
-        client, url = await self.client()
-        sent = headers_of(scope)
-        headers = [(header.encode(), sent[header].encode("latin-1")) for header in FORWARDED if header in sent]
-        headers.append((b"accept-encoding", b"identity"))
-        request = client.build_request("POST", f"{url}/v1/fleet/{call}", headers=headers, content=content)
-        request.headers.pop("user-agent", None)
-        try:
-            response = await client.send(request, stream=True)
-        except httpx.TimeoutException:
-            raise CallRefusedError(504, "the SuperLink takes too long", 5) from None
-        except httpx.HTTPError:
-            raise CallRefusedError(503, "the SuperLink cannot be reached", 5) from None
+        if call == "activate-node" and time.monotonic() < self._let_in_at.get(node_id, 0.0):
+            raise CallRefusedError(503, f"{name} will be let in in a moment", 3)
+        response = await self._send(scope, call, content)
         try:
             self.answered = time.monotonic()
             if response.status_code >= 500:
@@ -104,6 +99,8 @@ class SuperLinkClient:
             if call == "activate-node" and response.status_code == 412:
                 # Approved, but not yet known there; or killed, and back before its last heartbeat has run out (a minute).
                 # As it is, the SuperNode would stop for good.
+                if node_id:
+                    await self._sign_off(scope, node_id)
                 raise CallRefusedError(503, f"{name} will be let in in a moment", 3)
             if response.status_code == 401:  # for what is not ours to know: the node's number is another since a restart
                 log.warning("%s", printable(f"the SuperLink refused {call} of {name} (401)", longest=400))
@@ -112,6 +109,32 @@ class SuperLinkClient:
             raise CallRefusedError(503, f"the answer to {call} broke off ({type(error).__name__})", 5) from None
         finally:
             await response.aclose()
+
+    async def _send(self, scope: Scope, call: str, content: bytes) -> httpx.Response:
+        """A request with the member's own headers. Raises CallRefusedError where nothing answers."""
+        client, url = await self.client()
+        sent = headers_of(scope)
+        headers = [(header.encode(), sent[header].encode("latin-1")) for header in FORWARDED if header in sent]
+        headers.append((b"accept-encoding", b"identity"))
+        request = client.build_request("POST", f"{url}/v1/fleet/{call}", headers=headers, content=content)
+        request.headers.pop("user-agent", None)
+        try:
+            return await client.send(request, stream=True)
+        except httpx.TimeoutException:
+            raise CallRefusedError(504, "the SuperLink takes too long", 5) from None
+        except httpx.HTTPError:
+            raise CallRefusedError(503, "the SuperLink cannot be reached", 5) from None
+
+    async def _sign_off(self, scope: Scope, node_id: int) -> None:
+        """End the wait for a SuperNode that is gone, as another one with the same key shows: only a start activates.
+
+        A deactivation does it, which the member's signature of this moment is good for: it is of the time alone. The new one
+        is let in ``NOTICED`` seconds later: by then the round in progress knows that what was asked of the former is lost.
+        """
+        former = await self._send(scope, "deactivate-node", DeactivateNodeRequest(node_id=node_id).SerializeToString())
+        await former.aclose()
+        if former.status_code == 200:  # else it is not known there yet
+            self._let_in_at[node_id] = time.monotonic() + NOTICED
 
     def _trouble(self, call: str, name: str, status: int) -> CallRefusedError:
         """What a member hears when the SuperLink answers 500 or more.

@@ -102,8 +102,9 @@ class Upstream:
                 while self.held:
                     await asyncio.sleep(0.02)
             headers = {"set-cookie": "a=b", "x-secret": "1", "flwr-version-incompatibility-message": "old"}
-            answer = self.answers.get(path.removeprefix("v1/fleet/"), ANSWER)
-            return Response(answer, self.status, headers, "application/protobuf")
+            call = path.removeprefix("v1/fleet/")
+            status = self.once.pop(call, self.status)
+            return Response(self.answers.get(call, ANSWER), status, headers, "application/protobuf")
 
         self.server = Server(app, ssl_certfile=certificate[1], ssl_keyfile=certificate[2])
 
@@ -111,6 +112,7 @@ class Upstream:
         """As at first."""
         self.requests.clear()
         self.status, self.delay, self.held = 200, 0.0, False
+        self.once: dict[str, int] = {}  # the status of a call's next answer, where that is another
         self.answers = {"push-messages": PushMessagesResponse(session_id="session").SerializeToString()}
 
     def asks(self, designer_node: int = 7, tree: ObjectTree | None = None, message: str = QUESTION) -> None:
