@@ -240,6 +240,37 @@ LONGEST = (
 )
 
 
+# Tests of real processes, ours and Flower's, that talk to each other; beside them, whatever asks for one of these fixtures. One
+# that fails is run once more, and `pytest -r R` says so: a machine may stop for seconds in the midst of it. No other test is.
+REAL = (
+    "test_api::",
+    "test_companion_hostile::test_a_companion_in_front",
+    "test_companion_survives::",
+    "test_federation::",
+    "test_federation_attacked::",
+    "test_federation_hostile::",
+    "test_federation_survives::",
+    "test_flwr_run::",
+    "test_host::test_goes_on_after_every_death",
+    "test_host::test_host_killed",
+    "test_host::test_keeper_ends",
+    "test_join::test_a_designer_joins",
+    "test_package::",
+    "test_proxy::test_a_real_supernode",
+    "test_studio_fair::",
+    "test_studio_limits::test_photographs_lie",
+    "test_studio_limits::test_visitors_who_have_left",
+    "test_wire::test_none_of_it_is_in_any_byte",
+)
+REAL_FIXTURES = {"browser", "own", "superlink"}
+
+
+def is_real(item: pytest.Item) -> bool:
+    """Whether this test drives a browser, or real processes."""
+    fixtures = getattr(item, "fixturenames", ())
+    return f"{item.path.stem}::{item.name}".startswith(REAL) or not REAL_FIXTURES.isdisjoint(fixtures)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what starts servers, browsers or long training, which `make test-fast` leaves out; the longest files first."""
     places = {name: place for place, name in enumerate(LONGEST)}
@@ -247,3 +278,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.stem in SLOW:
             item.add_marker(pytest.mark.slow)
+        if is_real(item):
+            item.add_marker(pytest.mark.flaky(reruns=1))
