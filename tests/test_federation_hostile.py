@@ -47,11 +47,11 @@ REFUSED = {"garbage_request": {400}, "huge": {413}, "gives_orders": {403}}  # by
 
 @contextmanager
 def federation(
-    home: Path, honest: Sequence[str], hostile: dict[str, Sequence[str]], rounds: int, good: int = 0
+    home: Path, honest: Sequence[str], hostile: dict[str, Sequence[str]], rounds: int, good: int = 0, grace: int = GRACE
 ) -> Iterator[tuple[Demo, dict[str, HostileDesigner]]]:
     """Real SuperNodes of ``honest`` designers, and beside them one for each of ``hostile``: name -> ways.
 
-    Some ways keep a round open. With ``good`` answers it closes ``GRACE`` later, however long the machine took for them;
+    Some ways keep a round open. With ``good`` answers it closes ``grace`` later, however long the machine took for them;
     else at its deadline.
     """
     quorum = max(0.0, good - 0.5) / (len(honest) + len(hostile))
@@ -63,9 +63,10 @@ def federation(
         deadline=DEADLINE,
         house_steps=1,
         garments=1,
+        size=128,
         patience=PATIENCE,
         environment=two_garments(home),
-        run_config=f"quorum={quorum:.3f} grace={GRACE}",
+        run_config=f"quorum={quorum:.3f} grace={grace}",
     )
     operator.pause(demo.folder)  # until everybody is there
     strangers: dict[str, HostileDesigner] = {}

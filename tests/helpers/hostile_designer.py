@@ -54,6 +54,7 @@ class HostileDesigner:
         victim: another designer's node id, for those who speak in somebody else's name.
     Attributes:
         node_id: Flower's, once it is connected.
+        attacked: rounds that were answered, in some way, or are being.
         refused: status and reason of every request that was refused.
     """
 
@@ -67,6 +68,7 @@ class HostileDesigner:
         self.refused: list[tuple[int, str]] = []
         self.earlier: RecordDict | None = None  # what it sent when it was honest
         self.config: ConfigRecord = ConfigRecord({})  # that it was asked with last
+        self.attacked: list[int] = []  # rounds that it answered in
         self.session, self.delivered, self.trouble = "", 0, list[str]()  # of those against the SuperLink itself
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -92,6 +94,7 @@ class HostileDesigner:
                         self.round = int(self.config["round"])
                         time.sleep(1)  # the server writes two objects at a time, the message last
                     confirm(run, message)
+                    self.attacked.append(self.round)
                     WAYS[self.way(self.round)](self, asked)
                 except RunNotRunningException:  # what Flower's client makes of a 403
                     self.refused.append((403, "not allowed"))
@@ -269,7 +272,6 @@ class HostileDesigner:
             planter.start()
         for planter in planters:
             planter.join(60)
-        self.honest(asked)
 
     def false_child(self, asked: Message) -> None:
         """The next round's config record, as this round's lets one tell it, with a child that it will not have."""
