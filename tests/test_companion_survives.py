@@ -82,7 +82,7 @@ def studio(tmp_path: Path) -> Iterator[Demo]:
         rounds=50,
         epochs=EPOCHS,
         names=["Zoë"],
-        deadline=30,
+        deadline=15,
         house_steps=1,
         patience=PATIENCE,
         environment={"FEDGAI_REST_HOURS": "0", **two_garments(tmp_path / "studio")},

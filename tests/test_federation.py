@@ -39,6 +39,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory):
         deadline=round(4 * PATIENCE),
         house_steps=2,
         garments=2,
+        size=128,
         patience=PATIENCE,
         environment=two_garments(home),
     )
