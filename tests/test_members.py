@@ -71,6 +71,10 @@ LOOK_ALIKES = [
     "A i k o",
     f"Aik{CYRILLIC_O}",
     f"{CYRILLIC_A}{UKRAINIAN_I}k{CYRILLIC_O}",
+    "A1ko",
+    "a1k0",
+    "Aik0",
+    "A|ko",
 ]
 
 
@@ -85,8 +89,17 @@ def test_a_name_that_looks_like_another(tmp_path: Path, name: str) -> None:
 
 def test_names_that_differ_to_the_eye() -> None:
     pairs = ("Aiko", "Akio"), ("Zoë", "Zoe"), ("Ana", "Anna"), ("Дмитрий", "Dmitri"), ("さくら", "サクラ"), ("Bob", "Rob")
-    for name, other in pairs:
+    numbered = [(f"Studio {a}", f"Studio {b}") for a in range(10) for b in range(10) if a != b]
+    for name, other in [*pairs, ("Alko", "Aiko"), ("Ai", "Al"), *numbered]:
         assert resembled(name, [other]) is None, (name, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("Brun0", "Bruno"), ("Ce1este", "Celeste"), ("8runo", "Bruno"), ("5usan", "Susan"), ("2oe", "Zoe"), ("6oro", "Goro")],
+)
+def test_a_digit_in_place_of_a_letter(name: str, other: str) -> None:
+    assert resembled(name, [other]) == other and resembled(other, [name]) == name
 
 
 def test_a_name_like_that_of_a_hand_in_the_bank(tmp_path: Path, tiny_model_dir: Path) -> None:
