@@ -37,6 +37,36 @@ def tiff(values: np.ndarray, photometric: str = "rgb", **options: object) -> byt
     return file.getvalue()
 
 
+def ycbcr_tiff(across: int = 1, down: int = 1, *, planes: bool = False, order: str = "<") -> bytes:
+    """A TIFF without compression of brightness and two colour differences, one pair of these for ``across`` x ``down`` px.
+
+    No library here writes one: Pillow cannot read its own, and tifffile does not write the smaller colour differences.
+    """
+    values = np.asarray(COAT.convert("YCbCr"))
+    height, width = values.shape[:2]
+    blocks = values.reshape(height // down, down, width // across, across, 3).swapaxes(1, 2)
+    light, colour = blocks[..., 0], blocks[..., 1:].mean((2, 3)).round().astype(np.uint8)
+    if planes:
+        strips = [values[..., 0].tobytes(), colour[..., 0].tobytes(), colour[..., 1].tobytes()]
+    else:
+        strips = [np.concatenate([light.reshape(*light.shape[:2], -1), colour], axis=2).tobytes()]
+    places = [8 + sum(map(len, strips[:number])) for number in range(len(strips))]
+    sizes = [len(strip) for strip in strips]
+    tags = {256: width, 257: height, 258: [8, 8, 8], 259: 1, 262: 6, 273: places, 277: 3, 278: height, 279: sizes}
+    tags |= {284: 2 if planes else 1, 530: [across, down]}
+    body, entries = b"".join(strips), b""
+    for tag, value in tags.items():
+        numbers = value if isinstance(value, list) else [value]
+        kind, letter = (4, "I") if tag in (256, 257, 273, 278, 279) else (3, "H")
+        packed = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
+        if len(packed) > 4:  # it lies elsewhere, and its place is named
+            body += packed
+            packed = struct.pack(f"{order}I", 8 + len(body) - len(packed))
+        entries += struct.pack(f"{order}HHI", tag, kind, len(numbers)) + packed.ljust(4, b"\0")
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8 + len(body))
+    return head + body + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+
+
 def turned(number: object, kind: int = 3) -> dict[str, object]:
     return {"extratags": [(274, kind, 1 if kind == 3 else 2, number, True)]}
 
@@ -90,6 +120,12 @@ RIGHT: dict[str, tuple[Callable[[], bytes], np.ndarray, float]] = {  # bytes, wh
     "BigTIFF": (lambda: tiff(LEVELS, bigtiff=True), LEVELS, 0),
     "TIFF, CMYK": (lambda: encoded(COAT.convert("CMYK"), "TIFF"), LEVELS, 0),
     "TIFF, Lab": (lambda: encoded(LAB, "TIFF"), LEVELS, 2),
+    "TIFF, YCbCr": (lambda: ycbcr_tiff(), LEVELS, 1),
+    "TIFF, YCbCr, planes": (lambda: ycbcr_tiff(planes=True), LEVELS, 1),
+    "TIFF, YCbCr, the other order": (lambda: ycbcr_tiff(order=">"), LEVELS, 1),
+    "TIFF, YCbCr, half the colours": (lambda: ycbcr_tiff(2, 1), LEVELS, 3),
+    "TIFF, YCbCr, a quarter of the colours": (lambda: ycbcr_tiff(2, 2), LEVELS, 3),
+    "TIFF, YCbCr, as Pillow writes it": (lambda: encoded(COAT.convert("YCbCr"), "TIFF"), LEVELS, 1),
     "TIFF, 16 bits": (lambda: tiff(DEEP), LEVELS, 0),
     "TIFF, 16 bits, LZW": (lambda: tiff(DEEP, compression="zlib", predictor=True), LEVELS, 0),
     "TIFF, 16 bits, the other order": (lambda: tiff(DEEP[..., 0].astype(">u2"), "minisblack", byteorder=">"), LEVELS[..., 0], 0),
@@ -204,6 +240,8 @@ def test_every_rotation(number: int) -> None:
         (lambda: tiff(LEVELS.astype(np.int16) * 128), "signed numbers"),
         (lambda: tiff(np.asarray(LAB).astype(np.uint16) * 257, "cielab"), "stores colours in a way"),
         (lambda: tiff(GREY.astype(np.uint16), "palette", colormap=np.zeros((3, 65536), np.uint16)), "stores colours in a way"),
+        (lambda: ycbcr_tiff(2, 2, planes=True), "stores colours in a way"),
+        (lambda: ycbcr_tiff().replace(struct.pack("<HHII", 257, 4, 1, 384), struct.pack("<HHII", 257, 4, 1, 768)), "damaged"),
         (lambda: encoded(COAT.resize((64, 64)), "ICO"), "an icon"),
         (lambda: encoded(Image.new("RGB", (1, 500)), "PNG"), "at least 16 px"),
         (lambda: b"\xff\x0a" + bytes(99), "JPEG XL"),

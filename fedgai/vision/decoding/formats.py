@@ -23,7 +23,9 @@ ALL_PIXELS = 200_000_000  # of all pages or frames together that are looked at f
 LOST, LOST_ROWS = 0.05, 18  # share of a JPEG's height, and rows of one row of blocks, that may be missing at its end
 ENDINGS = (b"\xff\xd9", bytes(range(1, 64)) * 4 + b"\xff\xd9")  # two for a JPEG that has lost its own
 # tags of TIFF
-PAGE_KIND, WIDTH, HEIGHT, BITS, MEANING, TURN, SAMPLES, PLANES, NUMBERS = 254, 256, 257, 258, 262, 274, 277, 284, 339
+PAGE_KIND, WIDTH, HEIGHT, BITS, COMPRESSION, MEANING, TURN, SAMPLES = 254, 256, 257, 258, 259, 262, 274, 277
+PLANES, NUMBERS, SUBSAMPLING = 284, 339, 530
+YCBCR = 6  # what MEANING says of brightness and two colour differences, as in a JPEG
 
 
 def decode(data: bytes, limits: Limits, side: int, page: int | None = None, *, large: bool = True) -> Decoded:
@@ -252,7 +254,10 @@ def _tiff_page(image: Any, data: bytes, side: int) -> Decoded:
         raise RefusedPictureError(f"This TIFF holds numbers that may be below zero, which are no colours: {SAVE_AS}.")
     if bits > 8 and meaning == 2 and _number(image, PLANES, 1) == 1 and _number(image, SAMPLES, 1) == 3:
         return normalise(_by_opencv(data, image.tell(), tags, profile), side)  # Pillow keeps the upper 8 bits only
-    if bits > 8 and _number(image, PLANES, 1) == 2:
+    planes = _number(image, PLANES, 1) == 2
+    if meaning == YCBCR and planes and _number(image, SUBSAMPLING, 2) > 1:
+        raise RefusedPictureError(_unreadable_colours(YCBCR))
+    if (bits > 8 and planes) or (meaning == YCBCR and _number(image, COMPRESSION, 1) == 1):
         image = _by_libtiff(data, image.tell())
     if image.mode == "F" or image.mode[0] == "I":
         grey = levels(as_array(image), inverted=meaning == 0, narrow=True)
@@ -264,8 +269,12 @@ def _tiff_page(image: Any, data: bytes, side: int) -> Decoded:
     return found
 
 
+def _unreadable_colours(meaning: Any) -> str:
+    return f"This TIFF stores colours in a way that cannot be read here (number {meaning}): {SAVE_AS}."
+
+
 def _by_libtiff(data: bytes, number: int) -> Image.Image:
-    """Pillow's own reader takes the bytes of one plane for another's where they have 16 bits."""
+    """Pillow's own reader takes the bytes of one plane for another's where they have 16 bits, and YCbCr for RGB."""
     TiffImagePlugin.READ_LIBTIFF = True
     try:
         image = Image.open(io.BytesIO(data), formats=["TIFF"])
@@ -311,7 +320,7 @@ def _unknown_tiff(data: bytes, limits: Limits, side: int, large: bool) -> Decode
     except Exception as error:
         raise RefusedPictureError(NO_PICTURE) from error
     if (meaning := tags.get(MEANING, 1)) not in (0, 1, 2):  # as Lab, or a palette
-        raise RefusedPictureError(f"This TIFF stores colours in a way that cannot be read here (number {meaning}): {SAVE_AS}.")
+        raise RefusedPictureError(_unreadable_colours(meaning))
     kind = {1: "whole", 2: "signed", 3: "floating-point"}.get(numbers, "unusual")
     if planes != 1 or samples not in (1, 3) or bits not in (16, 32, 64) or (bits == 16 and numbers == 3) or numbers == 2:
         raise RefusedPictureError(
