@@ -16,6 +16,7 @@ from PIL import Image
 from fedgai.data import listing
 from fedgai.data.folder import look
 from fedgai.data.listing import (
+    BACKUP,
     BESIDE,
     LINKED,
     SYSTEM,
@@ -84,6 +85,28 @@ def test_pictures_in_folders_below_are_taken_and_the_systems_are_not(tmp_path: P
     assert not found.bad and len(found.left_out[SYSTEM]) == 14 and len(found.left_out[listing.LIBRARY]) == 2
     assert describe(found.left_out)[0].startswith("Left out: #recycle and 13 more (files and folders of the system")
     assert find_images(tmp_path) == found.pictures
+
+
+def test_backup_copies_are_left_out_and_named(tmp_path: Path) -> None:
+    """A drawing that a program kept a copy of counted twice, and a copy without its drawing counted as one."""
+    drawings = put(tmp_path, "coat.png", "dress.JPG", "skirt.old.jpg", "my.copy/cape.png")
+    copies = [
+        "coat.png.bak",
+        "coat.png.copy",
+        "dress.JPG.BAK",
+        "dress.JPG~",
+        "lost.jpg.orig",
+        "veil.png.~1~",
+        "old.save",
+        "note.txt~",
+    ]
+    put(drawings, *copies)
+    found = list_pictures(drawings)
+    assert names(found.pictures, drawings) == ["coat.png", "dress.JPG", "skirt.old.jpg", "my.copy/cape.png"]
+    assert found.left_out == {BACKUP: [drawings / name for name in sorted(copies)]} and not found.bad
+    assert describe(found.left_out) == [f"Left out: {sorted(copies)[0]} and 7 more ({BACKUP})."]
+    shown = str(look(drawings))
+    assert "4 good drawings" in shown and "coat.png.bak and 7 more (backup copies" in shown
 
 
 def test_a_folder_that_is_too_deep_is_named(tmp_path: Path) -> None:

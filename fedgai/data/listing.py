@@ -1,8 +1,8 @@
 """The one rule by which every command reads a folder of pictures.
 
 Taken are regular files that are pictures by their first bytes, or by their name's ending, in the folder and in the folders
-below it. Left out are hidden and system files and folders, and what is not a picture; both are counted and named. What may be
-a picture but cannot be used is bad, and is named with what to do.
+below it. Left out are hidden and system files and folders, backup copies, and what is not a picture; all are counted and
+named. What may be a picture but cannot be used is bad, and is named with what to do.
 """
 
 from __future__ import annotations
@@ -40,10 +40,12 @@ SYSTEM_FOLDERS = {
 }
 LIBRARIES = (".photoslibrary", ".photolibrary", ".aplibrary", ".lrdata", ".lrlibrary", ".app", ".bundle")  # they look like files
 HEIC_ENDINGS = (".heic", ".heif", ".hif")
+BACKUP_ENDINGS = frozenset(".bak .bck .bk .bkp .bkup .backup .copy .old .orig .original .prev .previous .sav .save .swp".split())
 MOST_FILES, DEEPEST = 100_000, 16  # files and levels that are looked at
 SYSTEM = "files and folders of the system, or hidden"
 BESIDE = "beside a picture of the same name"
 TOO_DEEP = f"folders more than {DEEPEST} levels below yours"
+BACKUP = "backup copies: if you mean one of them, give it the name of a picture"
 LINKED = "links to folders, which are not followed"
 LIBRARY = "libraries of a photo program: export the pictures from it"
 
@@ -79,7 +81,9 @@ def list_pictures(folder: str | Path, *, without: frozenset[str] = frozenset(), 
     found, others = Listing(), []
     for path in _walk(Path(folder), found, without, most):
         reason = _reason(path)
-        if reason is None:
+        if _is_backup(path):
+            found.left_out.setdefault(BACKUP, []).append(path)
+        elif reason is None:
             found.pictures.append(path)
         else:
             others.append((path, *reason))
@@ -246,6 +250,11 @@ def _is_hidden(entry: os.DirEntry[str]) -> bool:
         return bool(getattr(entry.stat(follow_symlinks=False), "st_file_attributes", 0) & 6)  # hidden, or of the system
     except OSError:
         return False
+
+
+def _is_backup(path: Path) -> bool:
+    """Whether a file's name says that a program or a person kept it as a copy of another: coat.png.bak, coat.png~."""
+    return path.suffix.lower() in BACKUP_ENDINGS or path.name.endswith("~")
 
 
 def _reason(path: Path) -> tuple[str, bool] | None:
