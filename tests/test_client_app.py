@@ -25,6 +25,7 @@ from federation.designer.client_app import (
     discreet,
     local_dp,
     own_model,
+    show_refining,
     train_at_home,
     within_budget,
 )
@@ -353,3 +354,16 @@ def test_what_the_signatures_clip_and_noise_cost(asked: Message, context: Contex
 def test_the_app_wraps_everything_in_discretion() -> None:
     assert app._mods[0] is discreet
     assert ArrayRecord({}) == pack({})
+
+
+def test_the_time_left_is_reckoned_from_where_each_part_begins(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The judge's pictures come after hours of training, which counted as theirs: the window spoke of days."""
+    seconds = [1000.0]
+    monkeypatch.setattr("federation.designer.client_app.time.monotonic", lambda: seconds[0])
+    show_refining(context, 7)(0.25)
+    seconds[0] += 3600
+    show = show_refining(context, 7)
+    seconds[0] += 20
+    show(0.25)
+    shown = json.loads((Path(str(context.node_config["out"])) / "progress.json").read_text())
+    assert shown == {"phase": "refining", "round": 7, "done": 0.25, "remaining": 60.0}

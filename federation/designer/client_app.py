@@ -27,6 +27,7 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,17 @@ def show_progress(context: Context, **state: object) -> None:
     write_atomically(file, json.dumps(state).encode())
 
 
+def show_refining(context: Context, number: int) -> Callable[[float], None]:
+    """-> what to call with the share that is done. The time that is left is reckoned from now on."""
+    begun = time.monotonic()
+
+    def show(done: float) -> None:
+        remaining = (time.monotonic() - begun) * (1 - done) / done if done > 0 else 0.0
+        show_progress(context, phase="refining", round=number, done=done, remaining=remaining)
+
+    return show
+
+
 @app.train()
 def train_at_home(message: Message, context: Context) -> Message:
     """One round at home.
@@ -155,13 +167,7 @@ def train_at_home(message: Message, context: Context) -> Message:
     show_progress(context, phase="preparing", round=number)
     trainer = at_home(node_config, record)
 
-    begun = time.monotonic()
-
-    def refining(done: float) -> None:
-        remaining = (time.monotonic() - begun) * (1 - done) / done if done > 0 else 0.0
-        show_progress(context, phase="refining", round=number, done=done, remaining=remaining)
-
-    refine_own_hand(trainer, node_config, refining)
+    refine_own_hand(trainer, node_config, show_refining(context, number))
     arrays = message.content.array_records["arrays"]
     first = _begin(trainer, out, number, arrays)
     until = first + config.epochs * trainer.steps_per_epoch
@@ -192,7 +198,9 @@ def train_at_home(message: Message, context: Context) -> Message:
     if trainer.step_count == started:  # killed between the last step and the answer, or the same aggregate again
         sums = last_losses(out)
     weight = unpack(arrays).get("hand.project.weight")
-    taught = teach_own_hand(trainer, node_config, weight, others(config, trainer.model, trainer.name), refining)
+    taught = teach_own_hand(
+        trainer, node_config, weight, others(config, trainer.model, trainer.name), show_refining(context, number)
+    )
     if taught is not None:
         sums["hand"] = taught
     reply = Message(answer(trainer, node_config, record, sums), reply_to=message)
