@@ -18,7 +18,7 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
         mode: permissions of the new file (POSIX).
 
     Raises:
-        OSError: the file cannot be written. The old one is still there, and nothing is left beside it.
+        OSError: the file cannot be written; ``filename`` is its path. The old one is still there, and nothing is left beside it.
     """
     temp_path = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}.tmp")
     try:
@@ -27,8 +27,9 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o600) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temp_path, path)
-    except BaseException:
+    except BaseException as error:
         temp_path.unlink(missing_ok=True)
+        _name(error, path, temp_path)
         raise
     sync_folder(path.parent)
 
@@ -40,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Where nothing was written, nothing happens. The name is hidden, and has no ending that a library could go by.
 
     Raises:
-        OSError: the file cannot be written. An old one is still there, and nothing is left beside it.
+        OSError: the file cannot be written; ``filename`` is its path. An old one is still there, and nothing is left beside it.
 
     Example:
         >>> with replacing(Path("coat.png")) as temp_path:  # doctest: +SKIP
@@ -53,10 +54,17 @@ def replacing(path: Path) -> Iterator[Path]:
             sync_file(temp_path)
             os.replace(temp_path, path)
             sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):  # on a read-only disk there is nothing to take away
             temp_path.unlink(missing_ok=True)
+        _name(error, path, temp_path)
         raise
+
+
+def _name(error: BaseException, path: Path, temp_path: Path) -> None:
+    """A full disk does not say which file it was, and nobody knows the temporary one."""
+    if isinstance(error, OSError) and error.errno and error.filename in (None, str(temp_path)):
+        error.filename, error.filename2 = str(path), None
 
 
 def sync_file(path: Path) -> None:

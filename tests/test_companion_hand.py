@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ import studio.companion.own_hand as module
 from federation.designer.settings import Progress, Settings
 from federation.join import main
 from fedgai.evaluation.hand_page import HandReport, Trait
+from fedgai.files import write_atomically
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES
 from fedgai.training.refine_signature import Refined
@@ -198,3 +201,23 @@ def test_the_terminal_writes_the_page(tmp_path: Path, quick: dict[str, Any], cap
     assert "Of garments that you have not drawn" in out.read_text() and len(quick["garments"]) == 1
     assert main([*told, str(tmp_path)]) == 1
     assert "is a folder: name a file" in capsys.readouterr().out
+
+
+def test_a_page_that_does_not_fit_on_its_disk_is_named(
+    tmp_path: Path, quick: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message named the companion's folder, which may lie on another disk."""
+    own, out = drawn(tmp_path / "own", 3), tmp_path / "stick" / "hand.html"
+
+    def write(path: Path, content: bytes, mode: int = 0o600) -> None:
+        if path == out:
+            monkeypatch.setattr(os, "fsync", full)
+        write_atomically(path, content, mode)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("federation.join.write_atomically", write)
+    assert main(["--home", str(tmp_path / "home"), "--data", str(own), "--hand", str(out)]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"{out} cannot be used: {os.strerror(errno.ENOSPC)}." and not list(out.parent.iterdir())

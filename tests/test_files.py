@@ -35,8 +35,12 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkey
     file = tmp_path / "state.json"
     write_atomically(file, b"old")
     monkeypatch.setattr(os, broken, full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as trouble:
         write_atomically(file, b"new")
+    assert trouble.value.filename == str(file)  # or the reader of the message looks at another folder
+    with pytest.raises(OSError, match="No space") as trouble, replacing(file) as temp_path:
+        temp_path.write_bytes(b"new")
+    assert trouble.value.filename == str(file)
     monkeypatch.undo()
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
@@ -70,6 +74,19 @@ def test_what_a_library_writes_by_name_is_whole_or_absent(tmp_path: Path) -> Non
     with replacing(tmp_path / "nothing"):
         pass
     assert not (tmp_path / "nothing").exists()
+
+
+def test_the_file_that_cannot_be_written_is_named_not_the_temporary_one(tmp_path: Path) -> None:
+    file = tmp_path / "no folder" / "coat.png"
+    with pytest.raises(FileNotFoundError) as trouble:
+        write_atomically(file, b"new")
+    assert trouble.value.filename == str(file)
+    with pytest.raises(FileNotFoundError) as trouble, replacing(file) as temp_path:
+        temp_path.write_bytes(b"new")
+    assert trouble.value.filename == str(file)
+    with pytest.raises(FileNotFoundError) as trouble, replacing(tmp_path / "coat.png"):
+        (tmp_path / "photo.png").read_bytes()
+    assert trouble.value.filename == str(tmp_path / "photo.png")  # what was read is named as it was
 
 
 def test_text_from_outside_is_one_printable_line() -> None:
