@@ -20,7 +20,7 @@ from fedgai.model import FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import Signature
 from fedgai.training.local import LocalTrainer
-from fedgai.training.refine_signature import RefineConfig, Refined, _unit, refine
+from fedgai.training.refine_signature import JUDGEMENTS, RefineConfig, Refined, _unit, refine
 from fedgai.training.train_config import TrainConfig
 
 SHORT = RefineConfig(steps=24)
@@ -60,6 +60,7 @@ def test_it_is_nearer_and_stays_within_reach(folder: Path, model: FedGAI) -> Non
     assert sha256(model) == before and any(p.requires_grad for p in model.generator.parameters())
     assert not any(p.requires_grad for p in model.encoder.parameters())
     assert shares == sorted(shares) and shares[-1] == 1
+    assert len(shares) == 8 + SHORT.steps + JUDGEMENTS  # the pairs that are made ready count, too
 
 
 def test_the_same_drawings_give_the_same_signature(folder: Path, model: FedGAI) -> None:
@@ -76,9 +77,10 @@ def test_where_it_is_not_nearer_the_measured_one_stays(folder: Path, model: FedG
 
 def test_drawings_without_photographs(folder: Path, model: FedGAI) -> None:
     drawings, photos = (sorted((folder / kind).iterdir()) for kind in ("sketches", "photos"))
-    measured = model.signature(drawings)
-    found = refine(model, measured, (), drawings, photos[:2], replace(SHORT, steps=10))
+    measured, shares = model.signature(drawings), []
+    found = refine(model, measured, (), drawings, photos[:2], replace(SHORT, steps=10), shares.append)
     assert found.before > 0 and found.after <= found.before
+    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) == 8 + 2 + 10 + JUDGEMENTS
     too_few = refine(model, measured, (), drawings[:3], photos[:2], SHORT)  # none can be kept aside
     assert too_few == Refined(measured, 0.0, 0.0)
 

@@ -36,6 +36,8 @@ from fedgai.vision.images import read_image, to_image, to_tensor
 
 log = logging.getLogger(__name__)
 
+JUDGEMENTS = 3  # of the measured signature, of the refined one, and of the one in the middle
+
 
 @dataclass(frozen=True)
 class RefineConfig:
@@ -108,7 +110,7 @@ def refine(
         measured: the hand's signature, the start.
         pairs: (photograph, drawing) files of the same garments. With at least four, they are learned from.
         drawings: else these drawings, by their statistics and Gram matrices, on the photographs ``garments``.
-        progress: hears the share that is done.
+        progress: called with the share that is done: after each picture that is made ready, each step, and each judgement.
     Returns:
         see there. With too little to learn from, the measured signature and two zeros.
     Raises:
@@ -117,28 +119,61 @@ def refine(
     model.check_style(measured)
     channels_last(model)
     work: _Pairs | _Drawings
-    work = _Pairs(model, pairs, config) if len(pairs) >= 4 else _Drawings(model, drawings, garments, config)
+    if len(pairs) >= 4:
+        count = _Count(progress, min(len(pairs), config.pairs + config.aside) + config.steps + JUDGEMENTS)
+        work = _Pairs(model, pairs, config, count)
+    else:
+        pictures = min(len(drawings), 2 * config.pairs) + min(len(garments), config.aside)
+        count = _Count(progress, pictures + config.steps + JUDGEMENTS)
+        work = _Drawings(model, drawings, garments, config, count)
     if not work.ready:
         return Refined(measured, 0.0, 0.0)
-    style = _descend(model, measured.style, work, config, progress)
-    before = work.judge(measured.style)
-    found = min(((work.judge(s), i, s) for i, s in enumerate((style, (style + measured.style) / 2))), key=lambda f: f[:2])
+    style = _descend(model, measured.style, work, config, count)
+
+    def judge(tried: Tensor) -> float:
+        distance = work.judge(tried)
+        count.one_more()
+        return distance
+
+    before = judge(measured.style)
+    found = min(((judge(s), i, s) for i, s in enumerate((style, (style + measured.style) / 2))), key=lambda f: f[:2])
     log.info("signature refined: %.3f before, %.3f after", before, found[0])
     if found[0] >= before:
         return Refined(measured, before, before)
     return Refined(replace(measured, style=found[2], extra={**measured.extra, "refined": True}), before, found[0])
 
 
+class _Count:
+    """Counts what is done, and reports the share.
+
+    Args:
+        progress: called with it; None for nobody.
+        total: of all that is to be done.
+    """
+
+    def __init__(self, progress: Callable[[float], None] | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def one_more(self) -> None:
+        self._done += 1
+        if self._progress:
+            self._progress(self._done / self._total)
+
+
 class _Pairs:
     """The designer's own garments, drawn by the designer."""
 
-    def __init__(self, model: FedGAI, pairs: Sequence[tuple[Path, Path]], config: RefineConfig) -> None:
+    def __init__(self, model: FedGAI, pairs: Sequence[tuple[Path, Path]], config: RefineConfig, done: _Count) -> None:
         order = np.random.default_rng(config.seed).permutation(len(pairs))[: config.pairs + config.aside]
         count = min(config.aside, max(2, len(order) // 4))
         pipe = SketchPipeline(model)
         self.model = model
-        self.aside = [_own_pair(pipe, *pairs[i]) for i in order[:count]]
-        self.examples = [example for example, _ in (_own_pair(pipe, *pairs[i]) for i in order[count:])]
+        ready = []
+        for i in order:
+            ready.append(_own_pair(pipe, *pairs[i]))
+            done.one_more()
+        self.aside = ready[:count]
+        self.examples = [example for example, _ in ready[count:]]
         self.ready = bool(self.examples)
 
     def loss(self, example: _Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
@@ -167,16 +202,25 @@ class _Pairs:
 class _Drawings:
     """Drawings without photographs: other garments are drawn, and only how they are drawn is compared."""
 
-    def __init__(self, model: FedGAI, drawings: Sequence[Path], garments: Sequence[Path], config: RefineConfig) -> None:
+    def __init__(
+        self, model: FedGAI, drawings: Sequence[Path], garments: Sequence[Path], config: RefineConfig, done: _Count
+    ) -> None:
         self.model, pipe = model, SketchPipeline(model)
         order = np.random.default_rng(config.seed).permutation(len(drawings))[: 2 * config.pairs]
         count = min(config.aside, len(order) // 4)
         self.ready = count >= 2 and bool(garments)
         if not self.ready:
             return
-        self.own = independent.mean([independent.describe(page(drawings[i])) for i in order[:count]])
-        contents = [pipe.prepare(file, SIDE, on_missing="keep") for file in garments[: config.aside]]
-        self.examples = [_Example(_plain(content.features), content.size) for content in contents]
+        described = []
+        for i in order[:count]:
+            described.append(independent.describe(page(drawings[i])))
+            done.one_more()
+        self.own = independent.mean(described)
+        self.examples = []
+        for file in garments[: config.aside]:
+            content = pipe.prepare(file, SIDE, on_missing="keep")
+            self.examples.append(_Example(_plain(content.features), content.size))
+            done.one_more()
         grams: list[list[Tensor]] = []
         rows = []
         with torch.no_grad():
@@ -184,6 +228,7 @@ class _Drawings:
                 maps = model.encoder(_tensor(page(drawings[i])))
                 rows.append(image_statistics(maps))
                 grams.append(model.grams(maps))
+                done.one_more()
         self.statistics = torch.cat(rows).mean(0, keepdim=True)
         self.grams = [torch.cat(level).mean(0, keepdim=True) for level in zip(*grams, strict=True)]
 
@@ -205,9 +250,7 @@ class _Drawings:
         return independent.distance(independent.mean(found), self.own)
 
 
-def _descend(
-    model: FedGAI, start: Tensor, work: _Pairs | _Drawings, config: RefineConfig, progress: Callable[[float], None] | None
-) -> Tensor:
+def _descend(model: FedGAI, start: Tensor, work: _Pairs | _Drawings, config: RefineConfig, done: _Count) -> Tensor:
     """(D,) -> (D,), adjusted. The model's weights get no gradient."""
     unit = _unit(model)
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -228,8 +271,7 @@ def _descend(
             if not (torch.isfinite(loss) and torch.isfinite(away.grad).all()):
                 break
             optimiser.step()
-            if progress:
-                progress((step + 1) / config.steps)
+            done.one_more()
         return _held(model, start, unit, away.detach(), config)
     finally:
         for parameter in trained:
