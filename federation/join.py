@@ -50,18 +50,22 @@ from fedgai.files import write_atomically
 from fedgai.model import CONFIG_FILE
 from fedgai.text import printable
 
-SIGNATURE = """A style signature is 480 numbers that describe your hand as a whole: how dense, how dark, how curved your lines
-are. No drawing is in it.
-- If you share it, everybody who uses the studio gets a slider with your name, and can draw garments in a hand like yours. And
-  whoever already holds one of your drawings could find out whether it was among those you brought.
-- If you keep it, nobody gets your slider. You learn from each other all the same.
-You can change this later; what was shared in earlier rounds stays shared."""
-"""What sharing a signature is, for a designer who decides; docs/privacy.md has the measurements."""
-STAYS = """What stays, and what does not:
-- your drawings and your private Generator were never anywhere but on this machine; nothing of them has to be deleted
-- your style signature, if you shared it, is no slider any more: it goes at once
-- checkpoints of earlier rounds stay as they are, with what the others and you taught them: that cannot be taken out of them
-- your receipts stay here, so that you can always show what was sent"""
+SIGNATURE = "\n".join(
+    (
+        "A style signature is 480 numbers that describe your hand as a whole: how dense, how dark and how curved your lines "
+        "are. It contains no drawing.",
+        "- If you share it, everybody who uses the studio gets a slider with your name, and can draw garments in a hand like "
+        "yours. And a person who already has one of your drawings could find out whether you used it here.",
+        "- If you keep it, nobody gets a slider for you. You and the others still learn from each other.",
+        "You can change this later; what you shared in earlier rounds stays shared.",
+    )
+)
+"""What sharing a signature means, for a designer who decides; docs/privacy.md has the measurements."""
+STAYS = """When you leave:
+- your drawings and your private model stay on this machine, where they always were; nobody else has them
+- if you shared your style signature, your slider is removed from the studio at once
+- checkpoints of earlier rounds keep what they learned from you and the others; this cannot be undone
+- your receipts stay on this machine, so that you can always show what was sent"""
 RETRY = 10.0  # s before a studio that is away is asked again
 
 
@@ -70,10 +74,10 @@ RETRY = 10.0  # s before a studio that is away is asked again
 
 def ask(console: Console, known: Settings | None) -> Settings:
     """Four questions, until each has an answer that can be used."""
-    console.print("[bold]Welcome.[/] Four questions, once; your answers are kept on this machine.\n")
+    console.print("[bold]Welcome.[/] There are four questions. Your answers stay on this machine, and you are asked only once.\n")
     console.print(
-        "[bold]1.[/] Your drawings: a folder with your drawings in it; or with photos/ and sketches/ of the same "
-        "garments; or with scanned sheets in scans/. They stay where they are, and are only read."
+        "[bold]1.[/] Your drawings. Name a folder with your drawings in it; or one with photos/ and sketches/ of the same "
+        "garments; or one with scanned sheets in scans/. The files stay there, and are only read."
     )
 
     def drawings(answer: str) -> str:
@@ -86,13 +90,13 @@ def ask(console: Console, known: Settings | None) -> Settings:
             look(Settings("", str(data), ""), progress)
         return str(data.resolve())
 
-    data = until_it_can_be(console, "Where are they?", drawings, known.data if known else None)
-    name = until_it_can_be(console, "[bold]2.[/] What name shall others see?", display_name, known.name if known else None)
+    data = ask_until_valid(console, "Which folder?", drawings, known.data if known else None)
+    name = ask_until_valid(console, "[bold]2.[/] What name shall others see?", display_name, known.name if known else None)
     console.print(f"\n[bold]3.[/] {SIGNATURE}", highlight=False)
     share = Confirm.ask("Share your style signature?", console=console)
-    server = until_it_can_be(
+    server = ask_until_valid(
         console,
-        "\n[bold]4.[/] Which studio? (its address, which the people who run it gave you)",
+        "\n[bold]4.[/] What is the studio's address? (The people who run it know it.)",
         address,
         known.server if known else None,
     )
@@ -103,8 +107,8 @@ class Question(Prompt):
     prompt_suffix = " "
 
 
-def until_it_can_be(console: Console, question: str, accepts: Callable[[str], str], default: str | None) -> str:
-    """What ``accepts`` makes of the first answer that it does not refuse with a FedGAIError."""
+def ask_until_valid(console: Console, question: str, accepts: Callable[[str], str], default: str | None) -> str:
+    """Ask until ``accepts`` takes the answer without a FedGAIError. Returns what ``accepts`` returns."""
     while True:
         try:
             return accepts(Question.ask(question, console=console, default=default or "", show_default=bool(default)) or "")
@@ -136,17 +140,17 @@ def make_ready(console: Console, folder: Path, chosen: Settings, found: Designer
             if not sys.stdin.isatty():
                 raise
             console.print(
-                f"\nLook at the pictures in {printable(str(first.previews))}: each numbered frame becomes one drawing, "
-                "what is crossed is dropped. Where a frame is wrong, change the .json file beside the scan, and say "
-                "no.",
+                f"\nLook at the pictures in {printable(str(first.previews))}. Each numbered frame becomes one drawing; "
+                "a frame with a cross through it is left out. If a frame is wrong, change the .json file beside the scan, "
+                "and answer no.",
                 highlight=False,
                 markup=False,
                 soft_wrap=True,
             )
-            if Confirm.ask("Are they right?", console=console):
+            if Confirm.ask("Are the frames right?", console=console):
                 accept(folder)
             elif not Confirm.ask("Cut them again, now that you have changed the .json files?", console=console):
-                raise CompanionError("nothing was started; run it again when the sheets are right") from None
+                raise CompanionError("nothing was started: correct the .json files, then run this again") from None
 
 
 def check(console: Console, folder: Path, chosen: Settings) -> None:
@@ -158,7 +162,7 @@ def check(console: Console, folder: Path, chosen: Settings) -> None:
     file = private_folder(folder) / "contact-sheet.jpg"
     with writing(file) as temp_path:
         contact_sheet(found).save(temp_path, "JPEG", quality=88)
-    console.print(f"All of them in one picture: {file}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"A picture that shows all of them: {file}", highlight=False, markup=False, soft_wrap=True)
     if found.kind == "scans":
         make_ready(console, folder, chosen, found)
 
@@ -220,13 +224,13 @@ def watch(console: Console, companion: Companion) -> None:
                     f"{title(last)} was sent. {summary(last)}. --receipt shows all of it.", highlight=False, markup=False
                 )
             if companion.finished:
-                console.print("As many rounds are done as you asked for (--rounds). Run it again to go on.")
+                console.print("The number of rounds that you asked for (--rounds) is done. Run it again to go on.")
                 return
             time.sleep(1)
 
 
 def go(console: Console, folder: Path, chosen: Settings, at_once: bool) -> None:
-    """Leave, once the designer has said so. ``at_once``: without asking. Raises FedGAIError."""
+    """Leave, after the designer has confirmed it. ``at_once``: without asking. Raises FedGAIError."""
     console.print(STAYS, highlight=False, markup=False)
     if sys.stdin.isatty() and not at_once and not Confirm.ask(f"\nLeave {chosen.server}?", console=console):
         raise CompanionError("you are still a member; nothing was changed")
@@ -239,7 +243,7 @@ def go(console: Console, folder: Path, chosen: Settings, at_once: bool) -> None:
 def open_page(name: str, args: argparse.Namespace) -> int:
     """The "window", or the studio at "home": pages on 127.0.0.1, in a process of their own. Returns its exit status."""
     if name == "home" and not (args.home / "model" / CONFIG_FILE).exists():
-        raise CompanionError("there is no Generator of your own yet: it is made in the first round")
+        raise CompanionError("there is no model of your own yet: take part in a first round, then open your studio")
     if importlib.util.find_spec("gradio") is None:
         raise CompanionError('this page needs Gradio: pip install ".[studio,federation]" in a copy of the project')
     command = [sys.executable, "-m", f"studio.companion.{name}", "--home", str(args.home.resolve())]
@@ -276,20 +280,20 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         help="send the style signature, so that others get a slider with your name",
     )
     parser.add_argument("--description", help="a sentence about your hand, sent with the signature")
-    parser.add_argument("--preset", choices=("edge", "vgg16"), help="that the federation must have")
-    parser.add_argument("--device", help="cpu, cuda, mps")
-    parser.add_argument("--rounds", type=int, help="stop after so many; 0 to go on")
+    parser.add_argument("--preset", choices=("edge", "vgg16"), help="join only a federation with this preset")
+    parser.add_argument("--device", help="what to train on: cpu, cuda or mps")
+    parser.add_argument("--rounds", type=int, help="stop after this number of rounds; 0: never")
     parser.add_argument("--certificate", help="PEM file to trust for the studio, for one without a public certificate")
-    parser.add_argument("--budget", type=int, help="bytes that may leave in a round; 8 MiB by default")
-    parser.add_argument("--local-epsilon", type=float, help="differential privacy of each update; see docs/privacy.md")
-    parser.add_argument("--style-epsilon", type=float, help="differential privacy of the signature")
+    parser.add_argument("--budget", type=int, help="the most bytes that may leave in a round; 8 MiB by default")
+    parser.add_argument("--local-epsilon", type=float, help="add noise to each update: differential privacy, see docs/privacy.md")
+    parser.add_argument("--style-epsilon", type=float, help="add noise to the signature: differential privacy")
     parser.add_argument(
         "--home",
         type=lambda path: Path(path).expanduser().resolve(),
         default=home(),
         help="where your private model and receipts are kept",
     )
-    parser.add_argument("--port", type=int, help="of the window, or of the studio at home")
+    parser.add_argument("--port", type=int, help="port of the window, or of the studio at home")
     parser.add_argument("--accept-scans", action="store_true", help="the previews of your scanned sheets are right")
     parser.add_argument("--yes", action="store_true", help="with --leave: do not ask")
     what = parser.add_mutually_exclusive_group()
@@ -297,7 +301,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         "--hand",
         type=lambda path: Path(path).expanduser().resolve(),
         metavar="PAGE.html",
-        help="how your hand will look to others",
+        help="write a page that shows how your hand will look to others",
     )
     for name in ("check", "dry-run", "receipt", "window", "studio", "leave"):
         what.add_argument(f"--{name}", action="store_true")
@@ -330,7 +334,7 @@ def settings(console: Console, args: argparse.Namespace) -> Settings:
         if local and "data" in given:
             return replace(Settings("https://localhost", given["data"], given.get("name", "designer")), **given)
         if not sys.stdin.isatty():
-            raise CompanionError("say --server, --data and --name, or run it in a terminal, where it asks")
+            raise CompanionError("give --server, --data and --name, or run this in a terminal, where it asks you")
         known = ask(console, known)
     found = (replace(known, **given) if known else Settings(**given)).checked()
     found.save(args.home)
@@ -342,7 +346,7 @@ def where_to_leave(args: argparse.Namespace) -> Settings:
     known = Settings.load(args.home) or Settings("", "", "")
     server = args.server or known.server
     if not server:
-        raise CompanionError("say --server: which studio do you want to leave?")
+        raise CompanionError("which studio do you want to leave? Give its address with --server")
     return replace(known, server=address(server), certificate=args.certificate or known.certificate)
 
 

@@ -85,7 +85,7 @@ def federation_line(status: dict[str, Any]) -> str:
 
 
 def show_key(console: Console, companion: Companion) -> None:
-    console.print("\nYour key. Send this line to whoever runs the studio, once:\n")
+    console.print("\nYour key. Send this line once to the people who run the studio:\n")
     console.print(companion.key, style="bold", soft_wrap=True, highlight=False)
     console.print(
         f"\nIts fingerprint, which they see when this machine connects: {companion.fingerprint}\n",
@@ -128,7 +128,7 @@ class View:
         move(self._bars, self._theirs, federation_line(state.federation), float(progress or 0) if known else None)
         counts = Text(
             f"{size(state.bytes)} have left this machine; {state.receipts} "
-            f"{'update' if state.receipts == 1 else 'updates'} arrived. Ctrl-C stops; it goes on another day.",
+            f"{'update' if state.receipts == 1 else 'updates'} arrived. Ctrl-C stops; run it again to go on.",
             style="dim",
         )
         live.update(Group(self._bars, counts))

@@ -202,7 +202,7 @@ def test_what_is_left_out_is_named_with_what_to_do(folders: Path) -> None:
         "My drawing.lnk",
         "copy the file itself",
         ".DS_Store",
-        "at least 24 are asked for",
+        "bring at least 24",
     ):
         assert words in said, words
 

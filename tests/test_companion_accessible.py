@@ -94,7 +94,7 @@ def test_the_window(screen: Any, window: WindowServer) -> None:
     screen.get_by_label("Scanned sheets").check()
     assert violations(stand_still(screen)) == []
     screen.click("#leave-no")
-    screen.get_by_label("A folder here").check()
+    screen.get_by_label("A folder on this machine").check()
 
 
 @pytest.mark.parametrize(

@@ -96,11 +96,11 @@ def test_it_moves_and_then_shows_what_is_different(ready: CompanionActions, slow
     ready.show_hand()  # pressed again: it goes on
     slow.ended.set()
     until(lambda: ready.hand.page)
-    assert "It draws darker." in parts.hand() and "From 3 drawings, and at least 24 are asked for" in parts.hand()
+    assert "It draws darker." in parts.hand() and "on 3 drawings. Please bring at least 24" in parts.hand()
     assert "at least 24 are asked" in ready.hand.page and "has left your machine" in ready.hand.page
-    assert len(slow.names) == 1 and "further from your hand" not in parts.hand()
+    assert len(slow.names) == 1 and "less like your hand" not in parts.hand()
     ready.answer(style_epsilon=3.0)
-    assert "further from your hand" in parts.hand()
+    assert "less like your hand" in parts.hand()
 
 
 def test_stopped_and_begun_again_at_once_it_is_made_for_the_second_time_alone(ready: CompanionActions, slow: Slow) -> None:

@@ -104,7 +104,7 @@ TROUBLE = {
     "waking up": says(503, "<html>Your Space is starting</html>", content_type="text/html"),
     "error (500)": says(500, "Internal Server Error"),
     "cannot be reached": lambda path, onward: None,
-    "sends this machine on to https://elsewhere.example": says(307, location="https://elsewhere.example/v1"),
+    "redirects this machine to https://elsewhere.example": says(307, location="https://elsewhere.example/v1"),
     "has no federation": says(200, "<html>a parked domain</html>", content_type="text/html"),
     "does not answer": hangs,
 }
@@ -189,7 +189,7 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
         process = companion()
         assert process.wait(PATIENCE) == 1, said.read_text()
         last = said.read_text().strip().splitlines()[-1]
-        assert "ships another program" in last and "nothing of it was run" in last
+        assert "sends another program" in last and "nothing of it was run" in last
         assert not (home / "model").exists() and not (home / "receipts").exists()
         assert not any("push" in path for path in meddler.asked)
 

@@ -107,7 +107,7 @@ def test_a_round_that_will_not_be_ready_in_time_is_said(running: Companion, trai
 def test_people_who_draw_read_no_losses_and_no_epochs(running: Companion) -> None:
     progress(running, phase="training", round=3, step=40, steps=100, epoch=2, epochs=11, remaining=200.0)
     line = describe(running.tend())
-    assert line == "round 3: time 2 of 11 through your drawings, about 3 minutes left"
+    assert line == "round 3: pass 2 of 11 through your drawings, about 3 minutes left"
     progress(running, phase="refining", round=3, done=0.5)
     state = running.tend()
     assert state.phase == "preparing" and state.done == 0.5 and "your hand" in state.text

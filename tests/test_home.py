@@ -95,7 +95,7 @@ def test_a_photograph_that_is_gone_is_a_sentence(studio: HomeStudio, tmp_path: P
 
 
 def test_without_a_generator_it_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(CompanionError, match="no Generator of your own yet"):
+    with pytest.raises(CompanionError, match="no model of your own yet"):
         HomeStudio(tmp_path)
 
 

@@ -236,16 +236,16 @@ def test_the_conversation_asks_again_and_shows_the_sheets_before_they_count(
         return "n"
 
     answers = [
-        ("Where are they", "/no/such"),
-        ("Where are they", f"'{tmp_path / 'my sheets'}' "),
+        ("Which folder", "/no/such"),
+        ("Which folder", f"'{tmp_path / 'my sheets'}' "),
         ("What name", "  "),
         ("What name", "Zoë"),
         ("Share your style", "y"),
-        ("Which studio", "ftp://x"),
-        ("Which studio", "studio.example"),
-        ("Are they right", correct),
+        ("the studio's address", "ftp://x"),
+        ("the studio's address", "studio.example"),
+        ("Are the frames right", correct),
         ("Cut them again", "y"),
-        ("Are they right", "y"),
+        ("Are the frames right", "y"),
     ]
     heard = []
 
@@ -376,4 +376,4 @@ def test_a_disk_that_takes_nothing_is_one_clear_line(what: str, disk: tuple[Path
 
 def test_nothing_was_sent_yet(tmp_path: Path) -> None:
     assert "Nothing was sent yet" in run("--receipt", folder=tmp_path).stdout
-    assert "no Generator of your own yet" in run("--studio", folder=tmp_path).stdout
+    assert "no model of your own yet" in run("--studio", folder=tmp_path).stdout

@@ -165,7 +165,7 @@ async def endless():
         (lambda: PlainTextResponse("", 504), "waking", "waking up"),
         (lambda: PlainTextResponse("", 429), "away", "busy"),
         (lambda: PlainTextResponse("", 500), "error", "500"),
-        (lambda: Response(b"\xff\xff\xff", 200), "error", "unintelligible"),
+        (lambda: Response(b"\xff\xff\xff", 200), "error", "cannot be read"),
         (lambda: RedirectResponse("https://elsewhere.example/v1\x1b[2J", 307), "redirect", "https://elsewhere.example/v1"),
         (lambda: StreamingResponse(endless()), "error", "64 MB"),
     ],

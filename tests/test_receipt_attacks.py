@@ -136,7 +136,7 @@ def test_an_update_whose_receipt_cannot_be_written_does_not_leave(thief: Thief, 
     with Proxy(thief.url, tmp_path / "home", HASH, root_certificate=thief.certificate, timeout=60) as proxy:
         node = Node(proxy)
         assert node.push(message)[-1] == 503
-        assert proxy.notice.state == "error" and "nothing is sent before it is" in proxy.notice.text
+        assert proxy.notice.state == "error" and "so nothing is sent" in proxy.notice.text
         node.client.close()
     assert thief.taken == []
 

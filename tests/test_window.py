@@ -265,7 +265,7 @@ def test_a_round_from_the_first_drop_to_the_receipt(
     page.get_by_label("Drawings", exact=True).check()
     page.set_input_files(".of.sketches input[webkitdirectory]", str(drawings))  # it holds pairs, and that is noticed
     says(page, "4 pairs, 1 file that cannot be used", "#found")
-    says(page, "and at least 24 are asked for", "#found")
+    says(page, "please bring at least 24", "#found")
     assert page.locator(".contact li").count() == 4 and "not a picture" in page.locator(".problems").inner_text()
     page.get_by_role("button", name="Take note.png away").click()
     page.wait_for_function("!document.querySelector('.problems')")
@@ -278,7 +278,7 @@ def test_a_round_from_the_first_drop_to_the_receipt(
     page.get_by_label("Your name").blur()
     page.wait_for_function("document.querySelectorAll('.todo .done').length === 2")
     page.click("#join")
-    says(page, "Choose in step 2 whether your signature is shared or kept")
+    says(page, "Choose in step 2 whether you share your signature or keep it")
     page.get_by_label("Share it").check()
     page.get_by_label("Its address").fill(host.url)
     page.get_by_label("Its address").blur()
@@ -334,7 +334,7 @@ def test_how_others_will_see_the_hand(visit: Callable[..., object]) -> None:
     assert page.locator("#hand-page").count() == 0
     page.keyboard.press("Enter")
     page.wait_for_selector("#hand-page")
-    says(page, "and at least 24 are asked for", "#hand")
+    says(page, "Please bring at least 24", "#hand")
     assert page.locator("#hand img").count() == 8  # of four pairs, both drawings of each
     assert width(page) <= 390 and violations(page) == []
     page.locator("#hand-page").focus()
@@ -384,7 +384,7 @@ def test_leaving_says_what_stays(visit: Callable[..., object], host: Demo) -> No
     page = visit()
     page.get_by_text("Leave the federation").click()
     stays = page.locator("#leaving").inner_text()
-    assert "checkpoints of earlier rounds stay" in stays and "it goes at once" in stays
+    assert "checkpoints of earlier rounds keep" in stays and "removed from the studio at once" in stays
     page.click("#leave")
     page.click("#leave-no")
     assert not any(member.revoked for member in host.folder.members())

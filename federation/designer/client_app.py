@@ -1,7 +1,7 @@
 """The designer's side of a round: load the aggregate, train at home, send the Discriminator back.
 
-What this machine trains on, and what it is willing to tell, comes from the designer's own node configuration and never
-from the server (``flower-supernode --node-config 'data="/my/pairs" out="/my/model"'``):
+What this machine trains on, and what it may send, is set by the designer's own node configuration and never by the server
+(``flower-supernode --node-config 'data="/my/pairs" out="/my/model"'``):
 
 | key | meaning |
 |---|---|
@@ -63,7 +63,7 @@ SHOWN_EVERY = 0.3  # s between two reports of progress while it trains
 
 
 def discreet(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """The outermost mod: what goes wrong is told in full here, and to the server in a word.
+    """The outermost mod: this machine's log has errors in full, the server gets one fixed sentence.
 
     Flower answers the server with an exception's text, and that may name folders, files or drawings.
     """
@@ -96,7 +96,7 @@ def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -
         centre = model.neutral.numpy()  # of round 0: what others published, or the server says they did, does not move it
         sent, own = (ArrayRecord({"style": Array(v.astype(np.float64))}) for v in (centre, style))
         noised = _noised(message, context, sent, own, style_epsilon, float(node_config.get("style-clip", 10.0)))
-        # the server refuses numbers that no drawing gives, which noise can make; clamped afterwards, it promises no less
+        # noise can make numbers that no drawing gives, which the server refuses; to clamp them does not weaken the privacy
         noised_style = model.style_bounds.clamp(torch.from_numpy(noised["style"].numpy()).float())
         designer["style"] = noised_style.numpy().astype("<f4").tobytes()
     spent = max(0.0, epsilon) + (max(0.0, style_epsilon) if "style" in designer else 0.0)
@@ -106,7 +106,7 @@ def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -
 
 
 def _noised(message: Message, context: Context, sent: ArrayRecord, own: ArrayRecord, epsilon: float, clip: float) -> ArrayRecord:
-    """``own`` as Flower's mod gives it away: its difference from ``sent`` clipped, and noise added, float64."""
+    """``own`` as Flower's mod would send it: its difference from ``sent`` clipped, and noise added, float64."""
     question = make_message(message.metadata, RecordDict({"arrays": sent}))
     own = ArrayRecord({name: Array(value.numpy().astype(np.float64)) for name, value in own.items()})
     # two updates, each clipped to ``clip``, differ by at most twice that
@@ -119,7 +119,7 @@ def _noised(message: Message, context: Context, sent: ArrayRecord, own: ArrayRec
 
 
 def within_budget(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
-    """Hand over nothing that is larger than the designer allows in a round; the companion's proxy counts again."""
+    """Refuse to send more than the designer allows in a round; the companion's proxy counts again."""
     reply = call_next(message, context)
     budget = int(context.node_config.get("budget", 0))
     if not budget or reply.has_error():
@@ -127,7 +127,7 @@ def within_budget(message: Message, context: Context, call_next: ClientAppCallab
     style = reply.content.config_records["designer"].get("style")
     size = reply.content.array_records["arrays"].count_bytes() + (len(style) if isinstance(style, bytes) else 0)  # and words
     if size > budget:
-        raise RoundRefusedError(f"this update has {size:,} bytes, the designer's budget for a round is {budget:,}")
+        raise RoundRefusedError(f"this update has {size:,} bytes, and the designer's budget for a round is {budget:,}")
     return reply
 
 
@@ -142,7 +142,7 @@ def show_progress(context: Context, **state: object) -> None:
 
 
 def show_refining(context: Context, number: int) -> Callable[[float], None]:
-    """-> what to call with the share that is done. The time that is left is reckoned from now on."""
+    """-> a function to call with the share that is done. It measures the time from now on, to estimate what is left."""
     begun = time.monotonic()
 
     def show(done: float) -> None:
@@ -255,8 +255,8 @@ def at_home(node_config: UserConfig, record: ConfigRecord) -> LocalTrainer:
 def check_newer(out: Path, number: int) -> None:
     """A round is answered once, and only after all that came before it. Raises RoundRefusedError.
 
-    A server that asks for one round again and again would get an answer with new noise each time, and a designer who counts
-    rounds would count one. A studio that has to repeat a round gives it a new number.
+    Otherwise a server could ask for one round again and again and get an answer with new noise each time, while the designer
+    counts one round. A studio that has to repeat a round gives it a new number.
     """
     last = _read_round(out)
     if number < last["round"] or (number == last["round"] and last["answered"]):
@@ -292,7 +292,7 @@ def _write_round(out: Path, state: dict[str, Any]) -> None:
 
 
 def answer(trainer: LocalTrainer, node_config: UserConfig, record: ConfigRecord, sums: dict[str, float]) -> RecordDict:
-    """All that leaves this machine after a round, and nothing else does.
+    """Everything that leaves this machine after a round.
 
     Returns:
         arrays: ``Discriminator.shared``, float16. metrics: number of pairs, mean losses, own style distance. designer:
@@ -325,7 +325,7 @@ def last_losses(out: Path) -> dict[str, float]:
 
 
 def check(config: RoundConfig, model: FedGAI) -> None:
-    """Raises RoundRefusedError, naming both, where the server's federation is not one that this installation can take part in."""
+    """Raises RoundRefusedError if this installation cannot take part in the server's federation; the message says why."""
     mine = {"preset": model.preset.name, "encoder": model.encoder_sha256, "release": __version__}
     for what, theirs in {"preset": config.preset, "encoder": config.encoder, "release": config.release}.items():
         if theirs != mine[what]:

@@ -2,7 +2,7 @@
 
     drawings -> local training (client_app.py, in a SuperNode) -> proxy.py on loopback -> the studio's gateway
 
-What the server can make this machine do is train on the designer's folder and send what ``client_app.answer`` returns, no more.
+The server can make this machine train on the designer's folder and send what ``client_app.answer`` returns, and nothing else.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Companion:
     # -- what is shown ---------------------------------------------------------------------------------------------------
 
     def _here(self) -> State | None:
-        """What this machine is doing in a round, if it is."""
+        """What this machine is doing in a round; None if it is not in one."""
         if self.proxy is None or self.node is None or self.proxy.notice.state == "refused":
             return None
         progress = self._progress()
@@ -192,11 +192,11 @@ class Companion:
         if phase == "preparing":
             return State("preparing", f"round {number}: getting your drawings ready", number)
         if phase == "refining":
-            text = f"round {number}: measuring your hand against drawings of the studio's own"
+            text = f"round {number}: comparing your hand with the studio's drawings"
             done, late = float(progress.get("done", 0.0)), self._late(remaining)
             return State("preparing", text, number, done, remaining=remaining, late=late)
         if phase == "training":
-            text = f"round {number}: time {progress.get('epoch', 1)} of {progress.get('epochs', 1)} through your drawings"
+            text = f"round {number}: pass {progress.get('epoch', 1)} of {progress.get('epochs', 1)} through your drawings"
             return State(
                 "training",
                 text,
@@ -210,7 +210,7 @@ class Companion:
         return None
 
     def _between(self) -> State | None:
-        """What stands between this machine and the studio, if anything does."""
+        """Why this machine is not connected to the studio; None if it is."""
         if self.proxy is None:
             return State("starting", "connecting")
         notice = self.proxy.notice
@@ -222,8 +222,8 @@ class Companion:
         if notice.state == "starting" and self._failures >= SEVERAL:
             return State(
                 "stuck",
-                f"the program that connects to the studio ended {self._failures} times. Its log is {self.node.log}; the last "
-                f"line there is: {self.node.last_line()}",
+                f"the program that connects to the studio ended {self._failures} times. Look into its log, {self.node.log}; the "
+                f"last line there is: {self.node.last_line()}",
             )
         if notice.state == "starting":
             return State("starting", notice.text)
@@ -242,7 +242,7 @@ class Companion:
         if progress.get("phase") == "failed":
             return State("failed", f"the last round was not trained: {progress.get('trouble', '')}")
         if incoming.share < 1:
-            return State("receiving", "a round begins: what the others learned is coming in", 0, incoming.share)
+            return State("receiving", "a round begins: receiving what the others have learned", 0, incoming.share)
         if incoming.unanswered:
             return State("preparing", "a round begins: the learning program is starting")
         return State("idle", "connected: waiting for the next round")
@@ -289,7 +289,7 @@ class Companion:
 
 
 def leave(folder: Path, settings: Settings) -> str:
-    """Be a member no more, and let every companion with this folder know. Returns the name that was.
+    """End the membership, and let every companion with this folder know. Returns the name that the member had.
 
     Raises:
         CompanionError: the studio does not know this key, or does not answer.

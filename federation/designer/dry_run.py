@@ -1,4 +1,4 @@
-"""What would be sent in a round, found out without sending it."""
+"""Finds out what a round would send, and sends nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fedgai.shipped import WEIGHTS
 
 
 def dry_run(folder: Path, settings: Settings, progress: Progress | None = None) -> Receipt:
-    """Exactly what would be sent in a round, from the private model as it is now; nothing is sent, and the model not saved.
+    """Exactly what a round would send, from the private model as it is now. Nothing is sent, and the model is not saved.
 
     Args:
         folder: HOME, see settings.py.

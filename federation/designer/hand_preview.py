@@ -1,4 +1,4 @@
-"""How a designer's hand will look to others, found out on the designer's own machine before anything is shared."""
+"""Shows how a designer's hand will look to others. Runs on the designer's own machine, before anything is shared."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def preview_hand(folder: Path, settings: Settings, progress: Progress | None = N
     """
     say = progress or (lambda done, what: None)
     if not settings.data or not Path(settings.data).is_dir():
-        raise CompanionError(f"there is no folder {settings.data}: say where your drawings are")
+        raise CompanionError(f"there is no folder {settings.data}: name the folder with your drawings")
     found = look(settings, say)
     files = single_drawings(folder, found, say)
     pages = len(files) if found.kind == "scans" else found.pages
@@ -39,7 +39,7 @@ def preview_hand(folder: Path, settings: Settings, progress: Progress | None = N
     name = settings.name.strip() or "Your hand"
     measured, drawings = measure_files(pipe, files, pages, name, _part(say, "measuring your hand over all of your drawings"))
     photos, examples = evenly([photo for photo, _ in found.pairs], GARMENTS), find_images(EXAMPLES)
-    refining = _part(say, "refining what was measured, so that the studio's drawings come out more like yours")
+    refining = _part(say, "adjusting the measured numbers, so that the studio's drawings come closer to yours")
     refining(0.0)
     hand = refine(pipe.model, measured, found.pairs, files, examples, progress=refining).signature
     drawing = _part(say, "drawing garments in your hand")

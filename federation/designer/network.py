@@ -1,8 +1,8 @@
 """The way from a designer's machine to the studio: through which proxy, and which certificates are trusted.
 
-Read from the environment as every program does (HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR), but checked
-first, so that a wrong value is one sentence that names the variable. A proxy that is set and cannot be used is never gone
-around: who set it may not want to be seen without it.
+As in other programs, the environment says so (HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR). The values are
+checked first, so that a wrong one gives one sentence that names the variable. If a proxy is set and cannot be used, the
+connection fails: the person who set it may not want to connect without it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How it stands between this machine and the studio, in one line for the designer."""
+"""The state of the connection between this machine and the studio, in one line for the designer."""
 
 from __future__ import annotations
 

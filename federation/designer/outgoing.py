@@ -1,12 +1,12 @@
-"""Updates on their way out. All of an update is held here before any of it leaves.
+"""Updates on their way out. An update is held here until all of it has come; only then does it leave.
 
 A SuperNode (flwr 1.42) sends an update in this order: push-messages, with the message's metadata and the SHA-256 of each object
 that it consists of, but neither their contents nor their sizes; then, two at a time, one push-object for each: chunks of an
 array (5 MB at most) before the array, arrays before their record, and the message itself at the end.
 
-So the proxy takes the objects one by one and says "stored" to the SuperNode, but sends none of them. Only when it has the last
-one, and all together fit into the budget, is the update read, its receipt written, and then everything sent. Of an update that
-is too large, that cannot be read, or whose receipt cannot be written, nothing has left.
+So the proxy takes the objects one by one and answers "stored" to the SuperNode, but sends none of them. When it has the last one,
+and all of them fit into the budget, it reads the update, writes its receipt, and only then sends everything. If an update is too
+large or cannot be read, or its receipt cannot be written, nothing leaves.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ class Outgoing:
         ids: of all its objects, parts before what they are part of; the last is the message's own.
         session: the server's word for this push.
         wanted: ids that the server says it does not have.
-        requests: the SuperNode's push-object requests, by id; within the budget, so this is what bounds the memory.
+        requests: the SuperNode's push-object requests, by id. They fit into the budget, which limits the memory.
         signatures: headers of requests that were not forwarded, each with the time it was made (monotonic, s). The gateway
             takes a signature once.
         confirmed: ids that the server has now.
         counted: ids whose contents count in the budget already; a second try counts once.
         used, wire: bytes that count in the budget; bytes of bodies that went out.
-        over: the budget does not suffice.
-        file, receipt: what is written about it, once it begins to leave.
-        sending: held by whoever sends it.
+        over: whether it is larger than the budget.
+        file, receipt: its receipt, once it begins to leave.
+        sending: held by the request that sends it.
     """
 
     ids: tuple[str, ...]
@@ -162,7 +162,7 @@ class Outbox:
         return update, name
 
     def begin(self, update: Outgoing) -> None:
-        """Write the receipt before anything leaves. Raises CallRefusedError where that cannot be done: nothing may leave then."""
+        """Write the receipt before anything leaves. Raises CallRefusedError if it cannot be written: then nothing may leave."""
         contents = {name: message_pb2.PushObjectRequest.FromString(body).object_content for name, body in update.requests.items()}
         try:
             message = inflate_object_from_contents(update.root, contents)
@@ -179,13 +179,13 @@ class Outbox:
             raise self.notices.trouble(
                 "error",
                 f"the receipt of an update cannot be written to {self.receipts} "
-                f"({error.strerror}): nothing is sent before it is. Make room",
+                f"({error.strerror}), so nothing is sent: make room on that disk",
             ) from None
         update.receipt = receipt
 
     def finish(self, update: Outgoing) -> None:
-        """Complete the receipt: what has left, and whether the server confirmed it. What has left has left, whether or not
-        that can be written down."""
+        """Complete the receipt: how much has left, and whether the server confirmed it. If it cannot be written, nothing else
+        changes, because the update has already left."""
         if update.done:
             update.requests.clear()
             update.signatures.clear()
@@ -195,16 +195,21 @@ class Outbox:
         try:
             update.receipt.write(update.file)
         except OSError as error:  # it says "began", which is true
-            self.notices.show("error", f"the receipt of an update cannot be completed ({error.strerror}): it says that it began")
+            self.notices.show(
+                "error",
+                f"the receipt of an update cannot be completed ({error.strerror}): it goes on to say that the update began to "
+                "leave",
+            )
 
     def _spend(self, update: Outgoing, size: int) -> None:
-        """Of the budget. Raises CallRefusedError: 413, after which a SuperNode drops the message and goes on."""
+        """Count ``size`` bytes against the budget. Raises CallRefusedError: 413, after which a SuperNode drops the message."""
         if update.over or update.used + size > self.budget:
             update.over = True
             update.requests.clear()
             raise self.notices.trouble(
                 "budget",
-                f"an update is larger than the {self.budget:,} bytes that you allow for a round: nothing of it was sent",
+                f"an update is larger than the {self.budget:,} bytes that you allow for a round: nothing of it was sent. To "
+                "send updates of this size, raise the limit",
                 413,
             )
         update.used += size

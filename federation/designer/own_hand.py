@@ -1,9 +1,8 @@
-"""What a designer tells of the own hand: the signature, and what the judge of hands learns from it.
+"""What a designer's machine sends about their hand: the signature, and what the judge of hands learned from it.
 
-The signature is measured, then refined at home to the house Generator, and kept.
-
-It is refined anew when the drawings or the house Generator have changed. ``refine`` in the node configuration, on by
-default, switches it off. Where the refined one is not nearer to drawings that were kept aside, the measured one is shared.
+The signature is measured, then adjusted at home to the house Generator (refined), and saved. It is refined again when the
+drawings or the house Generator have changed. ``refine`` in the node configuration is on by default. The refined signature is
+tested on drawings that were held back; if it does no better on them, the measured one is shared.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ EVIDENCE_FILE = "evidence.safetensors"  # what the judge of hands is trained on
 
 
 def refine_own_hand(trainer: LocalTrainer, node_config: UserConfig, progress: Callable[[float], None] | None = None) -> None:
-    """Refine the signature, or read what an earlier round refined. About a minute on two cores where it is new.
+    """Refine the signature, or read the one that an earlier round refined. Refining takes about a minute on two cores.
 
     Raises:
         CheckpointError: the weights to start from cannot be used.
@@ -57,7 +56,7 @@ def refine_own_hand(trainer: LocalTrainer, node_config: UserConfig, progress: Ca
 
 
 def own_signature(trainer: LocalTrainer, node_config: UserConfig) -> Signature:
-    """What is shared: the refined signature where there is one for these drawings, else the measured one."""
+    """The signature to share: the refined one if there is one for these drawings, else the measured one."""
     kept = _read(trainer.out / REFINED_FILE, trainer.model) if node_config.get("refine", True) else None
     return kept if kept is not None and kept.extra.get("drawings") == trainer.pairs.sha256 else trainer.signature
 
@@ -71,8 +70,8 @@ def teach_own_hand(
 ) -> float | None:
     """Train the judge of hands on the own drawings, from the aggregate's weights, and save the private model.
 
-    Only for those who share their signature as it is, for the judge's update tells it: with ``style-epsilon``, and without
-    ``share-style``, the aggregate's weights go back unchanged.
+    The judge's update shows the signature. So it is trained only for designers who share their signature without noise: with
+    ``style-epsilon``, and without ``share-style``, the aggregate's weights are sent back unchanged.
 
     Args:
         weight: "hand.project.weight" of the aggregate, whatever an interrupted try left in the model; None without a judge.
@@ -106,7 +105,7 @@ def _evidence(
     others: Tensor | None,
     progress: Callable[[float], None] | None,
 ) -> Evidence:
-    """Of an earlier round, where drawings, house and signatures are the same; else gathered anew and kept."""
+    """What an earlier round gathered, if drawings, house and signatures are the same; else gathered again and saved."""
     house, style = FedGAI.load(str(node_config.get("weights") or WEIGHTS)), own_signature(trainer, node_config).style
     signatures = torch.cat([style[None], *([] if others is None else [others])])
     parts = (trainer.pairs.sha256, sha256(house.generator), hashlib.sha256(signatures.numpy().tobytes()).hexdigest())
@@ -119,7 +118,7 @@ def _evidence(
 
 
 def _read(file: Path, model: FedGAI) -> Signature | None:
-    """What lies in a file of ours; None where it is not there, damaged, or of another encoder."""
+    """The signature in a file of ours; None if the file is missing, damaged, or of another encoder."""
     try:
         kept = Signature.load(file)
         model.check_style(kept)

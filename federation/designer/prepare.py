@@ -25,14 +25,15 @@ from fedgai.text import printable
 
 PREPARED_FILE = "prepared.json"
 EXPLAINED = {
-    "pairs": "Photographs and sketches of the same garments: what you leave out and how you draw a fold is learned, too.",
-    "sketches": "Drawings without photographs: each is paired by the project with the photograph of a public garment, and "
-    "with a drawing of that garment which the model makes in your own signature. Your true drawings teach "
-    "your hand, and only those; how you translate a garment can be learned from pairs alone.",
-    "scans": "Scanned sheets: they are straightened, whitened and cut into single drawings, which you look at before they "
-    "count. Then each is paired by the project with the photograph of a public garment, as drawings alone are.",
+    "pairs": "Photographs and drawings of the same garments. From these the companion also learns what you leave out, and how "
+    "you draw a fold.",
+    "sketches": "Drawings without photographs. For each of them the companion takes a photograph of a public garment, and has "
+    "the model draw that garment in your hand. It learns your hand from your own drawings only. How you "
+    "simplify a garment, it can learn only from drawings with photographs.",
+    "scans": "Scanned sheets. The companion straightens them, makes the paper white and cuts them into single drawings. You "
+    "look at these before they are used. After that they are used like drawings without photographs.",
 }
-"""What becomes of each kind of folder, for the designer."""
+"""What the companion does with each kind of folder, for the designer."""
 
 
 class LookFirst(CompanionError):  # noqa: N818 - nothing went wrong
@@ -47,7 +48,7 @@ class LookFirst(CompanionError):  # noqa: N818 - nothing went wrong
     def __init__(self, previews: Path, drawings: list[Path], report: str) -> None:
         super().__init__(
             f"{len(drawings)} drawings were cut out of your sheets. Look at the pictures in "
-            f"{printable(str(previews))}, then accept them (--accept-scans). Where a frame is wrong, correct the "
+            f"{printable(str(previews))}, then accept them (--accept-scans). If a frame is wrong, correct the "
             ".json file beside the scan"
         )
         self.previews, self.drawings, self.report = previews, drawings, report

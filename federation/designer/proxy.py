@@ -2,8 +2,8 @@
 
     ClientApp -> SuperNode -> TLS on loopback -> this proxy -> TLS, verified -> the studio's gateway
 
-It lets a SuperNode ask for what the gateway lets in, and for nothing else; runs no program but the installed release and keeps
-the SuperNode going where waiting helps (upstream.py); and holds each update until its receipt is written (outgoing.py).
+It passes only the requests that the gateway accepts. It lets no program run but the installed release, and keeps the SuperNode
+trying as long as waiting may help (upstream.py). It holds each update until its receipt is written (outgoing.py).
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ class Proxy:
         await response(scope, receive, send)
 
     async def _answer(self, call: str, headers: dict[str, str], body: bytes) -> Response:
-        """Of the server, or of the proxy in its place. Raises CallRefusedError."""
+        """The answer of the server, or of the proxy in its place. Raises CallRefusedError."""
         try:
             if call == "push-messages":
                 return await self._announce(headers, body, fleet_pb2.PushMessagesRequest.FromString(body))
@@ -194,7 +194,7 @@ class Proxy:
         return protobuf(answer, response)
 
     async def _announce(self, headers: dict[str, str], body: bytes, request: fleet_pb2.PushMessagesRequest) -> Response:
-        """The server hears of an update; the SuperNode is asked for all of it, whatever the server says it has already."""
+        """Announce an update to the server. The SuperNode is asked for all of it, whatever the server says it has already."""
         update = self.outbox.announce(request, len(body))
         self.incoming.unanswered = False
         answer, response, content = await self.upstream.ask("push-messages", headers, body, lambda size: _count(update, size))
@@ -225,7 +225,7 @@ class Proxy:
         return refusal or stored
 
     async def _send_all(self, update: Outgoing) -> Response | None:
-        """The server's own answer where it did not take an object. Raises CallRefusedError where trying again may help."""
+        """The server's own answer if it did not take an object. Raises CallRefusedError if trying again may help."""
         for name in update.ids:
             if name in update.confirmed:
                 continue
@@ -248,7 +248,7 @@ class Proxy:
         return None
 
     def _went_well(self, unless: tuple[str, ...] = ()) -> None:
-        """Raises CallRefusedError where another request has found meanwhile that this server must not be answered."""
+        """Raises CallRefusedError if another request has meanwhile found that this server must not get an answer."""
         if self.notices.refused:
             raise CallRefusedError(403, self.notice.text)
         if self.notice.state not in unless:

@@ -1,10 +1,10 @@
-"""Receipts: what left a designer's machine, for the designer and for whoever advises them.
+"""Receipts: what left a designer's machine, for the designer and for people who advise them.
 
-A receipt is written before the first byte of an update's content leaves, and completed once the studio has confirmed the whole
-of it. So whatever a studio says or does not say, nothing of an update has left without one.
+A receipt is written before the first byte of an update's content leaves, and completed when the studio has confirmed the whole
+update. So nothing of an update can leave without a receipt, whatever the studio answers.
 
-A receipt holds names, sizes and hashes of what was sent, and the few values that are sent as they are; never a tensor's
-values, so that a receipt can be shown to anybody.
+A receipt holds names, sizes and hashes of what was sent, and the few values that are sent as they are. It never holds a
+tensor's values, so it can be shown to anybody.
 """
 
 from __future__ import annotations
@@ -109,13 +109,13 @@ class Receipt:
 
     @property
     def meaning(self) -> str:
-        """One sentence on ``epsilon``."""
+        """What ``epsilon`` says, in a sentence or two."""
         sent = "would be sent" if self.state == SAMPLE else "was sent"
         if self.epsilon is None:
-            return f"No noise was added (no local differential privacy): what {sent} is what the training came to."
+            return f"No noise was added (no local differential privacy): what {sent} is the exact result of the training."
         return (
             f"Noise was added before sending (local differential privacy, epsilon {self.epsilon:g} in this update): "
-            f"the smaller epsilon, the less can be inferred from what {sent}. The epsilons of all updates add up."
+            f"the smaller epsilon is, the less people can conclude from what {sent}. The epsilons of all updates add up."
         )
 
     def save(self, folder: Path) -> Path:

@@ -25,7 +25,7 @@ LABELS = {
     "name": "your name",
     "description": "your sentence about your hand",
 }
-"""Names of what is sent beside tensors and figures, for people who draw. The files have the software's own names."""
+"""What designers read in place of the software's names, for what is sent besides tensors and figures."""
 
 _PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
@@ -76,7 +76,7 @@ def noise_line(receipts: Sequence[Receipt]) -> str:
     if not noised:
         return f"No noise was added to any of the {len(left)} updates." if len(left) > 1 else "No noise was added."
     text = f"Noise was added to {len(noised)} of {len(left)} updates; together their epsilon is {noise_spent(left):g}."
-    return text if len(noised) == len(left) else f"{text} Of those without noise, nothing is promised."
+    return text if len(noised) == len(left) else f"{text} Nothing is promised about the updates without noise."
 
 
 def table(receipts: Sequence[Receipt], width: int = 120) -> str:

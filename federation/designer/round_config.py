@@ -14,12 +14,12 @@ MOST_EPOCHS, MOST_BETA = 100, 10.0
 
 
 class RoundRefusedError(FedGAIError):
-    """This machine does not do what the server asks. The server gets the text, so it says nothing about this machine."""
+    """This machine refuses what the server asks. The server gets the message, so it says nothing about this machine."""
 
 
 @dataclass(frozen=True)
 class RoundConfig:
-    """A round's config record. What else the record holds, such as its nonce, is of no use here.
+    """A round's config record, without what is not needed here, such as its nonce.
 
     Attributes:
         round: its number.

@@ -31,11 +31,11 @@ LEFT_FILE = "left.json"  # written when the designer leaves, so that every progr
 TEXT_LENGTH = 300  # characters of a description
 
 Progress = Callable[[float | None, str], None]
-"""Hears what share is done, in [0, 1], or None where that is not known; and of what, in a few words."""
+"""Called with the share that is done, in [0, 1] (None: not known), and with what is being done, in a few words."""
 
 
 class CompanionError(FedGAIError):
-    """It cannot be done as asked. The message is one sentence for the designer that says what to do next."""
+    """Something that the designer asked for cannot be done. The message is one sentence that says what to do next."""
 
 
 def home() -> Path:
@@ -71,13 +71,13 @@ def address(text: str) -> str:
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme != "https" or not url.host or url.path not in ("", "/") or url.query or " " in url.host:
-        raise CompanionError(f"a studio's address is like https://name.hf.space, and this is {text[:80]!r}")
+        raise CompanionError(f"{text[:80]!r} is not the address of a studio: write it like https://name.hf.space")
     return str(url).rstrip("/")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the designer answered.
+    """The designer's answers.
 
     Attributes:
         server: https address of the studio.
@@ -86,7 +86,7 @@ class Settings:
         share_style: send the style signature, so that others can draw in this hand; None while the designer has not
             chosen, and then it is not sent.
         description: a sentence about the hand, sent with the signature.
-        preset: that the federation must have; "" for any that this installation has.
+        preset: join only a federation with this preset; "" for any preset that this installation has.
         device: that training runs on, as torch names it.
         certificate: PEM file to trust for the server, "" for the system's.
         rounds: stop after so many updates; 0 for as long as it runs.
@@ -110,20 +110,26 @@ class Settings:
     size: int = 256
 
     def checked(self) -> Settings:
-        """The same, tidied. Raises CompanionError or IdentityError for the first answer that cannot be used."""
+        """The same, with whole paths. Raises CompanionError or IdentityError for the first answer that cannot be used."""
         server, name = address(self.server), display_name(self.name)
         data = Path(self.data).expanduser()
         if not data.is_dir():
-            raise CompanionError(f"there is no folder {data}: say where your drawings are with --data")
+            raise CompanionError(f"there is no folder {data}: name the folder with your drawings (--data)")
         certificate = str(Path(self.certificate).expanduser().resolve()) if self.certificate else ""
         if certificate and not Path(certificate).is_file():
-            raise CompanionError(f"there is no certificate {certificate}: name the file that the studio's people gave you")
+            raise CompanionError(
+                f"there is no certificate file {certificate}: name the file that the people who run the studio gave you"
+            )
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError):  # torch says it in many ways, and at length
-            raise CompanionError(f"this machine has no device {self.device!r}: say --device cpu, which each has") from None
+            raise CompanionError(
+                f"this machine has no device {self.device!r}: use --device cpu, which works on every machine"
+            ) from None
         if self.budget < 1 or min(self.local_epsilon, self.style_epsilon, self.rounds) < 0:
-            raise CompanionError("a budget is 1 byte or more, and epsilon and rounds are not negative: correct them")
+            raise CompanionError(
+                "a number cannot be used: --budget has to be 1 byte or more, and epsilon and --rounds cannot be below 0"
+            )
         return replace(
             self,
             server=server,
@@ -140,18 +146,18 @@ class Settings:
 
     @classmethod
     def load(cls, folder: Path) -> Settings | None:
-        """What was answered before, None for nothing. Raises CompanionError where the file is damaged."""
+        """Earlier answers; None if there are none. Raises CompanionError if the file is damaged."""
         file = folder / SETTINGS_FILE
         if not file.exists():
             return None
         try:
             return cls._from_json(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise CompanionError(f"{file} is damaged ({error}): delete it, and answer again") from error
+            raise CompanionError(f"{file} is damaged ({error}): delete it, then answer the questions again") from error
 
     @classmethod
     def _from_json(cls, text: str) -> Settings:
-        """Raises ValueError for values of another kind: they come from a file that anybody may have edited."""
+        """Raises ValueError for values of a wrong type: somebody may have edited the file."""
         answers: dict[str, Any] = json.loads(text)
         kinds: dict[str, Any] = {
             "share_style": (bool, type(None)),

@@ -62,30 +62,30 @@ class StudioClient:
 
         Raises:
             AwayError: see ``status``.
-            CompanionError: another release, another program or another preset; nothing was sent.
+            CompanionError: the studio has another release, program or preset. Nothing was sent.
         """
         status = self.status()
         theirs, mine = str(status.get("app_hash") or "")[:12], release_hash()[:12]
         if status.get("version") != __version__ or (theirs and theirs != mine):
             raise CompanionError(
-                f"{self.settings.server} runs FedGAI {str(status.get('version'))[:20]} (program {theirs or 'unknown'}), this "
-                f"machine has {__version__} (program {mine}). Only the same program runs here: install that release, or ask "
-                "the operator"
+                f"{self.settings.server} runs FedGAI {str(status.get('version'))[:20]} (program {theirs or 'unknown'}), and this "
+                f"machine has {__version__} (program {mine}). Only the same program runs here: install the studio's release, or "
+                "ask the people who run it"
             )
         if self.settings.preset and status.get("preset") and status["preset"] != self.settings.preset:
             raise CompanionError(
-                f"the federation has preset {str(status['preset'])[:20]}, and you asked for "
-                f"{self.settings.preset}: leave --preset out, or ask the operator"
+                f"the federation uses the preset {str(status['preset'])[:20]}, and you asked for "
+                f"{self.settings.preset}: leave --preset out, or ask the people who run the studio"
             )
         if status.get("encoder") and status["encoder"] != FedGAI.load(WEIGHTS).encoder_sha256:
             raise CompanionError(
-                "the federation has another encoder than the weights of this installation: ask the operator "
-                "which weights it started from"
+                "the federation uses another encoder than this installation: ask the people who run the studio which weights "
+                "it started with"
             )
         return status
 
     def leave(self, key: Path) -> str:
-        """Be a member no more. Returns the name that was. Raises CompanionError."""
+        """End the membership. Returns the name that the member had. Raises CompanionError."""
         private = load_ssh_private_key(key.read_bytes(), None)
         assert isinstance(private, EllipticCurvePrivateKey)  # make_key makes no other
         moment = now().isoformat()
@@ -115,13 +115,13 @@ class StudioClient:
         except httpx.HTTPError as error:
             if reason := untrusted(error):
                 raise UntrustedError(untrusted_sentence(server, reason)) from None
-            raise AwayError(f"{server} cannot be reached: is there a network?") from None
+            raise AwayError(f"{server} cannot be reached: check whether this machine is online") from None
 
     def _json(self, answer: httpx.Response) -> dict[str, Any]:
         server = self.settings.server
         if answer.is_redirect:
             where = answer.headers.get("location", "")[:80]
-            raise AwayError(f"{server} sends this machine on to {where}: it does not go there")
+            raise AwayError(f"{server} redirects this machine to {where}, which the companion does not follow: check the address")
         if answer.status_code in (502, 503, 504):
             raise AwayError(f"{server} is waking up, which can take some minutes: waiting")
         try:
@@ -131,5 +131,5 @@ class StudioClient:
         except (httpx.HTTPStatusError, ValueError):
             pass
         if answer.status_code == 404 or "html" in answer.headers.get("content-type", ""):
-            raise AwayError(f"{server} is there, but has no federation at the moment: is the address right?")
+            raise AwayError(f"{server} answers, but has no federation at the moment: check the address")
         raise AwayError(f"{server} answers with an error ({answer.status_code}): trying again")

@@ -22,9 +22,9 @@ class SuperNodeError(FedGAIError):
 
 
 class SuperNode:
-    """``flower-supernode``, started at once, with the ClientApp in a process of its own; none of them outlives this process.
+    """``flower-supernode``, started at once. It runs the ClientApp in another process. Both end with this process.
 
-    It only ever talks to this machine, so whatever proxies are set, it does not go through them.
+    It talks only to this machine, so it uses no proxy, whichever are set.
 
     Args:
         home: Flower's folder for this designer, with its log; two SuperNodes on one machine need two.

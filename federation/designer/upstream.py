@@ -1,7 +1,7 @@
-"""The studio as the proxy sees it: one request, one answer, and what an answer means to a SuperNode.
+"""Sends the proxy's requests to the studio, and turns the studio's answers into answers for a SuperNode.
 
-A SuperNode that gets 401 stops for good. After 503 it tries again for as long as it takes. After anything else it gives up what
-it was doing. So what waiting can mend becomes a 503, and the designer reads the reason.
+A SuperNode that gets 401 stops for good. After 503 it tries again, without end. After any other error it gives up what it was
+doing. So an error that waiting can mend becomes a 503, and the designer reads the reason.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Upstream:
             headers: of the SuperNode's request; those in ``wire.FORWARDED`` go on.
             on_sent: called with the number of bytes when they leave.
         Returns:
-            the answer, its response and its content; no answer for an error that the SuperNode should hear as it is.
+            the answer, its response and its content; None as the answer for an error that the SuperNode gets unchanged.
         Raises:
             CallRefusedError: for all other errors.
         """
@@ -100,7 +100,7 @@ class Upstream:
     async def _send(
         self, call: str, headers: dict[str, str], body: bytes, on_sent: Callable[[int], None] | None
     ) -> tuple[httpx.Response, bytes]:
-        """The studio, without following it elsewhere. Raises CallRefusedError where it does not answer."""
+        """Ask the studio; redirects are not followed. Raises CallRefusedError if it does not answer."""
 
         async def counted() -> AsyncIterator[bytes]:  # read once there is a connection, and not before
             self.sent += len(body)
@@ -121,27 +121,37 @@ class Upstream:
                         self.received += len(piece)
                         content += piece
                         if len(content) > MOST:
-                            raise self.notices.trouble("error", f"{self.server} sends more than {MOST // 2**20} MB: not taken")
+                            raise self.notices.trouble(
+                                "error", f"{self.server} sends more than {MOST // 2**20} MB, which is too much: trying again"
+                            )
         except (httpx.TimeoutException, TimeoutError):
             raise self.notices.trouble("away", f"{self.server} does not answer: trying again") from None
         except (httpx.HTTPError, httpx.StreamError, ssl.SSLError, OSError) as error:
             if reason := untrusted(error):
                 raise self.notices.trouble("certificate", untrusted_sentence(self.server, reason)) from None
-            raise self.notices.trouble("away", f"{self.server} cannot be reached: is there a network? Trying again") from None
+            raise self.notices.trouble(
+                "away", f"{self.server} cannot be reached: check whether this machine is online. Trying again"
+            ) from None
         return response, bytes(content)
 
     def _judged(self, call: str, response: httpx.Response, content: bytes) -> Protobuf | None:
-        """A good answer; None for an error that the SuperNode should hear as it is. Raises CallRefusedError for others."""
+        """A good answer; None for an error that the SuperNode gets unchanged. Raises CallRefusedError for other errors."""
         status, server, trouble = response.status_code, self.server, self.notices.trouble
         if 300 <= status < 400:
             where = printable(response.headers.get("location", "nowhere"), longest=80)
-            raise trouble("redirect", f"{server} sends this machine on to {where}: it does not go there")
+            raise trouble(
+                "redirect", f"{server} redirects this machine to {where}, which the companion does not follow: check the address"
+            )
         if status in (502, 503, 504):
             raise trouble("waking", f"{server} is waking up, which can take some minutes: waiting")
         if "text/html" in response.headers.get("content-type", "").lower():  # the host's page, in the studio's place
-            raise trouble("waking", f"{server} answers with a web page ({status}): it may be waking up; or is the address right?")
+            raise trouble(
+                "waking", f"{server} answers with a web page ({status}). It may be waking up; if this goes on, check the address"
+            )
         if status == 401 and content.startswith(b"the clock of "):
-            raise trouble("waiting", f"{server} does not let this machine in: its clock is off, set it right")
+            raise trouble(
+                "waiting", f"{server} does not let this machine in, because the clock of this machine is wrong: set the clock"
+            )
         if status == 401 and self._was_online:
             raise trouble("waiting", f"{server} does not know your key any more: it was revoked")
         if status == 401:
@@ -155,15 +165,15 @@ class Upstream:
         try:
             answer = ANSWERS[call].FromString(content)
         except DecodeError:
-            raise trouble("error", f"{server} answers with something unintelligible: trying again") from None
+            raise trouble("error", f"{server} answers with something that cannot be read: trying again") from None
         if isinstance(answer, fab_pb2.GetFabResponse):
             self._check_program(answer)
         return answer
 
     def _check_program(self, answer: fab_pb2.GetFabResponse) -> None:
-        """Raises CallRefusedError where it is not the program of the installed release."""
+        """Raises CallRefusedError if this is not the program of the installed release."""
         if not answer.HasField("fab"):  # an empty answer ships no program
-            raise self.notices.trouble("error", f"{self.server} answers without the program that was asked for: trying again")
+            raise self.notices.trouble("error", f"{self.server} does not send the program that was asked for: trying again")
         theirs, named = hashlib.sha256(answer.fab.content).hexdigest(), answer.fab.hash_str
         if theirs == named == self.fab_hash:
             return
@@ -171,7 +181,7 @@ class Upstream:
         # 403, as for a run that is over: the SuperNode drops the message and runs nothing
         raise self.notices.trouble(
             "refused",
-            f"{self.server} ships another program ({theirs[:12]}{called}) than the installed "
-            f"release ({self.fab_hash[:12]}): nothing of it was run",
+            f"{self.server} sends another program ({theirs[:12]}{called}) than the installed "
+            f"release ({self.fab_hash[:12]}): nothing of it was run; ask the people who run the studio",
             403,
         )

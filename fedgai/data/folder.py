@@ -27,12 +27,12 @@ KINDS = {
 }
 NAMED = frozenset({"photos", "sketches", "scans", "guides", "previews"})  # folders that hold something else than drawings
 NOTHING = (
-    "There is no drawing here. Put your drawings (JPEG or PNG) straight into the folder; or, if you have photographs of "
-    "the same garments, into sketches/ and photos/ with equal names; or scans of whole sheets into scans/."
+    "There is no drawing here. Put your drawings (JPEG or PNG) into this folder. If you have photographs of the same garments, "
+    "put the drawings into sketches/ and the photographs into photos/, with equal names. Put scans of whole sheets into scans/."
 )
 TOO_FEW = (
-    "Your hand is measured as the average of your drawings, so few of them tell more of these garments than of you: "
-    "sketches in your style will look less like yours, and each single drawing shows more in what is shared."
+    "Your hand is measured as the average of your drawings. With few drawings, the average says more about these garments "
+    "than about you: sketches in your style will look less like yours, and what you share says more about each single drawing."
 )
 Fingerprint = tuple[int, NDArray[np.float32]]
 
@@ -68,22 +68,22 @@ class DesignerFolder(Report):
         if self.kind == "empty":
             sentences.append(NOTHING)
         elif self.kind == "scans" and self.pages:
-            sentences.append("The sheets have to be cut into single drawings first; look at the preview of each.")
+            sentences.append("The sheets are cut into single drawings first. Look at the preview of each sheet.")
         elif self.pages < FEW:
-            sentences.append(f"{count(self.pages, 'drawing')}, and at least {FEW} are asked for. {TOO_FEW}")
+            sentences.append(f"{count(self.pages, 'drawing')}: please bring at least {FEW}. {TOO_FEW}")
         if self.coloured:
             sentences.append(
-                f"{self.coloured} of these are on paper that is not white, or in shadow. It is made white before your "
-                "hand is measured; a scanner does it better."
+                f"{self.coloured} of these are on paper that is not white, or in shadow. The program makes the paper white "
+                "before it measures your hand; a scan gives a better result."
             )
         if self.ruled:
             sentences.append(
-                f"{self.ruled} of these seem to be on lined or squared paper, and its lines count as yours: trace them "
-                "onto plain paper, or leave them out."
+                f"{self.ruled} of these seem to be on lined or squared paper. The paper's lines would count as yours: trace "
+                "these drawings onto plain paper, or leave them out."
             )
         if self.twins:
             sentences.append(
-                f"{len(self.twins)} of these look like the same drawing as another. Keep one of each, or it counts twice."
+                f"{len(self.twins)} of these look like copies of another drawing. Keep one of each, or it counts twice."
             )
         return sentences
 

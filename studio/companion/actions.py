@@ -97,7 +97,7 @@ class CompanionActions:
         path = Path(folder.strip().strip("'\"")).expanduser()
         if not folder.strip() or not path.is_dir():
             self.drawings.found = None
-            self.drawings.trouble = f"There is no folder {path}: copy its whole path, as your file manager shows it."
+            self.drawings.trouble = f"There is no folder {path}. Copy its whole path, as your file manager shows it."
             return
         self._use(str(path.resolve()))
 
@@ -194,7 +194,7 @@ class CompanionActions:
         if drawings.ready:
             return
         if drawings.looking:
-            raise CompanionError("your drawings are still being looked at: wait a moment, then press it again")
+            raise CompanionError("the companion is still looking at your drawings: wait a moment, then press the button again")
         if drawings.trouble:
             raise CompanionError(drawings.trouble)
         if drawings.sheets and not drawings.accepted:
@@ -208,7 +208,7 @@ class CompanionActions:
         if not answers.name.strip():
             raise CompanionError("write the name that others shall see, in step 2")
         if answers.share_style is None:
-            raise CompanionError("choose in step 2 whether your signature is shared or kept")
+            raise CompanionError("choose in step 2 whether you share your signature or keep it")
         if not answers.server.strip():
-            raise CompanionError("write the studio's address, in step 3; whoever runs it knows it")
+            raise CompanionError("write the studio's address in step 3; the people who run it know it")
         return answers.checked()

@@ -39,7 +39,7 @@ class HomeProcess:
         if self._process and self._process.poll() is None:
             return
         if not self.possible:
-            self._on_failure("There is no Generator of your own yet: it is made in the first round.")
+            self._on_failure("There is no model of your own yet: take part in a first round first.")
             return
         in_background("studio", self._run, self._on_failure)
 

@@ -33,7 +33,7 @@ class HomeStudio(SketchStudio):
     def __init__(self, folder: Path) -> None:
         self.folder, self.model = folder, folder / "model"
         if not (self.model / CONFIG_FILE).exists():
-            raise CompanionError("there is no Generator of your own yet: it is made in the first round")
+            raise CompanionError("there is no model of your own yet: take part in a first round, then open your studio")
         self._stamp = self._saved()
         pipeline = SketchPipeline.from_pretrained(self.model)
         self.start = SketchPipeline.from_pretrained(WEIGHTS)

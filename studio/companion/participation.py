@@ -14,7 +14,7 @@ from federation.designer.studio_client import AwayError, UntrustedError
 from studio.companion.background import in_background
 
 WAIT = 10.0  # s before a studio that is away is asked again
-SHEETS_FIRST = "Look at the sheets in step 1 first, and accept how they are cut."
+SHEETS_FIRST = "Look at the sheets in step 1 first, and accept their frames."
 
 
 class StoppedError(CompanionError):
@@ -29,7 +29,7 @@ class Participation:
 
     Attributes:
         state: of the companion, while it runs; else None.
-        notice: a sentence on how it ended, or what is missing; "" for nothing.
+        notice: a sentence on how it ended, or what is missing; else "".
         stopping: the designer pressed Stop, and it has not stopped yet.
         leaving: "" for a member who stays, "asked" once Leave was pressed, "under way" once it was confirmed.
     """

@@ -145,7 +145,7 @@ class Window:
 
 
 def build(window: Window) -> gr.Blocks:
-    """The page. Gradio keeps the fields; everything else is a place for what ``Parts`` says."""
+    """The page. Gradio keeps the fields; everything else is an element that shows one of ``Parts``."""
     private: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     demo: gr.Blocks = gr.Blocks(title="FedGAI Companion", analytics_enabled=False, fill_width=True)
     with demo:
@@ -164,7 +164,7 @@ def build(window: Window) -> gr.Blocks:
             elem_id="lost",
             **PLAIN,
         )
-        # every choice counts, in the order in which it was made; Gradio leaves out one that comes while another is under way
+        # handle all choices, in order; by default Gradio drops one that comes while an earlier one is being handled
         gr.on(
             [place.select for place in places],
             window.act,
@@ -174,7 +174,7 @@ def build(window: Window) -> gr.Blocks:
             concurrency_limit=1,
             **private,
         )
-        # never at a change that the page itself makes: while it is loaded, it still has what was answered long ago
+        # not when the page itself changes a field: while it loads, its fields still hold old answers
         changes = [
             event for field in fields for event in ([field.input] if isinstance(field, gr.Radio) else [field.input, field.blur])
         ]
@@ -188,7 +188,7 @@ def _drawings_step(actions: CompanionActions) -> list[gr.HTML]:
     _step(
         1,
         "Your drawings",
-        "They are copied to a folder of the companion's on this machine. The originals stay as they are, and nothing is sent.",
+        "The companion copies them to its own folder on this machine. The originals stay as they are, and nothing is sent.",
     )
     kind = actions.drawings.kind
     zones = gr.HTML(
@@ -204,7 +204,7 @@ def _names_step() -> list[Any]:
     """-> the place for how others will see the hand; name, description, share."""
     _step(2, "What others see")
     name = gr.Textbox(label="Your name, as others shall see it", max_length=40, elem_id="name")
-    head, *lines, last = SIGNATURE.replace("\nare. No", " are. No").replace("\n  whoever", " whoever").splitlines()
+    head, *lines, last = SIGNATURE.splitlines()
     gr.HTML(render("signature", head=head, lines=[line.removeprefix("- ") for line in lines], last=last), **PLAIN)
     hand = _places("hand", "hand")
     share = gr.Radio([SHARE, KEEP], label="Your style signature", elem_id="share")
@@ -222,16 +222,16 @@ def _studio_step(actions: CompanionActions) -> list[Any]:
         elem_id="key",
         **PLAIN,
     )
-    with gr.Accordion("Limits and noise, for those who want them", open=False, elem_id="limits"):
-        budget = gr.Number(label="At most so many MB may leave in a round")
+    with gr.Accordion("Limits and noise (optional)", open=False, elem_id="limits"):
+        budget = gr.Number(label="The most that may leave this machine in a round, MB")
         local = gr.Number(label="Noise in each update: epsilon of local differential privacy, 0 for none")
         style = gr.Number(label="Noise in the signature: epsilon, 0 for none")
         gr.HTML(
-            '<p class="hint">The smaller epsilon, the more noise, and the less can be inferred from what you '
-            "send; the others learn less from you, too.</p>",
+            '<p class="hint">A smaller epsilon means more noise. Then people can conclude less from what you send, '
+            "but the others also learn less from you.</p>",
             **PLAIN,
         )
-        certificate = gr.Textbox(label="Certificate file (PEM) of a studio without a public one")
+        certificate = gr.Textbox(label="Certificate file (PEM), if the people who run the studio gave you one")
     return [server, certificate, budget, local, style]
 
 
@@ -239,16 +239,16 @@ def _later_steps() -> list[gr.HTML]:
     _step(
         4,
         "What left this machine",
-        "Each update that leaves has a receipt, begun before its first byte has left. Each number in it is named.",
+        "For each update there is a receipt. It is written before the first byte leaves, and lists everything that is sent.",
     )
     sent = _places("sent", "receipts")
-    _step(5, "Draw at home", "The studio, on this machine alone, with a Generator of your own.")
+    _step(5, "Draw at home", "A studio on this machine alone. It draws with a model that learned from your drawings.")
     drawn = _places("drawn", "home")
     _step(6, "Leave")
     left = _places("left", "leave")
     closing = gr.HTML(
-        '<p class="hint">To end the companion altogether: <button type="button" class="plain" '
-        'data-do="close">close it</button>. The training stops, and goes on another day.</p>',
+        '<p class="hint">To stop everything, <button type="button" class="plain" '
+        'data-do="close">close the companion</button>. The training goes on when you start the companion again.</p>',
         js_on_load=_PLACES,
         elem_id="closing",
         **PLAIN,
