@@ -222,7 +222,7 @@ def _show(args: argparse.Namespace) -> None:
     args.home.mkdir(parents=True, exist_ok=True)
     print("Drawing the eight designers' pairs, then starting the studio ...", flush=True)
     with Demo(args.home, args.port, args.rounds, args.epochs) as demo:
-        print(f"Open {demo.url} (the browser does not know this demo's certificate: go on all the same).", flush=True)
+        print(f"Open {demo.url} (your browser will warn of this demo's certificate, which it does not know: go on).", flush=True)
         shown, target = "", args.rounds + (demo.folder.rounds() or [0])[-1] // args.rounds * args.rounds
         while (demo.folder.rounds() or [0])[-1] < target:
             status = demo.get("federation/status") or {}

@@ -1,38 +1,38 @@
-"""What a round's figures are called before people who draw: in receipts, and in the studio's Federation tab.
+"""Plain names of a round's figures, for designers: in receipts, and in the studio's Federation tab.
 
-Files, logs and reports keep the software's own names; these are for reading.
+Files, logs and reports keep the software's own names.
 """
 
 from __future__ import annotations
 
 AT_DESIGNERS = {
-    "num-examples": "drawings that were learned from",
+    "num-examples": "drawings that the machine learned from",
     "own-distance": "how far the software's drawings are from the hand",
     "loss-hinge": "telling the designer's drawings from its own",
     "loss-hand": "telling the designer's hand from the others'",
     "loss-feddecorr": "how much its figures repeat each other",
-    "loss-discriminator": "judging drawings, in all",
-    "loss-adversarial": "drawing so that it passes as the designer's",
-    "loss-adversarial-other": "drawing so that it passes as another's",
+    "loss-discriminator": "judging drawings, all together",
+    "loss-adversarial": "drawing like the designer",
+    "loss-adversarial-other": "drawing like another designer",
     "loss-gram": "texture of lines",
     "loss-cosine": "direction of lines",
     "loss-semantic": "shape of the garment",
     "loss-semantic-paired": "shape of the garment",
     "loss-chroma": "colour",
     "loss-fusion": "likeness to others' hands",
-    "loss-generator": "drawing, in all",
+    "loss-generator": "drawing, all together",
 }
-"""Of a designer's training, by the name in ``client_app.answer``'s metrics. What begins with "loss-" is an average error."""
+"""Of a designer's training, by the name in ``client_app.answer``'s metrics. Those with "loss-" are average errors."""
 
 AT_THE_HOUSE = {
-    "adversarial": "drawing so that it passes as a designer's",
-    "distance": "distance to the hand asked for",
+    "adversarial": "drawing like a designer",
+    "distance": "distance to the hand that was asked for",
     "anchor": "difference from round 0's drawings",
     "crispness": "grey beside lines",
     "chroma": "colour",
     "lines": "lines out of place",
     "hand": "one hand drawn like another",
-    "judged": "new hands that its judge does not recognise",
+    "judged": "new hands that the judge of hands does not recognise",
     "new_distance": "distance to new hands",
     "veil": "grey veil in new hands",
 }
@@ -40,12 +40,12 @@ AT_THE_HOUSE = {
 
 OF_THE_PROBE = {
     "own_hand": "drawings nearest to their own hand",
-    "distance_ratio": "distance to the hand asked for, against round 0",
-    "lines": "lines where round 0 drew them",
-    "ink_ratio": "ink, against round 0",
-    "mid_grey_ratio": "grey between ink and paper, against round 0",
-    "blends_falling": "steps of blends towards their end",
-    "logit": "size of what the Discriminator says",
+    "distance_ratio": "distance to the hand that was asked for, compared with round 0",
+    "lines": "lines in the same place as in round 0",
+    "ink_ratio": "ink, compared with round 0",
+    "mid_grey_ratio": "grey between ink and paper, compared with round 0",
+    "blends_falling": "share of blend steps that come closer to the second hand",
+    "logit": "size of the Discriminator's output",
 }
 """Of the probe, by the name in ``Bounds``."""
 

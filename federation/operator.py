@@ -78,7 +78,7 @@ def resume(folder: Folder) -> None:
 def rollback(folder: Folder, number: int) -> None:
     """Draw with an earlier round at once, and start the next from it. Raises OperatorError where it is not there."""
     if not 0 <= number < LAST_ROUND:
-        raise OperatorError("there is no such round: see rounds")
+        raise OperatorError("there is no such round: `rounds` lists those that there are")
     try:
         folder.set_latest(number)
     except CheckpointError as error:
@@ -166,17 +166,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--home", type=Path, help="the federation's folder (default: FEDGAI_HOME)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser("approve", help="let a designer in, or in again")
-    command.add_argument("key", metavar="KEY.pub", help="public key file, the key in quotes, or the fingerprint of one who asks")
-    command.add_argument("--name", required=True, help="what others will see")
+    command.add_argument(
+        "key", metavar="KEY.pub", help="a public key file, the key itself in quotes, or the fingerprint of a designer who asks"
+    )
+    command.add_argument("--name", required=True, help="the name that others will see")
     command = commands.add_parser("list", help="members, and who asks to be one")
     command.add_argument("--json", action="store_true")
-    command = commands.add_parser("revoke", help="shut a designer out, at once")
+    command = commands.add_parser("revoke", help="shut a designer out at once")
     command.add_argument("who", metavar="NAME_OR_FINGERPRINT")
-    commands.add_parser("pause", help="stop; the round in progress is repeated at resume")
-    commands.add_parser("resume", help="go on")
-    command = commands.add_parser("rounds", help="whole checkpoints")
+    commands.add_parser("pause", help="stop the federation; `resume` repeats the round in progress")
+    commands.add_parser("resume", help="go on after `pause`")
+    command = commands.add_parser("rounds", help="list the checkpoints")
     command.add_argument("--json", action="store_true")
-    command = commands.add_parser("rollback", help="draw with an earlier round, and go on from it")
+    command = commands.add_parser("rollback", help="draw with an earlier round; the next round starts from it")
     command.add_argument("round", type=_round)
     return parser
 

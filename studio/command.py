@@ -70,7 +70,7 @@ def main() -> None:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(arguments.certificate, arguments.key)
         except OSError as error:  # ssl.SSLError is one
-            parser.error(f"{arguments.certificate} and {arguments.key} are no certificate and its key, as PEM files ({error})")
+            parser.error(f"{arguments.certificate} and {arguments.key} are not a certificate and its key as PEM files ({error})")
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
     cv2.setNumThreads(min(cv2.getNumThreads(), cores()))
     try:

@@ -31,7 +31,7 @@ CUTOUTS = 8  # cut-outs may take an eighth of the memory that photographs made r
 OUTLINE_SIDE = 1024  # px, long side at which a cut-out is shown and repaired
 OPENING = ("trench_coat", {"Dara": 0.5, "Goro": 0.5})  # what the page opens with, where it has these
 NO_GARMENT = (
-    "No garment could be told from its background. Lay it flat on a plain surface of another colour, "
+    "No garment could be found in this photograph. Lay it flat on a plain surface of another colour, "
     "all of it in the picture, or switch the cut-out off."
 )
 Blend = dict[str, float]  # designer -> weight

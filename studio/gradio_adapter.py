@@ -83,7 +83,7 @@ def _completed(block_fn: BlockFunction, inputs: list[Any]) -> None:
     endpoint took its last values: those are what the endpoint's documentation gives as their defaults."""
     missing = block_fn.inputs[len(inputs) :]
     if missing and block_fn.api_visibility != "public":
-        raise gr.Error("The page and the studio do not fit together: load the page again.", print_exception=False)
+        raise gr.Error("This page is from another version of the studio: load the page again.", print_exception=False)
     inputs.extend(copy.deepcopy(getattr(component, "value", None)) for component in missing)
 
 

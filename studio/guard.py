@@ -389,7 +389,7 @@ def _check_item(item: object, uploads: UploadFolder) -> None:
             raise RequestError(400, str(error)) from None
     too_large = isinstance(item, int) and abs(item) > SAFE_INTEGER
     if too_large or (isinstance(item, float) and not math.isfinite(item)):
-        raise RequestError(400, "A number in the request is too large to reckon with.")
+        raise RequestError(400, "A number in the request is too large.")
 
 
 def _inside(item: object) -> list[Any]:

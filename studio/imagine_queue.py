@@ -25,7 +25,7 @@ MOST_OF_ONE = 3  # requests of one address
 POLL_SECONDS = 0.5  # after which a listener looks up although nothing happened, so that a visitor who left is noticed
 NO_MODEL = (
     "This studio has no model that makes garments from words at the moment. Bring a photograph, or choose one of the "
-    "examples; whoever runs the studio finds the reason in its log."
+    "examples. The people who run the studio can find the reason in its log."
 )
 FAILED = "The picture could not be made: try again, or with other words."
 NOBODY = Caller("", "")

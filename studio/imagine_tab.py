@@ -21,12 +21,12 @@ from studio.uploads import UploadFolder
 Progress = dict[str, Any]
 IDLE: Progress = {"phase": "idle", "text": "", "share": 0, "preview": ""}
 LOST = (
-    "No garment could be told from its background in this picture: choose another one, imagine it again with another seed, "
+    "No garment could be found in this picture: choose another one, imagine it again with another seed, "
     "or switch the cut-out off."
 )
-INTRO = """Describe a garment, and a model (`{name}`) makes a photograph of it, here on this machine. The photograph then
-becomes the garment above, to be drawn like any other. It is deleted after about an hour, as photographs of your own are."""
-LICENCE = " The model is under [{0}]({1}), whose restrictions on use hold for you, too."
+INTRO = """Describe a garment. A model (`{name}`) on this machine makes a photograph of it. That photograph becomes the garment
+above, and the studio draws it like any other. It is deleted after about an hour, like your own photographs."""
+LICENCE = " The model's licence is [{0}]({1}). Its limits on use are valid for you, too."
 
 
 class ImagineTab:

@@ -21,23 +21,22 @@ from studio.listeners import Page, chosen_blend, chosen_rounds, portrait
 from studio.outline_repair import OutlineRepair, dialog
 from studio.templating import render
 
-TEXT = "One garment, many hands. Bring a photograph, blend the designers, and the sketch follows."
-ABOUT = """A photograph is cut out, read by a small network, and drawn again by another whose statistics are moved
-towards a blend of the designers' *style signatures*: 480 numbers each, and no drawing. That is all of a
-designer's work that the studio has. The method is [FedGAI](https://arxiv.org/abs/2503.12389): designers exchange style,
-never drawings.
+TEXT = "One garment, many hands. Bring a photograph, set how much of each designer's hand you want, and get a sketch."
+ABOUT = """The studio cuts the garment out of your photograph. One small network reads it, and another draws it, in the mix of
+hands that you set. For each designer, the studio has only a *style signature*: 480 numbers that describe how they draw. It has no
+drawing of theirs. The method is [FedGAI](https://arxiv.org/abs/2503.12389): designers exchange style, never drawings.
 
-{who} Your photographs are used to draw your sketches and for
-nothing else, and are deleted after about an hour. Programs can do what this page does: see *Use via API* below.
+{who} The studio uses your photographs only to draw your sketches, and deletes them after about an hour. Your own programs can
+use the studio, too: see *Use via API* below.
 """
-ALONE = "The eight designers here are ateliers that the project made up."
-FEDERATED = """The studio began with eight ateliers that the project made up; whoever else has a slider takes part in the
-federation and agreed to have one. The *Federation* tab says what it is doing now."""
+ALONE = "The eight designers here are not people: they are ateliers, programs of this project that draw."
+FEDERATED = """The first eight designers are not people: they are ateliers, programs of this project that draw. All others take
+part in the federation, and agreed to have a slider. The *Federation* tab says what the federation is doing now."""
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # but queued: past the queue, a State's change is not noticed
 QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}
-LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # Gradio leaves out what is chosen while another choice is under way
+LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # by default, Gradio drops choices made while an earlier one is handled
 VISIBLY: dict[str, Any] = PRIVATE | {"show_progress": "minimal"}
 
 

@@ -37,7 +37,13 @@ def test_the_tab_says_figures_in_words() -> None:
     news = News(Status(), "", "", {1: report}, {}, [0, 1], 1, {}, {})
     shown = html.unescape(" ".join(news.parts().values()))
     assert not [word for word in JARGON if word in shown.lower()]
-    for words in ("drawing, in all", "of a later release", "one hand drawn like another", "ink, against round 0", "Ada_B-C"):
+    for words in (
+        "drawing, all together",
+        "of a later release",
+        "one hand drawn like another",
+        "ink, compared with round 0",
+        "Ada_B-C",
+    ):
         assert words in shown
     assert "the designers' average error in drawing 0.5" in shown and "drawings nearest to their own hand 50%" in shown
 

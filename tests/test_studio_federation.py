@@ -157,13 +157,13 @@ def test_the_tab_follows_the_status(visit: Callable[..., Visit], rounds: Rounds,
         online=["Ada", HOSTILE],
         note="A note with <b>tags</b>.",
     )
-    page.wait_for_selector("text=Round 1 of 11: drawing at the designers', 5 of 8 have answered.")
+    page.wait_for_selector("text=Round 1 of 11: designers' machines are learning, 5 of 8 have answered.")
     assert page.locator(".federation [role=progressbar]").get_attribute("aria-valuenow") == "62"
     left = int(re.fullmatch(r"(\d+) min left", page.locator(".left").inner_text())[1])
     assert round((deadline - time.time()) / 60) <= left <= 10
     assert page.locator(".names li").all_inner_texts() == ["Ada", HOSTILE]
     assert page.locator("[data-part=now] .remark").inner_text() == "A note with <b>tags</b>."
-    assert "no token" in page.locator(".hub").inner_text() or "Nothing has been pushed" in page.locator(".hub").inner_text()
+    assert "no token" in page.locator(".hub").inner_text() or "Nothing has been uploaded" in page.locator(".hub").inner_text()
     assert page.evaluate("window.same") and page.evaluate("window.hacked") is None
     page.screenshot(path=tmp_path / "tab.png", full_page=True)
 
@@ -493,7 +493,7 @@ def test_no_serious_violation_on_the_tab(visit: Callable[..., Visit], rounds: Ro
         note="A note.",
     )
     page = visit(width=wide, color_scheme=scheme, reduced_motion="reduce").page
-    page.wait_for_selector("text=drawing at the designers'")
+    page.wait_for_selector("text=designers' machines are learning")
     for number in (1, 2):
         page.locator(f"[data-round='{number}']").click()
     page.wait_for_selector("#compared figure")

@@ -94,7 +94,7 @@ def test_what_was_set_wrongly_is_one_sentence(
 def test_a_certificate_that_is_none_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "word.pem").write_text("hello")
     done = started({"TMPDIR": str(tmp_path)}, "--certificate", str(tmp_path / "word.pem"), "--key", str(tmp_path / "word.pem"))
-    assert done.returncode == 2 and "are no certificate and its key" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "are not a certificate and its key" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_temporary_folder_of_somebody_else_s_is_a_sentence(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ tags:
 
 # FedGAI, {model.preset.name} preset, round {report.round}
 
-Draws a photograph of a garment as a fashion sketch, in any blend of {len(model.styles)} hands. After round {report.round} of a
-federation ([FedGAI](https://arxiv.org/abs/2503.12389)): {len(took_part)} designers trained at home, only their Discriminators
-travelled, and the house Generator learned from the aggregate on public photographs ({report.house_line}). {state}
+This model draws a photograph of a garment as a fashion sketch, in any blend of {len(model.styles)} hands. It comes from round
+{report.round} of a federation ([FedGAI](https://arxiv.org/abs/2503.12389)). {len(took_part)} designers trained at home and sent
+only their Discriminators. The house Generator learned from the average of these, on public photographs ({report.house_line}). {state}
 
 ![The same garments in several hands](sheet.jpg)
 
@@ -40,7 +40,7 @@ travelled, and the house Generator learned from the aggregate on public photogra
 |---|---|---|
 {probe}
 
-Aggregation: {report.strategy}. Rounds so far are in `metrics.csv`, this one's details in `report.json`.{private}
+Aggregation: {report.strategy}. All rounds so far are in `metrics.csv`, the details of this one in `report.json`.{private}
 """
 
 
@@ -48,8 +48,8 @@ def private_sentence(privacy: Mapping[str, Any]) -> str:
     """What central differential privacy promises after a round, for the model card."""
     without = privacy["rounds_without"]
     return (
-        f"Differential privacy of one designer's updates, against whoever sees the aggregates: epsilon "
+        f"Differential privacy of one designer's updates, against people who see the aggregates: epsilon "
         f"{privacy['epsilon']:.3g} at delta {privacy['delta']:g} over the rounds with noise ({privacy['rounds']} so far), "
         f"{privacy['epsilon_round']:.3g} for this one alone."
-        + (f" Nothing is promised of the rounds without noise before it ({without})." if without else "")
+        + (f" Nothing is promised about the earlier rounds without noise ({without})." if without else "")
     )

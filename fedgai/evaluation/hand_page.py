@@ -104,26 +104,26 @@ class HandReport:
 
     @property
     def notes(self) -> list[str]:
-        """What the studio does otherwise than the designer, a sentence each."""
+        """How the studio's drawings differ from the designer's, a sentence each."""
         return [trait.differs for trait in self.traits if trait.differs]
 
     @property
     def few(self) -> int:
-        """How many drawings are asked for, where there are fewer; else 0."""
+        """How many drawings a designer should bring, if there are fewer; else 0."""
         return FEW if self.sketches < FEW else 0
 
 
 WORDS = (
     ("ink", "% of the page", "It draws darker than you.", "It draws lighter than you."),
-    ("line width", "px of 512", "Its lines are broader than yours.", "Its lines are finer than yours."),
+    ("line width", "px of 512", "Its lines are wider than yours.", "Its lines are thinner than yours."),
     (
         "separate pieces of ink",
         "",
-        "It breaks lines that you draw in one.",
+        "It breaks lines that you draw without a gap.",
         "It draws fewer separate marks than you.",
     ),
-    ("grey", "% of the page", "It shades where you leave paper or ink.", "It leaves out some of your shading."),
-    ("colour", "", "Its ink is more coloured than yours.", "Its ink is less coloured than yours."),
+    ("grey", "% of the page", "It uses more grey shading than you.", "It uses less grey shading than you."),
+    ("colour", "", "Its ink is more colourful than yours.", "Its ink is less colourful than yours."),
 )
 
 
@@ -155,7 +155,7 @@ def measure_files(
             yield image
             say(min(1.0, number / pages))
         if not number:
-            raise FedGAIError("none of the drawings can be read any more: look whether their folder is still there")
+            raise FedGAIError("none of the drawings can be read any more: check that their folder is still there")
 
     return pipe.signature(one_by_one(), name), kept
 

@@ -54,13 +54,12 @@ GALLERY = 60  # sketches of a batch that are shown; all are saved
 PLAIN: dict[str, Any] = {"apply_default_css": False}  # of gr.HTML
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUICK: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}
-TEXT = "Your own Generator, on this machine alone. Nothing here is sent anywhere."
-ABOUT = """This is the Generator that was trained here, on your drawings. It has never left this machine, and neither do the
-photographs and sketches of this page.
+TEXT = "Your own model, on this machine alone. Nothing on this page is sent anywhere."
+ABOUT = """This page draws with the model that was trained on this machine, on your drawings. The model has never left this
+machine. The photographs and sketches of this page stay on it, too.
 
-*All me* draws with your own signature. *All of us* draws with the blend of everybody whose signature is known here, you among
-them; the sliders below say how much of each. Either way it is your Generator that draws. In between, the two signatures are
-mixed."""
+*All me* draws with your own signature. *All of us* draws with a mix of all signatures that this machine knows, yours among
+them; the sliders below set how much of each. In between, the two are mixed. In all cases your own model draws."""
 
 
 class HomePage(Page):
@@ -197,8 +196,8 @@ def mixer_column(page: HomePage) -> Mixer:
 def batch_tab() -> Batch:
     """Within a gr.Tab."""
     gr.Markdown(
-        "As set above. The sketches are saved beside a folder that you name, or, for photographs that you drop, in the "
-        "companion's own."
+        "Draws all photographs with the settings above. If you name a folder, the sketches are saved beside it. If you drop "
+        "photographs here, they are saved in the companion's own folder."
     )
     dropped = gr.File(file_count="multiple", label="Photographs", show_label=False, elem_id="many", height=150)
     folder = gr.Textbox(label="Or a folder on this machine: its whole path", elem_id="folder")
@@ -224,8 +223,8 @@ def build(page: HomePage) -> gr.Blocks:
         with gr.Tabs(elem_id="more"):
             with gr.Tab("Before and after") as before:
                 gr.Markdown(
-                    "This garment in the same style, by the Generator that everybody starts from, and by yours as the "
-                    "federation has made it."
+                    "The garment above, drawn twice in the same style: by the model that everybody starts with, and by yours, as "
+                    "it is now."
                 )
                 compared = gr.HTML("", elem_id="compared", elem_classes="pair", **PLAIN)
             with gr.Tab("Many at once"):

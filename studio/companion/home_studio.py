@@ -72,11 +72,13 @@ class HomeStudio(SketchStudio):
         Raises FedGAIError where the two have other encoders.
         """
         if self.start.model.encoder_sha256 != self.pipeline.model.encoder_sha256:
-            raise FedGAIError("Your Generator and the one that ships have other encoders, and cannot be compared.")
+            raise FedGAIError(
+                "Your model and the one that everybody starts with use different encoders, so they cannot be compared."
+            )
         content, style = self.content(garment, look), self.pipeline.style(list(look.weights.items()), look.strength)
         after = f"After round {self.rounds}" if self.rounds else "After"
         return [
-            ("Before: the Generator that everybody starts from", self.start.draw(content, style)),
+            ("Before: the model that everybody starts with", self.start.draw(content, style)),
             (f"{after}: your own", self.pipeline.draw(content, style)),
         ]
 

@@ -117,7 +117,7 @@ class Federation:
                     pipeline.draw(first, next(iter(pipeline.styles.values())).style)  # the first one takes longest
         except Exception as error:
             log.warning("round %d cannot be drawn with: %s", number, error)
-            self.note = f"Round {number} is damaged and is not drawn with; the studio goes on with the one before."
+            self.note = f"Round {number} is damaged. The studio draws with the round before it."
             return
         self.note, self._bank = "", dict(pipeline.styles)
         pipeline.styles = self._banked(pipeline)  # before anybody draws with it, else a designer would be gone for a second

@@ -15,20 +15,24 @@ from federation.server.round_words import designers_words, house_words
 from studio.templating import render
 
 SHOWN = 40  # names in a list, and curves in a group
-STEPS = {"training": "At the designers'", "aggregating": "Averaging", "house": "At the house", "": "Checkpoint"}
+STEPS = {"training": "At the designers'", "aggregating": "Averaging", "house": "In the studio", "": "Checkpoint"}
 GROUPS = {
     "metrics": (
         "At the designers'",
-        "Average errors of those whose answers counted, weighted by their pairs of drawings.",
+        "Average errors of the designers whose answers counted, weighted by how many pairs each has.",
         AT_DESIGNERS,
     ),
-    "house": ("At the house", "Average errors of the house Generator at the end of its learning.", AT_THE_HOUSE),
+    "house": (
+        "In the studio",
+        "Average errors of the studio's own model (the house Generator) when it had learned.",
+        AT_THE_HOUSE,
+    ),
     "probe": (
         "Probe",
-        "Measured on the same photographs after every round; a round that is worse past a bound is held back.",
+        "Measured on the same photographs after every round. If a round is much worse, the studio does not draw with it.",
         OF_THE_PROBE,
     ),
-    "style_distances": ("Distance to each hand", "From what the house draws in a hand to that designer's own drawings.", {}),
+    "style_distances": ("Distance to each hand", "From the studio's drawings in a hand to that designer's own drawings.", {}),
 }
 DRAWING, OWN_HAND = "loss-generator", "own_hand"  # figures that stand beside a round in the list
 WIDTH, HEIGHT, EDGE = 168, 44, 5  # of a curve, in its own units
@@ -108,13 +112,13 @@ class News:
         waiting = [w for w in hub.get("waiting") or [] if isinstance(w, int)]
         pushed, pushing = hub.get("last_pushed"), hub.get("pushing")
         private = hub.get("private")
-        lines = ["" if private is None else "A private repository." if private else "Everybody can read it."]
+        lines = ["" if private is None else "This repository is private." if private else "Everybody can read it."]
         if isinstance(pushed, int):
-            lines.append(f"Round {pushed} was pushed last{_when(hub.get('last_pushed_at'))}.")
+            lines.append(f"Round {pushed} was uploaded last{_when(hub.get('last_pushed_at'))}.")
         else:
-            lines.append("Nothing has been pushed yet.")
+            lines.append("Nothing has been uploaded yet.")
         if isinstance(pushing, int):
-            lines.append(f"Round {pushing} is on its way.")
+            lines.append(f"Round {pushing} is being uploaded.")
         others = [str(w) for w in waiting if w != pushing]
         if others:
             plural, more = ("s", ", …") if len(others) > 12 else ("s" if len(others) > 1 else "", "")
@@ -135,8 +139,8 @@ class News:
     def _round(self, n: int) -> dict[str, Any]:
         report, hub = self.reports.get(n, {}), self.hub
         designers, house = designers_words(report), house_words(report)
-        facts = [f"{designers} designers" if designers else "What the federation began with" if n == 0 else ""]
-        facts.append(f"the house learned {house}" if house else "")
+        facts = [f"{designers} designers" if designers else "The federation began with this" if n == 0 else ""]
+        facts.append(f"the studio learned {house}" if house else "")
         errors, probe = numbers(report.get("metrics")), numbers(_mapping(report.get("probe")).get("after"))
         facts += [f"the designers' average error in drawing {_figure(errors[DRAWING])}" if DRAWING in errors else ""]
         facts += [f"{OF_THE_PROBE[OWN_HAND]} {probe[OWN_HAND]:.0%}" if OWN_HAND in probe else ""]
@@ -190,13 +194,13 @@ def sentence(status: Status) -> str:
     resting = "The federation rests."
     if status.round:
         resting = f"{called(status.round)} was the season's last. The federation rests until the next."
-    last = f" The last whole round is {status.round}." if status.round else ""
+    last = f" The last complete round is {status.round}." if status.round else ""
     return {
         "starting": "The federation is starting.",
         "waiting": waiting,
-        "training": f"{called(status.round)}: drawing at the designers', {have}.",
-        "aggregating": f"{called(status.round)}: the answers are being averaged.",
-        "house": f"{called(status.round)}: the house is learning from the average, {status.progress:.0%} done.",
+        "training": f"{called(status.round)}: designers' machines are learning, {have}.",
+        "aggregating": f"{called(status.round)}: the studio is averaging the answers.",
+        "house": f"{called(status.round)}: the studio is learning from the average, {status.progress:.0%} done.",
         "resting": resting,
         "paused": f"The federation is paused by its operator.{last}",
         "stopped": "The federation is stopped.",
