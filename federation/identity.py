@@ -78,7 +78,7 @@ def public_key(text: str) -> str:
         one line, "ecdsa-sha2-nistp384 AAAA...".
 
     Raises:
-        IdentityError: it is no such key; one sentence says what to do.
+        IdentityError: it is not such a key; one sentence says what to do.
     """
     text = text.strip()
     if not text.startswith(("ssh-", "ecdsa-", "sk-", "-----")):

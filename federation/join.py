@@ -236,7 +236,7 @@ def go(console: Console, folder: Path, chosen: Settings, at_once: bool) -> None:
         raise CompanionError("you are still a member; nothing was changed")
     name = leave(folder, chosen)
     console.print(
-        f"\nYou have left {chosen.server}: {name} is no member there any more.", highlight=False, markup=False, soft_wrap=True
+        f"\nYou have left {chosen.server}: {name} is no longer a member there.", highlight=False, markup=False, soft_wrap=True
     )
 
 

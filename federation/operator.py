@@ -123,7 +123,7 @@ def members(folder: Folder) -> list[dict[str, str]]:
 
 
 def asking(folder: Folder) -> list[dict[str, str]]:
-    """A row for each key that asked to be let in and is no member's: fingerprint, address, last (ISO 8601)."""
+    """A row for each key that asked to be let in and belongs to no member: fingerprint, address, last (ISO 8601)."""
     return [{"fingerprint": k.fingerprint, "address": k.address, "last": k.last} for k in knocks(folder)]
 
 

@@ -63,7 +63,7 @@ Send = Callable[[AsgiEvent], Awaitable[None]]
 
 
 class CallRefusedError(Exception):
-    """An answer instead of the SuperLink's: one sentence, for whoever called and for the log.
+    """An answer instead of the SuperLink's: one sentence, for the caller and for the log.
 
     Args:
         status: of HTTP.

@@ -134,7 +134,7 @@ def signature(drawings: Path, out: Path, name: str | None, description: str, mod
             )
         measured = better.signature
         note = (
-            f"; refined: {1 - better.after / better.before:.0%} nearer to drawings that were kept aside"
+            f"; refined: {1 - better.after / better.before:.0%} nearer to drawings that were held back for this test"
             if better.better
             else "; refining brought drawings no nearer, so it is the measured one"
         )

@@ -168,7 +168,7 @@ def _cut(picture: Picture, draughtsman: Draughtsman | None, on_missing: OnMissin
     pixels = np.asarray(_fit(image, MASK_SIDE) if max(image.size) > MASK_SIDE else image)
     try:
         seen = None if draughtsman is None else draughtsman.look(np.asarray(_fit(image, draughtsmen.SIDE)))
-        if picture.mask is not None:  # it was cut out already, by whoever made it
+        if picture.mask is not None:  # it was cut out already
             return picture.mask, seen
         if seen is None:
             return cut_out(pixels), None

@@ -41,14 +41,14 @@ def switch(name: str) -> bool:
 def check_folder(name: str) -> None:
     """Raises VariableError where a variable is set and names no folder."""
     if (value := variable(name)) and not Path(value).is_dir():
-        raise VariableError(f"{name} names {value}, and there is no such folder: correct it, or take {name} out")
+        raise VariableError(f"{name} names {value}, but there is no such folder: correct it, or remove {name}")
 
 
 def check_proxy(name: str, value: str) -> None:
     """Raises VariableError where a proxy's address cannot be used. Its password is not shown."""
     try:
         url = urlsplit(value if "://" in value else f"http://{value}")
-        _, host = url.port, url.hostname  # a port that is no number raises
+        _, host = url.port, url.hostname  # a port that is not a number raises
     except ValueError:
         url, host = urlsplit(""), None
     if not host or any(c.isspace() for c in value):
@@ -72,7 +72,7 @@ def check_trust(name: str, value: str) -> None:
     """Raises VariableError where SSL_CERT_FILE or SSL_CERT_DIR names nothing, or a file without a certificate."""
     path = Path(value)
     if not (path.is_file() if TRUST[name] == "file" else path.is_dir()):
-        raise VariableError(f"{name} names {value}, and there is no such {TRUST[name]}: correct it, or take {name} out")
+        raise VariableError(f"{name} names {value}, but there is no such {TRUST[name]}: correct it, or remove {name}")
     try:
         if path.is_file():
             ssl.create_default_context(cafile=path)

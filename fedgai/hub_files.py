@@ -189,7 +189,7 @@ def clip_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def read(path: Path, choose: Callable[[list[str]], Collection[str]]) -> dict[str, Tensor]:
-    """The tensors that ``choose`` takes of a file's names, float32. Raises WeightsError where it is no safetensors file."""
+    """The tensors that ``choose`` takes of a file's names, float32. Raises WeightsError where it is not a safetensors file."""
     try:
         with safe_open(str(path), "pt") as f:
             return {name: f.get_tensor(name).float() for name in choose(list(f.keys()))}

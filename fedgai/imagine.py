@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # The default, chosen for two cores and 16 GB: SDXS (arXiv 2403.16627), a U-Net distilled for one step beside a tiny VAE. U-Net
 # 1.26 GB, text encoder 0.49 GB, VAE 10 MB, all in safetensors. Licence: CreativeML Open RAIL++-M, which allows a public
-# service, and whose restrictions on use go on to whoever uses it (so the page names it). Looked at besides:
+# service, and whose limits on use apply to its users, too (so the page names it). Looked at besides:
 # stabilityai/sd-turbo (one step; its research licence excludes commercial use), SimianLuo/LCM_Dreamshaper_v7 (MIT; four steps,
 # each of a U-Net of 3.44 GB), nota-ai/bk-sdm-tiny and segmind/tiny-sd (small, Open RAIL-M, but made for 25 steps).
 MODEL, REVISION = "IDKiro/sdxs-512-dreamshaper", "76f720262bb051da75666b22c902a78c8e16c763"
@@ -138,7 +138,7 @@ class Imaginer:
 
     @property
     def licence(self) -> tuple[str, str] | None:
-        """(name, address) of the licence that goes on to whoever uses the pictures, where we know it."""
+        """(name, address) of the licence that applies to the pictures' users, if we know it."""
         return LICENCES.get(self.name)
 
     def load(self, on_bytes: Callable[[int, int], None] = lambda done, total: None) -> None:
@@ -246,7 +246,9 @@ class Imaginer:
         kind: Any = getattr(diffusers, index["_class_name"], None)
         accepted = inspect.signature(kind.__call__).parameters if isinstance(kind, type) else {}
         if not {"prompt", "callback_on_step_end", "num_inference_steps"} <= set(accepted) or "image" in accepted:
-            raise ImagineError(f"{self.name} is no text-to-image pipeline that can be watched: set FEDGAI_IMAGINE to another.")
+            raise ImagineError(
+                f"{self.name} is not a text-to-image pipeline that reports its steps: set FEDGAI_IMAGINE to another one."
+            )
         diffusers.utils.logging.set_verbosity_error()
         diffusers.utils.logging.disable_progress_bar()
         transformers.utils.logging.set_verbosity_error()
@@ -263,7 +265,7 @@ class Imaginer:
 
 
 def _steps(scheduler: Any) -> int:
-    """What a model was most likely distilled for, told by its scheduler; 25 where it was not distilled."""
+    """What a model was most likely distilled for, from its scheduler; 25 where it was not distilled."""
     if type(scheduler).__name__ in ("LCMScheduler", "TCDScheduler") or scheduler.config.get("timestep_spacing") == "trailing":
         return 4
     return 25

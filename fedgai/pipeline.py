@@ -40,7 +40,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 STRENGTHS = (0.0, 1.5)
-LATTICES = 4  # drawings by which lines are told from hatching
+LATTICES = 4  # drawings that show what is a line and what is hatching
 BATCH_PIXELS = 2**20  # a batch takes no more memory than one sketch at 1,024 px
 
 
@@ -92,7 +92,9 @@ class SketchPipeline:
             raise
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise CheckpointError(f"{folder_or_repo} is no folder, and no repository in reach: {reason}") from error
+            raise CheckpointError(
+                f"{folder_or_repo} is neither a folder nor a repository that can be reached: {reason}"
+            ) from error
 
     def __call__(
         self,
@@ -152,7 +154,7 @@ class SketchPipeline:
                 inner lines go first (``images.simplify``).
             print_amount: how much of the print is drawn, 0 none to 1 all of it as the photograph shows it. Counts only
                 where the garment is cut out and the checkpoint has a draughtsman; without one, the print is drawn.
-            on_missing: where no garment can be told from its background, raise NoGarment, or keep the whole photograph.
+            on_missing: if no garment can be found, raise NoGarment, or keep the whole photograph.
             side: long side at which the network draws, px. A hand's lines are as broad as a share of the page as at this
                 size, whatever the sketch's.
 

@@ -90,7 +90,9 @@ class PipelineWeights:
             parts = {name: part for name, part in index.items() if isinstance(part, list)}
             foreign = [name for name, part in parts.items() if part[0] not in OWN]
         except (OSError, ValueError, AttributeError, IndexError) as error:
-            raise ImagineError(f"{self.name} is no diffusers pipeline: it has no model_index.json that can be read.") from error
+            raise ImagineError(
+                f"{self.name} is not a diffusers pipeline: it has no model_index.json that can be read."
+            ) from error
         if foreign or not isinstance(index.get("_class_name"), str):
             what = ", ".join(sorted(foreign)) or "the pipeline"
             raise ImagineError(f"{self.name} brings code of its own ({what}), which is never run: set FEDGAI_IMAGINE to another.")
@@ -161,7 +163,7 @@ class PipelineWeights:
         elif any_of(RepositoryNotFoundError):
             reason = "the Hub does not know the repository"
         elif any_of(RemoteEntryNotFoundError):
-            reason = "the repository is no diffusers pipeline"
+            reason = "the repository is not a diffusers pipeline"
         elif constants.HF_HUB_OFFLINE or any_of(OfflineModeIsEnabled):
             reason = "HF_HUB_OFFLINE forbids to ask the Hub"
         elif status:

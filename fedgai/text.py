@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def printable(text: str, *, longest: int | None = None, keep: str = "", instead: str = "?") -> str:
-    """Without terminal codes, line breaks, and bytes of a file name that are no text.
+    """Without terminal codes, line breaks, and bytes of a file name that are not text.
 
     Args:
         longest: characters; what is longer is cut, and ends with an ellipsis.

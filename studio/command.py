@@ -30,7 +30,7 @@ def cores() -> int:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """The place to listen at, taken before anything else is done and before the address is said.
+    """The place to listen at, taken before anything else is done and before the address is printed.
 
     Raises:
         FedGAIError: it is taken, or cannot be had.

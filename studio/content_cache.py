@@ -44,7 +44,7 @@ class _Entry(Generic[T]):
 
 
 class ContentCache(Generic[T]):
-    """Those used last. Whoever asks for one in the making waits for it.
+    """Those used last. A request for one that is being made waits for it.
 
     Args:
         limit: bytes; the newest stays even if it takes more.

@@ -67,7 +67,7 @@ class Garment:
     Attributes:
         photo: the picture file.
         name: that of an example, empty for a visitor's own photograph.
-        lost: what to do where it cannot be told from its background.
+        lost: what to do if no garment can be found.
         chosen: False while nobody has chosen anything: a page was opened, or the studio was started anew.
         strokes: by which its cut-out was repaired.
         mask: a picture file of a program's own cut-out, in the place of ours.
@@ -89,7 +89,7 @@ class CutOut:
 
     Attributes:
         photo: the photograph, RGB.
-        mask: (H, W) float32 in [0, 1], 1 on the garment; None where none could be told from its background.
+        mask: (H, W) float32 in [0, 1], 1 on the garment; None if none was found.
     """
 
     photo: Image.Image
@@ -183,7 +183,7 @@ class Bank:
     def content(self, garment: Garment, look: Look, session: str = "") -> Content:
         """The heavy part, once for a photograph, a size, a line detail, a print and a cut-out.
 
-        Where no garment can be told from its background, it is the whole photograph.
+        If no garment can be found, it is the whole photograph.
 
         Args:
             session: of the visitor, for whom it is kept.
@@ -305,7 +305,7 @@ class SketchStudio:
         return self.now.look(weights, lines, size, cutout)
 
     def content(self, garment: Garment, look: Look, *, strict: bool = False, session: str = "") -> Content:
-        """See ``Bank.content``. If ``strict``, NoGarment is raised where no garment can be told from its background."""
+        """See ``Bank.content``. If ``strict``, NoGarment is raised if no garment can be found."""
         content = (look.bank or self.now).content(garment, look, session)
         if strict and look.cutout and content.mask is None:
             raise NoGarment(NO_GARMENT)

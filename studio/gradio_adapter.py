@@ -30,7 +30,7 @@ from studio.failures import WithoutMessages, describe
 log = logging.getLogger(__name__)
 
 VERSION = "6.31.0"  # that this was read from
-WORKERS = 400  # events under way: they wait in lines of our own, where whoever has had the least is next
+WORKERS = 400  # events under way: they wait in lines of our own, where the one who has had the least is next
 SESSIONS = 1000  # visitors whose state is kept
 UNREAD_SECONDS = 60.0  # answers that nobody fetches are dropped after this
 PROGRAM_SECONDS = 120.0  # that the state of a program stays, which has no page open

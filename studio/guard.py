@@ -68,7 +68,7 @@ class RequestError(FedGAIError):
 
     Args:
         status: of HTTP.
-        reason: one sentence for whoever asked.
+        reason: one sentence for the caller.
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -161,7 +161,7 @@ class Guard:
     Args:
         app: what is behind it.
         uploads: where visitors' files lie.
-        pages: is told which sessions have a page open.
+        pages: gets to know which sessions have a page open.
         limits: see there.
     """
 
@@ -329,7 +329,7 @@ class _Body:
 
 
 class _Answer:
-    """What goes back. Once it has begun, nothing else can be said."""
+    """What goes back. Once it has begun, it cannot be changed."""
 
     def __init__(self, scope: Scope, send: Send, body: _Body) -> None:
         self._send, self._body = send, body

@@ -20,7 +20,7 @@ from studio.turns import BusyError, Caller
 log = logging.getLogger(__name__)
 
 MOST_PICTURES = 4  # in a request
-MOST_WAITING = 6  # requests in line behind the one that is worked on; whoever comes then is told so
+MOST_WAITING = 6  # requests in line behind the one that is worked on; later visitors get a message
 MOST_OF_ONE = 3  # requests of one address
 POLL_SECONDS = 0.5  # after which a listener looks up although nothing happened, so that a visitor who left is noticed
 NO_MODEL = (
@@ -38,7 +38,7 @@ class Request:
     Attributes:
         words, seed, pictures: as ``ImagineQueue.imagine`` takes them.
         caller: who asks.
-        stop: set by whoever wants no more of it.
+        stop: set by the caller to cancel it.
         phase: "waiting", "loading", "imagining", "done", "cancelled" or "failed".
         made: (seed, photograph), in order.
         step, steps: denoising steps of the picture in the making: done, and in all.
@@ -237,7 +237,7 @@ class ImagineQueue:
         return "done"
 
     def _load(self, request: Request) -> None:
-        """Have the weights ready. What is wrong with them is for whoever runs the studio; the visitor is told what to do."""
+        """Have the weights ready. If something is wrong with them, the log says what, and the visitor reads what to do."""
 
         def fetched(done: int, total: int) -> None:
             self._go_on(request)

@@ -1,7 +1,7 @@
 """Who is drawn for next: every address gets an equal share of this machine, and within it every session.
 
 A visitor who asks for a lot waits for it; one who asks for a little is served in between. Work is cut into pieces (one
-sketch, one photograph made ready), and whoever has had the fewest pixels so far gets the next free worker.
+sketch, one photograph made ready), and the address that has had the fewest pixels so far gets the next free worker.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class TurnLimits:
         address_pixels, address_jobs: of one address. About half a minute of drawing on two cores, and enough for a class
             of visitors behind one router.
         jobs: of all.
-        workers: pieces at the same time. One address never has all of them, so that whoever comes next begins at once.
+        workers: pieces at the same time. One address never has all of them, so that the next visitor begins at once.
     """
 
     address_pixels: int = 32 * 2**20

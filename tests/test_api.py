@@ -138,7 +138,7 @@ def test_bad_pictures_get_a_sentence_and_the_next_is_drawn(client: Client, tmp_p
             client.predict(handle_file(path), size=256, api_name="/sketch")
         sentence = str(refused.value)
         assert sentence.endswith(".") and "/tmp" not in sentence, (name, sentence)
-    with pytest.raises(AppError, match="No garment could be told"):
+    with pytest.raises(AppError, match="No garment could be found"):
         client.predict(handle_file(flat_picture(tmp_path)), size=256, api_name="/sketch")
     with pytest.raises(Exception, match=r"(?i)size|413"):
         client.predict(handle_file(heavy_file(tmp_path)), size=256, api_name="/sketch")

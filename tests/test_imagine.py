@@ -147,7 +147,7 @@ def test_folders_that_are_no_text_to_image_pipeline(broken: Path, tmp_path: Path
     with pytest.raises(ImagineError, match=r"no model_index\.json"):
         Imaginer(tmp_path).load()
     for kind in ("StableDiffusionImg2ImgPipeline", "DDPMPipeline", "os"):
-        with pytest.raises(ImagineError, match="no text-to-image pipeline"):
+        with pytest.raises(ImagineError, match="not a text-to-image pipeline"):
             Imaginer(rewritten(broken, _class_name=kind)).load()
     rewritten(broken, _class_name="StableDiffusionPipeline")
     weights = broken / "vae" / "diffusion_pytorch_model.safetensors"
@@ -248,7 +248,7 @@ def test_an_unknown_repository_and_an_unknown_revision(hub: HubServer) -> None:
     with pytest.raises(ImagineError, match=r"this revision.*--revision v9"):
         Imaginer("ada/garments@v9").load()
     hub.create("ada/poems", {"poem.txt": b"roses"})
-    with pytest.raises(ImagineError, match="no diffusers pipeline"):
+    with pytest.raises(ImagineError, match="not a diffusers pipeline"):
         Imaginer("ada/poems").load()
 
 

@@ -349,7 +349,7 @@ def test_bad_pictures_get_a_sentence_and_change_nothing(visit: Callable[..., Vis
 def test_no_garment_to_cut_out(visit: Callable[..., Visit], tmp_path: Path) -> None:
     visitor = visit()
     visitor.changes(lambda: visitor.upload(flat_picture(tmp_path)))
-    assert "No garment could be told" in visitor.notice()
+    assert "No garment could be found" in visitor.notice()
     visitor.page.get_by_label("Cut it out").uncheck()
     visitor.page.wait_for_selector("#notice p:empty", state="attached")
 

@@ -396,7 +396,7 @@ def test_leaving_says_what_stays(visit: Callable[..., object], host: Demo) -> No
     assert all(member.revoked for member in host.folder.members())
     page.click("#leave")
     page.click("#leave-yes")
-    says(page, "you are no member there")
+    says(page, "you are not a member there")
 
 
 async def pieces(content: bytes) -> AsyncIterator[bytes]:

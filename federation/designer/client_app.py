@@ -232,7 +232,7 @@ def at_home(node_config: UserConfig, record: ConfigRecord) -> LocalTrainer:
     pairs = PairFolder(str(node_config["data"]), size, skip_bad=True, draughtsman=draughtsman)
     model.styles = everybody(config, model) or model.styles  # kept for the studio at home
     model.to(str(node_config.get("device") or "cpu"))
-    # saved after each epoch: whoever closes the laptop loses no more than that
+    # saved after each epoch: if the laptop is closed, no more than that is lost
     fusion = float(node_config.get("fusion", TrainConfig.fusion))
     training = TrainConfig(
         epochs=10**6,

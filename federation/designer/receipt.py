@@ -172,7 +172,7 @@ def noise_spent(receipts: Sequence[Receipt]) -> float:
 
 
 def _from_json(text: str) -> Receipt:
-    """Raises ValueError, TypeError, KeyError or AttributeError where it is no receipt."""
+    """Raises ValueError, TypeError, KeyError or AttributeError if it is not a receipt."""
     known = {field.name for field in fields(Receipt)}
     content = json.loads(text)
     if "told" in content:  # the name that ``values`` had in release 0.1

@@ -96,7 +96,7 @@ class StudioClient:
         }
         answer = self._ask("POST", "/federation/leave", headers)
         if answer.status_code == 401:
-            raise CompanionError(f"{self.settings.server} does not know this key: you are no member there")
+            raise CompanionError(f"{self.settings.server} does not know this key: you are not a member there")
         return str(self._json(answer).get("left", ""))
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ class Limits:
         minimum: accepted designers without whom there is no aggregate.
         norm_factor: an update further from the aggregate that was sent than so many times the round's median is left out.
         norm_floor: as a share of that aggregate's own norm, a distance that is always allowed: where most designers
-            hardly moved, the median alone would leave out whoever learned something.
+            hardly moved, the median alone would leave out a designer who learned something.
         norm_cap: with fewer than three updates a median says nothing; then this share of the aggregate's norm is the bound.
         share_bound: no designer's share is above so many times the (lower) median share.
         trim: trimmed-mean leaves out this share of the values at each end.

@@ -58,7 +58,7 @@ def home() -> Path:
 
 @dataclass
 class Status:
-    """What the federation is doing; written by whoever does it, read by the studio, the gateway and the operator.
+    """What the federation is doing; written by the part that does it, read by the studio, the gateway and the operator.
 
     Attributes:
         phase: "starting", "waiting" (for designers), "training" (at the designers'), "aggregating", "house", "resting"

@@ -35,7 +35,7 @@ def margin(statistics: Tensor, style: Tensor, bank: Tensor, channels: Sequence[i
         style: (B, D), what they were asked for.
         bank: (N, D), signatures to tell apart.
     Returns:
-        (B,), below 0 where another hand is nearer; infinite where ``style`` is none of the bank's (a blend), or its only one.
+        (B,), below 0 where another hand is nearer; infinite where ``style`` is not in the bank (a blend), or is its only one.
     """
     distances = style_distance(statistics[:, None], bank, channels)  # (B, N)
     own = (style[:, None] == bank).all(-1)  # (B, N)

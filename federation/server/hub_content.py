@@ -174,7 +174,7 @@ def read_json(content: bytes, name: str, kind: type[Kind]) -> Kind:
     """JSON from elsewhere. Numbers that are not finite become None.
 
     Raises:
-        CheckpointError: it is no JSON, or of another kind.
+        CheckpointError: it is not JSON, or of another kind.
     """
     try:
         value = json.loads(content, parse_constant=lambda _: None, parse_int=_whole, parse_float=_finite)

@@ -58,7 +58,7 @@ class HubPush:
 
         Args:
             number: the round.
-            checkpoint: its files. Whoever has left is taken out of the style bank.
+            checkpoint: its files. Designers who have left are taken out of the style bank.
             report: ``report_for_hub`` of it.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Designers who asked to be let in: keys that are no member's, so that the operator can approve one without copying it."""
+"""Designers who asked to be let in: keys that belong to no member, so that the operator can approve one without copying it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AGAIN = 60.0  # seconds after which a key that knocks again is written anew
 
 @dataclass(frozen=True)
 class Knock:
-    """One key that is no member's.
+    """One key that belongs to no member.
 
     Attributes:
         key: one OpenSSH line.
@@ -44,7 +44,7 @@ class Knock:
 
 
 def knocks(folder: Folder) -> list[Knock]:
-    """Keys that asked to be let in and are no member's, the newest first. Entries that cannot be read are left out."""
+    """Keys that asked to be let in and belong to no member, the newest first. Entries that cannot be read are left out."""
     try:
         entries = folder.read(FILE, [])
     except FedGAIError:

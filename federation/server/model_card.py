@@ -31,8 +31,9 @@ tags:
 # FedGAI, {model.preset.name} preset, round {report.round}
 
 This model draws a photograph of a garment as a fashion sketch, in any blend of {len(model.styles)} hands. It comes from round
-{report.round} of a federation ([FedGAI](https://arxiv.org/abs/2503.12389)). {len(took_part)} designers trained at home and sent
-only their Discriminators. The house Generator learned from the average of these, on public photographs ({report.house_line}). {state}
+{report.round} of a federation ([FedGAI](https://arxiv.org/abs/2503.12389)). {len(took_part)} designers trained at home and
+sent only their Discriminators. The house Generator learned from the average of these, on public photographs
+({report.house_line}). {state}
 
 ![The same garments in several hands](sheet.jpg)
 

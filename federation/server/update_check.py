@@ -25,7 +25,7 @@ PAIRS = "num-examples"  # Flower's usual key for how much an update weighs
 MAX_PAIRS, MAX_SKETCHES, MAX_METRICS, MAX_METRIC, MAX_STATISTIC = 100_000, 1_000_000, 32, 1e6, 1e4
 MAX_NAME, MAX_DESCRIPTION = 40, 300  # characters
 MAX_HEADER = 256  # bytes of a numpy header; numpy parses it as Python, so a stranger's must be too short to be a bomb
-PIECE = 8192  # numbers in one step of arithmetic: stays in the cache, and on one core beside whoever draws sketches
+PIECE = 8192  # numbers in one step of arithmetic: stays in the cache, and uses one core, while others draw sketches
 BATCHNORM_BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 ERRORS = {
     1: "the app could not be loaded on its machine",

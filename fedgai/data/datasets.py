@@ -58,7 +58,7 @@ class Made:
         categories: category -> pairs, the largest first.
         skipped: reason -> the photographs left out for it, of all runs.
         bad: files that may be pictures, each with the reason why it cannot be used.
-        left_out: reason -> files and folders that are no pictures.
+        left_out: reason -> files and folders that are not pictures.
     """
 
     pairs: int = 0
@@ -295,7 +295,7 @@ def _stem(file: PurePath) -> str:
 
 
 def _text(name: str) -> str:
-    """A path as the log keeps it: on Linux a name may hold bytes that are no text."""
+    """A path as the log keeps it: on Linux a name may hold bytes that are not text."""
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -310,7 +310,7 @@ def _log(out: Path, settings: dict[str, object]) -> dict[str, dict[str, str]]:
     try:
         entries = [f.name for f in out.iterdir()] if out.exists() else []
     except OSError as error:
-        raise PairsError(f"{printable(str(out))} is no folder that can be opened ({error.strerror}): name another") from error
+        raise PairsError(f"{printable(str(out))} cannot be opened as a folder ({error.strerror}): name another") from error
     if LOG not in entries:
         if [name for name in entries if name.lower() not in SYSTEM_FILES and not name.startswith(".")]:
             raise PairsError(f"{printable(str(out))} holds something else: name an empty folder, or one that does not exist")

@@ -70,7 +70,7 @@ def pair_up(
         raise PairsError(f"these drawings cannot be paired up: {error}") from error
     made = _draw_garments(pipe, files, own, saved.count, photos, guides, report, progress)
     if not made:
-        raise PairsError(f"no garment could be told from its background in any photograph of {printable(str(garments))}")
+        raise PairsError(f"no garment could be found in any photograph of {printable(str(garments))}")
     _repeat(photos, "jpg", made, saved.count)
     _repeat(guides, "png", made, saved.count)
     for i in range(saved.count):

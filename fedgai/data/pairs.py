@@ -59,7 +59,7 @@ class Report:
         bad: each file that cannot be used, with the reason as a sentence.
         notes: what is usable but worth a look, with the reason.
         guides: the pairs' guides, in their order; none where there is no ``guides/``.
-        left_out: reason -> files and folders that are no pictures.
+        left_out: reason -> files and folders that are not pictures.
     """
 
     pairs: list[tuple[Path, Path]] = field(default_factory=list)

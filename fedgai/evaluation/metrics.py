@@ -83,7 +83,7 @@ def boundary_fscore(drawn: np.ndarray, reference: np.ndarray, tolerance: float =
     """F-score between the boundaries of the ink in two drawings. No skeleton, so line weight counts, but little.
 
     Ink is luminance < 128; its boundary are the ink pixels with a paper pixel above, below, left or right (the frame of
-    the picture is no boundary). Precision is the share of the drawn boundary that lies within ``tolerance`` of the
+    the picture does not count). Precision is the share of the drawn boundary that lies within ``tolerance`` of the
     reference's, recall the share of the reference's within ``tolerance`` of the drawn one.
 
     Args:
@@ -305,7 +305,7 @@ def _missing(pairs: PairFolder) -> dict[str, str]:
         reason = "the photographs are not of the garments that were sketched: there are guides/"
         missing |= {name: reason for name, figure in FIGURES.items() if figure.paired}
     if len(pairs) < 2:
-        missing |= dict.fromkeys(("fid", "kid", "frechet_encoder", "kid_encoder"), "one picture is no set: add pairs")
+        missing |= dict.fromkeys(("fid", "kid", "frechet_encoder", "kid_encoder"), "one picture is not enough: add pairs")
     return missing
 
 

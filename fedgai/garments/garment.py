@@ -43,7 +43,7 @@ class Garment:
     Attributes:
         kind: one of ``KINDS``.
         seed: that ``make`` was given.
-        pose: lying, hanging or worn (by nobody, or by a person who is no part of it).
+        pose: lying, hanging or worn (by nobody, or by a person who does not belong to it).
         alpha: uint8 (H, W), the garment's coverage.
         cover: uint8 (H, W), coverage of the garment and of hangers, tags, hands in the picture with it.
         parts: uint8 (H, W), the cloth that is seen, 0 for the background.

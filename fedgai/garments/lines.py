@@ -119,7 +119,7 @@ def trace(thin: NDArray[np.bool_]) -> list[Array]:
             best = max(
                 options, key=lambda p: ((p[0] - here[0]) * dx + (p[1] - here[1]) * dy) / np.hypot(p[0] - here[0], p[1] - here[1])
             )
-            for p in options:  # a corner pixel beside the way is no branch
+            for p in options:  # a corner pixel beside the way is not a branch
                 if abs(p[0] - best[0]) + abs(p[1] - best[1]) == 1:
                     left.discard(p)
             left.discard(best)

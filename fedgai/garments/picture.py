@@ -49,7 +49,7 @@ def dye(garment: Garment, rng: Rng, background: Plane | None = None, pattern: st
         pattern: a name of ``fabric.patterns()``; a random one, "plain" for a third of all, if None.
 
     Raises:
-        FedGAIError: there is no such pattern, or the background is no colour picture.
+        FedGAIError: there is no such pattern, or the background is not a colour picture.
     """
     if background is not None and (
         background.dtype != np.uint8 or background.ndim != 3 or background.shape[2] != 3 or not background.size

@@ -94,12 +94,12 @@ def along(axis: Array, x: Array, y: Array) -> tuple[Array, Array]:
     last = len(step) - 1
     for i, ((ax, ay), (hx, hy)) in enumerate(zip(axis[:-1], heading, strict=True)):
         dx, dy = x - np.float32(ax), y - np.float32(ay)
-        ahead, aside = dx * np.float32(hx) + dy * np.float32(hy), dx * np.float32(hy) - dy * np.float32(hx)
+        ahead, sideways = dx * np.float32(hx) + dy * np.float32(hy), dx * np.float32(hy) - dy * np.float32(hx)
         over = ahead - np.clip(ahead, -np.inf if i == 0 else 0, np.inf if i == last else length[i])
-        away = over**2 + aside**2
+        away = over**2 + sideways**2
         nearer = away < best
         best = np.where(nearer, away, best)
-        s, t = np.where(nearer, aside, s), np.where(nearer, ahead + np.float32(start[i]), t)
+        s, t = np.where(nearer, sideways, s), np.where(nearer, ahead + np.float32(start[i]), t)
     return s.astype(np.float32), t.astype(np.float32)
 
 

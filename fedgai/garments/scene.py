@@ -160,7 +160,7 @@ SCENES: dict[str, tuple[Callable[[Rng, tuple[int, int]], Picture], float, float]
 
 
 def clutter(rng: Rng, picture: Picture) -> None:
-    """Things at the border of the picture that are no garment: cards, boxes, another cloth's corner. In place."""
+    """Things at the border of the picture that are not a garment: cards, boxes, another cloth's corner. In place."""
     h, w = picture.shape[:2]
     for _ in range(int(rng.integers(1, 4))):
         side = rng.uniform(0.05, 0.3) * max(h, w)

@@ -207,8 +207,8 @@ def run_on(lines: Sequence[Line], edge: Plane, others: Sequence[tuple[Floats, Fl
             near = near[owner[near] != i]
             own = half[np.searchsorted(owner, i) : np.searchsorted(owner, i, "right")].min()
             way = points[near] - tip
-            along, aside = way @ ahead, np.abs(way @ (-ahead[1], ahead[0]))
-            hit = near[(along > -0.5) & (aside < 0.9) & (along < reach + own + half[near])]
+            along, sideways = way @ ahead, np.abs(way @ (-ahead[1], ahead[0]))
+            hit = near[(along > -0.5) & (sideways < 0.9) & (along < reach + own + half[near])]
             if len(hit):
                 nearest = hit[np.argmin(np.linalg.norm(points[hit] - tip, axis=1))]
                 path, free[end] = np.concatenate([path, points[nearest][None]]), False

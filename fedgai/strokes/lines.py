@@ -115,8 +115,8 @@ def _beside(lines: Polylines, ink: Plane, widest: float) -> tuple[Floats, Floats
     right = np.minimum.accumulate(np.concatenate([peak, seen[:, side + 3 :]], 1), 1)[:, 1:]
     own = np.concatenate([left, seen[:, core], right], 1)
     total, inked = own.sum(1), peak[:, 0] > 0.3
-    aside = np.where(inked, np.clip(own @ offsets / np.maximum(total, 1e-6), -1.5, 1.5), 0)
-    return lines.points + normals * aside[:, None], total / 2, inked
+    shift = np.where(inked, np.clip(own @ offsets / np.maximum(total, 1e-6), -1.5, 1.5), 0)
+    return lines.points + normals * shift[:, None], total / 2, inked
 
 
 def covered(strokes: Sequence[Stroke], size: tuple[int, int], margin: float) -> Bools:

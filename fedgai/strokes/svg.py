@@ -107,8 +107,8 @@ def _filled(strokes: Sequence[Stroke]) -> list[Item]:
     paths = Polylines.of([s.points for s in strokes], [s.closed for s in strokes])
     normals = paths.split(paths.tangents(2) @ np.array([[0.0, 1.0], [-1.0, 0.0]]))
     for stroke, normal in zip(strokes, normals, strict=True):
-        aside = normal * _tapered(stroke)[:, None] / 2
-        left, right, n = stroke.points + aside, stroke.points - aside, len(stroke.points)
+        offset = normal * _tapered(stroke)[:, None] / 2
+        left, right, n = stroke.points + offset, stroke.points - offset, len(stroke.points)
         if stroke.closed:
             # the other way round: where the inner side of a bend crosses itself, it stays filled
             rings += [left, right[::-1]]
@@ -166,8 +166,8 @@ def _path(chain: Floats, closed: bool) -> str:
     parts = [f"M{_numbers(chain[0, 0].tolist())}"]
     moves = chain[:, 1:] - chain[:, :1]
     chord = moves[:, 2]
-    aside = np.abs(moves[:, :2, 0] * chord[:, None, 1] - moves[:, :2, 1] * chord[:, None, 0]).max(1)
-    straight = aside < STRAIGHT * np.maximum(np.hypot(*chord.T), 1e-9)
+    offset = np.abs(moves[:, :2, 0] * chord[:, None, 1] - moves[:, :2, 1] * chord[:, None, 0]).max(1)
+    straight = offset < STRAIGHT * np.maximum(np.hypot(*chord.T), 1e-9)
     for move, line in zip(moves.reshape(-1, 6).tolist(), straight.tolist(), strict=True):
         parts.append(f"l{_numbers(move[4:])}" if line else f"c{_numbers(move)}")
     return "".join(parts) + ("z" if closed else "")

@@ -75,7 +75,7 @@ def is_hatched(sketch: Picture, lines: Picture) -> bool:
 def _besides(sketch: Picture, lines: Picture) -> tuple[Plane, float]:
     """(H, W) darkness that a sketch has besides its lines; and how dark that is where it is dark, 0 if it is next to nothing.
 
-    Along the lines themselves nothing counts: a line that wavers is no hatching.
+    Along the lines themselves nothing counts: a line that wavers is not hatching.
     """
     dark, bare = _darkness(sketch), _darkness(lines)
     near = cv2.dilate((bare > 0.5 * _full(dark)).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0

@@ -36,7 +36,7 @@ SEED = 0  # of OpenCV's k-means, also the one inside GrabCut
 
 
 class NoGarment(FedGAIError):  # noqa: N818 - it is a finding, and the name says it
-    """No garment could be told from its background. The message says what to do next."""
+    """No garment could be found in a picture. The message says what to do next."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def cut_out(photo: np.ndarray, *, size: int = 320) -> np.ndarray:
 def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, *, size: int = 320) -> np.ndarray:
     """As ``cut_out``, for a photo in which the draughtsman has seen where the garment and its outline are.
 
-    GrabCut draws the outline, told what the draughtsman is sure of. Where that outline runs where no silhouette was seen, the
+    GrabCut draws the outline, given what the draughtsman is sure of. Where that outline runs where no silhouette was seen, the
     search of ``cut_out`` has its say too, and the mask wins whose border is a silhouette along most of its length.
 
     Args:
@@ -145,7 +145,7 @@ def _searched(photo: np.ndarray, lab: np.ndarray, size: int) -> list[np.ndarray]
 
 def _no_garment() -> NoGarment:
     return NoGarment(
-        "No garment could be told from its background. Lay the garment flat on a plain surface of another colour, "
+        "No garment could be found in this photograph. Lay the garment flat on a plain surface of another colour, "
         "with all of it in the picture, and photograph it again."
     )
 
@@ -283,7 +283,7 @@ def _search(view: _View) -> np.ndarray:
 
 
 def _beliefs(view: _View) -> list[np.ndarray]:
-    """Several (h, w) float32 probabilities of garment, those left out that say what another one said already."""
+    """Several (h, w) float32 probabilities of garment, without those that repeat an earlier one."""
     shape = view.lab.shape[:2]
     middle, wide, whole = _place(shape, 0.75, 0.8), _place(shape, 0.95, 0.7), _place(shape, 0.9, 0.95)
     beliefs = [
@@ -331,7 +331,7 @@ def _overlap(mask: np.ndarray, other: np.ndarray) -> float:
 
 
 def _grab(lab: np.ndarray, belief: np.ndarray) -> np.ndarray:
-    """(h, w, 3) Lab, (h, w) belief -> (h, w) bool: GrabCut, told only what is sure."""
+    """(h, w, 3) Lab, (h, w) belief -> (h, w) bool: GrabCut, given only what is sure."""
     labels = np.where(belief > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[(belief < 0.08) & _frame(belief.shape, 0.05)] = cv2.GC_BGD
     labels[belief > 0.97] = cv2.GC_FGD

@@ -1,6 +1,6 @@
 """Processes that decode pictures for this one, so that no picture takes it down, or all of its time or memory.
 
-At most ``PROCESSES`` run, and at most one of them decodes a large picture; whoever comes next waits. They are started when
+At most ``PROCESSES`` run, and at most one of them decodes a large picture; later requests wait. They are started when
 they are first needed, and again after one had to be ended. A visitor's photograph and a designer's own go the same way.
 """
 

@@ -243,7 +243,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
-        raise ImageError(f"An array of shape {array.shape} is no picture: give (H, W), (H, W, 3) or (H, W, 4).")
+        raise ImageError(f"An array of shape {array.shape} is not a picture: give (H, W), (H, W, 3) or (H, W, 4).")
     height, width = array.shape[:2]
     if not array.size:
         raise ImageError(f"The picture is {width} x {height} px: use one of at least {SHORTEST} px on each side.")
@@ -256,5 +256,5 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
             raise ImageError("An array of floats should lie in [0, 1]: scale it, or give uint8.")
         array = (255 * array + 0.5).astype(np.uint8)
     if array.dtype != np.uint8:
-        raise ImageError(f"An array of {array.dtype} is no picture: give uint8, uint16, or floats in [0, 1].")
+        raise ImageError(f"An array of {array.dtype} is not a picture: give uint8, uint16, or floats in [0, 1].")
     return Image.fromarray(np.ascontiguousarray(array))

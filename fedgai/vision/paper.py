@@ -30,7 +30,7 @@ def on_white_paper(picture: Levels) -> Levels:
     share = picture / np.maximum(paper, 8)  # of the paper's light; ink takes the same share of it on every paper
     share = _without_tinge(share, paper)
     off = np.abs(share[::5, ::5].min(2) - 1)
-    # the paper's own grain, as a standard deviation, from its smoother part: a rubbed shade is no grain
+    # the paper's own grain, as a standard deviation, from its smoother part: a rubbed shade is not grain
     grain = float(np.percentile(off[off < 0.15], 30)) / 0.385 if (off < 0.15).any() else 0.0
     # what is lighter than the paper's own grain becomes white, and ink stays what it is
     blank = np.clip((share.min(2) - 1 + GRAINS * grain) / max(3 * grain, 1e-3), 0, 1)[..., None]

@@ -1,6 +1,6 @@
 """Repair a cut-out by hand: strokes of a brush say what belongs to the garment and what does not.
 
-What is painted is certain. Around it, GrabCut (Rother et al., 2004) looks for the photograph's edge, told by the colours
+What is painted is certain. Around it, GrabCut (Rother et al., 2004) looks for the photograph's edge, by the colours
 of the certain parts near by. Away from the strokes the cut-out stays as it is, and a stroke only ever does what it says:
 "belongs" takes nothing away, and "does not belong" adds nothing.
 
@@ -209,14 +209,14 @@ def _follow(
     ys, xs = np.flatnonzero(band.any(1)), np.flatnonzero(band.any(0))
     margin = max(8, round(0.06 * max(band.shape)))  # what surrounds the band tells which colours are the garment's
     part = np.s_[max(0, ys[0] - margin) : ys[-1] + margin + 1, max(0, xs[0] - margin) : xs[-1] + margin + 1]
-    said, old, free, likely = painted[part], before[part], band[part], guess[part]
+    marks, old, free, likely = painted[part], before[part], band[part], guess[part]
     labels = np.where(old, cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
     labels[free & likely], labels[free & ~likely] = cv2.GC_PR_FGD, cv2.GC_PR_BGD
-    labels[said > 0], labels[said < 0] = cv2.GC_FGD, cv2.GC_BGD
+    labels[marks > 0], labels[marks < 0] = cv2.GC_FGD, cv2.GC_BGD
     new = _run_grabcut(np.ascontiguousarray(lab[part]), labels, ROUNDS)
     new = np.asarray(cv2.medianBlur(_as_uint8(new), 5)) > 0
-    new = (new & free) | (old & ~free) | (said > 0)
-    added, taken = _touching(new & ~old, said > 0), _touching((old & ~new) | (said < 0), said < 0)
+    new = (new & free) | (old & ~free) | (marks > 0)
+    added, taken = _touching(new & ~old, marks > 0), _touching((old & ~new) | (marks < 0), marks < 0)
     after = before.copy()
     after[part] = (old | added) & ~taken
     return after

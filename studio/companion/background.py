@@ -21,7 +21,7 @@ def failure(error: BaseException) -> str:
     log.error("an error that nobody expected", exc_info=error)
     return (
         f"This did not work, and the mistake is the companion's ({type(error).__name__}). The terminal that it was started "
-        "in has the details: please send them to whoever gave you this program."
+        "in has the details: please send them to the person who gave you this program."
     )
 
 

@@ -61,7 +61,7 @@ class DrawingsFolder:
 
     Attributes:
         found: what a look found; None before the first, or where there is nothing yet.
-        sheets, accepted: of scans, how they were cut, and whether the designer has said that they are cut well.
+        sheets, accepted: of scans, how they were cut, and whether the designer has accepted how they were cut.
         busy: what is being done, or None.
         trouble: a sentence on what went wrong, or "".
     """

@@ -142,7 +142,7 @@ class Drawing:
 
     comparison: gr.HTML
     remark: gr.HTML
-    told: gr.HTML
+    message: gr.HTML
     size: gr.Radio
     paper: gr.Radio
     download: gr.HTML
@@ -173,12 +173,12 @@ def drawing_column(page: HomePage) -> Drawing:
     """Within a gr.Column."""
     look, garment = page.home.first_look, page.home.first_garment
     comparison = pieces.comparison(page.drawn(garment, look))
-    remark, told = pieces.notice("remark"), pieces.notice("notice")
+    remark, message = pieces.notice("remark"), pieces.notice("notice")
     with gr.Row(elem_id="takeaway", equal_height=False):
         size = gr.Radio([(f"{s} px", s) for s in SIZES], value=look.size, label="Long side", elem_id="size")
         paper = gr.Radio(["White", "Transparent"], value="White", label="Paper", elem_id="paper")
         download = pieces.download()
-    return Drawing(comparison, remark, told, size, paper, download)
+    return Drawing(comparison, remark, message, size, paper, download)
 
 
 def mixer_column(page: HomePage) -> Mixer:
@@ -237,7 +237,7 @@ def build(page: HomePage) -> gr.Blocks:
             [before.select, *changes],
             page.compared,
             [current, *controls],
-            [compared, drawing.told],
+            [compared, drawing.message],
             trigger_mode="always_last",
             **QUICK,
         )
@@ -245,14 +245,14 @@ def build(page: HomePage) -> gr.Blocks:
             changes,
             page.redrawn,
             [current, *controls],
-            [drawing.comparison, drawing.told],
+            [drawing.comparison, drawing.message],
             trigger_mode="always_last",
             show_progress_on=[drawing.comparison],
             show_progress="minimal",
             **PRIVATE,
         )
         download = [current, no_link, drawing.paper, *controls]
-        drawing.download.click(page.png, download, [drawing.download, drawing.told], **QUICK)
+        drawing.download.click(page.png, download, [drawing.download, drawing.message], **QUICK)
         connect(page, current, column, drawing, mixer, batch, controls)
         demo.load(page.restart, None, controls, **QUICK)
     queued(demo)
@@ -264,13 +264,13 @@ def connect(
 ) -> None:
     """What the garment's column, the reset and the batch do."""
     column.photo.input(
-        page.take, [column.photo, *controls], [column.photo, current, drawing.remark, drawing.told], **LAST, **QUICK
+        page.take, [column.photo, *controls], [column.photo, current, drawing.remark, drawing.message], **LAST, **QUICK
     )
     column.examples.select(page.example, None, [current, drawing.remark], **LAST, **QUICK)
     current.change(page.portrait, [current, *controls], column.portrait, **LAST, **QUICK)
     mixer.restart.click(page.restart, None, controls, **QUICK)
     running = batch.start.click(
-        page.batch, [batch.dropped, batch.folder, *controls], [batch.gallery, drawing.told], concurrency_limit=1, **QUICK
+        page.batch, [batch.dropped, batch.folder, *controls], [batch.gallery, drawing.message], concurrency_limit=1, **QUICK
     )
     batch.stop.click(None, None, None, cancels=[running])
 

@@ -61,16 +61,16 @@ class HomeProcess:
             [sys.executable, "-I", str(KEEPER), str(log), *command], stdin=subprocess.PIPE, start_new_session=True
         )
         self.url = "opening"
-        said = ""
+        printed = ""
         try:
             while process.poll() is None:
-                said = log.read_text(errors="replace") if log.exists() else ""
-                if found := re.search(r"http://127\.0\.0\.1:\d+/", said):
+                printed = log.read_text(errors="replace") if log.exists() else ""
+                if found := re.search(r"http://127\.0\.0\.1:\d+/", printed):
                     self.url = found[0]
                     break
                 time.sleep(0.3)
             if process.wait() and self.url == "opening":
-                lines = [line for line in said.splitlines() if line.strip()]
+                lines = [line for line in printed.splitlines() if line.strip()]
                 self._on_failure(lines[-1] if lines else f"The studio at home did not start: see {log}.")
         finally:
             self.url = ""

@@ -94,7 +94,7 @@ class Participation:
     def _leave(self, settings: Settings) -> None:
         self.stop(wait=True)
         name = leave(self.home, settings)
-        self.notice = f"You have left {settings.server}: {name} is no member there any more."
+        self.notice = f"You have left {settings.server}: {name} is no longer a member there."
 
     def _take_part(self, settings: Settings) -> None:
         try:

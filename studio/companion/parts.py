@@ -228,7 +228,7 @@ def _beside(drawings: Sequence[Levels]) -> list[str]:
 
 
 def shown_name(file: Path) -> str:
-    """A file's name as text: on Linux it may hold bytes that are none."""
+    """A file's name as text. On Linux it may hold bytes that are not text."""
     return file.name.encode("utf-8", "replace").decode()
 
 

@@ -191,7 +191,7 @@ class Federation:
 
         ``edition`` is the studio's; ``now`` seconds since the epoch; ``parts`` has escaped HTML, for ``tab`` only.
         """
-        version = self._version  # before the parts: what changes in between is told once more, and not never
+        version = self._version  # before the parts: what changes in between is sent twice rather than not at all
         parts = {name: html for name, (when, html) in self._parts.items() if when > seen} if tab else {}
         return {"edition": self.studio.edition, "version": version if tab else seen, "now": time.time(), "parts": parts}
 

@@ -158,7 +158,7 @@ class News:
         }
 
     def _curves(self) -> str:
-        """Small drawings, one a figure: each has its own scale, and no colour has to be told from another."""
+        """Small drawings, one a figure: each has its own scale, and no colours have to be distinguished."""
         groups, rounds = [], set()
         for key, (title, text, names) in GROUPS.items():
             lines: dict[str, list[Point]] = {}
@@ -238,7 +238,7 @@ def curve(name: str, points: Sequence[Point]) -> dict[str, Any]:
 
 
 def number(value: object) -> float:
-    """As it is, or 0 for what is no finite number."""
+    """As it is, or 0 for what is not a finite number."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) and is_number(value) else 0.0
 
 

@@ -105,7 +105,7 @@ def levels(values: NDArray[Any], *, inverted: bool = False, narrow: bool = False
         inverted: 0 is white.
         narrow: 16 bits may hold fewer, as those of scanners and cameras do (10, 12 or 14).
     Raises:
-        RefusedPictureError: which number is white cannot be told. Files with floats or 32 bits do not say.
+        RefusedPictureError: nothing says which number is white. Files with floats or 32 bits do not say.
     """
     import numpy as np
 
@@ -122,7 +122,7 @@ def levels(values: NDArray[Any], *, inverted: bool = False, narrow: bool = False
 def _white_of_whole(values: NDArray[Any], narrow: bool) -> float:
     """The top of the smallest range that holds all numbers. Raises RefusedPictureError."""
     if values.dtype.kind == "i" and int(values.min(initial=0)) < 0:
-        raise RefusedPictureError(f"This picture has numbers below zero, which are no colours: {SAVE_AS}.")
+        raise RefusedPictureError(f"This picture has numbers below zero, which are not colours: {SAVE_AS}.")
     highest = float(values.max(initial=0))
     tops = {1: (255,), 2: (65535,)}.get(values.dtype.itemsize, WIDE)
     if narrow:
@@ -149,7 +149,7 @@ def _white_of_floats(values: NDArray[Any]) -> float:
     else:
         top = next((top for top in (1, 255, 65535) if high <= BEYOND * top), high)
     if low < -BELOW_ZERO * top:
-        raise RefusedPictureError(f"This picture has numbers below zero, which are no colours: {SAVE_AS}.")
+        raise RefusedPictureError(f"This picture has numbers below zero, which are not colours: {SAVE_AS}.")
     if top > 1:
         _check_light(high, top)
     return top
@@ -226,7 +226,7 @@ def _on_white(colour: Image.Image, alpha: Image.Image) -> Decoded:
 
 
 def _cuts_out(alpha: Image.Image) -> bool:
-    """Whether transparency cuts out something solid. Ink on a clear ground, and rounded corners, are none of that."""
+    """Whether transparency cuts out something solid. Ink on a clear ground and rounded corners do not."""
     small = alpha.resize((256, 256), Image.Resampling.BOX).point(lambda level: 255 * (level >= 128))
     share, core = (part.histogram()[255] / 256**2 for part in (small, small.filter(ImageFilter.MinFilter(5))))
     return SMALLEST_MASK <= share <= LARGEST_MASK and core > SOLID * share

@@ -251,7 +251,7 @@ def _tiff_page(image: Any, data: bytes, side: int) -> Decoded:
         del tags[TURN]  # Pillow would stumble over it
     bits, meaning = _number(image, BITS, 1), tags.get(MEANING)
     if _number(image, NUMBERS, 1) == 2:
-        raise RefusedPictureError(f"This TIFF holds numbers that may be below zero, which are no colours: {SAVE_AS}.")
+        raise RefusedPictureError(f"This TIFF holds numbers that may be below zero, which are not colours: {SAVE_AS}.")
     if bits > 8 and meaning == 2 and _number(image, PLANES, 1) == 1 and _number(image, SAMPLES, 1) == 3:
         return normalise(_by_opencv(data, image.tell(), tags, profile), side)  # Pillow keeps the upper 8 bits only
     planes = _number(image, PLANES, 1) == 2

@@ -71,7 +71,7 @@ def _limit(limits: dict[str, Any], base: int) -> None:
     """Have the system end this process, or refuse it memory, where a picture takes more. Not every system can."""
     try:
         import resource
-    except ImportError:  # Windows: the clock of whoever asks, and the checks of sizes, remain
+    except ImportError:  # Windows: only the caller's clock and the checks of sizes limit it there
         return
     with contextlib.suppress(OSError, ValueError):
         used = resource.getrusage(resource.RUSAGE_SELF)
@@ -93,7 +93,7 @@ def _address_space() -> int:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever started this; then no more requests come
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent process; after it, no more requests come
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
