@@ -1,1 +1,1 @@
-"""Who talks to whom: the Flower app, the strategy, the host behind the studio, and the one door into it."""
+"""The federation: the Flower app, what runs behind the studio, and the companion on a designer's machine."""

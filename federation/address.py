@@ -1,4 +1,4 @@
-"""Who is at the other end of a request: what limits are counted by."""
+"""The address that a request comes from. Limits are counted by it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def address_of(scope: Mapping[str, Any]) -> str:
     """The address that a request comes from.
 
     Behind a reverse proxy the connection comes from the proxy, which writes the caller's address at the end of the
-    header X-Forwarded-For. Whatever stands before that was written by somebody else, and may be a lie. ``FEDGAI_PROXIES``
-    says how many proxies of one's own there are: 0 unless it is set, and 1 on a Hugging Face Space.
+    header X-Forwarded-For. What is before that in the header may be false: anybody can write it. ``FEDGAI_PROXIES`` says how
+    many proxies the operator runs: 0 unless it is set, and 1 on a Hugging Face Space.
 
     Args:
         scope: of an ASGI request.
@@ -38,7 +38,7 @@ def address_of(scope: Mapping[str, Any]) -> str:
 
 
 def trusted_proxies() -> int:
-    """How many reverse proxies of one's own a request passes."""
+    """How many reverse proxies of the operator a request passes."""
     text = os.environ.get("FEDGAI_PROXIES", "").strip()
     if text.isascii() and text.isdigit() and len(text) < 3:
         return int(text)

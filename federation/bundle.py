@@ -1,7 +1,7 @@
 """The app that Flower ships from the server to a designer (a FAB, a zip of code), built from the installed release.
 
 A checkout and an installed wheel of the same release give the same bytes, so that a designer's companion can compare the
-server's app with its own (DESIGN: "Code that runs on a designer's machine is the code the designer installed").
+server's app with its own: a designer's machine runs only the code that the designer installed.
 """
 
 from __future__ import annotations

@@ -217,7 +217,7 @@ def main() -> None:
 
 
 def _show(args: argparse.Namespace) -> None:
-    """Run the demo, and say how it goes. Raises DemoError, FedGAIError, OSError."""
+    """Run the demo and print how it goes. Raises DemoError, FedGAIError, OSError."""
     started = time.monotonic()
     args.home.mkdir(parents=True, exist_ok=True)
     print("Drawing the eight designers' pairs, then starting the studio ...", flush=True)

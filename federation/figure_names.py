@@ -51,7 +51,7 @@ OF_THE_PROBE = {
 
 
 def sent_name(name: str) -> str:
-    """What one number of an update is, as a receipt says it.
+    """The plain name of one number of an update, for receipts.
 
     Example:
         >>> sent_name("loss-gram")

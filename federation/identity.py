@@ -1,4 +1,4 @@
-"""Who somebody is: a designer's key and name, and the certificates of this machine's own servers.
+"""A designer's key and name, and the certificates of this machine's own servers.
 
 Both sides of the federation use it: the designer's machine makes the key, the server's lets it in.
 """
@@ -32,7 +32,7 @@ from fedgai.files import write_atomically
 NAME_LENGTH = 40
 KEYGEN = "ssh-keygen -t ecdsa -b 384"
 _KEY_CHARACTERS = 4096  # of a public key's file, at most
-# printable by their class, and yet nobody sees them: fillers, joiners, variation selectors, the empty braille pattern
+# printable by their class, but invisible: fillers, joiners, variation selectors, the empty braille pattern
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
@@ -161,7 +161,7 @@ def _private_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
         key = load_ssh_private_key(path.read_bytes(), None)
     except (OSError, ValueError, UnsupportedAlgorithm, TypeError) as error:
-        raise IdentityError(f"the key {path} cannot be read: put it right, or delete it to have a new one") from error
+        raise IdentityError(f"the key {path} cannot be read: restore the file, or delete it to get a new key") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise IdentityError(f"the key {path} is not an ECDSA P-384 key: delete it to have a new one")
+        raise IdentityError(f"the key {path} is not an ECDSA P-384 key: delete it to get a new key")
     return key

@@ -1,11 +1,11 @@
-"""Runs one command, and lets nothing of it outlive the process that asked for it.
+"""Runs one command, and ends it with everything that it started when the process that asked for it ends.
 
     python -I federation/keeper.py LOG COMMAND ARGUMENT ...
 
-Standard input is a pipe that the asker never writes to: it closes when the asker ends, be it by kill -9. Then, or at
-SIGTERM, or when the command itself ends, every process that descends from here is ended, those in sessions of their own too,
-for on Linux they become this process's children when their parents die. What they print goes to LOG, which is rotated.
-Windows knows neither sessions nor adoption: there the tree of processes is ended as it is.
+Standard input is a pipe that the asking process never writes to. It closes when that process ends, even by kill -9. Then, or at
+SIGTERM, or when the command ends, all processes that descend from this one are ended, also those with sessions of their own: on
+Linux they become children of this process when their parents die. What they print goes to LOG, which is rotated. Windows has
+neither sessions nor such adoption: there the tree of processes is ended as it is.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 KEEPER = Path(__file__).resolve().with_name("keeper.py")
-QUIET = {  # other people's work is nobody's statistics
+QUIET = {  # send no statistics about people's work
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",

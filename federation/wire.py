@@ -1,4 +1,4 @@
-"""What both sides of the federation must agree on: the calls, their headers, how tensors cross the wire, an update's size."""
+"""What both sides of the federation must agree on: the calls, their headers, how tensors are sent, and an update's size."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def headers_of(scope: Scope) -> dict[str, str]:
 
 
 def pack(tensors: dict[str, Tensor]) -> ArrayRecord:
-    """Tensors of ``Discriminator.shared`` -> what crosses the wire: the same names, float16."""
+    """Tensors of ``Discriminator.shared`` -> what is sent: the same names, float16."""
     return ArrayRecord({name: Array(value.cpu().half().numpy()) for name, value in tensors.items()})
 
 

@@ -80,8 +80,8 @@ def tidy(app: FastAPI, demo: gr.Blocks, studio: SketchStudio, uploads: UploadFol
 
 
 def federate(app: FastAPI, folder: Folder, studio: SketchStudio) -> Federation:
-    """Put the federation behind the studio: its way in, the operator's panel, the page's news; and its processes, from the
-    application's start to its end."""
+    """Add the federation to the studio: the gateway, the operator's panel, the page's news, and the federation's processes,
+    which run as long as the application does."""
     from federation.server.gateway import gateway
     from federation.server.host import Host, HostError
     from federation.server.hub import HubQueue

@@ -1,4 +1,4 @@
-"""Something that is done again and again while the application runs."""
+"""Work that is repeated while the application runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks, from a request of Gradio's."""
+"""The caller of a Gradio request."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Connections that do not get to a request: how long they may take, and how many one address may have.
+"""Limits on connections that have not sent a request yet: how long they may take, and how many one address may have.
 
-uvicorn waits for a request's first line and headers for ever, and for TLS a minute. Whoever opens connections and sends
-nothing, or a byte now and then, would hold them all; three hundred were still open after 79 s.
+uvicorn waits for a request's first line and headers without end, and for TLS a minute. Somebody who opens connections and sends
+nothing, or a byte now and then, could keep all of them open; three hundred were still open after 79 s.
 
-Where there are too many, the one that has waited longest is shut, not the newest: an honest one waits some milliseconds, so
-that nobody keeps others out who share an address.
+If there are too many, the connection that has waited longest is closed, not the newest. An honest connection waits only some
+milliseconds, so nobody can keep out others who share their address.
 """
 
 from __future__ import annotations

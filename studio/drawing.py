@@ -1,4 +1,4 @@
-"""What is drawn and who draws it. Knows nothing of Gradio; what cannot be done is a FedGAIError with one sentence."""
+"""Draws the sketches: garments, looks and hands. Does not use Gradio; raises FedGAIError with one sentence."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Bank:
-    """What is drawn with at one moment. It is replaced whole, so that nobody ever draws with half of one.
+    """The model and hands that are drawn with at one moment. It is replaced as a whole, so no drawing mixes two of them.
 
     Attributes:
         pipeline: draws.
@@ -167,7 +167,7 @@ class Bank:
         return Look(weights if set(weights) <= set(names) else dict.fromkeys(names[:2], 0.5))
 
     def look(self, weights: object, lines: object, size: object, cutout: object) -> Look:
-        """From what came over the wire: pages and programs may send anything. Raises LookError."""
+        """From what a page or a program sent, which may be anything. Raises LookError."""
         if not isinstance(weights, Mapping) or not isinstance(lines, Mapping):
             raise LookError("Give the weights as {name: number}.")
         for name in weights:
@@ -278,7 +278,7 @@ class SketchStudio:
 
     @property
     def now(self) -> Bank:
-        """What is drawn with at this moment. Read it once for whatever must fit together."""
+        """What is drawn with at this moment. Read it once for all that must fit together."""
         assert self._now is not None
         return self._now
 
@@ -301,7 +301,7 @@ class SketchStudio:
         return self.now.first_look
 
     def look(self, weights: object, lines: object, size: object, cutout: object) -> Look:
-        """From what came over the wire. Raises LookError."""
+        """From what a page or a program sent. Raises LookError."""
         return self.now.look(weights, lines, size, cutout)
 
     def content(self, garment: Garment, look: Look, *, strict: bool = False, session: str = "") -> Content:

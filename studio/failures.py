@@ -1,4 +1,4 @@
-"""What the log says about an error that nobody expected: where it came from, and nothing that a visitor sent.
+"""Log lines about unexpected errors: where an error came from, and nothing that a visitor sent.
 
 The message of an exception may repeat what somebody sent, so it is left out: kind and place are enough to find the fault.
 """

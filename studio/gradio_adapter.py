@@ -1,5 +1,5 @@
-"""What we need of Gradio that it keeps to itself. Read from version 6.31.0; ``tests/test_studio_gradio.py`` fails loudly
-where an update moves any of it.
+"""Private parts of Gradio that we need. Read from version 6.31.0; ``tests/test_studio_gradio.py`` fails when an update moves
+one of them.
 
 Gradio is made for demos behind ``launch()``. Mounted in an application of one's own, in public, it needs the following.
 """
@@ -55,7 +55,7 @@ def use_folder(folder: Path) -> None:
 
 
 def quiet_logs() -> None:
-    """Nothing of a visitor's in the log: kinds and places of errors, no messages."""
+    """Keep what visitors send out of the log: it gets kinds and places of errors, no messages."""
     modules: tuple[Any, ...] = (gradio.queueing, gradio.routes)
     for module in modules:
         module.traceback = _Places

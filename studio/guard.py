@@ -1,4 +1,4 @@
-"""What reaches Gradio: known routes only, bodies within limits, and no file that a visitor did not send.
+"""Guards Gradio: lets through only known routes, bodies within limits, and files that a visitor sent.
 
 Gradio checks where a file comes from only for some of the ways in which a client can name one, and fetches addresses that
 a client names. It reads JSON whole, without a limit. All of that is looked at here first, for every request.
@@ -106,7 +106,7 @@ class GuardLimits:
 
 
 class OpenPages:
-    """Which sessions have a page open. Gradio's page keeps one request open for as long as it is there."""
+    """Knows which sessions have a page open. Gradio's page keeps one request open as long as it is open."""
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Garments from words, for many visitors: one worker, and a line before it that no single address can fill."""
+"""Garments from words, for many visitors: one worker, and a waiting line that no single address can fill."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class ImagineTab:
         return f"{_pictures(count).capitalize()}: {takes}"
 
     def _garment(self, photo: Image.Image, words: str, seed: int) -> Garment:
-        """Kept as a file, as what a visitor sends is."""
+        """Keep it as a file, like what a visitor sends."""
         file = self.uploads.save(pictures.encoded(photo, "JPEG", quality=92), ".jpg")
         return Garment(file, "Imagined garment", f"Imagined, with seed {seed}: {words}", lost=LOST)
 

@@ -1,4 +1,4 @@
-"""Links that open the studio with a blend: what they say after the question mark, and how that is read."""
+"""Links that open the studio with a blend: how the part after the question mark is written and read."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def garment_of(text: str) -> str:
 
 
 class _Wrong:
-    """What a link says that cannot be."""
+    """Collects what a link asks for and the studio does not have."""
 
     def __init__(self) -> None:
         self.found: list[str] = []

@@ -1,4 +1,4 @@
-"""What the page's listeners do. Who waits for what is up to ``Turns``; where everything is on the page, to ``page.py``."""
+"""The page's listeners. ``Turns`` decides who is served when; ``page.py`` decides where everything is on the page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Listener = Callable[..., Awaitable[tuple[Any, ...]]]
 
 
 def with_notice(outputs: int) -> Callable[[Listener], Listener]:
-    """For a listener whose last output is the notice: what cannot be done becomes a notice, and the other outputs stay.
+    """For a listener whose last output is the notice: a FedGAIError becomes a notice, and the other outputs stay as they are.
 
     Args:
         outputs: that the listener has besides the notice.
@@ -61,7 +61,7 @@ def with_notice(outputs: int) -> Callable[[Listener], Listener]:
 
 
 def notice(text: str) -> str:
-    """A sentence for the place of notices, which is also shown in passing."""
+    """A sentence for the notice, which is also shown for a moment at the edge of the page."""
     html = escaped(text)
     gr.Warning(html, title="")
     return html

@@ -1,4 +1,4 @@
-"""Where everything is on the page, and which listener of ``listeners.py`` belongs to it.
+"""The layout of the page, and which listener of ``listeners.py`` belongs to each control.
 
 To add a control: build it in one of the columns below, name it in that column's dataclass, and give it to its listener in
 ``wire``. A further slider for how lines are drawn is one line in ``LINES`` (drawing.py) and one field of ``Look``.

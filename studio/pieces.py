@@ -1,7 +1,7 @@
-"""The page's own components: what Gradio lacks, or has not for the keyboard, or without names for its pictures.
+"""The page's own components. Gradio lacks them, or its own cannot be used by keyboard, or have no names for pictures.
 
-Plain gr.HTML, with a function of studio.js each. Whatever comes from designers or visitors goes in through a template, which
-escapes it, or as a value or a property. It never goes into ``html_template``: Gradio runs what is in there.
+Each is a plain gr.HTML with a function of studio.js. What comes from designers or visitors goes in through a template, which
+escapes it, or as a value or a property. It never goes into ``html_template``: Gradio runs what is in it.
 """
 
 from __future__ import annotations

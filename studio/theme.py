@@ -1,4 +1,4 @@
-"""What every page of ours looks like: paper, ink and sanguine; and how Gradio serves it within an application."""
+"""The look of all our pages (paper, ink and red chalk), and how Gradio serves a page within an application."""
 
 from __future__ import annotations
 

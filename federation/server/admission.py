@@ -1,4 +1,4 @@
-"""Who is let in: a member's key, a signature that was not used before, and not more than one caller may take."""
+"""Decides which requests are let in: those with a member's key, a signature that was not used before, and within the limits."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Admission:
         self.key_bytes.take_or_refuse(caller.key, size, f"too many bytes from {caller.name}")
 
     def write(self, address: str, scope: Scope, refusal: CallRefusedError) -> None:
-        """One line of the log for a refusal, unless one address makes so many that the log would be all about it."""
+        """Write one line about a refusal into the log, unless one address causes too many such lines."""
         if self._lines.take(address):
             self._unwritten += 1
             return

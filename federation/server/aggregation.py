@@ -1,4 +1,4 @@
-"""How accepted updates become one: the rules that a run config can choose, and their settings (docs/aggregation.md)."""
+"""Rules that combine accepted updates into one, as the run config chooses, and their settings (docs/aggregation.md)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Limits:
 
     Attributes:
         aggregation: one of ``RULES``.
-        minimum: accepted designers without whom there is no aggregate.
+        minimum: with fewer accepted designers, there is no aggregate.
         norm_factor: an update further from the aggregate that was sent than so many times the round's median is left out.
         norm_floor: as a share of that aggregate's own norm, a distance that is always allowed: where most designers
             hardly moved, the median alone would leave out a designer who learned something.
@@ -69,7 +69,7 @@ class Limits:
 
     @classmethod
     def from_run_config(cls, config: Mapping[str, Any]) -> Limits:
-        """From Flower's run config; keys that are no concern of this class are passed over, missing ones have defaults."""
+        """From Flower's run config. Keys that this class does not use are ignored; missing ones have defaults."""
         keys = {
             "aggregation": str,
             "norm-factor": float,
@@ -85,7 +85,7 @@ class Limits:
 
     @property
     def needed(self) -> int:
-        """Accepted designers without whom the rule could not keep its promise; never under ``minimum``."""
+        """How many accepted designers the rule needs to keep its guarantee; at least ``minimum``."""
         return max(self.minimum, RULES[self.aggregation].least(self))
 
     @property
@@ -101,13 +101,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Rule:
-    """One way to make the accepted updates one.
+    """One way to combine the accepted updates.
 
     Attributes:
         build: the Flower strategy that does it, from the run's settings; None for the weighted mean, which
             ``DiscriminatorAvg`` computes itself, row by row.
         describe: one line for reports and model cards.
-        least: accepted designers without whom it could not keep its promise.
+        least: how many accepted designers it needs to keep its guarantee.
         weighted: whether a designer's share counts in it.
     """
 
@@ -192,9 +192,9 @@ def inner_strategy(limits: Limits) -> Strategy | None:
 def shares(pairs: Iterable[int], bound: float) -> np.ndarray:
     """Each designer's share of the aggregate: its pairs, cut to ``bound`` times the lower median of all, then normalised.
 
-    The lower median, (n + 1) // 2-th smallest, is one of the numbers and survives the cut, so a single cut is the fixed
-    point: afterwards no share is above ``bound`` times the median share. It also binds with two designers, where the
-    mean of the middle two would be half of everything whatever they claim.
+    The lower median, the (n + 1) // 2-th smallest, is one of the numbers, and the cut does not change it. So one cut is
+    enough: afterwards no share is above ``bound`` times the median share. This also limits the larger of two designers, where
+    the mean of the middle two would not.
 
     Args:
         pairs: (n,) positive numbers.

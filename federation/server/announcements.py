@@ -1,10 +1,10 @@
-"""What one member may put into the SuperLink: one answer to each question, of the size that an update has.
+"""Checks what a member sends to the SuperLink: one answer to each question, with the size of an update.
 
 A SuperNode (flwr 1.42) is asked by pull-messages, and answers in two steps: push-messages announces the answer, a message
-that consists of objects named by their SHA-256, as a tree; push-object sends each object. The SuperLink takes what any
-member announces: a tree of any size (each object costs it two statements, under SQLite's one lock), an answer to nothing,
-an order in the server's name, an object that somebody else will send, with other children. So every announcement is
-compared here with what was asked, and every object with what was announced.
+that consists of objects named by their SHA-256, as a tree; push-object sends each object. By itself the SuperLink accepts any
+announcement of a member: a tree of any size (each object costs it two statements, under SQLite's one lock), an answer that
+nobody asked for, a message in the server's name, an object that somebody else will send, with other children. So each
+announcement is compared here with what was asked, and each object with what was announced.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Announcement:
 
 
 class MemberExchange:
-    """The questions and answers of one member. Every method raises CallRefusedError for what no SuperNode sends.
+    """The questions and answers of one member. Each method raises CallRefusedError for what a real SuperNode never sends.
 
     Args:
         name: of the member, for errors.
@@ -144,7 +144,7 @@ class MemberExchange:
         announcement.sent.add(request.object_id)
 
     def _objects(self, tree: ObjectTree) -> Children:
-        """The tree as a dictionary, once it is small enough and contradicts neither itself nor what the server sent."""
+        """The tree as a dictionary, after checking its size, and that it agrees with itself and with what the server sent."""
         found: Children = {}
         for count, (node, depth) in enumerate(_walk(tree), 1):
             if count > self.size.objects + SPARE or depth > self.size.depth:

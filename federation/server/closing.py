@@ -1,6 +1,7 @@
 """When a round stops waiting: at its deadline, or some grace after a quorum has answered.
 
-Who was silent in the last two rounds is still asked, and counts when they answer in time, but nobody waits for them.
+A designer who was silent in the last two rounds is still asked, and counts if they answer in time. But the round does not wait
+for them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Closing:
         waited_for: how many designers are waited for.
         quorum: share of them, in (0, 1], whose good answers let the round close early; 0 never.
         grace: seconds that the others still have from then on.
-        least: good answers without which the round could not count; never fewer.
+        least: how many good answers the round needs to count; it never closes early with fewer.
     """
 
     def __init__(self, deadline: float, waited_for: int, quorum: float, grace: float, least: int) -> None:
@@ -31,7 +32,7 @@ class Closing:
         self.least = least
 
     def update(self, accepted: int, pending: Collection[int], unawaited: Collection[int]) -> float:
-        """The deadline as it now is.
+        """The present deadline.
 
         Args:
             accepted: good answers so far.

@@ -1,4 +1,4 @@
-"""The federation's folder: all that it knows, on disk, so that any of its processes may die at any moment.
+"""The federation's folder. Everything that must last is in it, so that any process may end at any moment.
 
     members.json        who was approved: display name, public key, node id
     knocks.json         keys that asked to be let in
@@ -11,8 +11,8 @@
     push/               rounds on their way to the Hub
     secrets/            keys and certificates of this start; never leaves the machine
 
-Every file and every checkpoint folder is written under another name and renamed, and ``latest`` moves last: a reader sees the old
-state or the new one, never half of either. Nobody but the owner may read any of it.
+Each file and each checkpoint folder is written under another name and then renamed, and ``latest`` changes last. So a reader sees
+the old state or the new one, and never a mixture. Only the owner may read the folder.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Folder:
         except FileNotFoundError:
             return default
         except (OSError, ValueError, RecursionError) as error:
-            raise CheckpointError(f"{self.path / name} cannot be read ({error}): put a whole one there, or delete it") from error
+            raise CheckpointError(f"{self.path / name} cannot be read ({error}): restore the file, or delete it") from error
 
     def write(self, name: str, content: Any) -> None:
         """Write a JSON file, whole or not at all."""
@@ -129,7 +129,7 @@ class Folder:
             return [Member(**entry) for entry in self.read("members.json", [])]
         except TypeError as error:
             file = self.path / "members.json"
-            raise CheckpointError(f"{file} is not a list of members: put a whole one there, or delete it") from error
+            raise CheckpointError(f"{file} is not a list of members: restore the file, or delete it") from error
 
     def change_members(self, change: Callable[[list[Member]], list[Member]]) -> list[Member]:
         """Apply ``change`` to the members, safely beside other processes. Returns what was written."""
@@ -158,7 +158,7 @@ class Folder:
             self.write("status.json", {**asdict(self.status()), **changes, "updated": time.time()})
 
     def note_look(self) -> None:
-        """The host is alive; it calls this whenever it looks at its processes."""
+        """Note that the host is alive. It calls this each time it looks at its processes."""
         (self.path / "host.alive").touch(mode=0o600)
 
     def last_look(self) -> float:
@@ -218,7 +218,7 @@ class Folder:
 
         Args:
             number: the round.
-            model: house Generator, aggregated Discriminator, style bank. Who has left meanwhile is taken out of the bank.
+            model: house Generator, aggregated Discriminator, style bank. Designers who have left are taken out of the bank.
             report: what report.json will say.
             extras: further files by name (the model card, the thumbnail sheet).
             latest: False for a round that is held back: kept, but not drawn with.
@@ -270,7 +270,7 @@ class Folder:
         return [] if latest is None else hand_names(self.checkpoint(latest) / STYLES_FILE)
 
     def forget_hands(self) -> None:
-        """Take the signatures of everybody who left out of what is kept here: checkpoints, and the round in progress.
+        """Remove the signatures of all who have left from checkpoints and from the round in progress.
 
         Raises:
             CheckpointError: a style bank is damaged; the others are done.

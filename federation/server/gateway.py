@@ -1,26 +1,26 @@
-"""The only way in: the calls of a designer's SuperNode, forwarded to the SuperLink, and a status that anybody may read.
+"""The gateway: forwards a SuperNode's calls to the SuperLink, refuses all others, and shows a status that anybody may read.
 
     a SuperNode -> TLS of the Space -> this router, in the studio's own process -> TLS on loopback -> the SuperLink
 
     POST /v1/fleet/<one of FLEET>   forwarded, for members in good standing
          /v1/...                    404, whatever the method: Flower's control and runtime APIs stay inside
-    POST /federation/leave          a member's own wish to be a member no longer, signed like every call
+    POST /federation/leave          ends the caller's own membership; signed like each call
     GET  /federation/status         what the federation is doing, JSON
     GET  /federation/health         200, or 503 where the SuperLink does not answer or the federation does not go on
 
-Whoever may not enter is turned away before a byte of the body is read and before the SuperLink hears of it. In this order:
-the path; the key, which must be a member's; the signature, Flower's own, checked here too, because without that anybody
-who knows a member's public key could use up that member's limits; whether the signature was used before; the limits. What
-a member then sends is compared with what that member was asked (announcements.py).
+A caller who may not enter is refused before a byte of the body is read, and the SuperLink gets nothing of the call. These are
+checked, in this order: the path; the key, which must be a member's; the signature, which is Flower's own (without this check,
+anybody who knows a member's public key could use up that member's limits); whether the signature was used before; the limits.
+What a member then sends is compared with what that member was asked (announcements.py).
 
 A SuperNode (flwr 1.42) signs the time of each request, nothing else, and signs anew when it tries again, so that no
-honest request repeats a signature. What is remembered of one is ``r``, its nonce: two requests of one moment differ in
-it, and the second valid signature that anybody can compute from a first does not. The signature does not cover path or
-body: those are as safe as TLS makes them.
+honest request repeats a signature. Of a signature, the gateway remembers ``r``, its nonce. Two requests of the same moment have
+different ones; but from one valid signature anybody can compute a second one, and that has the same. The signature covers
+neither path nor body: these are protected by TLS only.
 
-What a SuperNode does with an answer decides which one it gets: after 401 it stops for good, after 503 and 504 it tries
-again for as long as it takes, after anything else (403, 408, 413, 429, 500) it gives up: the message that it was sending,
-or, where it was only asking for one, everything. The limits are far above what an honest one needs.
+The status code is chosen by what a SuperNode does after it. After 401 it stops for good. After 503 and 504 it tries again,
+without end. After any other error (403, 408, 413, 429, 500) it gives up the message that it was sending; if it was only asking
+for one, it stops. The limits are far above what an honest SuperNode needs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The host: everything of Flower that runs behind the studio, kept running.
+"""The host: starts everything of Flower that runs behind the studio, and keeps it running.
 
     studio's process (Host, a thread) -> keeper -> flower-superlink -> flower-superexec -> flwr-serverapp while a run is on
 
@@ -229,7 +229,7 @@ class Host:
         return True
 
     def _look(self, runs: Runs, found: dict[str, list[int]]) -> None:
-        """What is there, what was asked for, and what to do about it: once every tick."""
+        """Once every tick: look at the processes and at what the operator asked for, and act on it."""
         control = self.superlink.control
         if control is None:
             return

@@ -4,9 +4,10 @@
     style bank --- signatures and blends --> Generator --> drawings --- stay close to ---> round 0's drawings
     public photographs ----------------------+
 
-Nobody's drawings are here: what the designers know arrives as the Discriminator that they share and, from those who
-agreed, as a signature. Hands that round 0 knew are held to its very drawings. A hand that is new is free to move: towards
-its signature, and as far as the aggregated judge of hands says. The probe says whether a round may be drawn with.
+There are no designers' drawings here. What designers have learned comes as their averaged Discriminator and, from those who
+agreed, as a signature. Drawings in hands that round 0 knew must stay close to round 0's drawings. Drawings in a new hand may
+move towards its signature, as far as the aggregated judge of hands says. The probe decides whether the studio may draw with the
+round.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ LARGE_KEPT = 16  # the same of those for new hands, of 23 MB each at 512 px
 
 @dataclass(frozen=True)
 class HouseStepConfig:
-    """All that decides what a house step does, besides the model and the photographs.
+    """The settings of a house step.
 
     Attributes:
         steps: optimiser steps.

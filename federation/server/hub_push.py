@@ -134,7 +134,7 @@ class HubPush:
         return CommitOperationAdd(path, content if isinstance(content, bytes) else str(content))
 
     def _members_files(self, head: str | None) -> dict[str, bytes]:
-        """As they go to the Hub: nobody is lost who is known there only."""
+        """The members as they go to the Hub. Members that only the Hub knows are kept."""
         members: list[Member] = self.folder.members()
         try:
             members = merge_members(members, read_members(self._download(MEMBERS, head) or b"[]"))

@@ -14,7 +14,7 @@ as l and as I. No two digits share a letter: "Studio 5" and "Studio 6" stay two 
 
 
 def resembled(name: str, others: Iterable[str]) -> str | None:
-    """The first of ``others`` that a person could take ``name`` for; None where there is none.
+    """The first of ``others`` that looks like ``name``, or None.
 
     Example:
         >>> resembled("\\N{CYRILLIC CAPITAL LETTER A}iko", ["Bruno", "Aiko"])

@@ -1,4 +1,4 @@
-"""Who may enter: members in good standing, by the key that signs their requests."""
+"""Checks who sends a request: a member who was not revoked, by the key that signs the request."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class UsedSignatures:
 
 
 class UnknownKeyError(CallRefusedError):
-    """A key of nobody's. ``line`` is the key in OpenSSH's form, "" where it is not an ECDSA P-384 key."""
+    """A key that no member has. ``line`` is the key in OpenSSH's form; "" if it is not an ECDSA P-384 key."""
 
     def __init__(self, key: bytes) -> None:
         self.line = openssh_line(key)
         super().__init__(401, f"the key {fingerprint(self.line) if self.line else '?'} is not registered with this federation")
 
     def signed(self, timestamp: str, signature: bytes) -> bool:
-        """Whether the request was signed with that key, just now: nobody knocks in somebody else's name."""
+        """Whether the request was signed with that key, just now. So nobody can ask in somebody else's name."""
         try:
             public = load_ssh_public_key(self.line.encode())
             if not isinstance(public, ec.EllipticCurvePublicKey):

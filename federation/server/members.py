@@ -22,7 +22,7 @@ _TIME = re.compile(r"[0-9T:.+Z-]{0,40}")
 
 
 class MemberError(FedGAIError):
-    """Nobody can be approved or shut out like this; one sentence says why."""
+    """A designer cannot be approved or revoked like this; one sentence says why."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def revoke(folder: Folder, who: str) -> Member:
     def change(members: list[Member]) -> list[Member]:
         found = next((m for m in members if not m.revoked and who in (m.name, fingerprint(m.key))), None)
         if found is None:
-            raise MemberError(f"no member in good standing has the name or fingerprint {who!r}: see list")
+            raise MemberError(f"no member has the name or fingerprint {who!r}, or they were revoked: `list` shows all members")
         revoked.append(replace(found, revoked=_now()))
         return [revoked[0] if m is found else m for m in members]
 

@@ -16,7 +16,7 @@ def start_log() -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
-    log.propagate = False  # or a handler of somebody else's would write every line again
+    log.propagate = False  # otherwise another handler would write each line a second time
 
 
 class _Handler(logging.StreamHandler[TextIO]):

@@ -1,4 +1,4 @@
-"""What a house step did to the drawings, and whether a round may be drawn with: figures, and a bound for each."""
+"""Measures what a house step did to the drawings, and decides whether the studio may draw with the round."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Bounds:
 
 
 def verdict(before: Mapping[str, float], after: Mapping[str, float], bounds: Bounds | None = None) -> str:
-    """May a round be drawn with?
+    """Whether the studio may draw with a round.
 
     Args:
         before, after: what ``HouseStep.probe`` found before and after the house step.

@@ -1,4 +1,4 @@
-"""What anybody may know of the federation, and whether it has come to a standstill."""
+"""What everybody may know about the federation, and whether it has stopped."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Buckets:
 
 @dataclass(frozen=True)
 class GatewayLimits:
-    """What one caller may take. A designer sends about 0.1 MB in a round with the edge preset, 0.8 MB with vgg16.
+    """The limits for one caller. A designer sends about 0.1 MB in a round with the edge preset, 0.8 MB with vgg16.
 
     Attributes:
         body_seconds: for a body to arrive, and for an answer to be taken.

@@ -1,4 +1,4 @@
-"""The way back from the Hub, after the disk is empty.
+"""Restores a federation from the Hub when the disk is empty.
 
 Everything is fetched and checked before the first file is written, and the checkpoint that is drawn with comes last.
 

@@ -1,7 +1,7 @@
 """The server's side of Flower: one run is one season of rounds.
 
-The run goes on from the last whole checkpoint of the federation's folder, so it may be killed at any moment and started
-again. It ends at the end of a season, or when nobody has been there for a while: waiting is the host's business.
+The run goes on from the last complete checkpoint in the federation's folder, so it may be killed and started again at any moment.
+It ends at the end of a season, or when no designer has been connected for a while: then the host waits for them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(grid: Grid, context: Context) -> None:
 
 
 def step_back() -> None:
-    """Let the studio's process go first on this machine's cores: a round has time, a visitor who waits for a sketch has not."""
+    """Give the studio's process priority on this machine's cores: a visitor waits for a sketch, and a round can wait."""
     os.nice(5)
     with contextlib.suppress(OSError):  # where Linux weighs sessions first, and processes only within each
         Path("/proc/self/autogroup").write_text("5")

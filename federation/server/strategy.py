@@ -1,4 +1,4 @@
-"""How designers' Discriminators become one: every answer is checked as it arrives, then averaged (docs/aggregation.md).
+"""Averages the designers' Discriminators. Each answer is checked as it arrives (docs/aggregation.md).
 
 reply -> check -> a row of fp16 on disk      norms' median, shares' bound -> float64 weighted mean -> fp16
 """
@@ -160,7 +160,7 @@ class DiscriminatorAvg(Strategy):
         return verdict
 
     def leave_out(self, node_id: int, reason: str) -> None:
-        """Somebody whose answer never became a message; for whoever yields the replies, while they are aggregated."""
+        """Leave out a designer whose answer never became a message. Called by what yields the replies, while they come."""
         verdict = self._verdict(node_id)
         verdict.reason = reason
         if self._check is not None:

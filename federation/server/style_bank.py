@@ -1,4 +1,4 @@
-"""A checkpoint's style bank, as its file: whose hands are in it, and how the hand of somebody who left is taken out."""
+"""A checkpoint's style bank as a file: reads the names in it, and removes the hands of designers who left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The studio's connection to the SuperLink, wherever it is at the moment: designers' calls go there, its answers come back."""
+"""Forwards designers' calls to the SuperLink, and returns its answers. The SuperLink's address may change."""
 
 from __future__ import annotations
 

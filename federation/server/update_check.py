@@ -1,7 +1,7 @@
-"""The check of one designer's answer, as it arrives: what counts, and why the rest does not (docs/aggregation.md).
+"""Checks one designer's answer as it arrives, and says why it does not count if it does not (docs/aggregation.md).
 
-What an answer claims is never believed: no array is allocated from its header, nothing is unpickled, and no text of a
-stranger's is shown that was not cut to length. An answer that fails is left out, with its designer's name and a sentence.
+Nothing that an answer claims is trusted. No array is allocated because a header asks for it, nothing is unpickled, and texts from
+outside are cut before they are shown. An answer that fails is left out, with its designer's name and a sentence.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Verdict:
 
 
 class UpdateCheck:
-    """What the answers of one round are held against.
+    """Checks the answers of one round.
 
     Args:
         spec: what an update is.

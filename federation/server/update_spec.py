@@ -1,4 +1,4 @@
-"""What an update of a federation is, to the byte: the server holds every answer against it."""
+"""The exact form of an update, to the byte. The server compares each answer with it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from studio.companion.participation import SHEETS_FIRST, Participation
 
 
 class CompanionActions:
-    """See above. Every page that looks sees the same.
+    """See above. All open pages show the same.
 
     Args:
         home: the companion's folder.

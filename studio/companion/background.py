@@ -1,4 +1,4 @@
-"""Work that a page starts and does not wait for. However it ends, the designer reads it: no exception is lost."""
+"""Work that a page starts and does not wait for. If it fails, the designer reads why: no exception is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page for this machine alone: it listens on loopback, and no other web page may drive it.
+"""A page for this machine alone: it listens on loopback, and other web pages cannot use it.
 
 Any page that is open in the designer's browser can send requests to 127.0.0.1, or give its own name that address (DNS
 rebinding). Gradio 6.31 keeps such a page from reading an answer, but does what it asks, and takes every other port of

@@ -16,7 +16,7 @@ from studio.companion.participation import SHEETS_FIRST, StoppedError
 
 
 class OwnHand:
-    """Makes the page, one at a time. Every page of the window that looks sees the same.
+    """Makes the page, one at a time. All open pages of the window show the same.
 
     Args:
         home: the companion's folder.

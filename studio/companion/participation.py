@@ -1,4 +1,4 @@
-"""A designer's part in the federation, run by the window: it goes on when the page is closed, and every page sees the same."""
+"""A designer's part in the federation, run by the window. It goes on when the page is closed; all open pages show the same."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ class Participation:
             self._thread.join(30)
 
     def ask_to_leave(self) -> None:
-        """Leaving cannot be taken back by a click: it is asked first."""
+        """Ask first: a click cannot undo leaving."""
         self.leaving = "asked"
 
     def stay(self) -> None:
         self.leaving = ""
 
     def leave(self, settings: Settings) -> None:
-        """Be no member any more. ``settings`` name the studio."""
+        """End the membership. ``settings`` name the studio."""
         with self._lock:
             if self.leaving != "asked":
                 return

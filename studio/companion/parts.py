@@ -1,4 +1,4 @@
-"""Everything on the window that changes by itself, as HTML."""
+"""The parts of the window that change by themselves, as HTML."""
 
 from __future__ import annotations
 

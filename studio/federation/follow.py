@@ -1,4 +1,4 @@
-"""What the studio has of the federation: its newest checkpoint, to draw with, and its news, for the page to show.
+"""Follows the federation for the studio: its newest checkpoint, to draw with, and its news, to show on the page.
 
 Nothing is asked of the federation's processes. All of it is read from the folder (federation/server/folder.py), once a second
 for all visitors, so that the studio goes on whatever happens to them.
@@ -102,7 +102,7 @@ class Federation:
     # -- what is drawn with ----------------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
-        """Swap the newest checkpoint in. A damaged one is passed over, and the last one stays."""
+        """Draw with the newest checkpoint from now on. If it is damaged, the last one stays."""
         number = self.folder.latest()
         if number is None or (mark := identity(self.folder, number)) == self._mark:
             return
@@ -124,7 +124,7 @@ class Federation:
         self.studio.serve(pipeline)
 
     def _add_arrived(self) -> None:
-        """Put signatures that arrived since the checkpoint into the bank that is drawn with, and take out who left."""
+        """Add signatures that arrived since the checkpoint to the bank that is drawn with, and remove designers who left."""
         pipeline = self.studio.pipeline
         bank = self._banked(pipeline)
         if list(bank.items()) != list(pipeline.styles.items()):
