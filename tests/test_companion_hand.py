@@ -139,7 +139,7 @@ def test_what_is_in_the_way_is_one_sentence(actions: CompanionActions, tmp_path:
     own.rename(tmp_path / "elsewhere")
     actions.show_hand()
     until(lambda: actions.hand.trouble and not actions.hand.busy)
-    assert actions.hand.trouble == f"There is no folder {own}: say where your drawings are."
+    assert actions.hand.trouble == f"There is no folder {own}: name the folder with your drawings."
     own.mkdir()
     actions.show_hand()
     until(lambda: actions.hand.trouble and not actions.hand.busy)

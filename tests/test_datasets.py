@@ -191,7 +191,7 @@ def test_folders_that_are_not_ours_stay_as_they_are(in_shop: Path, tmp_path: Pat
     assert stems(other) == {"mine"} and [f.name for f in other.iterdir()] == ["photos"]
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(PairsError, match="no folder"):
+    with pytest.raises(PairsError, match="cannot be opened as a folder"):
         make_pairs(in_shop, "canny", file)
     out = tmp_path / "pairs"
     make_pairs(in_shop, "canny", out, size=96, limit=1)

@@ -69,7 +69,7 @@ def test_none_and_one_and_enough(tmp_path: Path) -> None:
     assert "no sketches/ beside it" in str(look(tmp_path / "none"))
     one = look(fill(tmp_path / "one", 1))
     assert len(one.drawings) == 1
-    assert all(words in str(one) for words in ("1 drawing,", "at least 24", "less like yours"))
+    assert all(words in str(one) for words in ("1 drawing: please", "at least 24", "less like yours"))
     enough = look(fill(tmp_path / "enough", 24))
     assert not enough.warnings and str(enough).endswith("24 good drawings, 0 bad files")
     assert max(contact_sheet(look(tmp_path / "none")).size) < 400
@@ -113,7 +113,7 @@ def test_near_duplicates_are_named(tmp_path: Path) -> None:
     larger.point(lambda v: int(0.94 * v)).save(folder / "again.jpg", quality=70)
     found = look(folder)
     assert [{a.name, b.name} for a, b in found.twins] == [{"again.jpg", "no. 003.png"}]
-    assert "looks like" in str(found) and "same drawing" in str(found)
+    assert "looks like" in str(found) and "copies of another drawing" in str(found)
 
 
 def test_five_thousand_files(tmp_path: Path) -> None:

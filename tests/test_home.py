@@ -57,7 +57,7 @@ def test_from_all_me_to_all_of_us(studio: HomeStudio) -> None:
 
 
 def test_another_encoder_is_not_compared(studio: HomeStudio) -> None:
-    with pytest.raises(ValueError, match="other encoders"):
+    with pytest.raises(ValueError, match="different encoders"):
         studio.compare(studio.first_garment, studio.first_look)
 
 

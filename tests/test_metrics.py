@@ -204,8 +204,8 @@ def test_evaluate(tiny_model_dir: Path, tmp_path: Path, no_networks: None) -> No
 def test_evaluate_of_a_single_pair_has_no_set_metrics(tiny_model_dir: Path, tmp_path: Path, no_networks: None) -> None:
     metrics = evaluate(draw_pairs(tmp_path / "one", count=1), tiny_model_dir, size=64)
     for name in ("frechet_encoder", "kid_encoder", "fid", "kid"):
-        assert metrics[name] is None and "no set" in metrics["missing"][name]
-    assert "1 pairs at 64 px" in table(metrics) and "frechet_encoder, kid_encoder: one picture is no set" in table(metrics)
+        assert metrics[name] is None and "not enough" in metrics["missing"][name]
+    assert "1 pairs at 64 px" in table(metrics) and "frechet_encoder, kid_encoder: one picture is not enough" in table(metrics)
 
 
 def test_evaluate_compares_no_pairs_where_there_are_guides(tiny_model_dir: Path, tmp_path: Path, no_networks: None) -> None:

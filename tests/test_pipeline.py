@@ -222,7 +222,7 @@ def test_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("the Hub cannot be reached\nat all")
 
     monkeypatch.setattr(FedGAI, "from_pretrained", away)
-    with pytest.raises(CheckpointError, match=r"^someone/model is no folder, and .* the Hub cannot be reached$"):
+    with pytest.raises(CheckpointError, match=r"^someone/model is neither a folder nor .* the Hub cannot be reached$"):
         SketchPipeline.from_pretrained("someone/model")
 
 
