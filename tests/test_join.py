@@ -165,7 +165,7 @@ def test_another_release_is_refused_before_anything_is_sent(studio: Demo, tmp_pa
         ({"data": "/no/such/folder"}, "no folder"),
         ({"certificate": "/no/such"}, "no certificate"),
         ({"budget": 0}, "budget"),
-        ({"rounds": -1}, "negative"),
+        ({"rounds": -1}, "below 0"),
         ({"device": "abacus"}, "no device"),
     ],
 )
