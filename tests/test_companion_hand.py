@@ -97,7 +97,7 @@ def test_it_moves_and_then_shows_what_is_different(ready: CompanionActions, slow
     slow.ended.set()
     until(lambda: ready.hand.page)
     assert "It draws darker." in parts.hand() and "on 3 drawings. Please bring at least 24" in parts.hand()
-    assert "at least 24 are asked" in ready.hand.page and "has left your machine" in ready.hand.page
+    assert "Please bring at least 24" in ready.hand.page and "has left your machine" in ready.hand.page
     assert len(slow.names) == 1 and "less like your hand" not in parts.hand()
     ready.answer(style_epsilon=3.0)
     assert "less like your hand" in parts.hand()
