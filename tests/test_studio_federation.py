@@ -470,7 +470,7 @@ def test_sentences(followed: tuple[Rounds, SketchStudio, Federation]) -> None:
         folder.set_status(phase=phase, round=15, rounds=11)
         assert sentence(folder.status()).endswith(".")
     folder.set_status(phase="aggregating")
-    assert sentence(folder.status()) == "Season 2, round 4 of 11: the answers are being averaged."
+    assert sentence(folder.status()) == "Season 2, round 4 of 11: the studio is averaging the answers."
     folder.set_status(phase="waiting", round=0, waiting_for=1)
     assert sentence(folder.status()) == "Round 1 of 11 begins when one more designer is here."
 
