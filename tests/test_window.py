@@ -343,8 +343,8 @@ def test_how_others_will_see_the_hand(visit: Callable[..., object]) -> None:
     shown = opened.value
     shown.wait_for_load_state()
     text = shown.locator("main").inner_text()
-    assert "Chloé: how this hand will look to others" in text and "nothing on this page has left your machine" in text
-    assert "Of the garments in your own photographs" in text and "of 4 drawings are nearest to your hand among 9 hands" in text
+    assert "Chloé: how this hand will look to others" in text and "Nothing on this page has left your machine" in text
+    assert "Of the garments in your own photographs" in text and "We compared the studio's 4 drawings with 9 hands" in text
     assert shown.locator("img").count() == 8 and width(shown) <= 390
     assert violations(shown) == []
 
