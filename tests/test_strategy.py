@@ -516,7 +516,7 @@ def test_the_report_says_what_privacy_was_spent(spec):
     second = privacy(limits, [{"round": 0}, {"round": 1}, {"round": 2, "privacy": first}])
     assert second["epsilon"] == epsilon([2.0, 2.0]) > second["epsilon_round"]
     assert (second["rounds"], second["rounds_without"]) == (2, 1)
-    assert "(2 so far)" in private_sentence(second) and "before it (1)" in private_sentence(second)
+    assert "(2 so far)" in private_sentence(second) and "without noise (1)" in private_sentence(second)
     json.dumps(second)
 
 
