@@ -2,9 +2,10 @@
 
     python -m benchmarks.home --photos TRAIN_DIR --unseen VAL_DIR [--drawings 24] [--hands 3] [--square 256] [--json]
 
-Random hands of the ateliers' kind draw garments at home. The private Generator trains on these pairs for as many epochs as a
-round has. It and the house then draw other garments, and both are compared with what that hand draws of them, by measures
-that know nothing of our encoder (0 the same, 1 as two ateliers differ). The Discriminator is the house's, not an aggregate's.
+Random hands of the ateliers' kind draw garments at home, without their prints. The private Generator trains on these pairs
+for as many epochs as a round has. It and the house then draw other garments, and both are compared with what that hand draws
+of them, by measures that know nothing of our encoder (0 the same, 1 as two ateliers differ). The Discriminator is the
+house's, not an aggregate's.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ import torch
 from PIL import Image
 
 from experiments.strangers import Cut, cut
-from fedgai.ateliers import draw
+from fedgai.ateliers import render
 from fedgai.ateliers.hands import Hand, random_hand
+from fedgai.ateliers.studies import study_looked
 from fedgai.data.pairs import PairFolder
 from fedgai.evaluation import independent
 from fedgai.model import FedGAI
@@ -41,10 +43,10 @@ EPOCHS, BETA = 11, 0.1  # of a round
 def away(model: FedGAI, signature: Signature, hand: Hand, unseen: Sequence[Cut]) -> float:
     """Mean independent distance of a model's drawings to what the hand draws of the same garments."""
     pipe, found = SketchPipeline(model), []
-    for photo, mask in unseen:
-        content = pipe.prepare(Image.fromarray(photo), SIZE, on_missing="keep", side=SIZE)
+    for garment in unseen:
+        content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
         drawn = independent.describe(pipe.draw(content, signature.style))
-        found.append(independent.distance(drawn, independent.describe(draw(photo, hand, mask=mask))))
+        found.append(independent.distance(drawn, independent.describe(render(study_looked(garment.seen), hand))))
     return float(np.mean(found))
 
 
@@ -52,9 +54,9 @@ def measure(hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, 
     """One hand: distances of the house and of the own Generator, and seconds until the signature and the round are done."""
     for kind in ("photos", "sketches"):
         (folder / kind).mkdir(parents=True)
-    for i, (photo, mask) in enumerate(own):
-        Image.fromarray(photo).save(folder / "photos" / f"{i:03d}.png")
-        Image.fromarray(draw(photo, hand, mask=mask)).save(folder / "sketches" / f"{i:03d}.png")
+    for i, garment in enumerate(own):
+        Image.fromarray(garment.photo).save(folder / "photos" / f"{i:03d}.png")
+        Image.fromarray(render(study_looked(garment.seen), hand)).save(folder / "sketches" / f"{i:03d}.png")
     house, started = FedGAI.load(WEIGHTS), time.monotonic()
     model = FedGAI.load(WEIGHTS)
     bank = torch.stack([signature.style for signature in model.styles.values()])
@@ -86,7 +88,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=24)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    own, unseen = cut(args.photos, args.drawings), cut(args.unseen, args.garments)
+    draughtsman = FedGAI.load(WEIGHTS).draughtsman
+    own, unseen = cut(args.photos, args.drawings, draughtsman), cut(args.unseen, args.garments, draughtsman)
     rng, rows = np.random.default_rng(args.seed), []
     for number in range(args.hands):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,10 +1,11 @@
 """Signatures refined at home, on hands from another renderer (``experiments.strangers``), on garments they were not refined on.
 
-    python -m benchmarks.refined --photos TRAIN_DIR --unseen VAL_DIR [--hands NAME ...] [--without-photographs] [--json]
+    python -m benchmarks.refined --photos TRAIN_DIR --unseen VAL_DIR [--hands NAME ...] [--without-photographs] [--printed]
     python -m benchmarks.refined --scales --unseen VAL_DIR     prints independent.SCALES anew
 
 Each stranger draws 24 garments. The house draws ten others in the measured and in the refined signature; both are compared
 with what the stranger drew of them, by measures that know nothing of our encoder (0 the same, 1 as two ateliers differ).
+The strangers leave prints out, as the studio does, unless ``--printed`` says that they draw them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,28 +32,29 @@ from fedgai.pipeline import SketchPipeline
 from fedgai.training.refine_signature import RefineConfig, refine
 
 SIZE = 512
+Draw = Callable[[Cut, int], np.ndarray]  # a garment and a seed -> (H, W, 3) uint8
 
 
 def scales(garments: Sequence[Cut]) -> dict[str, float]:
     """Mean distance between two ateliers' drawings of the same garment, by measure."""
     rows = []
-    for photo, mask in tqdm(garments, "ateliers"):
-        seen = atelier.study(photo, mask)
+    for garment in tqdm(garments, "ateliers"):
+        seen = atelier.study(garment.photo, garment.mask)
         drawn = [independent.describe(atelier.render(seen, hand)) for hand in atelier.ATELIERS.values()]
         rows += [independent.distances(a, b) for a, b in itertools.combinations(drawn, 2)]
     return {name: float(np.mean([row[name] for row in rows])) for name in independent.MEASURES}
 
 
 def measure_hand(
-    model: FedGAI, hand: strangers.Stranger, own: Sequence[Cut], unseen: Sequence[Cut], photographs: bool, config: RefineConfig
+    model: FedGAI, hand: Draw, own: Sequence[Cut], unseen: Sequence[Cut], photographs: bool, config: RefineConfig
 ) -> dict[str, float]:
     """Distances in the measured and the refined signature, over the unseen garments, and the seconds that refining took."""
     with tempfile.TemporaryDirectory() as folder:
         pairs = []
-        for i, (photo, mask) in enumerate(own):
+        for i, garment in enumerate(own):
             pair = Path(folder) / f"photo-{i}.png", Path(folder) / f"drawing-{i}.png"
-            Image.fromarray(photo).save(pair[0])
-            Image.fromarray(strangers.draw(photo, mask, hand, i)).save(pair[1])
+            Image.fromarray(garment.photo).save(pair[0])
+            Image.fromarray(hand(garment, i)).save(pair[1])
             pairs.append(pair)
         drawings = [drawing for _, drawing in pairs]
         measured = model.signature(drawings, "stranger")
@@ -63,9 +65,9 @@ def measure_hand(
             refined = refine(model, measured, (), drawings, [photo for photo, _ in pairs[::-1][:8]], config)
         seconds = time.monotonic() - started
     pipe, found = SketchPipeline(model), {"measured": [], "refined": []}
-    for photo, mask in unseen:
-        content = pipe.prepare(Image.fromarray(photo), SIZE, on_missing="keep", side=SIZE)
-        true = independent.describe(strangers.draw(photo, mask, hand, 99))
+    for garment in unseen:
+        content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
+        true = independent.describe(hand(garment, 99))
         for name, signature in (("measured", measured), ("refined", refined.signature)):
             found[name].append(independent.distances(independent.describe(pipe.draw(content, signature.style)), true))
     figures = {}
@@ -86,21 +88,27 @@ def main() -> None:
     parser.add_argument("--garments", type=int, default=10)
     parser.add_argument("--steps", type=int, default=RefineConfig.steps)
     parser.add_argument("--without-photographs", action="store_true")
+    parser.add_argument("--printed", action="store_true", help="the strangers draw the print, too")
     parser.add_argument("--scales", action="store_true")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    unseen = cut(args.unseen, args.garments)
+    model = FedGAI.load(args.model)
+    unseen = cut(args.unseen, args.garments, model.draughtsman)
     if args.scales:
         print(json.dumps(scales(unseen)))
         return
     if args.photos is None:
         parser.error("name the garments to draw at home with --photos")
-    model, own = FedGAI.load(args.model), cut(args.photos, args.pairs)
+    own = cut(args.photos, args.pairs, model.draughtsman)
     torch.manual_seed(24)
     found = {}
     for name in args.hands:
-        config = RefineConfig(steps=args.steps)
-        found[name] = measure_hand(model, strangers.STRANGERS[name], own, unseen, not args.without_photographs, config)
+
+        def hand(garment: Cut, seed: int, name: str = name) -> np.ndarray:
+            seen = None if args.printed else garment.seen
+            return strangers.draw(garment.photo, garment.mask, strangers.STRANGERS[name], seed, seen)
+
+        found[name] = measure_hand(model, hand, own, unseen, not args.without_photographs, RefineConfig(steps=args.steps))
         if not args.json:
             f = found[name]
             print(

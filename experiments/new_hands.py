@@ -70,26 +70,26 @@ class Run:
     def __init__(self, plan: Plan, photos: Path, home: Path, weights: Path = WEIGHTS) -> None:
         self.plan, self.home, self.weights = plan, home, weights
         home.mkdir(parents=True, exist_ok=True)
-        train = cut(photos / "train", plan.pairs + plan.garments)
+        self.start = FedGAI.load(weights)
+        train = cut(photos / "train", plan.pairs + plan.garments, self.start.draughtsman)
         self.own, house = train[: plan.pairs], train[plan.pairs :]
-        self.unseen = cut(photos / "val", plan.unseen)
+        self.unseen = cut(photos / "val", plan.unseen, self.start.draughtsman)
         self.photos = home / "house"
         self.photos.mkdir(exist_ok=True)
-        for i, (photo, _) in enumerate(house):
-            Image.fromarray(photo).save(self.photos / f"{i:03}.png")
+        for i, garment in enumerate(house):
+            Image.fromarray(garment.photo).save(self.photos / f"{i:03}.png")
         self.pairs = {name: self._drawn(name) for name in STRANGERS}
-        self.start = FedGAI.load(weights)
         self.signatures = {name: self._signature(name) for name in STRANGERS}
 
     def _drawn(self, name: str) -> list[tuple[Path, Path]]:
         folder = self.home / name
         folder.mkdir(exist_ok=True)
         pairs = []
-        for i, (photo, mask) in enumerate(self.own):
+        for i, garment in enumerate(self.own):
             files = folder / f"photo-{i:03}.png", folder / f"drawing-{i:03}.png"
             if not files[1].exists():
-                Image.fromarray(photo).save(files[0])
-                Image.fromarray(draw(photo, mask, STRANGERS[name], i)).save(files[1])
+                Image.fromarray(garment.photo).save(files[0])
+                Image.fromarray(draw(garment.photo, garment.mask, STRANGERS[name], i, garment.seen)).save(files[1])
             pairs.append(files)
         return pairs
 
@@ -140,8 +140,8 @@ class Run:
         styles = torch.stack([s.style for s in self.signatures.values()])
         right = []
         for i, name in enumerate(STRANGERS):
-            for photo, mask in self.unseen:
-                page = padded(draw(photo, mask, STRANGERS[name], 99))[None]
+            for garment in self.unseen:
+                page = padded(draw(garment.photo, garment.mask, STRANGERS[name], 99, garment.seen))[None]
                 grams = self.start.grams(self.start.encoder(page))
                 right.append(int(judge(grams, styles).argmax()) == i)
         return {"right hand": float(np.mean(right))}
@@ -174,9 +174,9 @@ class Run:
         pipe, found = SketchPipeline(model), {}
         for name, hand in STRANGERS.items():
             rows = []
-            for photo, mask in self.unseen:
-                theirs = draw(photo, mask, hand, 99)
-                content = pipe.prepare(Image.fromarray(photo), SIZE, on_missing="keep", side=SIZE)
+            for garment in self.unseen:
+                theirs = draw(garment.photo, garment.mask, hand, 99, garment.seen)
+                content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
                 rows.append(self._compare(model, np.asarray(pipe.draw(content, self.signatures[name].style)), theirs, name))
             found[name] = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
             log.info("%s, %s: %s", arm, name, {key: round(value, 4) for key, value in found[name].items()})

@@ -1,7 +1,9 @@
-"""Hands that nobody here trains on, from a renderer of their own: no flow, no difference of Gaussians, no stroke lattice.
+"""Hands that nobody here trains on, from a renderer of their own: no flow, no pen map, no stroke lattice.
 
-Outlines come from the mask, inner lines from Canny's edges, tone from plain luminance. The ateliers
-(``fedgai.ateliers``) share none of this.
+They draw the garment that the studio sees, for only then does a distance between two drawings speak of the hand: the outline of
+the mask, the lines and the tone of the draughtsman. A person leaves the print to the fabric, too. How these are drawn is theirs
+alone; the ateliers (``fedgai.ateliers``) share none of it. Without what the draughtsman saw they draw the photograph, print and
+all: inner lines are Canny's edges, tone is plain luminance.
 """
 
 from __future__ import annotations
@@ -9,17 +11,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
-from fedgai.content import fit_and_cut, on_white
+from fedgai.content import Looked, fit_and_cut, look, on_white
 from fedgai.data.listing import find_images
+from fedgai.draughtsman import Draughtsman
 from fedgai.vision.cutout import NoGarment
+from fedgai.vision.images import Picture
 
 Colour = tuple[int, int, int]
-Cut = tuple[np.ndarray, np.ndarray]  # photograph on white, mask
 BLACK = (10, 10, 12)
+
+
+class Cut(NamedTuple):
+    """A garment to draw.
+
+    Attributes:
+        photo: (H, W, 3) uint8, on white. mask: (H, W) float32 in [0, 1].
+        seen: its lines and its tone, without its print.
+    """
+
+    photo: np.ndarray
+    mask: np.ndarray
+    seen: Looked
 
 
 @dataclass(frozen=True)
@@ -89,51 +107,67 @@ STRANGERS: dict[str, Stranger] = {
 }
 
 
-def cut(folder: Path, count: int, size: int = 512) -> list[Cut]:
-    """``count`` garments, evenly over the folder, ``size`` px long."""
+def cut(folder: Path, count: int, draughtsman: Draughtsman | None, size: int = 512) -> list[Cut]:
+    """``count`` garments, evenly over the folder, ``size`` px long, as the studio cuts them out."""
     files, found = find_images(folder), []
     for file in files[:: max(1, len(files) // (2 * count))]:
         if len(found) == count:
             break
         try:
-            image, mask = fit_and_cut(file, size)
+            image, mask = fit_and_cut(file, size, draughtsman=draughtsman)
         except (NoGarment, ValueError):
             continue
-        found.append((on_white(np.asarray(image), mask), mask))
+        assert mask is not None
+        photo = on_white(np.asarray(image), mask)
+        found.append(Cut(photo, mask, see(photo, mask, draughtsman)))
     return found
 
 
-def draw(photo: np.ndarray, mask: np.ndarray, hand: Stranger, seed: int = 0) -> np.ndarray:
+def see(photo: np.ndarray, mask: np.ndarray, draughtsman: Draughtsman | None) -> Looked:
+    """A cut-out garment as the studio shows it to its network: without its print."""
+    picture, side = Picture(Image.fromarray(photo), mask.astype(np.float32)), max(photo.shape[:2])
+    return look(picture, side, side, draughtsman, cutout=True, detail=1.0, print_amount=0.0, on_missing="keep")
+
+
+def draw(photo: np.ndarray, mask: np.ndarray, hand: Stranger, seed: int = 0, seen: Looked | None = None) -> np.ndarray:
     """A garment in a stranger's hand.
 
     Args:
         photo: (H, W, 3) uint8. mask: (H, W) float32 in [0, 1], the garment.
         seed: of what the hand does by chance.
+        seen: what the hand draws of it; None: all that the photograph shows, with its print.
     Returns:
         (H, W, 3) uint8 on white paper.
     """
     rng = np.random.default_rng(seed)
     scale = max(photo.shape[:2]) / 512
     solid = np.uint8(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 2 * scale) > 0.5)
-    grey = cv2.bilateralFilter(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), 9, 40, 5)
     inside = cv2.erode(solid, np.ones((3, 3), np.uint8), iterations=max(1, round(4 * scale)))
     page = np.full(photo.shape, 255, np.uint8)
+    if seen is None or seen.tone is None:
+        grey = cv2.bilateralFilter(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), 9, 40, 5)
+        lines = _edges(grey, inside, hand, scale)
+    else:
+        grey = 255 * (1 - seen.tone)
+        lines = [line.points.round().astype(np.int32)[:, None] for line in seen.lines if line.sure > 0.8 - hand.detail]
     if hand.tone and solid.any():
         low, high = np.percentile(grey[solid > 0], (3, 97))
         dark = 1 - np.clip((cv2.GaussianBlur(grey, (0, 0), 4 * scale) - low) / max(high - low, 20), 0, 1)
         hand.tone(page, np.where(inside > 0, dark, 0).astype(np.float32))
-    if hand.inner:
-        steep = 160 - 120 * hand.detail
-        edges = cv2.Canny(grey, 0.5 * steep, steep) * inside
-        lines, _ = cv2.findContours(edges, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        for line in lines:
-            if len(line) > 24 * scale:
-                _stroke(page, line[: len(line) // 2 + 1], hand, hand.inner * scale, rng, closed=False)
+    for line in lines if hand.inner else ():
+        _stroke(page, line, hand, hand.inner * scale, rng, closed=False)
     outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     for line in outlines:
         if hand.outline and len(line) > 40 * scale:
             _stroke(page, line, hand, hand.outline * scale, rng, closed=True)
     return page
+
+
+def _edges(grey: np.ndarray, inside: np.ndarray, hand: Stranger, scale: float) -> list[np.ndarray]:
+    """What Canny finds in a photograph, (n, 1, 2) int32 px each."""
+    steep = 160 - 120 * hand.detail
+    lines, _ = cv2.findContours(cv2.Canny(grey, 0.5 * steep, steep) * inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return [line[: len(line) // 2 + 1] for line in lines if len(line) > 24 * scale]
 
 
 def _stroke(page: np.ndarray, line: np.ndarray, hand: Stranger, width: float, rng: np.random.Generator, closed: bool) -> None:
