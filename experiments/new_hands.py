@@ -1,6 +1,6 @@
 """Does the federation change what the studio draws? Eight strangers' hands, with and without the averaged judge of hands.
 
-    python -m experiments.new_hands --photos PHOTOS_DIR --home DIR [--rounds 3] [--steps 30] [--seed 24] [--json]
+    python -m experiments.new_hands --photos PHOTOS_DIR --home DIR [--rounds 3] [--steps 30] [--arms NAME ...] [--json]
 
 Eight strangers (``experiments.strangers``) draw the same garments at home. In each round each of them trains the judge of
 hands (``fedgai.training.judge_hands``) and the server averages. Then the project's own house step draws other garments, and
@@ -21,6 +21,7 @@ import argparse
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -196,10 +197,10 @@ class Run:
             **scaled,
         }
 
-    def figures(self) -> dict[str, object]:
-        """All arms, kept as they are measured; and what the rounds did to the eight hands that round 0 knew."""
+    def figures(self, arms: Sequence[str]) -> dict[str, object]:
+        """Each arm, kept as it is measured; and what the rounds did to the eight hands that round 0 knew."""
         found: dict[str, object] = {"plan": asdict(self.plan)}
-        for arm in ("start", *ARMS):
+        for arm in ("start", *arms):
             file = self.home / f"{arm}-{self.plan.rounds}-{self.plan.seed}.json"
             if not file.exists():
                 write_atomically(file, json.dumps(self.measure(arm)).encode())
@@ -211,24 +212,24 @@ class Run:
         return found
 
 
-def table(found: dict[str, object]) -> str:
+def table(found: dict[str, object], arms: Sequence[str]) -> str:
     """Gains over round 0, hand by hand, as Markdown."""
     start = found["start"]
     assert isinstance(start, dict)
-    lines = ["| | " + " | ".join(f"{arm}: Gram, independent" for arm in ARMS) + " |", "|---" * (1 + len(ARMS)) + "|"]
-    gains: dict[str, list[tuple[float, float]]] = {arm: [] for arm in ARMS}
+    lines = ["| | " + " | ".join(f"{arm}: Gram, independent" for arm in arms) + " |", "|---" * (1 + len(arms)) + "|"]
+    gains: dict[str, list[tuple[float, float]]] = {arm: [] for arm in arms}
     for name, was in start.items():
         cells = []
-        for arm in ARMS:
+        for arm in arms:
             now = found[arm]
             assert isinstance(now, dict)
             gain = 1 - now[name]["gram"] / was["gram"], 1 - now[name]["independent"] / was["independent"]
             gains[arm].append(gain)
             cells.append(f"{gain[0]:+.1%}, {gain[1]:+.1%}")
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    means = [np.mean(gains[arm], 0) for arm in ARMS]
+    means = [np.mean(gains[arm], 0) for arm in arms]
     lines.append("| mean | " + " | ".join(f"{g:+.1%}, {i:+.1%}" for g, i in means) + " |")
-    nearer = [np.sum(np.array(gains[arm]) > 0, 0) for arm in ARMS]
+    nearer = [np.sum(np.array(gains[arm]) > 0, 0) for arm in arms]
     lines.append("| nearer, of eight | " + " | ".join(f"{g}, {i}" for g, i in nearer) + " |")
     return "\n".join(lines)
 
@@ -239,16 +240,17 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     for name, default in asdict(Plan()).items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     plan = Plan(**{name: getattr(args, name) for name in asdict(Plan())})
-    found = Run(plan, args.photos, args.home).figures()
+    found = Run(plan, args.photos, args.home).figures(args.arms)
     if args.json:
         print(json.dumps(found))
         return
-    print(table(found))
-    for arm in ARMS:
+    print(table(found, args.arms))
+    for arm in args.arms:
         print(f"{arm}, the eight: {found[f'{arm}, the eight']}")
 
 
