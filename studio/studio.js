@@ -202,7 +202,7 @@ window.studio = {
       if (!element.isConnected) return document.removeEventListener("studio:news", show);
       for (const place of element.querySelectorAll("[data-part]")) {
         const html = studio.news.parts[place.dataset.part] ?? "";
-        if (shown[place.dataset.part] === html) continue;
+        if (shown[place.dataset.part] === html || place.matches(":active")) continue; // else a click under way is lost
         const focus = place.contains(document.activeElement) && document.activeElement.dataset.round;
         place.innerHTML = shown[place.dataset.part] = html; // escaped by the server
         if (focus) place.querySelector(`[data-round="${focus}"]`)?.focus();

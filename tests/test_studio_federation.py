@@ -218,6 +218,19 @@ def test_held_back_and_left_out_are_told_with_their_reasons(visit: Callable[...,
     assert visitor.source == before and visitor.page.evaluate("window.hacked") is None
 
 
+def test_a_list_that_changes_under_the_pointer_loses_no_click(visit: Callable[..., Visit], rounds: Rounds) -> None:
+    page = visit().page
+    button = page.locator('[data-round="0"]')
+    button.scroll_into_view_if_needed()
+    button.hover()
+    page.mouse.down()
+    rounds.publish(rounds.next)
+    page.wait_for_function("round => studio.news.parts.rounds.includes(`data-round=\"${round}\"`)", arg=rounds.folder.latest())
+    page.mouse.up()
+    page.wait_for_selector('[data-round="0"][aria-pressed=true]')
+    page.wait_for_selector(f'[data-round="{rounds.folder.latest()}"]')  # and the new one is shown after that
+
+
 def test_two_rounds_draw_the_same_garment(visit: Callable[..., Visit], rounds: Rounds) -> None:
     visitor, latest = visit(), rounds.folder.latest()
     page = visitor.page
@@ -496,6 +509,7 @@ def test_no_serious_violation_on_the_tab(visit: Callable[..., Visit], rounds: Ro
     page.wait_for_selector("text=designers' machines are learning")
     for number in (1, 2):
         page.locator(f"[data-round='{number}']").click()
+        page.wait_for_selector(f"[data-round='{number}'][aria-pressed=true]")
     page.wait_for_selector("#compared figure")
     assert violations(stand_still(page)) == []
 
