@@ -225,7 +225,7 @@ def test_a_list_that_changes_under_the_pointer_loses_no_click(visit: Callable[..
     button.hover()
     page.mouse.down()
     rounds.publish(rounds.next)
-    page.wait_for_function("round => studio.news.parts.rounds.includes(`data-round=\"${round}\"`)", arg=rounds.folder.latest())
+    page.wait_for_function('round => studio.news.parts.rounds.includes(`data-round="${round}"`)', arg=rounds.folder.latest())
     page.mouse.up()
     page.wait_for_selector('[data-round="0"][aria-pressed=true]')
     page.wait_for_selector(f'[data-round="{rounds.folder.latest()}"]')  # and the new one is shown after that
