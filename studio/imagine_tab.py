@@ -184,7 +184,7 @@ def build_tab(queue: ImagineQueue, uploads: UploadFolder, current: gr.State, dem
         **quick,
     )
     progress.click(page.cancel, None, None, **quick)
-    gallery.select(page.chosen, garments, current, trigger_mode="always_last", **quick)
+    gallery.select(page.chosen, garments, current, trigger_mode="multiple", **quick)  # each with its own EventData
     demo.load(page.opened, None, [seed, progress], **quick)
 
 

@@ -37,6 +37,8 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 # but queued: past the queue, a State's change is not noticed
 QUIET: dict[str, Any] = PRIVATE | {"show_progress": "hidden"}
 LAST: dict[str, Any] = {"trigger_mode": "always_last"}  # by default, Gradio drops choices made while an earlier one is handled
+# for choices, which are read from EventData: with "always_last", Gradio 6.31 runs them again with the data of the earlier one
+EACH: dict[str, Any] = {"trigger_mode": "multiple"}
 VISIBLY: dict[str, Any] = PRIVATE | {"show_progress": "minimal"}
 
 
@@ -222,7 +224,7 @@ def wire(
     if federation:
         federation.following.select(page.followed, [sheets.a, sheets.b], [mixer.blend, sheets.a, sheets.b], **LAST, **QUIET)
         changes.append(federation.following.select)
-        federation.checkpoints.select(chosen_rounds, None, federation.chosen, **LAST, **QUIET)
+        federation.checkpoints.select(chosen_rounds, None, federation.chosen, **EACH, **QUIET)
         gr.on(
             [*changes, federation.chosen.change],
             page.compared,
@@ -238,8 +240,8 @@ def wire(
     repair = OutlineRepair(page)
     garment.repair.click(repair.opened, [*shown, *controls], garment.repair, **QUIET)
     garment.repair.select(repair.painted, [*shown, *controls], [garment.repair, current], **LAST, **QUIET)
-    garment.examples.select(page.example, None, [current, sketch.remark], **LAST, **QUIET)
-    gr.on([sheets.sheet.select, sheets.row.select], chosen_blend, None, mixer.blend, **LAST, **QUIET)
+    garment.examples.select(page.example, None, [current, sketch.remark], **EACH, **QUIET)
+    gr.on([sheets.sheet.select, sheets.row.select], chosen_blend, None, mixer.blend, **EACH, **QUIET)
     mixer.surprise.click(page.studio.surprise, None, mixer.blend, **QUIET)
     mixer.reset.click(page.reset, None, controls, **QUIET)
     drawing_sheet = sheets.draw_sheet.click(

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 from helpers.bad_pictures import bad_pictures, flat_picture, heavy_file, shirt_picture
-from helpers.screen import boxes, stand_still, width
+from helpers.screen import boxes, slow_requests, stand_still, width
 from helpers.studio_server import PATIENCE, StudioServer, dropped_choices
 from PIL import Image
 
@@ -192,6 +192,20 @@ def test_contact_sheet_and_blend_row(visit: Callable[..., Visit]) -> None:
     visitor.settles()
     visitor.page.locator("#examples button").nth(1).click()
     visitor.page.wait_for_selector("#row button", state="detached")
+
+
+def test_of_choices_on_a_slow_line_the_last_counts(visit: Callable[..., Visit]) -> None:
+    visitor = visit()
+    visitor.changes(lambda: visitor.page.locator("#examples button").nth(2).click())
+    visitor.settles()
+    wanted = visitor.source
+    visitor.changes(lambda: visitor.page.locator("#examples button").nth(0).click())
+    visitor.settles()
+    slow_requests(visitor.page)
+    for i in (1, 3, 2):
+        visitor.page.locator("#examples button").nth(i).click()
+        visitor.page.wait_for_timeout(200)
+    visitor.becomes(wanted)
 
 
 def test_download(visit: Callable[..., Visit]) -> None:

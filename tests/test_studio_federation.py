@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.axe_rules import violations
-from helpers.screen import stand_still, width
+from helpers.screen import slow_requests, stand_still, width
 from helpers.studio_server import PATIENCE, ROOT, StudioServer, untrained
 from PIL import Image
 from test_studio import Visit
@@ -229,6 +229,16 @@ def test_a_list_that_changes_under_the_pointer_loses_no_click(visit: Callable[..
     page.mouse.up()
     page.wait_for_selector('[data-round="0"][aria-pressed=true]')
     page.wait_for_selector(f'[data-round="{rounds.folder.latest()}"]')  # and the new one is shown after that
+
+
+def test_two_rounds_chosen_on_a_slow_line_both_count(visit: Callable[..., Visit], rounds: Rounds) -> None:
+    page, latest = visit().page, rounds.folder.latest()
+    page.wait_for_selector(f'[data-round="{latest}"]')
+    slow_requests(page)
+    for number in (0, latest):
+        page.locator(f'[data-round="{number}"]').click()
+        page.wait_for_timeout(200)
+    page.wait_for_selector("#compared figure:nth-of-type(2) img")
 
 
 def test_two_rounds_draw_the_same_garment(visit: Callable[..., Visit], rounds: Rounds) -> None:

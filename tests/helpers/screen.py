@@ -54,3 +54,19 @@ def boxes(page: Any, selector: str) -> list[dict[str, float]]:
 def width(page: Any) -> int:
     """px that the content of a page that stands still takes from left to right."""
     return int(stand_still(page).evaluate("document.documentElement.scrollWidth"))
+
+
+def slow_requests(page: Any, seconds: float = 1.0) -> None:
+    """Each event of this page begins so much later, as on a slow line."""
+    page.evaluate(
+        """seconds => {
+            const direct = window.fetch;
+            window.fetch = async (...given) => {
+                if (String(given[0]?.url ?? given[0]).includes("queue/join")) {
+                    await new Promise(done => setTimeout(done, 1000 * seconds));
+                }
+                return direct(...given);
+            };
+        }""",
+        seconds,
+    )
