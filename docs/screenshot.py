@@ -117,7 +117,7 @@ def for_designers(out: Path, work: Path, atelier: str = "Dara") -> None:
             page.click("#join")
             page.get_by_text("Waiting to be let in").wait_for()
             approve(demo.folder, str(home / "key.pub"), "Zoë")
-            page.wait_for_function("/time 1 of 1 through your drawings/.test(document.querySelector('#side').innerText)")
+            page.wait_for_function("/pass 1 of 1 through your drawings/.test(document.querySelector('#side').innerText)")
             page.wait_for_timeout(3000)
             page.locator("#side").screenshot(path=out / "designer-training.jpg", quality=82)
             page.locator("#receipt-0 summary").click()
