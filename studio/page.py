@@ -239,7 +239,7 @@ def wire(
     garment.photo.input(page.take, [garment.photo, *controls], taken, **LAST, **QUIET)
     repair = OutlineRepair(page)
     garment.repair.click(repair.opened, [*shown, *controls], garment.repair, **QUIET)
-    garment.repair.select(repair.painted, [*shown, *controls], [garment.repair, current], **LAST, **QUIET)
+    garment.repair.select(repair.painted, [*shown, *controls], [garment.repair, current], **EACH, **QUIET)
     garment.examples.select(page.example, None, [current, sketch.remark], **EACH, **QUIET)
     gr.on([sheets.sheet.select, sheets.row.select], chosen_blend, None, mixer.blend, **EACH, **QUIET)
     mixer.surprise.click(page.studio.surprise, None, mixer.blend, **QUIET)

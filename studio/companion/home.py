@@ -43,7 +43,7 @@ from studio.companion.templating import render
 from studio.drawing import SIZES, Garment
 from studio.gradio_adapter import queued, use_folder
 from studio.listeners import Page, notice, with_notice
-from studio.page import LAST, GarmentColumn, garment_column, line_faders
+from studio.page import EACH, LAST, GarmentColumn, garment_column, line_faders
 from studio.templating import render as render_studio
 from studio.theme import mount
 from studio.turns import PREPARING
@@ -266,7 +266,7 @@ def connect(
     column.photo.input(
         page.take, [column.photo, *controls], [column.photo, current, drawing.remark, drawing.message], **LAST, **QUICK
     )
-    column.examples.select(page.example, None, [current, drawing.remark], **LAST, **QUICK)
+    column.examples.select(page.example, None, [current, drawing.remark], **EACH, **QUICK)
     current.change(page.portrait, [current, *controls], column.portrait, **LAST, **QUICK)
     mixer.restart.click(page.restart, None, controls, **QUICK)
     running = batch.start.click(
