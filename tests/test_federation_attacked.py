@@ -30,6 +30,8 @@ from fedgai.ateliers import ATELIERS
 
 pytestmark = pytest.mark.slow
 HONEST = list(ATELIERS)[:2]
+WAYS = ("false_child", "orphans", "forest")
+GHOST = "Ghost"
 
 
 def superlinks(demo: Demo) -> set[int]:
@@ -50,62 +52,67 @@ def database(demo: Demo) -> int:
     return sum(file.stat().st_size for file in demo.folder.path.glob("superlink.db*"))
 
 
+Attacked = tuple[Demo, dict[str, HostileDesigner], set[int], int]
+"""The federation, the attackers, the SuperLink's process and the bytes of its database before they began."""
+
+
 @pytest.fixture(scope="module")
-def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Demo, HostileDesigner]]:
-    """A federation of two who are honest and one who is honest in the first round, which is over; rounds without end.
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
+    """A federation of two who are honest and one attacker for each way; rounds without end.
 
-    With two good answers a round closes in so many seconds, whatever the third does.
+    The attackers are honest in the first round, which is over. From the second on each attacks in every round. With two good
+    answers a round closes in so many seconds, whatever the others do. Beside them is the ghost, see ``bring_ghost``.
     """
-    with federation(tmp_path_factory.mktemp("attacked"), HONEST, {"Hostile": ["honest"]}, 1000, len(HONEST), grace=12) as (
-        demo,
-        strangers,
-    ):
+    attackers = {way: ["honest", way] for way in WAYS}
+    home = tmp_path_factory.mktemp("attacked")
+    with federation(home, HONEST, attackers, 1000, len(HONEST), grace=12) as (demo, strangers):
         wait_for(demo, 1)
-        yield demo, strangers["Hostile"]
+        processes, size = superlinks(demo), database(demo)
+        assert len(processes) == 1
+        bring_ghost(demo, home / GHOST / "key")
+        yield demo, strangers, processes, size
 
 
-@pytest.mark.parametrize("way", ["false_child", "orphans", "forest"])
-def test_rounds_go_on(attacked: tuple[Demo, HostileDesigner], way: str) -> None:
-    """The attack is in the next rounds, and at least two have to come. One that was under way before had another."""
-    demo, hostile = attacked
-    hostile.attacked, hostile.delivered, hostile.trouble = [], 0, []
-    hostile.ways = [way]
-    last, before, size = demo.folder.rounds()[-1], superlinks(demo), database(demo)
-    assert len(before) == 1
-    until = time.monotonic() + 3 * PATIENCE
-    while not hostile.attacked or demo.folder.rounds()[-1] <= hostile.attacked[0]:  # the round after the first attack
+@pytest.mark.parametrize("way", WAYS)
+def test_rounds_go_on(attacked: Attacked, way: str) -> None:
+    """The attack is in the next rounds, and the round after the first attack has to come."""
+    demo, strangers, processes, size = attacked
+    hostile, until = strangers[way], time.monotonic() + 3 * PATIENCE
+    while not (attacks := [number for number in hostile.attacked if number > 1]) or demo.folder.rounds()[-1] <= attacks[0]:
         assert time.monotonic() < until, (demo.home / "studio.log").read_text()[-3000:]
         time.sleep(0.5)
-    later = [number for number in demo.folder.rounds() if number > last]  # one that came too late is tried again, as the next
+    later = [number for number in demo.folder.rounds() if number > 1]  # one that came too late is tried again, as the next
     assert len(later) >= 2
     for number in later:
         counted = {d["name"] for d in demo.folder.report(number)["designers"] if d["accepted"]}
         assert counted >= set(HONEST), demo.folder.report(number)["designers"]
-    assert superlinks(demo) == before, "the SuperLink was started anew"
+    assert superlinks(demo) == processes, "the SuperLink was started anew"
     assert database(demo) - size < 16 * 2**20
     assert hostile.delivered < 8 * 2**20
     if way != "false_child":
         assert hostile.trouble  # it was turned away
 
 
-def test_who_is_gone_is_offline_a_minute_later(attacked: tuple[Demo, HostileDesigner], tmp_path: Path) -> None:
+def test_who_is_gone_is_offline_a_minute_later(attacked: Attacked) -> None:
     """Whoever asked for heartbeats of 1,800 s was "online" for an hour, and every round waited for them."""
-    demo, _ = attacked
+    demo = attacked[0]
     operator.pause(demo.folder)
-    operator.approve(demo.folder, make_key(tmp_path / "Ghost" / "key"), "Ghost")
-    key = load_ssh_private_key((tmp_path / "Ghost" / "key").read_bytes(), None)
-    until = time.monotonic() + PATIENCE
-    while activate(demo, key) != 200:
-        assert time.monotonic() < until
-        time.sleep(1)
-    until = time.monotonic() + PATIENCE
-    while "Ghost" not in demo.folder.status().online:
-        assert time.monotonic() < until
-        time.sleep(0.2)
     until = time.monotonic() + 60 + PATIENCE
-    while "Ghost" in demo.folder.status().online:
+    while GHOST in demo.folder.status().online:
         assert time.monotonic() < until, "still online long after it was heard of last"
         time.sleep(1)
+
+
+def bring_ghost(demo: Demo, key: Path) -> None:
+    """One more member, who says once that they are there and is never heard of again. Returns when they are online."""
+    operator.approve(demo.folder, make_key(key), GHOST)
+    private, until = load_ssh_private_key(key.read_bytes(), None), time.monotonic() + PATIENCE
+    while activate(demo, private) != 200:
+        assert time.monotonic() < until
+        time.sleep(1)
+    while GHOST not in demo.folder.status().online:
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 def activate(demo: Demo, key: object) -> int:
