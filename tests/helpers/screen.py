@@ -11,7 +11,7 @@ from typing import Any
 from helpers.studio_server import PATIENCE
 
 # Resolves when no element has moved for 5 looks, 100 ms and a painted frame apart, and no transition, picture or font is under
-# way. Spinners turn for ever: they do not count.
+# way. Spinners turn for ever: they do not count. A notice in the corner counts its 10 s down: it is closed, as a visitor may.
 STILL = """async (seconds) => {
   const until = performance.now() + 1000 * seconds;
   const place = (e) => { const b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height].map(Math.round).join(); };
@@ -27,6 +27,7 @@ STILL = """async (seconds) => {
   let [before, same] = ['', 0];
   while (same < 5) {
     await new Promise((done) => setTimeout(() => requestAnimationFrame(done), 100));
+    document.querySelectorAll('.toast-close').forEach((button) => button.click());
     const now = look();
     same = now === before && now.startsWith('loaded;false;true') ? same + 1 : 0;
     before = now;
