@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo federation-demo test test-fast test-long coverage bench lint lock
+.PHONY: demo federation-demo test all-tests test-fast test-long coverage bench lint style types lock
 
 demo: $(VENV)/.installed ## the studio, on http://127.0.0.1:7860
 	$(RUN) app.py --port 7860
@@ -11,8 +11,11 @@ demo: $(VENV)/.installed ## the studio, on http://127.0.0.1:7860
 federation-demo: $(VENV)/.installed ## studio, host and eight virtual designers; three rounds, on https://127.0.0.1:7860
 	$(RUN) -m federation.demo --fresh
 
-test: lint ## rules, format, types, then all tests, in two processes
-	$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+test: style ## rules and format; then types, and beside them all tests
+	$(MAKE) -j 2 types all-tests
+
+all-tests: $(VENV)/.installed-dev # in three processes: for half of the time a test waits for servers, browsers and pauses
+	$(RUN) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.installed-dev ## the unit tests alone
 	$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not long"
@@ -35,9 +38,13 @@ lock: $(VENV)/.installed-dev ## requirements.lock from requirements.txt: everyth
 	$(RUN) -m uv pip compile requirements.txt --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock -q
 
-lint: $(VENV)/.installed-dev ## rules, format and types
+lint: style types ## rules, format and types
+
+style: $(VENV)/.installed-dev
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+
+types: $(VENV)/.installed-dev
 	$(RUN) -m mypy
 
 $(RUN):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Two test processes, and the servers that they start, share two cores. With more threads each, most of their time goes into
+# Three test processes, and the servers that they start, share two cores. With more threads each, most of their time goes into
 # waiting for one another (a training of 12 s took minutes). Read while numpy and torch are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -197,7 +197,7 @@ SLOW = (
 )
 
 
-# Those that take longest, begun first: two processes that take file after file then end at about the same time.
+# Those that take longest, begun first: processes that take file after file then end at about the same time.
 LONGEST = (
     "test_federation",
     "test_federation_attacked",
