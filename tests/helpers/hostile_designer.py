@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 MB = 2**20
 PAIRS = 2  # that it says it trained on
+POLL = 3.0  # s between two requests for a task, as Flower's own SuperNode waits
 RUNNING_MEAN = "body.1.running_mean"  # a BatchNorm tensor of the Discriminator
 
 
@@ -81,7 +82,7 @@ class HostileDesigner:
     def _run(self) -> None:
         with http_request_response(self.server, False, self.root.read_bytes(), (self.key, self.key.public_key())) as connection:
             self.node_id, receive, self.send, _, _, pull, self.push, confirm = connection
-            while not self._ends.wait(2):
+            while not self._ends.wait(POLL):
                 try:
                     if (received := receive()) is None:
                         continue
