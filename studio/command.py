@@ -9,15 +9,14 @@ import os
 import socket
 import ssl
 from pathlib import Path
-
-import cv2
-import torch
-import uvicorn
+from typing import TYPE_CHECKING
 
 from fedgai.environment import check_network, switch
 from fedgai.errors import FedGAIError, sentence
-from fedgai.model import CheckpointError
-from studio.connections import BoundedProtocol
+from studio.settings import from_environment
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def cores() -> int:
@@ -49,6 +48,25 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def application(federation: bool) -> FastAPI:
+    """The studio, ready to be served. What it needs is imported here: it takes seconds, and what is set wrongly is said before.
+
+    Gradio, too, makes an HTTP client when it is imported, which ends in a traceback where ``check_network`` was not called.
+    """
+    import cv2
+    import torch
+
+    from fedgai.model import CheckpointError
+    from studio.application import create_app
+
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))
+    cv2.setNumThreads(min(cv2.getNumThreads(), cores()))
+    try:
+        return create_app(federation)
+    except CheckpointError as error:
+        raise SystemExit(f"{sentence(error)}\nSet FEDGAI_WEIGHTS to a checkpoint folder, or a repository on the Hub.") from None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="The FedGAI studio.")
     parser.add_argument("--port", type=int, default=7860)
@@ -71,20 +89,19 @@ def main() -> None:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(arguments.certificate, arguments.key)
         except OSError as error:  # ssl.SSLError is one
             parser.error(f"{arguments.certificate} and {arguments.key} are not a certificate and its key as PEM files ({error})")
-    torch.set_num_threads(min(torch.get_num_threads(), cores()))
-    cv2.setNumThreads(min(cv2.getNumThreads(), cores()))
     try:
         check_network()
-        # not before: Gradio makes an HTTP client when it is imported, which ends in a traceback where a variable is wrong
-        from studio.application import create_app
-        from studio.gradio_adapter import quiet_logs
-
+        from_environment()
+        federation = arguments.federation or switch("FEDGAI_FEDERATION")
         listener = bind(arguments.host, arguments.port)
-        app = create_app(arguments.federation or switch("FEDGAI_FEDERATION"))
-    except CheckpointError as error:
-        raise SystemExit(f"{sentence(error)}\nSet FEDGAI_WEIGHTS to a checkpoint folder, or a repository on the Hub.") from None
+        app = application(federation)
     except FedGAIError as error:
         raise SystemExit(sentence(error)) from None
+    import uvicorn
+
+    from studio.connections import BoundedProtocol
+    from studio.gradio_adapter import quiet_logs
+
     scheme = "https" if arguments.certificate else "http"
     print(f"FedGAI studio: {scheme}://{arguments.host}:{arguments.port}", flush=True)
     config = uvicorn.Config(

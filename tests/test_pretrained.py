@@ -301,6 +301,6 @@ def test_without_the_weights_the_command_says_so_in_one_line(tmp_path: Path) -> 
 
 def test_the_studio_starts_without_the_heavy_libraries() -> None:
     heavy = "diffusers", "transformers", "open_clip", "torchvision", "timm"
-    program = f"import sys, app; print(*(set({heavy}) & set(sys.modules)))"
+    program = f"import sys, app, studio.application; print(*(set({heavy}) & set(sys.modules)))"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert ended.stdout.strip() == ""

@@ -91,6 +91,15 @@ def test_what_was_set_wrongly_is_one_sentence(
     assert done.stdout == ""
 
 
+def test_help_needs_no_heavy_library() -> None:
+    """Nor does any sentence on what was set wrongly: they take seconds to import."""
+    heavy = "torch", "gradio", "cv2", "flwr"
+    program = f"import sys, app\ntry: app.main()\nexcept SystemExit: sys.exit(' '.join(set({heavy}) & set(sys.modules)))"
+    for arguments in (["--help"], ["--port", "99999"]):
+        done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True)
+        assert done.stderr.strip() == "", done.stderr
+
+
 def test_a_certificate_that_is_none_is_said_at_once(tmp_path: Path) -> None:
     (tmp_path / "word.pem").write_text("hello")
     done = started({"TMPDIR": str(tmp_path)}, "--certificate", str(tmp_path / "word.pem"), "--key", str(tmp_path / "word.pem"))
