@@ -81,8 +81,22 @@ def test_random_hands_are_seeded_and_within_the_documented_ranges():
     hands = [random_hand(np.random.default_rng(i)) for i in range(200)]
     assert hands[:5] == [random_hand(np.random.default_rng(i)) for i in range(5)]
     for hand in hands:
-        assert 0.7 <= hand.weight <= 4.2 and 1 <= hand.contour <= 2.2 and 4 <= hand.period <= 11.01
-        unit = ("taper", "omit", "hatch", "cross", "stipple", "shade", "wash", "double", "soft", "grain", "opacity")
+        assert 0.7 <= hand.weight <= 4.5 and 0.9 <= hand.contour <= 2.2 and 4 <= hand.period <= 13.01
+        unit = (
+            "taper",
+            "omit",
+            "hatch",
+            "cross",
+            "stipple",
+            "shade",
+            "wash",
+            "soft",
+            "grain",
+            "opacity",
+            "even",
+            "blacks",
+            "flat",
+        )
         assert all(0 <= getattr(hand, name) <= 1 for name in unit)
     assert len({hand.medium for hand in hands}) == 5
 

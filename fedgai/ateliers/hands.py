@@ -19,18 +19,21 @@ class Hand:
     Attributes:
         description: one line, shown by the studio.
         medium: what it is drawn with: ink, graphite, charcoal, pencil (coloured) or marker.
-        weight: line weight, 0.7 to 4.2 px.
-        contour: the silhouette's weight over the inner lines', 1 to 2.2.
+        weight: line weight, 0.7 to 4.5 px.
+        contour: the silhouette's weight over the inner lines', 0.9 to 2.2.
         taper: 0 even lines to 1 lines that swell on the shadow side and thin out.
         omit: 0 every seam and fold is drawn to 1 only the strongest.
         flow: smoothing of the flow along which lines run, 1.5 to 5 px.
         hatch, cross, stipple: 0 to 1, how far into the light hatching, cross-hatching, stipple dots reach.
-        angle: of the hatching lines, degrees; period: their (and the dots') distance, 4 to 11 px.
+        angle: of the hatching lines, degrees; period: their (and the dots') distance, 4 to 14 px.
         shade: 0 to 1, continuous tone rubbed in. wash: 0 to 1, flat tone laid on.
-        wobble: how far lines stray, 0 to 1.6 px. double: 0 to 1, how often a line is drawn a second time.
+        wobble: how far lines stray, 0 to 2.2 px. double: 0 to 1.3, how firmly a line is drawn a second time.
         soft: 0 crisp to 1 soft edges. grain: 0 smooth paper to 1 rough tooth that shows through.
         opacity: of a single stroke, 0.5 to 1.
         color, wash_color: sRGB in [0, 1].
+        even: 0 hatching and dots grow with the dark to 1 they are the same wherever it is dark, and end sharply.
+        blacks: 0 to 1, how far into the light areas are filled with ink.
+        flat: 0 a wash lies on the whole garment, in streaks, to 1 on its dark side alone, in two even tones.
     """
 
     description: str = ""
@@ -54,10 +57,13 @@ class Hand:
     opacity: float = 1.0
     color: tuple[float, float, float] = (0.07, 0.07, 0.09)
     wash_color: tuple[float, float, float] = (0.55, 0.6, 0.68)
+    even: float = 0.0
+    blacks: float = 0.0
+    flat: float = 0.0
 
     @property
     def numbers(self) -> np.ndarray:
-        """All continuous parameters, (24,) float32, for distances between hands."""
+        """All continuous parameters, (27,) float32, for distances between hands."""
         values = [getattr(self, f.name) for f in fields(self) if f.name not in ("description", "medium")]
         return np.hstack(values).astype(np.float32)
 
@@ -168,43 +174,50 @@ ATELIERS: dict[str, Hand] = {
 
 
 def random_hand(rng: np.random.Generator) -> Hand:
-    """A hand drawn from the training distribution: all media, and mixtures that no named atelier has."""
-    medium = str(rng.choice(["ink", "graphite", "charcoal", "pencil", "marker"], p=[0.46, 0.15, 0.12, 0.15, 0.12]))
+    """A hand drawn from the training distribution: all media, and mixtures that no named atelier has.
+
+    Dots on a square grid stay out of it, so that a kind of drawing is left to measure on (``experiments.strangers``).
+    """
+    medium = str(rng.choice(["ink", "graphite", "charcoal", "pencil", "marker"], p=[0.52, 0.12, 0.1, 0.13, 0.13]))
     u = rng.uniform
 
-    def sometimes(p: float, lo: float, hi: float) -> float:
-        return float(rng.uniform(lo, hi)) if rng.random() < p else 0.0
+    def sometimes(p: float, lo: float, hi: float, otherwise: float = 0.0) -> float:
+        return float(rng.uniform(lo, hi)) if rng.random() < p else otherwise
 
     grey = float(u(0.03, 0.2))
     hand = Hand(
         medium=medium,
-        weight=float(np.exp(u(np.log(0.7), np.log(3.6)))),
-        contour=float(u(1.0, 2.1)),
-        taper=float(u(0, 1)),
-        omit=float(u(0.15, 0.75)),
+        weight=float(np.exp(u(np.log(0.7), np.log(4.2)))),
+        contour=float(u(0.9, 2.1)),
+        taper=sometimes(0.7, 0.0, 1.0),
+        omit=float(u(0.1, 0.9)),
         flow=float(u(1.8, 4.5)),
         angle=float(u(0, 180)),
-        period=float(np.exp(u(np.log(4.2), np.log(11)))),
-        wobble=float(u(0, 1.2)),
-        double=sometimes(0.25, 0.3, 1.0),
+        period=float(np.exp(u(np.log(4.2), np.log(13)))),
+        wobble=sometimes(0.8, 0.0, 1.2, float(u(1.2, 2.2))),
+        double=sometimes(0.25, 0.3, 1.3),
         color=(grey, grey, min(grey * float(u(1, 1.3)), 1.0)),
         wash_color=(0.6, 0.6, 0.6),
+        even=sometimes(0.4, 0.6, 1.0),
     )
     if medium == "ink":
         tone = rng.choice(
-            ["none", "hatch", "cross", "stipple", "both", "wash", "blacks"], p=[0.3, 0.2, 0.16, 0.16, 0.04, 0.08, 0.06]
+            ["none", "hatch", "cross", "stipple", "both", "wash", "blacks", "flat"],
+            p=[0.24, 0.24, 0.14, 0.14, 0.04, 0.06, 0.08, 0.06],
         )
-        hatch = float(u(0.45, 0.9)) if tone in ("hatch", "cross", "both") else 0.0
-        if rng.random() < 0.2:  # coloured ink
+        hatch = float(u(0.3, 0.9)) if tone in ("hatch", "cross", "both") else 0.0
+        if rng.random() < 0.25:  # coloured ink
             hand = replace(hand, color=colorsys.hls_to_rgb(float(u(0, 1)), float(u(0.12, 0.4)), float(u(0.3, 0.95))))
         return replace(
             hand,
             hatch=hatch,
             cross=float(u(0.35, 0.8)) * hatch if tone == "cross" else 0.0,
-            stipple=float(u(0.5, 0.95)) if tone in ("stipple", "both") else 0.0,
+            stipple=float(u(0.4, 0.95)) if tone in ("stipple", "both") else 0.0,
             shade=float(u(0.3, 0.8)) if tone == "wash" else 0.0,
-            wash=float(u(0.7, 1)) if tone == "blacks" else 0.0,
-            wash_color=hand.color,
+            blacks=sometimes(0.05, 0.2, 0.9) if tone != "blacks" else float(u(0.2, 1)),
+            wash=float(u(0.6, 1)) if tone == "flat" else 0.0,
+            flat=float(u(0.6, 1)) if tone == "flat" else 0.0,
+            wash_color=colorsys.hls_to_rgb(float(u(0, 1)), float(u(0.4, 0.85)), float(u(0.0, 0.6))),
         )
     if medium == "graphite":
         return replace(
@@ -219,7 +232,7 @@ def random_hand(rng: np.random.Generator) -> Hand:
     if medium == "charcoal":
         return replace(
             hand,
-            weight=float(u(1.9, 4.2)),
+            weight=float(u(1.9, 4.5)),
             shade=float(u(0.5, 1)),
             soft=float(u(0.5, 1)),
             grain=float(u(0.6, 1)),
@@ -237,5 +250,12 @@ def random_hand(rng: np.random.Generator) -> Hand:
             grain=float(u(0.2, 0.6)),
             opacity=float(u(0.75, 0.95)),
         )
-    wash_color = colorsys.hls_to_rgb(float(u(0, 1)), float(u(0.45, 0.75)), float(u(0.0, 0.7)))
-    return replace(hand, wash=float(u(0.5, 1)), wash_color=wash_color, hatch=sometimes(0.2, 0.4, 0.7))
+    wash_color = colorsys.hls_to_rgb(float(u(0, 1)), float(u(0.45, 0.85)), float(u(0.0, 0.7)))
+    return replace(
+        hand,
+        wash=float(u(0.5, 1)),
+        wash_color=wash_color,
+        hatch=sometimes(0.2, 0.4, 0.7),
+        blacks=sometimes(0.1, 0.2, 0.8),
+        flat=sometimes(0.5, 0.5, 1.0),
+    )

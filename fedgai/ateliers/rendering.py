@@ -62,6 +62,33 @@ def _inner_after_photograph(seen: Study, hand: Hand) -> np.ndarray:
     return drawn
 
 
+def _mixed(grown: np.ndarray, same: float, even: float) -> np.ndarray:
+    """How heavy strokes are: ``grown`` with the dark, or the ``same`` everywhere, as far as a hand is ``even``."""
+    mixed: np.ndarray = grown + even * (same - grown)
+    return mixed
+
+
+def _blacks(seen: Study, hand: Hand) -> np.ndarray:
+    """Opacity of the areas that are filled with ink, (H, W) float32 in [0, 1]."""
+    start = 1 - 0.45 * hand.blacks
+    filled: np.ndarray = np.clip((cv2.GaussianBlur(seen.tone, (0, 0), 2.5) - start) * 40, 0, 1) * np.clip(seen.distance, 0, 1)
+    return filled
+
+
+def _wash(seen: Study, hand: Hand, hatch: np.ndarray) -> np.ndarray:
+    """How much colour a marker lays down, (H, W) float32 in [0, 1]. ``hatch``: the stroke field's, for its streaks."""
+    three = 0.30 + 0.38 * np.clip((seen.tone - 0.40) * 9, 0, 1) + 0.32 * np.clip((seen.tone - 0.72) * 9, 0, 1)
+    streak = 0.10 * np.clip((hatch - 0.55) * 4, -0.4, 1)  # where two strokes of the broad tip overlap
+    all_over = np.clip(three + streak, 0, 1) * np.clip(seen.tone * 8 - 0.6, 0, 1)
+    laid: np.ndarray = all_over
+    if hand.flat == 0:
+        return laid
+    smooth = cv2.GaussianBlur(seen.tone, (0, 0), 2.5)
+    two = 0.5 * np.clip((smooth - 0.4) * 20, 0, 1) + 0.5 * np.clip((smooth - 0.66) * 20, 0, 1)
+    laid = all_over + hand.flat * (two - all_over)
+    return laid
+
+
 def _tone_strokes(seen: Study, hand: Hand, field: dict[str, np.ndarray]) -> np.ndarray:
     """Opacity of hatching, cross-hatching and stipple, (H, W) float32 in [0, 1]."""
     ink = np.zeros_like(seen.tone)
@@ -69,15 +96,16 @@ def _tone_strokes(seen: Study, hand: Hand, field: dict[str, np.ndarray]) -> np.n
     for amount, line, rank in ((hand.hatch, "hatch", "hatch rank"), (hand.cross, "cross", "cross rank")):
         if amount > 0:
             start = 1 - 0.85 * amount
-            excess = (seen.tone - start - 0.07 * field[rank]) / (1 - start)
+            excess = (seen.tone - start - 0.07 * (1 - hand.even) * field[rank]) / (1 - start)
+            grown = _mixed(np.clip(excess, 0, 1), 0.45, hand.even)
             off = np.arccos(np.clip(field[line], -1, 1)) / (2 * np.pi) * hand.period  # pixels from the line's middle
-            half = np.where(excess > 0, pen * (0.3 + 0.45 * np.clip(excess, 0, 1)), -1)
-            ink = np.maximum(ink, np.clip(half + 0.5 - off, 0, 1) * np.clip(excess * 12, 0, 1))
+            half = np.where(excess > 0, pen * (0.3 + 0.45 * grown), -1)
+            ink = np.maximum(ink, np.clip(half + 0.5 - off, 0, 1) * np.clip(excess * (12 + 28 * hand.even), 0, 1))
     if hand.stipple > 0:
         start = 1 - 0.95 * hand.stipple
         excess = np.clip((seen.tone - start) / (1 - start), 0, 1) ** 1.3
-        present = excess > 0.5 + 0.5 * field["dot rank"]
-        radius = pen * (0.5 + 0.45 * excess)
+        present = np.where(excess > 0.02, _mixed(excess, 1.0, hand.even), 0) > 0.5 + 0.5 * field["dot rank"]
+        radius = pen * (0.5 + 0.45 * _mixed(excess, 0.5, hand.even))
         ink = np.maximum(ink, np.clip(radius + 0.5 - field["dot"] * hand.period, 0, 1) * present)
     return ink * np.clip(seen.distance - 0.5, 0, 1)
 
@@ -99,6 +127,8 @@ def render(seen: Study, hand: Hand) -> np.ndarray:
         again = _warp(line, 1.3 + stray * field["wobble y"], -0.9 - stray * field["wobble x"])
         once = 1 - (1 - once) * (1 - hand.double * 0.75 * again)
     ink = np.maximum(once, _tone_strokes(seen, hand, field))
+    if hand.blacks > 0:
+        ink = np.maximum(ink, _blacks(seen, hand))
     inside = np.clip(seen.distance, 0, 1)
     if hand.shade > 0:  # rubbed tone follows the hatching's direction a little, like the side of a pencil
         rubbed = hand.shade * np.clip(seen.tone * 1.25 - 0.22, 0, 1) * (0.86 + 0.14 * field["hatch"])
@@ -112,9 +142,7 @@ def render(seen: Study, hand: Hand) -> np.ndarray:
     paper = np.ones(3, np.float32)
     image = np.broadcast_to(paper, (h, w, 3))
     if hand.wash > 0:
-        flat = 0.30 + 0.38 * np.clip((seen.tone - 0.40) * 9, 0, 1) + 0.32 * np.clip((seen.tone - 0.72) * 9, 0, 1)
-        streak = 0.10 * np.clip((field["hatch"] - 0.55) * 4, -0.4, 1)  # where two strokes of the broad tip overlap
-        laid = (hand.wash * np.clip(flat + streak, 0, 1) * inside * np.clip(seen.tone * 8 - 0.6, 0, 1))[..., None]
+        laid = (hand.wash * _wash(seen, hand, field["hatch"]) * inside)[..., None]
         image = image * (1 - laid) + np.array(hand.wash_color, np.float32) * laid
     image = image * (1 - ink[..., None]) + np.array(hand.color, np.float32) * ink[..., None]
     drawn: np.ndarray = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
