@@ -8,7 +8,8 @@
 4. Adversarial: Discriminator and Generator against each other with the paper's losses, and on blends of signatures, for
    which no pair exists.
 
-Each stage is seeded and resumes from WORK_DIR. All that is read back was written by this command itself.
+Each stage is seeded and resumes from WORK_DIR. All that is read back was written by this command itself. On a processor the
+same command gives the same bytes; with ``--device cuda`` sums are added in another order each time, and the weights are alike.
 """
 
 from __future__ import annotations
@@ -212,23 +213,29 @@ def draw_all(photos: list[Path], draughtsman: Path, work: Path, config: HouseCon
 
 
 class Drawings:
-    """The arrays of stage 1, and batches of them."""
+    """The arrays of stage 1, and batches of them.
 
-    def __init__(self, work: Path, config: HouseConfig) -> None:
+    Args:
+        work: where stage 1 left them. config: that it worked with.
+        device: where batches come to lie. A GPU holds all photographs and drawings; else they stay on the disk.
+    """
+
+    def __init__(self, work: Path, config: HouseConfig, device: str = "cpu") -> None:
         index = json.loads((work / "drawings.json").read_text())
-        self.photo = np.load(work / "photo.npy", mmap_mode="r")
-        self.drawing = np.load(work / "drawings.npy", mmap_mode="r")
+        self.device = torch.device(device)
+        self.photo = _array(work / "photo.npy", self.device)
+        self.drawing = _array(work / "drawings.npy", self.device)
         self.lines, self.tone, self.distance = (np.load(work / f"{k}.npy", mmap_mode="r") for k in ("lines", "tone", "distance"))
         self.page = [np.asarray(p) for p in index["page"]]
         self.first = np.concatenate([[0], np.cumsum(index["counts"])])
         self.hands = hands(config)
-        self.codes = torch.stack([strokes.stroke_code(h.angle, h.period) for h in self.hands])
+        self.codes = torch.stack([strokes.stroke_code(h.angle, h.period) for h in self.hands]).to(device)
         numbers = np.stack([_targets(h) for h in self.hands])
-        self.numbers = torch.from_numpy((numbers - numbers.mean(0)) / (numbers.std(0) + 1e-6))
+        self.numbers = torch.from_numpy((numbers - numbers.mean(0)) / (numbers.std(0) + 1e-6)).to(device)
         # a hand without lines has no angle, one without lines and dots no period
         lined = [h.hatch + h.cross > 0 or h.wash > 0 for h in self.hands]
         dotted = [line or h.stipple > 0 for line, h in zip(lined, self.hands, strict=True)]
-        self.known = torch.tensor([[a, a, p] for a, p in zip(lined, dotted, strict=True)], dtype=torch.float32)
+        self.known = torch.tensor([[a, a, p] for a, p in zip(lined, dotted, strict=True)], dtype=torch.float32, device=device)
 
     def photos(self, pages: np.ndarray) -> Tensor:
         """(B,) page indices -> (B, 3, HEIGHT, WIDTH) in [-1, 1]."""
@@ -243,7 +250,7 @@ class Drawings:
         chosen = np.where(rng.random(size) < named, rng.integers(0, NAMED, size), rng.integers(NAMED, len(self.hands), size))
         which = [int(rng.integers(len(self.page[h]))) for h in chosen]
         photo = self.photos(np.array([self.page[h][w] for h, w in zip(chosen, which, strict=True)]))
-        sketch = torch.cat([self.sketches(h, np.array([w])) for h, w in zip(chosen, which, strict=True)])
+        sketch = _tensor(self.drawing[self.first[chosen] + np.array(which)])
         return chosen, photo, sketch
 
 
@@ -255,11 +262,18 @@ def _targets(hand: atelier.Hand) -> np.ndarray:
     return np.concatenate([numbers, code[:2] * lined]).astype(np.float32)
 
 
-def _tensor(images: np.ndarray) -> Tensor:
+def _array(path: Path, device: torch.device) -> np.ndarray | Tensor:
+    """An array of stage 1: on the disk for a processor, in a GPU's memory for a GPU, which would wait for the disk."""
+    kept: np.ndarray = np.load(path, mmap_mode="r")
+    if device.type == "cpu":
+        return kept
+    return torch.cat([torch.from_numpy(kept[i : i + 512].copy()).to(device) for i in range(0, len(kept), 512)])
+
+
+def _tensor(images: np.ndarray | Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1], channels_last."""
-    return (torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(
-        memory_format=torch.channels_last
-    )
+    images = torch.from_numpy(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images
+    return (images.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
 
 
 # -- training ------------------------------------------------------------------------------------------------------------
@@ -278,14 +292,14 @@ class Stage:
         }
         self.rng, self.step = np.random.default_rng(seed), 0
         if self.path.exists():  # written by this command; weights_only refuses anything but tensors and plain values
-            state = torch.load(self.path, weights_only=True)
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
             for k, m in parts.items():
                 m.load_state_dict(state["parts"][k])
                 self.optimisers[k].load_state_dict(state["optimisers"][k])
             self.step = state["step"]
             self.rng.bit_generator.state = json.loads(state["rng"])
         torch.manual_seed(seed + self.step)
-        self.sums: dict[str, list[float]] = {}
+        self.sums: dict[str, list[Tensor]] = {}
         self.started, self.first = time.time(), self.step
 
     def __iter__(self) -> Iterator[int]:
@@ -308,10 +322,10 @@ class Stage:
     def report(self, **losses: Tensor) -> None:
         """Running means, logged every 25 steps with the time left."""
         for k, v in losses.items():
-            self.sums.setdefault(k, []).append(v.item())
+            self.sums.setdefault(k, []).append(v.detach())
         if (self.step + 1) % 25 == 0:
             pace = (time.time() - self.started) / (self.step + 1 - self.first)
-            text = "  ".join(f"{k} {np.mean(v):.4f}" for k, v in self.sums.items())
+            text = "  ".join(f"{k} {torch.stack(v).mean().item():.4f}" for k, v in self.sums.items())
             log.info(
                 "%s %d/%d  %s  %.2f s/step, %.1f min left",
                 self.name,
@@ -384,7 +398,7 @@ def train_encoder(model: FedGAI, data: Drawings, work: Path, config: HouseConfig
                 ],
                 1,
             )
-        ).float()
+        ).to(data.device, torch.float32)
         dense = ((seen - target.clamp(max=1.6)).square() * (1 + 3 * target.clamp(0, 1))).mean()
         stats = image_statistics([f[:-n_photos] for f in features]).unflatten(0, (len(chosen), per_hand))  # (P, K, D)
         total = stats.sum(1, keepdim=True)
@@ -392,9 +406,9 @@ def train_encoder(model: FedGAI, data: Drawings, work: Path, config: HouseConfig
         centres = total.squeeze(1) / per_hand
         d = style_distance(stats[:, :, None], centres[None, None], channels)  # (P, K, P)
         own = style_distance(stats, others, channels)  # (P, K)
-        same = torch.eye(len(chosen), dtype=torch.bool)[:, None].expand_as(d)
+        same = torch.eye(len(chosen), dtype=torch.bool, device=data.device)[:, None].expand_as(d)
         logits = -torch.where(same, own[:, :, None], d) * heads.sharpness.exp()
-        label = torch.arange(len(chosen))[:, None].expand(-1, per_hand)
+        label = torch.arange(len(chosen), device=data.device)[:, None].expand(-1, per_hand)
         contrast = F.cross_entropy(logits.flatten(0, 1), label.flatten())
         told = heads.hand(heads.norm(stats.flatten(0, 1)))
         hand = F.smooth_l1_loss(told, data.numbers[chosen].repeat_interleave(per_hand, 0))
@@ -486,7 +500,7 @@ def crispness_loss(drawn: Tensor, target: Tensor) -> Tensor:
 
 def code_loss(read: Tensor, code: Tensor, known: Tensor) -> Tensor:
     """Squared error of the stroke code that the style head reads, where the hand has one. All (B, 3)."""
-    return ((read - code).square() * known * torch.tensor([1.0, 1.0, 4.0])).sum(1).mean()
+    return ((read - code).square() * known * read.new_tensor([1.0, 1.0, 4.0])).sum(1).mean()
 
 
 def train_generator(model: FedGAI, data: Drawings, bank: Tensor, work: Path, config: HouseConfig, fresh: bool) -> None:
@@ -503,7 +517,8 @@ def train_generator(model: FedGAI, data: Drawings, bank: Tensor, work: Path, con
     for _ in stage:
         chosen, photo, sketch = data.batch(stage.rng, config.batch, 0.3)
         # a signature from fewer drawings is a little off; the head must not mind
-        style = bank[chosen] + noise * torch.from_numpy(stage.rng.standard_normal((len(chosen), bank.shape[1]))).float()
+        stray = torch.from_numpy(stage.rng.standard_normal((len(chosen), bank.shape[1]))).to(bank.device, torch.float32)
+        style = bank[chosen] + noise * stray
         with torch.no_grad():
             features = model.encoder(photo)
         logits = generator(features, style, code=data.codes[chosen], logits=True)
@@ -538,7 +553,7 @@ def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, c
         ends = np.where(
             rng.random((half, 2)) < 0.6, rng.integers(0, NAMED, (half, 2)), rng.integers(NAMED, len(data.hands), (half, 2))
         )
-        t = torch.from_numpy(rng.random((half, 1))).float()
+        t = torch.from_numpy(rng.random((half, 1))).to(data.device, torch.float32)
         mixed = bank[ends[:, 0]] * (1 - t) + bank[ends[:, 1]] * t
         style = torch.cat([bank[chosen], mixed])
         with torch.no_grad():
@@ -605,10 +620,10 @@ def settle_codes(model: FedGAI, data: Drawings, bank: Tensor, config: HouseConfi
     assert head is not None
     optimiser = torch.optim.Adam(head.code.parameters(), 3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 1500)
-    weight = torch.ones(len(bank), 1)
+    weight = torch.ones(len(bank), 1, device=data.device)
     weight[:NAMED] = (len(bank) - NAMED) / NAMED
     for _ in range(1500):
-        style = bank + 0.02 * bank.std(0) * torch.randn(bank.shape, generator=rng)
+        style = bank + 0.02 * bank.std(0) * torch.randn(bank.shape, generator=rng).to(data.device)
         with torch.no_grad():
             hidden = head.body((style - head.mean) / head.std)
         optimiser.zero_grad()
@@ -644,11 +659,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("weights"))
     parser.add_argument("--draughtsman", type=Path, default=WEIGHTS / DRAUGHTSMAN_FILE, help="its weights")
     parser.add_argument("--start", help="checkpoint whose encoder stays and whose networks are trained on; none: from nothing")
+    parser.add_argument("--encoder", help="checkpoint whose encoder stays; the other networks are trained from nothing")
+    parser.add_argument("--device", default="cpu", help="to train on: cpu or cuda")
     parser.add_argument("--until", choices=["draw", "encoder", "generator", "adversarial"], default="adversarial")
     for name, default in asdict(HouseConfig()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if args.start is not None and args.encoder is not None:
+        parser.error("--start keeps its checkpoint's encoder, so give either --start or --encoder")
     config = HouseConfig(**{name: getattr(args, name) for name in asdict(HouseConfig())})
     args.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
@@ -656,19 +675,23 @@ def main() -> None:
     draw_all(photos, args.draughtsman, args.work, config)
     if args.until == "draw":
         return
-    data = Drawings(args.work, config)
-    model = channels_last(FedGAI("edge") if args.start is None else FedGAI.from_pretrained(args.start))
+    device = args.device
+    data = Drawings(args.work, config, device)
+    model = channels_last(FedGAI("edge") if args.start is None else FedGAI.from_pretrained(args.start)).to(device)
     model.draughtsman = Draughtsman.load(args.draughtsman)
-    if args.start is None:
+    if args.encoder is not None:
+        model.encoder.load_state_dict(FedGAI.from_pretrained(args.encoder).encoder.state_dict())
+        model.freeze_encoder()
+    elif args.start is None:
         train_encoder(model, data, args.work, config)
     bank, drawings = signatures(model, photos, args.draughtsman, args.work, config)
     if args.until == "encoder":
         return
-    train_generator(model, data, bank, args.work, config, args.start is None)
+    train_generator(model, data, bank.to(device), args.work, config, args.start is None)
     if args.until == "adversarial":
-        train_adversarial(model, data, bank, args.work, config)
-    settle_codes(model, data, bank, config)
-    export(model, named_signatures(model, bank, drawings), args.out, config, len(photos))
+        train_adversarial(model, data, bank.to(device), args.work, config)
+    settle_codes(model, data, bank.to(device), config)
+    export(model.cpu(), named_signatures(model, bank, drawings), args.out, config, len(photos))
     log.info("weights in %s", args.out)
 
 
