@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,25 @@ def test_drawings_without_photographs(folder: Path, model: FedGAI) -> None:
     assert shares == sorted(shares) and shares[-1] == 1 and len(shares) == 8 + 2 + 10 + JUDGEMENTS
     too_few = refine(model, measured, (), drawings[:3], photos[:2], SHORT)  # none can be kept aside
     assert too_few == Refined(measured, 0.0, 0.0)
+
+
+def test_hatching_is_drawn_as_it_is_ruled(model: FedGAI, tmp_path: Path) -> None:
+    """No gradient reaches hatching's angle and distance: they come from the drawings' spectrum."""
+    pairs = []
+    for i in range(6):
+        image, mask = fit_and_cut(draw_garment(300 + 10 * i, 400), 256)
+        assert mask is not None
+        pair = tmp_path / f"photo-{i}.png", tmp_path / f"drawing-{i}.png"
+        photo = on_white(np.asarray(image), mask)
+        Image.fromarray(photo).save(pair[0])
+        Image.fromarray(draw(photo, mask, STRANGERS["level stripes"], i)).save(pair[1])
+        pairs.append(pair)
+    measured = model.signature([drawing for _, drawing in pairs], "Zoë")
+    found = refine(model, measured, pairs, config=replace(SHORT, steps=12))
+    assert found.better and model.generator.style_head is not None
+    codes = [model.generator.style_head(s.style[None])[0][0] for s in (measured, found.signature)]
+    before, after = ((math.degrees(math.atan2(code[1], code[0])) / 2, math.exp(code[2])) for code in codes)
+    assert abs(after[0]) < 5 < abs(before[0]) and after[1] == pytest.approx(9, rel=0.06)  # degrees, px
 
 
 def test_at_home_it_is_refined_once_for_these_drawings(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

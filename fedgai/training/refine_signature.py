@@ -8,7 +8,8 @@ is found by trying. The measured signature is the start, and the fallback: the r
 were kept aside come out nearer to the designer's own, by measures that know nothing of our encoder
 (``fedgai.evaluation.independent``). Nothing of the drawings is in it but their effect on the signature's few hundred numbers.
 
-Hatching's angle and distance stay as they were measured: no gradient reaches them, and a search found none that was better.
+Hatching's angle and distance are found otherwise, for no gradient reaches them: where the drawings' own hatching can be seen
+(``fedgai.vision.ruled_lines``), the signature is first moved until the style head reads that hatching from it.
 """
 
 from __future__ import annotations
@@ -28,15 +29,18 @@ from fedgai.content import SIZES, Content
 from fedgai.evaluation import independent
 from fedgai.measure import SIDE, page
 from fedgai.model import FedGAI
+from fedgai.networks import hatching
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.losses import gram_loss
 from fedgai.vision.images import read_image, to_image, to_tensor
+from fedgai.vision.ruled_lines import ruled_lines
 
 log = logging.getLogger(__name__)
 
 JUDGEMENTS = 3  # of the measured signature, of the refined one, and of the one in the middle
+AIM_STEPS = 200  # of Adam on the style head alone, a few milliseconds each
 
 
 @dataclass(frozen=True)
@@ -128,15 +132,16 @@ def refine(
         work = _Drawings(model, drawings, garments, config, count)
     if not work.ready:
         return Refined(measured, 0.0, 0.0)
-    style = _descend(model, measured.style, work, config, count)
 
     def judge(tried: Tensor) -> float:
         distance = work.judge(tried)
         count.one_more()
         return distance
 
-    before = judge(measured.style)
-    found = min(((judge(s), i, s) for i, s in enumerate((style, (style + measured.style) / 2))), key=lambda f: f[:2])
+    before, code = judge(measured.style), _code(work.pictures)
+    begin = measured.style if code is None else _aimed(model, measured.style, code, config)
+    style = _descend(model, measured.style, begin, code, work, config, count)
+    found = min(((judge(s), i, s) for i, s in enumerate((style, (style + begin) / 2))), key=lambda f: f[:2])
     log.info("signature refined: %.3f before, %.3f after", before, found[0])
     if found[0] >= before:
         return Refined(measured, before, before)
@@ -172,8 +177,9 @@ class _Pairs:
         for i in order:
             ready.append(_own_pair(pipe, *pairs[i]))
             done.one_more()
-        self.aside = ready[:count]
+        self.aside = [(example, independent.describe(own)) for example, own in ready[:count]]
         self.examples = [example for example, _ in ready[count:]]
+        self.pictures = [own for _, own in ready]
         self.ready = bool(self.examples)
 
     def loss(self, example: _Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
@@ -211,9 +217,10 @@ class _Drawings:
         self.ready = count >= 2 and bool(garments)
         if not self.ready:
             return
+        self.pictures = [page(drawings[i]) for i in order]
         described = []
-        for i in order[:count]:
-            described.append(independent.describe(page(drawings[i])))
+        for picture in self.pictures[:count]:
+            described.append(independent.describe(picture))
             done.one_more()
         self.own = independent.mean(described)
         self.examples = []
@@ -224,8 +231,8 @@ class _Drawings:
         grams: list[list[Tensor]] = []
         rows = []
         with torch.no_grad():
-            for i in order[count:]:
-                maps = model.encoder(_tensor(page(drawings[i])))
+            for picture in self.pictures[count:]:
+                maps = model.encoder(_tensor(picture))
                 rows.append(image_statistics(maps))
                 grams.append(model.grams(maps))
                 done.one_more()
@@ -250,12 +257,51 @@ class _Drawings:
         return independent.distance(independent.mean(found), self.own)
 
 
-def _descend(model: FedGAI, start: Tensor, work: _Pairs | _Drawings, config: RefineConfig, done: _Count) -> Tensor:
-    """(D,) -> (D,), adjusted. The model's weights get no gradient."""
+def _code(pictures: Sequence[np.ndarray]) -> Tensor | None:
+    """(3,), the stroke code of the hatching that drawings show; None where they show none."""
+    lines = ruled_lines(pictures)
+    return None if lines is None else hatching.stroke_code(lines.angle, lines.period)
+
+
+def _aimed(model: FedGAI, start: Tensor, code: Tensor, config: RefineConfig) -> Tensor:
+    """(D,), the signature near ``start`` (D,) from which the style head reads ``code`` (3,), and else what it read before."""
+    head = model.generator.style_head
+    if head is None:
+        return start
+    unit, away = _unit(model), torch.zeros_like(start, requires_grad=True)
+    optimiser = torch.optim.Adam([away], config.rate)
+    with torch.no_grad():
+        _, grip_before, film_before = head(start[None])
+    for _ in range(AIM_STEPS):
+        read, grip, film = head(_held(model, start, unit, away, config)[None])
+        changed = (grip - grip_before).square().mean()
+        for (scale, shift), (scale_before, shift_before) in zip(film, film_before, strict=True):
+            changed = changed + (scale - scale_before).square().mean() + (shift - shift_before).square().mean()
+        loss = _misread(read, code) + changed + 1e-3 * away.square().mean()
+        (away.grad,) = torch.autograd.grad(loss, [away])
+        optimiser.step()
+    return _held(model, start, unit, away.detach(), config)
+
+
+def _misread(read: Tensor, code: Tensor) -> Tensor:
+    """How far the stroke code that is read (1, 3) is from the one that is wanted (3,); the period counts more."""
+    return ((read - code).square() * read.new_tensor([1.0, 1.0, 4.0])).sum()
+
+
+def _descend(
+    model: FedGAI,
+    start: Tensor,
+    begin: Tensor,
+    code: Tensor | None,
+    work: _Pairs | _Drawings,
+    config: RefineConfig,
+    done: _Count,
+) -> Tensor:
+    """(D,) -> (D,), adjusted, from ``begin`` on, within reach of ``start``. The model's weights get no gradient."""
     unit = _unit(model)
     trained = [p for p in model.parameters() if p.requires_grad]
     model.requires_grad_(False).eval()
-    away = torch.zeros_like(start, requires_grad=True)
+    away = ((begin - start) / unit).requires_grad_(True)
     optimiser = torch.optim.Adam([away], config.rate, betas=(0.9, 0.98))
     order = np.random.default_rng(config.seed + 1)
     try:
@@ -265,6 +311,9 @@ def _descend(model: FedGAI, start: Tensor, work: _Pairs | _Drawings, config: Ref
             example = work.examples[int(order.integers(len(work.examples)))]
             drawn = model.generator(example.features, style[None])
             loss = work.loss(example, drawn, model.encoder(drawn)) + 1e-3 * away.square().mean()
+            if code is not None and model.generator.style_head is not None:
+                read, _, _ = model.generator.style_head(style[None])
+                loss = loss + _misread(read, code)
             optimiser.zero_grad()
             loss.backward()
             assert away.grad is not None
@@ -291,8 +340,8 @@ def _unit(model: FedGAI) -> Tensor:
     return torch.stack(built_in).std(0) + 1e-4
 
 
-def _own_pair(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[_Example, dict[str, np.ndarray]]:
-    """A pair at the size at which hands are measured: what is learned from, and the drawing's description."""
+def _own_pair(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[_Example, np.ndarray]:
+    """A pair at the size at which hands are measured: what is learned from, and the drawing, (h, w, 3) uint8."""
     sketch = read_image(drawing)
     size = min(SIDE, max(SIZES[0], max(sketch.size)))
     content: Content = pipe.prepare(photo, size, on_missing="keep", side=size)
@@ -303,7 +352,7 @@ def _own_pair(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[_Exampl
     tensor = _tensor(np.pad(own, paper, constant_values=255))
     with torch.no_grad():
         statistics = image_statistics(pipe.model.encoder(tensor))
-    return _Example(features, content.size, tensor, statistics), independent.describe(own)
+    return _Example(features, content.size, tensor, statistics), own
 
 
 def _plain(features: Sequence[Tensor]) -> tuple[Tensor, ...]:
