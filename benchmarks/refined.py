@@ -1,11 +1,13 @@
 """Signatures refined at home, on hands from another renderer (``experiments.strangers``), on garments they were not refined on.
 
     python -m benchmarks.refined --photos TRAIN_DIR --unseen VAL_DIR [--hands NAME ...] [--without-photographs] [--printed]
+        [--sheet FILE.jpg]
     python -m benchmarks.refined --scales --unseen VAL_DIR     prints independent.SCALES anew
 
 Each stranger draws 24 garments. The house draws ten others in the measured and in the refined signature; both are compared
 with what the stranger drew of them, by measures that know nothing of our encoder (0 the same, 1 as two ateliers differ).
-The strangers leave prints out, as the studio does, unless ``--printed`` says that they draw them.
+The strangers leave prints out, as the studio does, unless ``--printed`` says that they draw them. The sheet has a row for a hand;
+for two garments it shows what the stranger drew, the house in the measured signature, and the house in the refined one.
 """
 
 from __future__ import annotations
@@ -47,8 +49,9 @@ def scales(garments: Sequence[Cut]) -> dict[str, float]:
 
 def measure_hand(
     model: FedGAI, hand: Draw, own: Sequence[Cut], unseen: Sequence[Cut], photographs: bool, config: RefineConfig
-) -> dict[str, float]:
-    """Distances in the measured and the refined signature, over the unseen garments, and the seconds that refining took."""
+) -> tuple[dict[str, float], np.ndarray]:
+    """Distances in the measured and the refined signature, over the unseen garments, and the seconds that refining took; and this
+    hand's row of the sheet, (SIZE, 6 * SIZE, 3) uint8."""
     with tempfile.TemporaryDirectory() as folder:
         pairs = []
         for i, garment in enumerate(own):
@@ -65,17 +68,23 @@ def measure_hand(
             refined = refine(model, measured, (), drawings, [photo for photo, _ in pairs[::-1][:8]], config)
         seconds = time.monotonic() - started
     pipe, found = SketchPipeline(model), {"measured": [], "refined": []}
+    drawn = []
     for garment in unseen:
         content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
-        true = independent.describe(hand(garment, 99))
+        drawn.append(hand(garment, 99))
+        true = independent.describe(drawn[-1])
         for name, signature in (("measured", measured), ("refined", refined.signature)):
-            found[name].append(independent.distances(independent.describe(pipe.draw(content, signature.style)), true))
+            drawn.append(np.asarray(pipe.draw(content, signature.style)))
+            found[name].append(independent.distances(independent.describe(drawn[-1]), true))
     figures = {}
     for name, rows in found.items():
         by_measure = {m: float(np.mean([row[m] for row in rows])) / independent.SCALES[m] for m in independent.MEASURES}
         figures[name] = float(np.mean(list(by_measure.values())))
         figures |= {f"{name} {m}": value for m, value in by_measure.items()}
-    return figures | {"seconds": seconds}
+    row = np.full((SIZE, 6 * SIZE, 3), 255, np.uint8)
+    for i, picture in enumerate(drawn[: 3 * min(2, len(unseen))]):
+        row[: picture.shape[0], i * SIZE : i * SIZE + picture.shape[1]] = picture
+    return figures | {"seconds": seconds}, row
 
 
 def main() -> None:
@@ -90,6 +99,7 @@ def main() -> None:
     parser.add_argument("--without-photographs", action="store_true")
     parser.add_argument("--printed", action="store_true", help="the strangers draw the print, too")
     parser.add_argument("--scales", action="store_true")
+    parser.add_argument("--sheet", type=Path, help="write the sheet of drawings here")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     model = FedGAI.load(args.model)
@@ -101,14 +111,16 @@ def main() -> None:
         parser.error("name the garments to draw at home with --photos")
     own = cut(args.photos, args.pairs, model.draughtsman)
     torch.manual_seed(24)
-    found = {}
+    found, rows = {}, []
     for name in args.hands:
 
         def hand(garment: Cut, seed: int, name: str = name) -> np.ndarray:
             seen = None if args.printed else garment.seen
             return strangers.draw(garment.photo, garment.mask, strangers.STRANGERS[name], seed, seen)
 
-        found[name] = measure_hand(model, hand, own, unseen, not args.without_photographs, RefineConfig(steps=args.steps))
+        config = RefineConfig(steps=args.steps)
+        found[name], row = measure_hand(model, hand, own, unseen, not args.without_photographs, config)
+        rows.append(row)
         if not args.json:
             f = found[name]
             print(
@@ -116,6 +128,9 @@ def main() -> None:
                 f"{1 - f['refined'] / f['measured']:+.0%}  {f['seconds']:.0f} s",
                 flush=True,
             )
+    if args.sheet:
+        sheet = Image.fromarray(np.concatenate(rows))
+        sheet.resize((1200, round(1200 * sheet.height / sheet.width)), Image.Resampling.LANCZOS).save(args.sheet)
     gain = 1 - np.mean([f["refined"] for f in found.values()]) / np.mean([f["measured"] for f in found.values()])
     print(json.dumps(found, indent=1) if args.json else f"nearer in the mean: {gain:.0%}")
 

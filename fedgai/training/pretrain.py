@@ -676,6 +676,9 @@ def main() -> None:
     if args.until == "draw":
         return
     device = args.device
+    if device != "cpu":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
     data = Drawings(args.work, config, device)
     model = channels_last(FedGAI("edge") if args.start is None else FedGAI.from_pretrained(args.start)).to(device)
     model.draughtsman = Draughtsman.load(args.draughtsman)
