@@ -61,7 +61,7 @@ class Grid:
 
 
 def _past_the_hem(low: Array, high: Array) -> tuple[Array, Array]:
-    """The sides carried straight on from where a curved hem begins to cut them off."""
+    """The sides, extended as straight lines below the place where a curved hem cuts them off."""
     tail = max(2, round(0.12 * len(low)))
     hem = len(low) - tail + int(np.argmax((high - low)[-tail:])) - 6
     before = max(hem - 40, 0)

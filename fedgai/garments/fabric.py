@@ -44,7 +44,7 @@ def patterns() -> tuple[str, ...]:
 
 
 def chosen(rng: Rng) -> str:
-    """A pattern's name, as often as it is worn."""
+    """A pattern's name, chosen about as often as people wear it."""
     kind = rng.random()
     if kind < PLAIN:
         return "plain"

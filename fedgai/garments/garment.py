@@ -47,7 +47,7 @@ class Garment:
         alpha: uint8 (H, W), the garment's coverage.
         cover: uint8 (H, W), coverage of the garment and of hangers, tags, hands in the picture with it.
         parts: uint8 (H, W), the cloth that is seen, 0 for the background.
-        roles: whose cloth each part is of; ``roles[0]`` is "" for the background.
+        roles: what each part is made of ("main" for the main cloth, "rib", "button", ...); ``roles[0]`` is "" for the background.
         light: float16 (H, W), light without print, linear, about 1 where the cloth faces it.
         gloss: float16 (H, W), light that a shiny cloth reflects, linear.
         uv: float16 (H, W, 2), place on the cloth in widths of the garment, from the middle of each piece.

@@ -1,4 +1,4 @@
-"""Ink to strokes: centre lines from the skeleton, moved onto the middle of the ink, smooth between corners, as broad as it."""
+"""Ink to strokes: centre lines from the skeleton, moved onto the middle of the ink, smooth between corners, with its width."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def to_edge(ink: Bools) -> Plane:
 
 
 def strokes_along(lines: Sequence[Line], ink: Plane, how: Tracing, kind: str) -> list[Stroke]:
-    """Strokes along lines: smooth, on the middle of the ink, as broad as the ink. Where there is none they go on evenly.
+    """Strokes along lines: smooth, on the middle of the ink, as broad as the ink. Where there is no ink they keep their width.
 
     Args:
         lines: within about 1 px of the ink's middle.

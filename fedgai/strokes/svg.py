@@ -77,7 +77,7 @@ def to_svg(drawing: Drawing, title: str = "Sketch", description: str = "", *, pa
 
 
 def _fitting(layers: Sequence[Sequence[Item]], room: int) -> list[list[str]]:
-    """The XML of each layer, without what would be missed least where all together do not fit into so many bytes."""
+    """The XML of each layer. Where all together are too many bytes, the least important items are left out."""
     ranked = sorted(((-importance, i, j) for i, items in enumerate(layers) for j, (importance, _) in enumerate(items)))
     fits: list[set[int]] = [set() for _ in layers]
     for _, i, j in ranked:

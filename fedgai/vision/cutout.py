@@ -79,7 +79,7 @@ def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, 
     """As ``cut_out``, for a photo in which the draughtsman has seen where the garment and its outline are.
 
     GrabCut draws the outline, given what the draughtsman is sure of. Where that outline runs where no silhouette was seen, the
-    search of ``cut_out`` has its say too, and the mask wins whose border is a silhouette along most of its length.
+    masks of ``cut_out``'s search are considered, too, and the one wins whose border is a silhouette along most of its length.
 
     Args:
         photo: (H, W, 3) uint8 RGB, H and W at least 8.
@@ -241,7 +241,7 @@ def _walk(lab: np.ndarray) -> np.ndarray:
     """(h, w, 3) Lab -> (h, w) float32 >= 0, the colour edges climbed on the cheapest walk in from the frame.
 
     Texture is free: steps below one and a half times the median cost next to nothing. The gap between two trouser
-    legs opens on the frame, so it stays cheap however far inside it lies; no prior on places can know that.
+    legs opens on the frame, so it stays cheap however far inside it lies. A prior on places alone would call it garment.
     """
     height, width = lab.shape[:2]
     half = cv2.resize(lab, (max(4, width // 2), max(4, height // 2)), interpolation=cv2.INTER_AREA)

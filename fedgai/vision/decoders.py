@@ -1,4 +1,4 @@
-"""Processes that decode pictures for this one, so that no picture takes it down, or all of its time or memory.
+"""Processes that decode pictures, so that no picture can crash this process or use up its time and memory.
 
 At most ``PROCESSES`` run, and at most one of them decodes a large picture; later requests wait. They are started when
 they are first needed, and again after one had to be ended. A visitor's photograph and a designer's own go the same way.
@@ -37,7 +37,7 @@ ENDED = "The picture is damaged, or takes too much memory to open: save it as an
 
 
 class _ProcessEndedError(Exception):
-    """It ended before it answered. ``args[0]``: whether for the time that it took."""
+    """The process ended before it answered. ``args[0]``: whether it was ended because it took too long."""
 
 
 class _Process:
@@ -187,7 +187,7 @@ _lock = threading.Lock()
 
 
 def decoders() -> Decoders:
-    """Those of this process."""
+    """The decoding processes of this process, started when they are first needed."""
     global _decoders
     with _lock:
         if _decoders is None:

@@ -2,7 +2,7 @@
 
 Both see a garment where its cut-out is, and draw its silhouette from the cut-out: a white shirt on white paper has no
 edge of its own. All lengths are in pixels of a drawing whose long side is ``REFERENCE``; in another size the same lines
-are drawn, thicker or thinner with the paper. A hand that sees folds, and a pen that is held by somebody, are ``atelier``'s.
+are drawn, thicker or thinner with the paper. Hands with folds, pressure and tone are in ``fedgai.ateliers``.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def tangents(light: Plane, sigma: float) -> tuple[Plane, Plane]:
 
 
 def along(values: Plane, tx: Plane, ty: Plane, sigma: float) -> Plane:
-    """Gaussian mean of (H, W) values along the streamlines of ``tangents``, ``sigma`` in px: lines bend with the fold."""
+    """Gaussian mean of (H, W) values along the streamlines of ``tangents``, ``sigma`` in px."""
     h, w = values.shape
     y, x = np.mgrid[:h, :w].astype(np.float32)
     total: Plane = values.copy()
