@@ -38,7 +38,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory):
         epochs=1,
         deadline=round(4 * PATIENCE),
         house_steps=2,
-        garments=2,
+        garments=1,
         size=128,
         patience=PATIENCE,
         environment=two_garments(home),

@@ -49,7 +49,7 @@ def federation(home: Path, **environment: str) -> Demo:
         names=NAMES,
         house_steps=1,
         deadline=round(PATIENCE / 3),
-        garments=2,
+        garments=1,
         size=128,
         patience=PATIENCE,
         environment={"FEDGAI_REST_HOURS": "0", **two_garments(home), **environment},

@@ -91,7 +91,7 @@ def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> No
     processes, address = flower
     processes.flwr("build", "--app", str(ROOT))
     assert len(list(tmp_path.glob("*.fab"))) == 1
-    draw_examples(tmp_path / "pairs", NAMES, size=128, garments=2)
+    draw_examples(tmp_path / "pairs", NAMES, size=128, garments=1)
     for name in NAMES:
         config = {"data": str(tmp_path / "pairs" / name), "out": str(tmp_path / name), "weights": str(WEIGHTS), "size": 128}
         processes.start(
