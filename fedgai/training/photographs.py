@@ -2,7 +2,8 @@
 
 Two rules tell which masks are believed. *Without help*: every start of the cut-out's search ends at one outline; about half
 of all photographs, the easy ones. *With two opinions*: the cut-out as the studio makes it, and a network that knows nothing
-of clothes (``saliency``). Where they nearly agree the photograph is taken, and of its pixels those that both call the same.
+of clothes (``saliency``). Where they nearly agree the photograph is taken, and of its pixels those that both call the same;
+where a person looked at both, the mask is the one chosen (``reviewed_masks``).
 
 Everything is found once and kept in a work folder, so that a second run starts at once.
 """
@@ -11,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import numpy as np
 
 from fedgai.data.listing import find_images
 from fedgai.draughtsman import LINE_TYPES, Draughtsman
+from fedgai.training.reviewed_masks import Verdict
 from fedgai.training.saliency import Saliency
 from fedgai.vision import cutout
 from fedgai.vision.images import ImageError, read_image
@@ -43,12 +45,14 @@ class Photograph:
         busy: share of the garment's inside with strong edges; small for plain garments.
         dark: the garment's brightness in [0, 1] at its 80th percentile.
         margins: px of pure background above, below, left and right of the garment.
+        chosen: whether a person chose its mask: it is a hard one.
     """
 
     path: Path
     busy: float
     dark: float
     margins: tuple[int, int, int, int]
+    chosen: bool = False
 
     @property
     def mask_path(self) -> Path:
@@ -114,26 +118,36 @@ class Opinions:
     Attributes:
         draughtsman: an earlier one, for the cut-out as the studio makes it.
         saliency: U²-Net.
+        reviewed: what a person chose, by folder and name of a photograph (``reviewed_masks``); None: not to be taken.
     """
 
     draughtsman: Draughtsman
     saliency: Saliency
+    reviewed: Mapping[str, Verdict | None] = field(default_factory=dict)
 
-    def mask(self, photo: np.ndarray, kept: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    def mask(self, photo: np.ndarray, kept: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The cut-out (H, W) float32 in [0, 1], and where the other opinion differs, (H, W) bool; None for too much of that.
 
         Args:
             photo: (H, W, 3) uint8 RGB.
             kept: a PNG of what U²-Net sees, written where it is not there yet.
+            name: folder and name, as in ``reviewed``.
         """
+        if name in self.reviewed and self.reviewed[name] is None:
+            return None
         if not kept.exists():
             cv2.imwrite(str(kept), self.saliency.look(photo))
         seen = self.draughtsman.look(photo)
+        verdict = self.reviewed.get(name)
         try:
             mask = cutout.cut_out_seen(photo, seen.mask, seen.lines[LINE_TYPES.index("silhouette")])
         except cutout.NoGarment:
-            return None
+            if verdict is None:
+                return None
+            mask = np.zeros(photo.shape[:2], np.float32)
         stands_out = cv2.resize(_read(kept, cv2.IMREAD_GRAYSCALE), photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+        if verdict is not None:
+            return verdict.mask(photo, mask, stands_out / np.float32(255))
         if cutout._overlap(mask > 0.5, stands_out > 127) < NEARLY:
             return None
         # U²-Net is unsure near every edge: what it leaves open is not what it denies
@@ -165,16 +179,18 @@ def gather(
     np.random.default_rng(seed).shuffle(files)
     found = []
     for i, (folder, file) in enumerate(files[:limit]):
-        name = hashlib.sha256(f"{folder.name}/{file.relative_to(folder)}".encode()).hexdigest()[:16]
-        facts = _look(file, work / name, opinions)
+        known_as = f"{folder.name}/{file.relative_to(folder).as_posix()}"
+        name = hashlib.sha256(known_as.encode()).hexdigest()[:16]
+        facts = _look(file, work / name, known_as, opinions)
         if facts is not None:
-            found.append(Photograph(work / f"{name}.png", facts["busy"], facts["dark"], tuple(facts["margins"])))
+            chosen = opinions is not None and known_as in opinions.reviewed
+            found.append(Photograph(work / f"{name}.png", facts["busy"], facts["dark"], tuple(facts["margins"]), chosen))
         if progress:
             progress(i + 1, len(files[:limit]))
     return found
 
 
-def _look(file: Path, stem: Path, opinions: Opinions | None) -> dict[str, Any] | None:
+def _look(file: Path, stem: Path, known_as: str, opinions: Opinions | None) -> dict[str, Any] | None:
     """Facts about one photograph, from the work folder or found now; None where its mask is not sure."""
     kept = stem.with_suffix(".json")
     if kept.exists():
@@ -186,27 +202,33 @@ def _look(file: Path, stem: Path, opinions: Opinions | None) -> dict[str, Any] |
         scale = LONGEST / max(photo.shape[:2])
         if scale < 1:
             photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        found = (agreed_mask(photo), None) if opinions is None else opinions.mask(photo, stem.with_suffix(".saliency.png"))
+        kept_saliency = stem.with_suffix(".saliency.png")
+        found = (agreed_mask(photo), None) if opinions is None else opinions.mask(photo, kept_saliency, known_as)
         mask, doubt = found or (None, None)
     except (ImageError, ValueError):
         mask = None
-    if mask is not None:
-        solid = mask > 0.5
-        rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
-        margins = [rows[0], len(solid) - 1 - rows[-1], columns[0], solid.shape[1] - 1 - columns[-1]]
-        inner = cv2.erode(solid.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0
-        inner = inner if inner.any() else solid
-        smooth = cv2.GaussianBlur(photo, (0, 0), 1.0).astype(np.float32)
-        steps = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)]) / 4
-        busy = float((np.abs(steps).max(0).max(-1)[inner] > LIGHTEST_EDGE / 2).mean())
-        dark = float(np.quantile(photo.max(-1)[solid], 0.8) / 255)
+    if mask is not None and (mask > 0.5).any():
         if doubt is not None:
             cv2.imwrite(str(stem.with_suffix(".doubt.png")), 255 * doubt.astype(np.uint8))
-        facts = {"busy": busy, "dark": dark, "margins": [int(m) for m in margins]}
+        facts = _facts(photo, mask)
         cv2.imwrite(str(stem.with_suffix(".png")), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
         cv2.imwrite(str(stem.with_suffix(".mask.png")), (255 * mask + 0.5).astype(np.uint8))
     kept.write_text(json.dumps(facts))
     return facts
+
+
+def _facts(photo: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    """``Photograph``'s busy, dark and margins, of (H, W, 3) uint8 RGB and its (H, W) float32 mask."""
+    solid = mask > 0.5
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    margins = [rows[0], len(solid) - 1 - rows[-1], columns[0], solid.shape[1] - 1 - columns[-1]]
+    inner = cv2.erode(solid.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0
+    inner = inner if inner.any() else solid
+    smooth = cv2.GaussianBlur(photo, (0, 0), 1.0).astype(np.float32)
+    steps = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)]) / 4
+    busy = float((np.abs(steps).max(0).max(-1)[inner] > LIGHTEST_EDGE / 2).mean())
+    dark = float(np.quantile(photo.max(-1)[solid], 0.8) / 255)
+    return {"busy": busy, "dark": dark, "margins": [int(m) for m in margins]}
 
 
 def background(photograph: Photograph, height: int, width: int, rng: np.random.Generator) -> np.ndarray | None:

@@ -1,0 +1,297 @@
+"""The draughtsman's last lesson, masks alone; lines and tone stay what an earlier draughtsman sees:
+
+    python -m fedgai.training.draughtsman_masks --start weights/draughtsman.safetensors --opinion u2net.onnx \
+        --photos PHOTOS_DIR --photos MORE_DIR --work WORK_DIR --out draughtsman.safetensors
+
+The whole network learns, its backbone more slowly. What it learns from: rendered garments, whose masks are known, and
+photographs on whose garment two opinions agree or one was chosen by eye (``photographs``, ``reviewed_masks``). Silhouettes go
+with the masks. Every other line, and the tone, is held to what the network saw in the same page before the lesson.
+
+Seeded. With ``--device cuda`` the sums are added in another order each time, so that two runs give masks alike in kind only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from fedgai.draughtsman import LINE_TYPES, Draughtsman, Network
+from fedgai.errors import FedGAIError
+from fedgai.garments import Garment
+from fedgai.training.draughtsman import render_garments
+from fedgai.training.pages import SILHOUETTE, Page, real, rendered
+from fedgai.training.photographs import Opinions, Photograph, background, gather
+from fedgai.training.reviewed_masks import read
+from fedgai.training.saliency import Saliency
+
+log = logging.getLogger("fedgai.training.draughtsman_masks")
+
+OTHERS = [i for i in range(len(LINE_TYPES)) if i != SILHOUETTE]
+WEIGHT = 100  # a weight of 1, as uint8
+HELD_OUT = 24  # of so many photographs one is never shown: the masks are measured on it
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How masks are learned.
+
+    Attributes:
+        garments: rendered geometries.
+        steps: of the lesson; seconds: it ends after so many at the latest, its rate falling in time.
+        pictures: dyed pictures a step, each laid on ``copies`` pages; share: of them rendered.
+        often: how many times as often a photograph is shown whose mask was chosen by eye.
+        rate: of AdamW, at first; backbone_rate: of the backbone.
+        hold: weight of what should stay as it was.
+        average: decay of the weights' running mean, which is what is kept.
+        seed: of everything.
+    """
+
+    garments: int = 600
+    steps: int = 2400
+    seconds: float = 1e9
+    pictures: int = 12
+    copies: int = 2
+    share: float = 0.4
+    often: int = 3
+    rate: float = 6e-4
+    backbone_rate: float = 2e-4
+    hold: float = 1.0
+    average: float = 0.997
+    seed: int = 24
+
+
+class MaskPages(Dataset[np.ndarray]):
+    """Pictures by number, each on a few pages; the number and the seed alone decide what is on them.
+
+    One item is uint8 (copies, 7, H, W): photo, mask, where it is known, silhouette, where that is known.
+
+    Args:
+        garments: files of ``Garment.save``.
+        photographs: that are shown.
+        lesson: for its shares and its seed.
+    """
+
+    def __init__(self, garments: Sequence[Path], photographs: Sequence[Photograph], lesson: Lesson) -> None:
+        self.garments, self.photographs, self.lesson = list(garments), list(photographs), lesson
+        times = np.array([lesson.often if one.chosen else 1 for one in photographs], np.float64)
+        self.chances = times / times.sum()
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        cv2.setNumThreads(1)
+        lesson = self.lesson
+        rng = np.random.default_rng([lesson.seed, number])
+        behind = None
+        if rng.random() < 0.4:
+            behind = background(self.photographs[rng.integers(len(self.photographs))], 512, 512, rng)
+        if number % lesson.pictures < round(lesson.pictures * lesson.share):
+            garment = Garment.load(self.garments[rng.integers(len(self.garments))])
+            if behind is not None:
+                behind = np.ascontiguousarray(behind[: garment.alpha.shape[0], : garment.alpha.shape[1]])
+            page = rendered(garment, rng, behind)
+        else:
+            photograph = self.photographs[rng.choice(len(self.photographs), p=self.chances)]
+            page = real(photograph, rng, behind if rng.random() < 0.3 else None)
+        page = _without_other_lines(page)
+        return np.stack([_planes(page.placed(rng), rng) for _ in range(lesson.copies)])
+
+
+def _without_other_lines(page: Page) -> Page:
+    """The same page, its lines the silhouette alone."""
+    one = {name: np.ascontiguousarray(getattr(page, name)[..., SILHOUETTE]) for name in ("lines", "line_weight")}
+    return replace(page, **one, tone=page.mask, tone_weight=page.mask_weight)
+
+
+def _planes(page: Page, rng: np.random.Generator) -> np.ndarray:
+    """uint8 (7, H, W), its photo lighter or darker and its colours a little warmer or colder."""
+    curve = (np.arange(256) / 255) ** np.exp(rng.normal(0, 0.2))
+    table = np.clip(255 * curve[:, None] * np.exp(rng.normal(0, 0.06, 3)), 0, 255).astype(np.uint8)
+    photo = cv2.LUT(page.photo, table[None])
+    weights = [np.clip(WEIGHT * weight, 0, 255).astype(np.uint8) for weight in (page.mask_weight, page.line_weight)]
+    return np.concatenate([photo.transpose(2, 0, 1), np.stack([page.mask, weights[0], page.lines, weights[1]])])
+
+
+def loss(
+    network: Network, teacher: Network, pages: Tensor, hold: float, layout: torch.memory_format = torch.channels_last
+) -> dict[str, Tensor]:
+    """The losses of pages, uint8 (B, 7, H, W) as of ``MaskPages``, by name; their sum is what is made small."""
+    planes = pages.float()
+    photo = (planes[:, :3] / 255).contiguous(memory_format=layout)
+    mask, lines, tone = network(photo)
+    with torch.no_grad():
+        _, seen, light = teacher(photo)
+        seen = seen[:, OTHERS].sigmoid()
+    want, known, rim, rim_known = (planes[:, i : i + 1] for i in range(3, 7))
+    want, rim, known, rim_known = want / 255, rim / 255, known / WEIGHT, rim_known / WEIGHT
+    likely = mask.sigmoid() * known
+    overlap = (2 * (likely * want).sum((1, 2, 3)) + 1) / (likely.square() + (known * want).square()).sum((1, 2, 3)).add(1)
+    return {
+        "mask": 3 * _entropy(mask, want, known) + 1.5 * (1 - overlap).mean(),
+        "silhouette": 2 * _entropy(lines[:, [SILHOUETTE]], rim, rim_known * (1 + 3 * rim)),
+        "lines": 6 * hold * _entropy(lines[:, OTHERS], seen, 1 + 9 * seen),
+        "tone": 2 * hold * (tone - light).abs().mean(),
+    }
+
+
+def _entropy(logits: Tensor, want: Tensor, weight: Tensor) -> Tensor:
+    return (F.binary_cross_entropy_with_logits(logits, want, reduction="none") * weight).sum() / weight.sum().clamp_min(1)
+
+
+def learn(
+    start: Draughtsman,
+    garments: Sequence[Path],
+    photographs: Sequence[Photograph],
+    lesson: Lesson,
+    device: str = "cpu",
+    processes: int = 1,
+    keep: Callable[[int, Draughtsman], None] | None = None,
+    layout: torch.memory_format = torch.channels_last,
+) -> Draughtsman:
+    """Teach masks.
+
+    Args:
+        start: who learns; it stays as it is.
+        garments: files of rendered garments.
+        photographs: with their masks.
+        lesson: how.
+        device: where the network learns; pages are made by so many ``processes`` on the CPU.
+        keep: called at every quarter with the step and the draughtsman so far.
+        layout: of the numbers in memory; which one is faster depends on the device.
+    """
+    torch.manual_seed(lesson.seed)
+    teacher, network = (copy.deepcopy(start.network).to(device) for _ in range(2))
+    for one in (teacher, network):
+        one.to(memory_format=layout)  # type: ignore[call-overload]  # torch's types do not know the argument
+    network.requires_grad_(True).train()
+    mean = copy.deepcopy(network).requires_grad_(False)
+    backbone = list(network.backbone.parameters())
+    decoder = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
+    optimizer = torch.optim.AdamW([{"params": backbone}, {"params": decoder}], lesson.rate, weight_decay=1e-4)
+    held = photographs[::HELD_OUT]
+    shown = [one for i, one in enumerate(photographs) if i % HELD_OUT]
+    log.info("before: overlap with %d photographs never shown %s", len(held), measure(start, held))
+    sums: dict[str, float] = {}
+    begun, kept = time.monotonic(), 0
+    for step, pages in enumerate(_batches(MaskPages(garments, shown, lesson), lesson, processes)):
+        progress = max(step / lesson.steps, (time.monotonic() - begun) / lesson.seconds)
+        if progress >= 1:
+            break
+        _set_rates(optimizer, (lesson.backbone_rate, lesson.rate), step, progress)
+        losses = loss(network, teacher, pages.to(device), lesson.hold, layout)
+        optimizer.zero_grad(set_to_none=True)
+        sum(losses.values(), torch.zeros((), device=device)).backward()
+        nn.utils.clip_grad_norm_([*backbone, *decoder], 1.0)
+        optimizer.step()
+        decay = min(lesson.average, (step + 1) / (step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), 1 - decay)
+        if step % 10 == 0:  # reading a loss waits for the device
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value.item() / 10
+        if step % 100 == 99:
+            _log_losses(step + 1, lesson.steps, sums, (time.monotonic() - begun) / (step + 1))
+            sums = {}
+        if keep is not None and int(4 * progress) > kept:
+            kept = int(4 * progress)
+            keep(step, Draughtsman(copy.deepcopy(mean).cpu()))
+    learned = Draughtsman(mean.cpu())
+    log.info("after: overlap with %d photographs never shown %s", len(held), measure(learned, held))
+    return learned
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float], step: int, progress: float) -> None:
+    """The rate of each group: full after 100 steps, then falling to zero along a cosine as progress goes from 0 to 1."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * progress))
+
+
+def _log_losses(step: int, steps: int, losses: dict[str, float], seconds: float) -> None:
+    text = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+    log.info("step %d of %d: %s (%.3f s a step)", step, steps, text, seconds)
+
+
+def measure(draughtsman: Draughtsman, photographs: Sequence[Photograph]) -> str:
+    """Mean overlap (IoU) of the network's own masks with the photographs', and how many stay below 0.9 and 0.95."""
+    overlaps = []
+    for photograph in photographs:
+        known = photograph.known() > 0.5
+        seen = (draughtsman.look(photograph.photo()).mask > 0.5) & known
+        want = (photograph.mask() > 0.5) & known
+        overlaps.append(float((seen & want).sum() / max(1, (seen | want).sum())))
+    found = np.array(overlaps)
+    return f"{found.mean():.4f}, {(found < 0.9).sum()} below 0.9, {(found < 0.95).sum()} below 0.95" if overlaps else "none"
+
+
+def _batches(pages: MaskPages, lesson: Lesson, processes: int) -> Iterator[Tensor]:
+    """Batches, uint8 (pictures x copies, 7, H, W). They travel between processes as arrays, which need no shared memory."""
+    for batch in DataLoader(
+        pages,
+        lesson.pictures,
+        sampler=range(lesson.pictures * lesson.steps),
+        num_workers=processes,
+        prefetch_factor=3 if processes else None,
+        collate_fn=np.concatenate,
+        worker_init_fn=_one_thread,
+        multiprocessing_context="spawn" if processes else None,
+    ):
+        yield torch.from_numpy(batch)
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
+    parser.add_argument("--work", type=Path, required=True, help="for what is made on the way")
+    parser.add_argument("--start", type=Path, required=True, metavar="FILE", help="the draughtsman that learns")
+    parser.add_argument("--opinion", type=Path, required=True, metavar="FILE.onnx", help="U²-Net")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--processes", type=int, default=1, help="that make pages, beside the one that learns")
+    for name, value in asdict(Lesson()).items():
+        option = "--" + name.replace("_", "-")
+        parser.add_argument(option, type=float if isinstance(value, float) else int, default=value)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    lesson = Lesson(**{name: getattr(args, name) for name in asdict(Lesson())})
+    if args.device == "cpu":
+        torch.set_num_threads(1)  # more would add in another order, and give other bytes
+    args.work.mkdir(parents=True, exist_ok=True)
+    try:
+        start = Draughtsman.load(args.start)
+        photographs = gather(
+            args.photos,
+            args.work / "photographs",
+            lesson.seed,
+            progress=lambda i, n: log.info("looked at %d of %d photographs", i, n) if i % 500 == 0 else None,
+            opinions=Opinions(start, Saliency(args.opinion), read()),
+        )
+    except FedGAIError as error:
+        parser.error(str(error))
+    garments = render_garments(args.work / "garments", lesson.garments, lesson.seed, args.processes)
+    log.info("%d garments, %d photographs, %d chosen by eye", len(garments), len(photographs), sum(p.chosen for p in photographs))
+    learned = learn(start, garments, photographs, lesson, args.device, args.processes)
+    learned.save(args.out)
+    log.info("%s: SHA-256 %s", args.out, learned.sha256)
+
+
+if __name__ == "__main__":
+    main()
