@@ -6,16 +6,19 @@ The photographs themselves are not shown: what a repository ships are pictures t
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from fedgai.content import fit_and_cut
-from fedgai.data.listing import find_images
-from fedgai.pipeline import SketchPipeline
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from fedgai.content import fit_and_cut  # noqa: E402
+from fedgai.data.listing import find_images  # noqa: E402
+from fedgai.pipeline import SketchPipeline  # noqa: E402
+
 CELL, ACROSS = 120, 15  # px, and cells in a row
 CLOTH, PAPER, REFUSED = 90, 255, 225  # grey levels
 
