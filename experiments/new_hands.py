@@ -45,7 +45,7 @@ from fedgai.training.judge_hands import Evidence, JudgeConfig, gather, train_han
 log = logging.getLogger("fedgai.new_hands")
 
 SIZE = 512  # px, at which the studio draws by default
-ARMS: dict[str, dict[str, float]] = {"signature": {"judged": 0.0, "adversarial": 0.0}, "judge": {}, "pushed": {"judged": 4.0}}
+ARMS: dict[str, dict[str, float]] = {"signature": {"judged": 0.0, "adversarial": 0.0}, "judge": {}, "pushed": {"judged": 1.0}}
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,8 @@ def test_what_leaves_is_the_discriminator_some_figures_and_the_signature(asked: 
     private = FedGAI.load(Path(str(context.node_config["out"])))
     for name, value in unpack(content["arrays"]).items():
         assert torch.equal(value, private.discriminator.shared()[name].half().float())
-    assert set(content["designer"]) == {"round", "encoder", "preset", "release", "style", "sketches", "name", "description"}
+    about = {"style", "sketches", "refined", "name", "description"}
+    assert set(content["designer"]) == {"round", "encoder", "preset", "release"} | about
     assert all(isinstance(v, int | float) for v in content["metrics"].values())
 
 

@@ -163,6 +163,17 @@ def test_a_blend_with_a_new_hand_is_nobodys(garments, model):
     assert "judged" not in HouseStep(garments, config, FedGAI.load(), garments).run(model).losses
 
 
+def test_a_refined_signature_is_not_taken_for_statistics(garments, model):
+    """A designer's machine moved it until the house drew as they do: drawings in it have other statistics, and rightly so."""
+    measured = replace(new_hand(model, garments), extra={"designer": 1})
+    config = replace(SHORT, steps=1, blends=0.0)
+    found = []
+    for extra in ({}, {"refined": True}):
+        model.add_style(replace(measured, extra={"designer": 1, **extra}))
+        found.append(HouseStep(garments, config, FedGAI.load(), garments).run(model).losses["new_distance"])
+    assert found[0] > 0.01 and found[1] == 0
+
+
 def test_the_papers_discriminator_can_be_the_house_s_too(garments, model):
     model.add_style(replace(new_hand(model, garments), extra={"designer": 1}))
     model.discriminator.hand = None

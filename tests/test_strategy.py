@@ -323,6 +323,7 @@ HOSTILE = {
     "signature with negative deviations": (with_reply(designer=style(style=np.full(480, -1, "<f4").tobytes())), "negative"),
     "signature as text": (with_reply(designer=style(style="x" * 1920)), "480 float32"),
     "no sketches": (with_reply(designer=style(sketches=0)), "sketches"),
+    "refined as text": (with_reply(designer=style(refined="yes")), "whether its style signature was refined"),
     "error": (broken("error"), "training at home stopped"),
     "missing record": (broken("missing record"), "records"),
     "extra record": (broken("extra record"), "records"),
@@ -401,7 +402,7 @@ def test_signatures_carry_the_approved_name(spec, sent):
         reply(2, spec.record(update(sent, 2)), designer=style(name="Bruno")),
         reply(3, spec.record(update(sent, 3)), designer=style(name="Ada")),
         reply(4, spec.record(update(sent, 4)), designer=style(name="Bruno")),
-        reply(5, spec.record(update(sent, 5)), designer=style(name="")),
+        reply(5, spec.record(update(sent, 5)), designer=style(name="", refined=True)),
     ]
     strategy.aggregate_train(ROUND, replies)
     assert [v.name for v in strategy.verdicts] == ["Ada", "Bruno", "designer 3", "designer 4", "designer 5"]
@@ -409,7 +410,7 @@ def test_signatures_carry_the_approved_name(spec, sent):
     assert "belongs to another designer" in strategy.verdicts[2].reason
     assert {n: s.name for n, s in strategy.signatures.items()} == {1: "Ada", 2: "Bruno", 5: "designer 5"}
     assert strategy.signatures[1].style.shape == (480,) and strategy.signatures[1].encoder == ENCODER
-    assert strategy.signatures[1].extra == {"designer": 1}
+    assert strategy.signatures[1].extra == {"designer": 1} and strategy.signatures[5].extra == {"designer": 5, "refined": True}
 
 
 def test_a_round_that_was_not_begun_is_an_error_of_ours(spec, sent):

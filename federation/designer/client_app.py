@@ -312,6 +312,7 @@ def answer(trainer: LocalTrainer, node_config: UserConfig, record: ConfigRecord,
         designer |= {
             "style": signature.style.numpy().astype("<f4").tobytes(),
             "sketches": signature.sketches,
+            "refined": signature.extra.get("refined") is True,
             "name": str(node_config.get("name", ""))[:40],
             "description": str(node_config.get("description", ""))[:300],
         }

@@ -19,6 +19,7 @@ from fedgai.text import printable
 LABELS = {
     "epsilon": "noise: epsilon",
     "sketches": "drawings that the signature was measured on",
+    "refined": "whether the signature was refined on your machine",
     "encoder": "network that measured the drawings (SHA-256)",
     "preset": "size of the model",
     "release": "release of the software",

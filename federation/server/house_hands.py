@@ -13,12 +13,18 @@ from fedgai.networks.style import Signature, style_distance
 
 
 class Hands:
-    """The bank's signatures, those that round 0 knew apart from the new ones; both (N, D), together in the bank's order."""
+    """The bank's signatures, those that round 0 knew apart from the new ones; both (N, D), together in the bank's order.
+
+    Attributes:
+        styles: (N, D). known: (N,) bool, round 0 knew it. refined: (N,) bool, its designer's machine refined it.
+        new_names: of those that are not known.
+    """
 
     def __init__(self, bank: Sequence[Signature], reference: Sequence[Signature]) -> None:
         is_known = [any(torch.equal(s.style, r.style) for r in reference) for s in bank]
         self.styles = torch.stack([s.style.clone() for s in bank])
         self.known = torch.tensor(is_known)
+        self.refined = torch.tensor([s.extra.get("refined") is True for s in bank])
         self.new_names = [s.name for s, k in zip(bank, is_known, strict=True) if not k]
 
     def choose(self, rng: np.random.Generator, count: int, *, new: bool) -> np.ndarray:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ class HouseStepConfig:
     chroma: float = 6.0
     lines: float = 0.3
     hand: float = 3.0
-    judged: float = 1.0
+    judged: float = 0.25
     new_distance: float = 10.0
     veil: float = 4.0
     convinced: float = 0.5
@@ -139,7 +140,8 @@ class HouseStep:
         judged        max(0, ``convinced`` - s), with s what the aggregated judge of hands gives the drawing under the
                       signature that it was asked for in: "is this in that designer's hand?" It moves strokes and not
                       colours: its gradient is the same for all three channels, else it finds coloured fringes
-        new_distance  d
+        new_distance  d; nothing where the signature was refined: then it is what makes the house draw as the designer does, and
+                      no longer the statistics of their drawings
         veil          more grey than r has; less is welcome
 
     and in all hands
@@ -232,6 +234,21 @@ class HouseStep:
         return self._probe
 
 
+class _Batch(NamedTuple):
+    """What is drawn at once.
+
+    Attributes:
+        features: the encoder's maps, of one size, (B, C_l, H / 2^l, W / 2^l).
+        style: (B, D), signatures, and blends of two.
+        blended: (B,) bool, which are blends. refined: (B,) bool, in which there is a refined signature.
+    """
+
+    features: list[Tensor]
+    style: Tensor
+    blended: Tensor
+    refined: Tensor
+
+
 class _Lesson:
     """One house step's work: what each optimiser step draws, and how it is judged."""
 
@@ -252,11 +269,11 @@ class _Lesson:
     def backward(self) -> dict[str, float]:
         """Draw, judge, and leave the gradient on the Generator. Returns each loss, unweighted, and "total"."""
         config, found = self.config, {"total": 0.0}
-        parts = [self._known(*self._batch(self.pages, config.batch, new=False))] if self.hands.known.any() else []
+        parts = [self._known(self._batch(self.pages, config.batch, new=False))] if self.hands.known.any() else []
         if self.large:  # one by one: a batch at 512 px would take a gigabyte more
-            parts += [self._new(*self._batch(self.large, 1, new=True)) for _ in range(config.new_batch)]
+            parts += [self._new(self._batch(self.large, 1, new=True)) for _ in range(config.new_batch)]
         elif not parts:
-            parts = [self._new(*self._batch(self.pages, config.batch, new=True))]
+            parts = [self._new(self._batch(self.pages, config.batch, new=True))]
         for losses, share in parts:
             total = share * sum((getattr(config, name) * loss for name, loss in losses.items()), torch.zeros(()))
             if total.requires_grad:
@@ -266,8 +283,8 @@ class _Lesson:
             found["total"] += total.item()
         return found
 
-    def _batch(self, pages: list[Page], count: int, *, new: bool) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Work of one kind of hands: features of one size (B, C_l, ...), signatures and blends (B, D), which are blends (B,)."""
+    def _batch(self, pages: list[Page], count: int, *, new: bool) -> _Batch:
+        """Work of one kind of hands."""
         rng, hands = self.rng, self.hands
         counts = np.array([len(page[0]) for page in pages])
         page = pages[rng.choice(len(pages), p=counts / counts.sum())]
@@ -278,11 +295,12 @@ class _Lesson:
         weight = torch.from_numpy(np.where(blended, rng.random(count), 0)).float()[:, None]
         style = hands.styles[a] * (1 - weight) + hands.styles[b] * weight
         features = [level[which].contiguous(memory_format=torch.channels_last) for level in page]
-        return features, style, torch.from_numpy(blended)
+        refined = hands.refined[a] | (hands.refined[b] & torch.from_numpy(blended))
+        return _Batch(features, style, torch.from_numpy(blended), refined)
 
-    def _known(self, features: list[Tensor], style: Tensor, blended: Tensor) -> tuple[dict[str, Tensor], float]:
+    def _known(self, batch: _Batch) -> tuple[dict[str, Tensor], float]:
         """A batch in hands that round 0 knew, or in blends of them -> scalars by the config's names, and their share."""
-        bank = self.hands.styles[self.hands.known]
+        features, style, bank = batch.features, batch.style, self.hands.styles[self.hands.known]
         with torch.no_grad():
             target = self.reference.generator(features, style)
             theirs = self.reference.encoder(target)
@@ -305,9 +323,9 @@ class _Lesson:
             "hand": confused.mean() if single.any() else logits.sum() * 0,
         }, 1.0
 
-    def _new(self, features: list[Tensor], style: Tensor, blended: Tensor) -> tuple[dict[str, Tensor], float]:
+    def _new(self, batch: _Batch) -> tuple[dict[str, Tensor], float]:
         """Drawings in new hands, or in blends with them -> scalars by the config's names, and their share."""
-        judge = self.model.discriminator
+        features, style, blended, judge = batch.features, batch.style, batch.blended, self.model.discriminator
         with torch.no_grad():
             target = self.reference.generator(features, style)
             theirs = self.reference.encoder(target)
@@ -316,7 +334,7 @@ class _Lesson:
         grams = self.model.grams(drawn)
         losses = {
             "adversarial": hinge_generator(judge(grams)),
-            "new_distance": style_distance(image_statistics(drawn), style, self.channels).mean(),
+            "new_distance": (style_distance(image_statistics(drawn), style, self.channels) * ~batch.refined).mean(),
             "chroma": chroma_loss(sketch, target),
             "lines": _lines(drawn, theirs),
             "veil": F.relu(_grey(sketch) - _grey(target)).mean(),

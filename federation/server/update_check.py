@@ -182,7 +182,7 @@ class UpdateCheck:
 
     def _check_designer(self, designer: ConfigRecord, verdict: Verdict) -> None:
         """What a designer may say about itself; the signature, where there is one, goes into ``signatures``."""
-        known = {"round", "encoder", "preset", "release", "style", "sketches", "name", "description"}
+        known = {"round", "encoder", "preset", "release", "style", "sketches", "refined", "name", "description"}
         if extra := set(designer) - known:
             raise UpdateError(f"it says {_shown(min(extra), 40)} about itself, which nobody asked")
         name = _text(designer, "name", MAX_NAME)
@@ -199,6 +199,9 @@ class UpdateCheck:
             raise UpdateError(f"its style signature is not {self.spec.style_length} float32 numbers")
         if type(sketches) is not int or not 1 <= sketches <= MAX_SKETCHES:
             raise UpdateError(f"its number of sketches is not in 1 to {MAX_SKETCHES:,}")
+        refined = designer.get("refined", False)
+        if type(refined) is not bool:
+            raise UpdateError("it does not say whether its style signature was refined")
         numbers = torch.from_numpy(np.frombuffer(style, "<f4").astype(np.float32))
         if not numbers.isfinite().all() or numbers.abs().max() > MAX_STATISTIC:
             raise UpdateError("its style signature has numbers that no encoder gives")
@@ -207,9 +210,8 @@ class UpdateCheck:
             raise UpdateError("its style signature has negative standard deviations")
         if self.spec.style_bounds is not None and not self.spec.style_bounds.hold(numbers):
             raise UpdateError("its style signature has numbers that no drawing gives")
-        self.signatures[verdict.node_id] = Signature(
-            numbers, self.spec.encoder, verdict.name, description, sketches, {"designer": verdict.node_id}
-        )
+        about = {"designer": verdict.node_id} | ({"refined": True} if refined else {})
+        self.signatures[verdict.node_id] = Signature(numbers, self.spec.encoder, verdict.name, description, sketches, about)
 
 
 def _records(content: RecordDict) -> tuple[ArrayRecord, MetricRecord, ConfigRecord]:
