@@ -217,10 +217,11 @@ class _Drawings:
         self.ready = count >= 2 and bool(garments)
         if not self.ready:
             return
-        self.pictures = [page(drawings[i]) for i in order]
+        self.pictures = list[np.ndarray]()
         described = []
-        for picture in self.pictures[:count]:
-            described.append(independent.describe(picture))
+        for i in order[:count]:
+            self.pictures.append(page(drawings[i]))
+            described.append(independent.describe(self.pictures[-1]))
             done.one_more()
         self.own = independent.mean(described)
         self.examples = []
@@ -231,8 +232,9 @@ class _Drawings:
         grams: list[list[Tensor]] = []
         rows = []
         with torch.no_grad():
-            for picture in self.pictures[count:]:
-                maps = model.encoder(_tensor(picture))
+            for i in order[count:]:
+                self.pictures.append(page(drawings[i]))
+                maps = model.encoder(_tensor(self.pictures[-1]))
                 rows.append(image_statistics(maps))
                 grams.append(model.grams(maps))
                 done.one_more()
