@@ -6,8 +6,8 @@
 
 Each stranger draws 24 garments. The house draws ten others in the measured and in the refined signature; both are compared
 with what the stranger drew of them, by measures that know nothing of our encoder (0 the same, 1 as two ateliers differ).
-The strangers leave prints out, as the studio does, unless ``--printed`` says that they draw them. The sheet has a row for a hand;
-for two garments it shows what the stranger drew, the house in the measured signature, and the house in the refined one.
+The strangers leave prints out, as the studio does, unless ``--printed`` says that they draw them. The sheet has a row for each
+hand; for two garments it shows what the stranger drew, the house in the measured signature, and the house in the refined one.
 """
 
 from __future__ import annotations

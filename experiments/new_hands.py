@@ -29,17 +29,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from experiments.strangers import STRANGERS, cut, draw, see
+from experiments.strangers import STRANGERS, cut, draw
 from federation.server.house_step import HouseStep, HouseStepConfig
 from federation.server.probe import verdict
-from fedgai.content import fit_and_cut, on_white
 from fedgai.evaluation import independent
 from fedgai.files import write_atomically
 from fedgai.measure import padded
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
-from fedgai.shipped import EXAMPLES, WEIGHTS
+from fedgai.shipped import WEIGHTS
 from fedgai.training.judge_hands import Evidence, JudgeConfig, gather, train_hand_judge
 
 log = logging.getLogger("fedgai.new_hands")
@@ -198,27 +197,6 @@ class Run:
             **scaled,
         }
 
-    def sheet(self, arm: str, garments: Sequence[str] = ("denim_jacket", "hoodie"), size: int = 256) -> Image.Image:
-        """A row a stranger; of each of the project's own garments: the stranger's drawing, round 0's, and the arm's."""
-        models = [self.start.eval(), self.house(arm).eval()]
-        pipes = [SketchPipeline(model) for model in models]
-        page = Image.new("RGB", (3 * len(garments) * size, len(STRANGERS) * size), "white")
-        for column, garment in enumerate(garments):
-            photo, mask = fit_and_cut(EXAMPLES / f"{garment}.jpg", SIZE, draughtsman=self.start.draughtsman)
-            assert mask is not None
-            white = on_white(np.asarray(photo), mask)
-            seen = see(white, mask, self.start.draughtsman)
-            content = pipes[0].prepare(Image.fromarray(white), SIZE, on_missing="keep", side=SIZE)
-            for row, (name, hand) in enumerate(STRANGERS.items()):
-                theirs = Image.fromarray(draw(white, mask, hand, 99, seen))
-                ours = [pipe.draw(content, self.signatures[name].style) for pipe in pipes]
-                for i, picture in enumerate([theirs, *ours]):
-                    small = picture.resize(
-                        (picture.width * size // SIZE, picture.height * size // SIZE), Image.Resampling.LANCZOS
-                    )
-                    page.paste(small, ((3 * column + i) * size, row * size))
-        return page
-
     def figures(self, arms: Sequence[str]) -> dict[str, object]:
         """Each arm, kept as it is measured; and what the rounds did to the eight hands that round 0 knew."""
         found: dict[str, object] = {"plan": asdict(self.plan)}
@@ -263,15 +241,11 @@ def main() -> None:
     for name, default in asdict(Plan()).items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--sheet", type=Path, help="draw the project's garments before and after the first arm, and no more")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     plan = Plan(**{name: getattr(args, name) for name in asdict(Plan())})
     run = Run(plan, args.photos, args.home)
-    if args.sheet:
-        run.sheet(args.arms[0]).save(args.sheet, quality=88)
-        return
     found = run.figures(args.arms)
     if args.json:
         print(json.dumps(found))

@@ -110,15 +110,16 @@ def loss(network: Network, page: Mapping[str, Tensor]) -> dict[str, Tensor]:
     union_weight = weight[:, CONSTRUCTION].amin(1, keepdim=True)
     union = torch.logsumexp(lines[:, CONSTRUCTION], 1, keepdim=True)
     return {
-        "mask": 3 * _entropy(mask, page["mask"], page["mask_weight"]) + 1.5 * _dice(mask, page["mask"], page["mask_weight"]),
-        "lines": 6 * _entropy(lines, want, weight * (1 + 3 * want)),
-        "union": 6 * _entropy(union, union_want, union_weight * (1 + 3 * union_want))
+        "mask": 3 * entropy(mask, page["mask"], page["mask_weight"]) + 1.5 * _dice(mask, page["mask"], page["mask_weight"]),
+        "lines": 6 * entropy(lines, want, weight * (1 + 3 * want)),
+        "union": 6 * entropy(union, union_want, union_weight * (1 + 3 * union_want))
         + 0.5 * _dice(union, union_want, union_weight),
         "tone": ((tone - page["tone"]).abs() * page["tone_weight"]).sum() / page["tone_weight"].sum().clamp_min(1),
     }
 
 
-def _entropy(logits: Tensor, want: Tensor, weight: Tensor) -> Tensor:
+def entropy(logits: Tensor, want: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy of logits with what is wanted, in [0, 1], weighted; all of one shape -> scalar."""
     return (F.binary_cross_entropy_with_logits(logits, want, reduction="none") * weight).sum() / weight.sum().clamp_min(1)
 
 
@@ -205,7 +206,7 @@ class Training:
             sampler=numbers,
             num_workers=self.processes,
             prefetch_factor=4,
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
             multiprocessing_context="spawn",
         )
 
@@ -320,7 +321,8 @@ def _render(job: tuple[Path, int, str, int]) -> None:
     make(seed, long_side=long_side, kind=kind).save(path)
 
 
-def _one_thread(_: int) -> None:
+def one_thread(_: int) -> None:
+    """For a process that makes pages: the others use the other cores."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 

@@ -24,13 +24,13 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from fedgai.draughtsman import LINE_TYPES, Draughtsman, Network
 from fedgai.errors import FedGAIError
 from fedgai.garments import Garment
-from fedgai.training.draughtsman import render_garments
+from fedgai.networks.layers import channels_last
+from fedgai.training.draughtsman import entropy, one_thread, render_garments
 from fedgai.training.pages import SILHOUETTE, Page, real, rendered
 from fedgai.training.photographs import Opinions, Photograph, background, gather
 from fedgai.training.reviewed_masks import read
@@ -125,12 +125,10 @@ def _planes(page: Page, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([photo.transpose(2, 0, 1), np.stack([page.mask, weights[0], page.lines, weights[1]])])
 
 
-def loss(
-    network: Network, teacher: Network, pages: Tensor, hold: float, layout: torch.memory_format = torch.channels_last
-) -> dict[str, Tensor]:
+def loss(network: Network, teacher: Network, pages: Tensor, hold: float) -> dict[str, Tensor]:
     """The losses of pages, uint8 (B, 7, H, W) as of ``MaskPages``, by name; their sum is what is made small."""
     planes = pages.float()
-    photo = (planes[:, :3] / 255).contiguous(memory_format=layout)
+    photo = (planes[:, :3] / 255).contiguous(memory_format=torch.channels_last)
     mask, lines, tone = network(photo)
     with torch.no_grad():
         _, seen, light = teacher(photo)
@@ -140,15 +138,11 @@ def loss(
     likely = mask.sigmoid() * known
     overlap = (2 * (likely * want).sum((1, 2, 3)) + 1) / (likely.square() + (known * want).square()).sum((1, 2, 3)).add(1)
     return {
-        "mask": 3 * _entropy(mask, want, known) + 1.5 * (1 - overlap).mean(),
-        "silhouette": 2 * _entropy(lines[:, [SILHOUETTE]], rim, rim_known * (1 + 3 * rim)),
-        "lines": 6 * hold * _entropy(lines[:, OTHERS], seen, 1 + 9 * seen),
+        "mask": 3 * entropy(mask, want, known) + 1.5 * (1 - overlap).mean(),
+        "silhouette": 2 * entropy(lines[:, [SILHOUETTE]], rim, rim_known * (1 + 3 * rim)),
+        "lines": 6 * hold * entropy(lines[:, OTHERS], seen, 1 + 9 * seen),
         "tone": 2 * hold * (tone - light).abs().mean(),
     }
-
-
-def _entropy(logits: Tensor, want: Tensor, weight: Tensor) -> Tensor:
-    return (F.binary_cross_entropy_with_logits(logits, want, reduction="none") * weight).sum() / weight.sum().clamp_min(1)
 
 
 def learn(
@@ -159,7 +153,6 @@ def learn(
     device: str = "cpu",
     processes: int = 1,
     keep: Callable[[int, Draughtsman], None] | None = None,
-    layout: torch.memory_format = torch.channels_last,
 ) -> Draughtsman:
     """Teach masks.
 
@@ -170,12 +163,9 @@ def learn(
         lesson: how.
         device: where the network learns; pages are made by so many ``processes`` on the CPU.
         keep: called at every quarter with the step and the draughtsman so far.
-        layout: of the numbers in memory; which one is faster depends on the device.
     """
     torch.manual_seed(lesson.seed)
-    teacher, network = (copy.deepcopy(start.network).to(device) for _ in range(2))
-    for one in (teacher, network):
-        one.to(memory_format=layout)  # type: ignore[call-overload]  # torch's types do not know the argument
+    teacher, network = (channels_last(copy.deepcopy(start.network).to(device)) for _ in range(2))
     network.requires_grad_(True).train()
     mean = copy.deepcopy(network).requires_grad_(False)
     backbone = list(network.backbone.parameters())
@@ -191,7 +181,7 @@ def learn(
         if progress >= 1:
             break
         _set_rates(optimizer, (lesson.backbone_rate, lesson.rate), step, progress)
-        losses = loss(network, teacher, pages.to(device), lesson.hold, layout)
+        losses = loss(network, teacher, pages.to(device), lesson.hold)
         optimizer.zero_grad(set_to_none=True)
         sum(losses.values(), torch.zeros((), device=device)).backward()
         nn.utils.clip_grad_norm_([*backbone, *decoder], 1.0)
@@ -245,15 +235,10 @@ def _batches(pages: MaskPages, lesson: Lesson, processes: int) -> Iterator[Tenso
         num_workers=processes,
         prefetch_factor=3 if processes else None,
         collate_fn=np.concatenate,
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
         multiprocessing_context="spawn" if processes else None,
     ):
         yield torch.from_numpy(batch)
-
-
-def _one_thread(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedgai.networks.hatching import PERIODS
+
 SIDE = 64  # px, of the places that are looked at; half of it from one to the next
-PERIODS = (3.5, 16.0)  # px, distances that are looked for: what the stroke field can draw
 LEAST = 0.02  # share of ink, below which a place is empty; above 1 - LEAST it is filled
 SHARP = 20.0  # how many times its surroundings' median a peak of the spectrum has to be
 GRID = 0.3  # share of the peak's sharpness, above which one at right angles to it speaks of dots on a grid, or of a weave
