@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from fedgai.content import Content
 from fedgai.data.listing import find_images
-from fedgai.draughtsman import LINE_TYPES, Draughtsman
+from fedgai.draughtsman import Draughtsman
 from fedgai.garments import dye, make
+from fedgai.line_types import LINE_TYPES
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.draughtsman import HELD_OUT
 

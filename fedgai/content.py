@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from fedgai import draughtsman as draughtsmen
-from fedgai.draughtsman import LINE_TYPES, Draughtsman, Seen
+from fedgai.draughtsman import Draughtsman, Seen
+from fedgai.line_types import LINE_TYPES
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
 from fedgai.vision.garment_lines import GarmentLine, garment_lines, line_cover
 from fedgai.vision.images import Picture, read_picture, simplify

@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedgai.errors import FedGAIError
+from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
 
-LINE_TYPES = ("silhouette", "seam", "edge", "topstitch", "fold", "fastening")
 SIDE = 512  # px, long side at which a photograph is looked at
 STRIDE = 32  # of the backbone's coarsest map: sides are padded to a multiple of it
 MAX_FILE = 8 * 2**20  # bytes, of a file of weights; ours has 2.2 MB

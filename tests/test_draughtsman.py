@@ -15,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from skimage.morphology import skeletonize
 
 from fedgai.content import look
-from fedgai.draughtsman import LINE_TYPES, Backbone, Draughtsman, DraughtsmanError, Network
+from fedgai.draughtsman import Backbone, Draughtsman, DraughtsmanError, Network
 from fedgai.garments import dye, make
+from fedgai.line_types import LINE_TYPES
 from fedgai.model import CONFIG_FILE, DRAUGHTSMAN_FILE, CheckpointError, FedGAI
 from fedgai.pipeline import SketchPipeline
 from fedgai.training import draughtsman as training

@@ -10,7 +10,8 @@ A garment can be dyed again and again: every time it gets another fabric and ano
 
 from fedgai.garments.garment import Garment, make
 from fedgai.garments.kinds import KINDS
-from fedgai.garments.lines import LINE_TYPES, Vector
+from fedgai.garments.lines import Vector
 from fedgai.garments.picture import Picture, dye
+from fedgai.line_types import LINE_TYPES
 
 __all__ = ["KINDS", "LINE_TYPES", "Garment", "Picture", "Vector", "dye", "make"]

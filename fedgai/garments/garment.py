@@ -15,12 +15,13 @@ from fedgai.errors import FedGAIError
 from fedgai.files import replacing
 from fedgai.garments.kinds import BUILDERS, KINDS
 from fedgai.garments.light import unit
-from fedgai.garments.lines import LINE_TYPES, Vector, draw
+from fedgai.garments.lines import Vector, draw
 from fedgai.garments.outline import Array
 from fedgai.garments.parts import PROPS, Draft
 from fedgai.garments.placement import Placement
 from fedgai.garments.pose import presented
 from fedgai.garments.sewing import Sewing
+from fedgai.line_types import LINE_TYPES
 
 SIDES = (128, 2048)  # pixels that a picture's long side can have
 LARGEST = 256 * 1024 * 1024  # bytes that a file may unpack to

@@ -11,8 +11,8 @@ from skimage.measure import find_contours
 from skimage.morphology import skeletonize
 
 from fedgai.garments.outline import Array
+from fedgai.line_types import LINE_TYPES
 
-LINE_TYPES = ("silhouette", "seam", "edge", "topstitch", "fold", "fastening")
 Vector = tuple[str, Array, bool]
 
 

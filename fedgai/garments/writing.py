@@ -15,8 +15,8 @@ from fedgai.errors import FedGAIError
 from fedgai.files import write_atomically
 from fedgai.garments.garment import SIDES, make
 from fedgai.garments.kinds import KINDS
-from fedgai.garments.lines import LINE_TYPES
 from fedgai.garments.picture import dye
+from fedgai.line_types import LINE_TYPES
 
 MOST = 1_000_000  # pictures in a folder: their seeds must not meet those of the next --seed
 PLANES = ("masks", *LINE_TYPES, "print_edges", "tone")  # folders of grey PNG files

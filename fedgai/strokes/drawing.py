@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fedgai.garments.lines import LINE_TYPES
+from fedgai.line_types import LINE_TYPES
 
 Color = tuple[int, int, int]  # sRGB, 0 to 255
 Floats = NDArray[np.float64]

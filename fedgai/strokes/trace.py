@@ -12,7 +12,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from fedgai.garments.lines import LINE_TYPES
+from fedgai.line_types import LINE_TYPES
 from fedgai.strokes.drawing import INK, Bools, Color, Drawing, Picture, Plane, Stroke
 from fedgai.strokes.joining import Line, run_on
 from fedgai.strokes.lines import WIDEST, Tracing, centre_lines, covered, strokes_along, to_edge

@@ -36,9 +36,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from fedgai.draughtsman import LINE_TYPES, Backbone, Block, Draughtsman, Network, SameConv
+from fedgai.draughtsman import Backbone, Block, Draughtsman, Network, SameConv
 from fedgai.errors import FedGAIError
 from fedgai.garments import KINDS, make
+from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
 from fedgai.training.pages import SILHOUETTE, TOPSTITCH, Pages
 from fedgai.training.photographs import Opinions, Photograph, gather

@@ -26,9 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from fedgai.draughtsman import LINE_TYPES, Draughtsman, Network
+from fedgai.draughtsman import Draughtsman, Network
 from fedgai.errors import FedGAIError
 from fedgai.garments import Garment
+from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
 from fedgai.training.draughtsman import entropy, one_thread, render_garments
 from fedgai.training.pages import SILHOUETTE, Page, real, rendered

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fedgai.draughtsman import LINE_TYPES
 from fedgai.garments import Garment, dye
+from fedgai.line_types import LINE_TYPES
 from fedgai.training.photographs import Photograph, background
 from fedgai.training.prints import dye_photograph
 

@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 
 from fedgai.data.listing import find_images
-from fedgai.draughtsman import LINE_TYPES, Draughtsman
+from fedgai.draughtsman import Draughtsman
+from fedgai.line_types import LINE_TYPES
 from fedgai.training.reviewed_masks import Verdict
 from fedgai.training.saliency import Saliency
 from fedgai.vision import cutout

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from fedgai.garments.lines import LINE_TYPES
+from fedgai.line_types import LINE_TYPES
 from fedgai.strokes.drawing import Floats, Plane
 from fedgai.strokes.lines import Tracing, centre_lines, strokes_along, to_edge
 from fedgai.strokes.raster import SHIFT, fixed
