@@ -35,6 +35,7 @@ from fedgai.networks.generator import Generator
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import image_statistics, style_distance
 from fedgai.training.losses import chroma_loss, hinge_generator
+from fedgai.training.optimisers import Adam
 from fedgai.training.pretrain import crispness_loss, pair_loss
 
 RECOGNISED = 0.005  # style distance by which a drawing should be nearer to its own hand than to the next one
@@ -350,7 +351,7 @@ def _descend(lesson: _Lesson, progress: Callable[[float], None] | None) -> tuple
     config = lesson.config
     history: list[dict[str, float]] = []
     trained = _trained(lesson.model.generator)
-    optimiser = torch.optim.Adam(trained, config.lr, betas=(0.9, 0.98))
+    optimiser = Adam(trained, config.lr, betas=(0.9, 0.98))
     begun = time.monotonic()  # only now: cutting out and settling are not counted against the steps
     for step in range(config.steps):
         if time.monotonic() - begun > config.seconds:

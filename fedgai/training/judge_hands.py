@@ -31,6 +31,7 @@ from fedgai.measure import SIDE, padded
 from fedgai.model import FedGAI
 from fedgai.networks.hand_judge import HandJudge
 from fedgai.pipeline import SketchPipeline
+from fedgai.training.optimisers import SGD
 from fedgai.vision.images import read_image
 
 SAME = 0.2  # deviations of round 0's signatures, root mean square: two that are nearer are one hand
@@ -158,7 +159,7 @@ def train_hand_judge(judge: HandJudge, evidence: Evidence, config: JudgeConfig =
     """
     e, rng = evidence, np.random.default_rng(config.seed)
     weight = judge.project.weight.detach().clone().requires_grad_(True)
-    optimiser = torch.optim.SGD([weight], config.rate, config.momentum)
+    optimiser = SGD([weight], config.rate, config.momentum)
     loss = torch.tensor(math.inf)
     for _ in range(config.steps):
         real = F.linear(_some(e.real, config.batch, rng), weight)  # (B, 32)

@@ -32,6 +32,7 @@ from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.shipped import WEIGHTS
 from fedgai.training import losses
 from fedgai.training.measured_pairs import MeasuredPairs
+from fedgai.training.optimisers import SGD
 from fedgai.training.saved_training import (
     LOG_FILE,
     STATE_FILE,
@@ -94,8 +95,7 @@ class LocalTrainer:
         self.signature = own_signature(model, pairs, self.name, self.out)
         model.add_style(self.signature)
         self.optimisers = {
-            part: torch.optim.SGD(getattr(model, part).parameters(), config.lr, config.momentum)
-            for part in ("generator", "discriminator")
+            part: SGD(getattr(model, part).parameters(), config.lr, config.momentum) for part in ("generator", "discriminator")
         }
         self._bf16 = config.bf16 and _has_bf16(self.device)
         if config.bf16 and not self._bf16:

@@ -34,6 +34,7 @@ from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.losses import gram_loss
+from fedgai.training.optimisers import Adam
 from fedgai.vision.images import read_image, to_image, to_tensor
 from fedgai.vision.ruled_lines import ruled_lines
 
@@ -271,7 +272,7 @@ def _aimed(model: FedGAI, start: Tensor, code: Tensor, config: RefineConfig) -> 
     if head is None:
         return start
     unit, away = _unit(model), torch.zeros_like(start, requires_grad=True)
-    optimiser = torch.optim.Adam([away], config.rate)
+    optimiser = Adam([away], config.rate)
     with torch.no_grad():
         _, grip_before, film_before = head(start[None])
     for _ in range(AIM_STEPS):
@@ -304,7 +305,7 @@ def _descend(
     trained = [p for p in model.parameters() if p.requires_grad]
     model.requires_grad_(False).eval()
     away = ((begin - start) / unit).requires_grad_(True)
-    optimiser = torch.optim.Adam([away], config.rate, betas=(0.9, 0.98))
+    optimiser = Adam([away], config.rate, betas=(0.9, 0.98))
     order = np.random.default_rng(config.seed + 1)
     try:
         for step in range(config.steps):

@@ -12,11 +12,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim import SGD
 
 from fedgai.data.pairs import PairFolder
 from fedgai.model import CONFIG_FILE, FedGAI
 from fedgai.networks.style import Signature
+from fedgai.training.optimisers import SGD
 from fedgai.training.train_config import TrainConfig, TrainError
 
 STATE_FILE, LOG_FILE = "training.safetensors", "log.jsonl"
