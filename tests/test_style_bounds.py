@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from fedgai.ateliers import ATELIERS, random_hand, render, study
 from fedgai.content import Content
 from fedgai.measure import measure
 from fedgai.model import FedGAI
+from fedgai.networks import shipped_bounds, style_bounds
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES
@@ -33,6 +35,19 @@ def test_true_hands_lie_within_the_bounds(model: FedGAI, content: Content) -> No
     seen = study(np.asarray(content.photo), content.mask)
     for hand in [*ATELIERS.values(), *(random_hand(rng) for _ in range(12))]:
         assert bounds.hold(measure(model.encoder, [render(seen, hand)])[0])
+
+
+def test_those_that_ship_are_those_of_the_built_in_encoder(model: FedGAI) -> None:
+    """Where this fails after a new encoder: ``python -m fedgai.networks.style_bounds``."""
+    assert shipped_bounds.ENCODER == model.encoder_sha256
+    kept, channels = model.style_bounds, model.preset.channels
+    found = style_bounds._bounds(style_bounds._Encoder(model.encoder, model.encoder_sha256), channels)
+    for a, b in ((kept.least, found.least), (kept.most, found.most)):
+        assert a.dtype == b.dtype and torch.allclose(a, b, rtol=1e-4, atol=1e-4)
+    other = copy.deepcopy(model.encoder)
+    with torch.no_grad():
+        next(other.parameters()).mul_(2)
+    assert not torch.equal(style_bounds.bounds_of(other, channels).most, kept.most)
 
 
 def test_what_no_drawing_gives_does_not(model: FedGAI) -> None:

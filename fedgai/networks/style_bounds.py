@@ -2,20 +2,26 @@
 
 A signature comes from somebody else's machine. Numbers that no drawing gives are refused, so that nobody can turn other
 people's drawings black with them. The bounds follow from the frozen encoder alone, so every machine finds the same ones.
+Those of the built-in weights are kept in ``shipped_bounds.py``, which this command writes anew:
+
+    python -m fedgai.networks.style_bounds
 """
 
 from __future__ import annotations
 
+import base64
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fedgai.networks import shipped_bounds
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import EPS, image_statistics
 
@@ -72,13 +78,23 @@ def extreme_drawings() -> Tensor:
 
 
 def bounds_of(encoder: nn.Module, channels: Sequence[int]) -> StyleBounds:
-    """The bounds of a frozen encoder's signatures; found once a process, in about a second.
+    """The bounds of a frozen encoder's signatures. Those of another than the shipped one take a process about a second, once.
 
     Args:
         encoder: in eval mode, not folded for inference.
         channels: its widths, finest first.
     """
-    return _bounds(_Encoder(encoder, sha256(encoder)), tuple(channels))
+    name = sha256(encoder)
+    return _shipped() if name == shipped_bounds.ENCODER else _bounds(_Encoder(encoder, name), tuple(channels))
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> StyleBounds:
+    least, most = (
+        torch.from_numpy(np.frombuffer(base64.b85decode("".join(text.split())), "<f4").astype(np.float32))
+        for text in (shipped_bounds.LEAST, shipped_bounds.MOST)
+    )
+    return StyleBounds(least, most)
 
 
 class _Encoder:
@@ -109,3 +125,24 @@ def _bounds(encoder: _Encoder, channels: tuple[int, ...]) -> StyleBounds:
         least += [low - slack, torch.full_like(widest, EPS**0.5 / 2)]
         most += [high + slack, (1 + SLACK) * widest + EPS**0.5]
     return StyleBounds(torch.cat(least), torch.cat(most))
+
+
+def main() -> None:
+    """Write ``shipped_bounds.py`` for the built-in weights."""
+    from fedgai.model import FedGAI  # which imports this file
+
+    model = FedGAI.load()
+    found = _bounds(_Encoder(model.encoder, model.encoder_sha256), model.preset.channels)
+    lines = [
+        '"""The bounds of the built-in encoder\'s signatures, float32 in base 85: ``python -m fedgai.networks.style_bounds``."""',
+        "",
+        f'ENCODER = "{model.encoder_sha256}"',
+    ]
+    for name, values in (("LEAST", found.least), ("MOST", found.most)):
+        text = base64.b85encode(values.numpy().astype("<f4").tobytes()).decode()
+        lines += [f'{name} = """', *(text[i : i + 120] for i in range(0, len(text), 120)), '"""']
+    Path(shipped_bounds.__file__).write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The bounds of the built-in encoder's signatures, float32 in base 85: ``python -m fedgai.networks.style_bounds``."""
+
+ENCODER = "81c3d2fb5b36001a2a9c3fe2cdeec711fce171ffa77a70096fb94538a91c80f4"
+LEAST = """
+kBid3Af+e2AGjC4j&i@hKa*O&*GYiCWoEIzZ(dNqMcOsM?|0L`|NUvdI?a~9-%5(VPi|_zk%&jX0R;cQZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKRGgf?jt&FBkQ(2>)p(Y__HkUln-ej=sD`}11?`}|oZAAy><Ib45enMB@kVRE8dQ_O(lQ9aU?UU1g^n%0
+5p)8-vMeFL_!6JLh&sf;p>i0&h4U}IRLp_Dn3mPQln$uBE?-l?1Qd$E`?*%XPvP>v$SAeHkp&3AD1w5(ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+BHW$7Xe<oC^<!_q3c!%S{LgE^Ml6oMv}JL?!{bH2m`4b}L^=$=T*R`ziDwSKZ@3k}M@5dnVLgDp-no#z%Bh#Y6Wjy9d0%0^ExrlA9it_`iTX#s>mUWdj87)N
+e$3Oq7rwN>6avn^L<dy9zYa;i9#XKs&PuDkHCO?^AK$RQv}%~X`&GEUIJ=?0>Geau0zDbP`*)YVnrC*u<>a5gCero3AjM?9qQBa|#j4uBajTWT`8cJ%r|!?c
+?(d1duppMc-r|wJ@vj2F*S^EP9RRhzj|LULTb$&+p00_$PuU{Cus18feA3Up1jLTO5uy^lmI@fa6<M0TZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKxAiB#TYBrilDJvEbs&_#Oi(?)*CM~b)yX)%srSXcNEk)H(931MkEtENVx648z9YK6bP=GybMiO8%r+0d
+c<6<{X)9;IojM@Ekpn-#NwyciaRFSuJKQV2j8ZYbs%SO7t3npPL!eu~ER(Ch!U8bAT2M&7k7u#J{H#a5m}+Rh^<WRbsBAjFW#=cpXxvl3XAri)g2<r0F345C
+MZ-<M;ypRPys&G&vtnGnD@T35HPL{-L%hGh-nneQs>D~n8;QffTtsBQ7whr9r6oSUpA;g#zI^1r8;vc$kY#be^Y+ibIJl+2Iv7X4H*3zn4w%BfSPHPdv^N63
+_wH=JkGzV$L^SZgdl?D8LrA>8E7qF7ISpsOMko2cJ!mPu^jBHF+~#Y)VA|ZkgM;qByG<*;6HPb2u&bB8KMI+?AmB8=zw>OrO=&8?agE`?xX;7Drw2;D6-o2I
+w3j%)eK9e<kve<7sr6RBr1XWrN%eTZft-iGIeo6cMf{Jzn?0w%O$LR&V01XXL8S4%5j7#d$^3S}-*CRaa?pFfj})`O&fm?yj;FT1em<$d(5JA#5R}8eFAhJy
+kK}T`14{3|&4LxbytC`Saq~03?ZAh>ai@yEtS^VY37%)aV?{8(a@Y6252>`i4-nMAu!{-5qM>QPLR<U3ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+ZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDKZxRDK
+"""
+MOST = """
+IhO-LXpT`pC#F3>GEeV72b_pNO<bTr{=eNo1v`R4)=*<X^(q8Gzdn*ch=9C6m))#D@r05<wQ6}lfnpy)_y@N@;aX}yjO{2uzdNQt5*9u{ZuDM25R{rg)=xD-
+)<P&j7XQOQPbjEBcQ%1Q<aKU9vT#&D2Ci{HH!tcyX~V-mGSVYKns5t33KzUUI>(7Xf>>QZQmE@dMkvWYgOVdcl%*R%OGXGmR}7OtASt*(hCeDoIP5n-Ch}N6
+6%ivq-gikrw%5i$DoOQ0Nsm53X7F1-X+NSsAASWvITF%9eH(;91(~ctJv4?u(aaY?`f}nx^#&?IvLd5FhkMsQUBARY#@d`gS>Sa*b>t~P@be)+$BmvqwoM~I
+Iuy1+g-fwOL3Xr2(+w^_e_>5QG=I85IK2!&7Y&9#Taa5og=Jkpp-YlLehH01OuyVf9%7(BvI<E+`@W?>(NKm!oj@f)7^+A?r_4J*oVd<FkFJ0~!`|9JPc2A6
+DpSQkf;TTgd7hO)4Dhr;{$Z0rShul2kl&U;v|M*UepxC()krTub9LW8YXLGqizYiknbxsExlEuxR_L@pJe0jb7}F#{tlNw~xGgL|<O@$gEBSdqCTS)?Z{tru
+&tC*Vo$cX4Ou+y^iiCteZ&G_ere@qgf*saBLare|=N8>SVTHawdTZuC1}e%xWAk)CLX1B_`c=I@zyO*+9^S`5Sfd$0H2aP}#kUASyQ&C5O%}UAH;2wYDD?qB
+>T9e&+^D-hmRq(!?OP*3jjr@RBtYUoGe|l>x#12#MjEU?qmN5LoCQ`vj^hD91$DAPl}a~1JPkfUTJOL=nK+F={iDV}O@%c<Y2{o&_--sgImV(uvG6WI_{fJq
+#|5}Rqd><$+g>?9C;$mSMFaIfO;JQaqr{v)gb9E@uZ3ShOB&!n6z@SlQ<NV-3vNt6fPHX4(;3k~YKb2}Br(81RPu;H4ZH(DIp%Xe!bpoiXW_O$D;%&ti$w}R
+f;6B&PzdHfK}nTA5E7C=ZVg31&0z09s?%*hS7}K=W6h92TU7x-@vA;RU96Zuoe0=KP9(xW=`HX-&i=4KvrfA|MV4_t{kNAu8PCl?4a(j>Q1y>Mgl{uI3F`Yl
+$^(TzCa?2AozVnAkbAK|8{JAlojepjGlBv^k5&CYCG$~0c`Oq_TN8*sk|?=AU!-h6jqC0~O8jO&lXdq$T3&WRVxNyc^Akluy2QgluB_-k(G|!+5btF`e*`l?
+mSU$sB72ZQL`g_Nb;NE#+oL@|=YWYnO4C+9FQ;8V)WTvvR?|B`DnyAu_jlGnasymIaAbNvbHUv}JD7PtpF)v9GC4Cq(g$fkKH*V6!D)m*ft2GxqWZ``9i4?h
+3z~pHT8(Ewc21K&u)T>tdrY1{f(4;KRIBenEA*2<>e_}tVr%q4x~h&q?lKoZ4zF!M$C*k$_stGLV(?f%df%2oSo#4$MkdceNZxor0s{d-5<c@l?hM>Np~WIV
+S{0N)vumwCsvs6Z+FvU`R9fpmwu`|)L}-vejJO*>Ou|z?_|}I%N^p}vd<Y6cG7=R*Dj`-sSRiFUoR+;m&rH8RC>UZuR~VE)paWGwXZQ?4ro;3>k%@ditqmAK
+p}l56+<jd?n*^Oeidlw0&2gtePMMoQp@XSFhaB2LR{OI-0u9kY;76uEc#&p5sRkE7Rf0)C{#}|u7Y*(}M`E2ov)SK4;i~{aa#7?z9*)yN#L?VA6nXSOyU}hy
++0K_gLXH(dfa5wqR!|c`P4HkqD6y$PO;N2tm;0zc#=?+5yjEO5r{)?#Q`6x;35o<lobD??1qG5p2^k$g8RTt1R64{!ccd&on0J{#o?&7@%2tR$a)3iWU4W!N
+Wh@gxw+uEv&=3JZex6Q2uqw|#z+GWMuN7ZF%UCHuMQ3+FQhX>u9h=!e2lyaCv=~G{Z8<GJG8~ORTDoyS$~q4}2gLzEBp-Z0Rw9=`35#ez#8N>&yzh@d_Z>4o
+2|YqU(GTW71)OC-8PWzn7^rbToY#Fp=MsoN=`=w=9#lm@&zCGfC7v}u3pF`EeNTu$QzxT9FuR387Fl>efQVW^nK+F>g~5kF{X{}QxbaaydBF@n5l6Q`#|>gY
+pHVYGjiQ-Ayc1_Zru#cUE3wZ&T@{Q#sv-?Q`R^w{oJMUx@=wb@B!#F!<Yg5=KDwhoH4dFXV$gCx{vPZ<olyrreOqNe{-<$3Y*?H@58=Z=GBZFw^D{a?S_Zd2
+gaL~`phajv?yh@4#_jk(j9Q&RhyjN|S-mVj^E<*o4GTy>Qm;8bmU)aoN>N`xt$j8@IL|df&qh>0Ybbj`A3je(^O|`<i2;2-FR~s#0^83&iO4@d!m~6%*q@_7
+utIu3*_3=i#l5pY$Slr3fSqnZA6aujqjIG{PeOD+dHt+E0XyJ8THh={3;nl14jW)Vk2!}x`|*uHY5ib7m(PemCY*9W*do6`ESlXvv6PuX7kC6f;N~zvh4tb;
+"""
