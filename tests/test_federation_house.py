@@ -25,7 +25,7 @@ from federation.figure_names import AT_THE_HOUSE
 from federation.server.house_hands import margin
 from federation.server.house_sheet import EXAMPLES, sheet, style_distances
 from federation.server.house_step import HouseStep, HouseStepConfig, _without_colour, reason_to_hold_back, settle_batchnorm
-from federation.server.probe import Bounds, verdict
+from federation.server.probe import Bounds, Probe, verdict
 from fedgai import ateliers as atelier
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
@@ -182,12 +182,25 @@ def test_the_papers_discriminator_can_be_the_house_s_too(garments, model):
 
 
 def test_the_probe_repeats_itself_and_is_plain_json(house, start, model):
-    assert house.probe(model) == start
+    assert house._probe._measure(model) == house.probe(model) == start
     assert set(start) == {f.name for f in fields(Bounds())}
     assert start["lines"] == start["ink_ratio"] == start["distance_ratio"] == 1
     assert not verdict(start, start)
     json.dumps(start, allow_nan=False)
     json.dumps(asdict(Bounds()), allow_nan=False)
+
+
+def test_the_same_weights_are_measured_once(garments, model, monkeypatch):
+    """What a round made is what the next one begins with. Every parameter and buffer that is measured counts."""
+    probe, measured = Probe(FedGAI.load(), garments), []
+    monkeypatch.setattr(Probe, "_measure", lambda self, model: measured.append(model) or {"logit": len(measured)})
+    assert probe.measure(model) == probe.measure(FedGAI.load()) == {"logit": 1}
+    with torch.no_grad():
+        for number, part in enumerate((model.generator, model.discriminator), 2):
+            next(part.parameters()).view(-1)[0] += 1e-3
+            assert probe.measure(model) == {"logit": number}
+        next(b for n, b in model.discriminator.named_buffers() if n.endswith("running_mean")).add_(1e-3)
+    assert probe.measure(model) == {"logit": 4}
 
 
 def test_a_learning_rate_far_too_high_is_held_back(garments, house, start, model):

@@ -13,6 +13,7 @@ import torch
 from federation.server.house_sheet import WORST, encode, prepared_garments
 from fedgai.evaluation.metrics import boundary_fscore, luminance, mid_grey_share
 from fedgai.model import FedGAI
+from fedgai.networks.encoder import sha256
 from fedgai.networks.style import blend, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
 
@@ -97,10 +98,10 @@ class Probe:
     def __init__(self, reference: FedGAI, examples: Path) -> None:
         self.reference, self.examples = reference, examples
         self._reference_figures: tuple[list[np.ndarray], dict[str, float]] | None = None
+        self._last: tuple[str, dict[str, float]] = "", {}
 
-    @torch.inference_mode()
     def measure(self, model: FedGAI) -> dict[str, float]:
-        """Measure a model.
+        """Measure a model. One with the weights of the last is not measured again: a round begins with what the last one made.
 
         Returns:
             own_hand: share of drawings nearest to the signature that they were asked for in, in [0, 1].
@@ -113,6 +114,13 @@ class Probe:
             logit: mean size of the Discriminator's logits on the drawings. Broken Discriminators show here.
             All finite; 1e6 (0 where higher is better) for what cannot be measured.
         """
+        weights = sha256(model)
+        if weights != self._last[0]:
+            self._last = weights, self._measure(model)
+        return dict(self._last[1])
+
+    @torch.inference_mode()
+    def _measure(self, model: FedGAI) -> dict[str, float]:
         reference = self.reference
         if self._reference_figures is None:
             drawings, figures = self._figures(reference, reference)
