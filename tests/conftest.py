@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Three test processes, and the servers that they start, share two cores. With more threads each, most of their time goes into
-# waiting for one another (a training of 12 s took minutes). Read while numpy and torch are imported.
+# The test processes, and the servers that they start, share two cores. With more threads each, most of their time goes into
+# waiting for one another (a training of 12 s took minutes). Read while numpy, torch and OpenCV are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
 
 import numpy as np
 import pytest
