@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -186,8 +187,8 @@ class Demo:
             return None
 
     def stop(self) -> None:
-        for designer in self.designers.values():
-            designer.stop()
+        with ThreadPoolExecutor() as together:
+            list(together.map(SuperNode.stop, self.designers.values()))
         if self.studio:
             self.studio.send_signal(signal.SIGTERM)
             try:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from flwr.proto.fab_pb2 import GetFabResponse
-from helpers.garments import two_garments
+from helpers.quick_rounds import one_garment, two_hands
 from helpers.studio_server import PATIENCE
 from test_drawings import fill
 
@@ -153,7 +153,8 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
         house_steps=1,
         deadline=3600,
         patience=PATIENCE,
-        environment=two_garments(tmp_path / "studio"),
+        weights=two_hands(tmp_path),
+        environment=one_garment(tmp_path / "studio"),
     )
     meddler = Meddler(demo.tls, demo.port)
     Settings(

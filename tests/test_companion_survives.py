@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.garments import two_garments
+from helpers.quick_rounds import one_garment, two_hands
 from helpers.studio_server import PATIENCE
 from PIL import Image
 from safetensors import safe_open
@@ -33,7 +33,7 @@ from fedgai.training.saved_training import LOG_FILE, STATE_FILE
 ROOT = Path(__file__).resolve().parent.parent
 KILLS = int(os.environ.get("FEDGAI_KILLS", "20"))
 WAIT = 2 * PATIENCE  # s
-PAIRS, EPOCHS, SIZE = 6, 11, 64
+PAIRS, EPOCHS, SIZE = 3, 22, 64  # with more pairs, the signature would be refined first
 
 
 def saved_step(home: Path) -> int:
@@ -85,7 +85,8 @@ def studio(tmp_path: Path) -> Iterator[Demo]:
         deadline=15,
         house_steps=1,
         patience=PATIENCE,
-        environment={"FEDGAI_REST_HOURS": "0", **two_garments(tmp_path / "studio")},
+        weights=two_hands(tmp_path),
+        environment={"FEDGAI_REST_HOURS": "0", **one_garment(tmp_path / "studio")},
     )
     try:
         demo.start_studio()
@@ -103,7 +104,7 @@ MOMENTS = [random.Random(24 + kill).randrange(1, 4 * PAIRS * EPOCHS // 3) for ki
 )
 def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
-    draw_examples(tmp_path / "made", ["Aiko"], SIZE, garments=PAIRS // 2)
+    draw_examples(tmp_path / "made", ["Aiko"], SIZE, garments=-(-PAIRS // 2))
     for kind in ("photos", "sketches"):
         (data / kind).mkdir(parents=True)
         for i, file in enumerate(sorted((tmp_path / "made" / "Aiko" / kind).iterdir())[:PAIRS]):

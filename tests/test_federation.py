@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.garments import two_garments
+from helpers.quick_rounds import one_garment
 from helpers.recording_proxy import RecordingProxy
 from helpers.studio_server import PATIENCE, ROOT
 
@@ -41,7 +41,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory):
         garments=1,
         size=128,
         patience=PATIENCE,
-        environment=two_garments(home),
+        environment=one_garment(home),
     )
     proxy = RecordingProxy(demo.port, demo.tls / "server.pem", demo.tls / "server.key", demo.tls / "ca.pem")
     demo.through = {"Dara": proxy.port}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.garments import two_garments
 from helpers.hostile_designer import HostileDesigner
+from helpers.quick_rounds import one_garment, two_hands
 from helpers.studio_server import PATIENCE
 
 from federation import operator
@@ -65,7 +65,8 @@ def federation(
         garments=1,
         size=128,
         patience=PATIENCE,
-        environment=two_garments(home),
+        weights=two_hands(home),
+        environment=one_garment(home),
         run_config=f"quorum={quorum:.3f} grace={grace}",
     )
     operator.pause(demo.folder)  # until everybody is there

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.garments import two_garments
 from helpers.hub_server import HubServer
+from helpers.quick_rounds import one_garment, two_hands
 from helpers.studio_server import PATIENCE
 
 from federation.demo import Demo
@@ -52,7 +52,8 @@ def federation(home: Path, **environment: str) -> Demo:
         garments=1,
         size=128,
         patience=PATIENCE,
-        environment={"FEDGAI_REST_HOURS": "0", **two_garments(home), **environment},
+        weights=two_hands(home),
+        environment={"FEDGAI_REST_HOURS": "0", **one_garment(home), **environment},
     )
 
 

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.garments import two_garments
+from helpers.quick_rounds import one_garment, two_hands
 from helpers.studio_server import PATIENCE, ROOT
 
 from federation.demo import draw_examples
 from federation.keeper import descendants
 from federation.processes import KEEPER, QUIET, free_port
 from federation.server.folder import Folder
-from fedgai.model import WEIGHTS, FedGAI
+from fedgai.model import FedGAI
 
 BIN = Path(sys.executable).parent
 NAMES = ("Aiko", "Bruno")
@@ -92,8 +92,9 @@ def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> No
     processes.flwr("build", "--app", str(ROOT))
     assert len(list(tmp_path.glob("*.fab"))) == 1
     draw_examples(tmp_path / "pairs", NAMES, size=128, garments=1)
+    weights = str(two_hands(tmp_path))
     for name in NAMES:
-        config = {"data": str(tmp_path / "pairs" / name), "out": str(tmp_path / name), "weights": str(WEIGHTS), "size": 128}
+        config = {"data": str(tmp_path / "pairs" / name), "out": str(tmp_path / name), "weights": weights, "size": 128}
         processes.start(
             f"{name}.log",
             "flower-supernode",
@@ -110,8 +111,8 @@ def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> No
         "local-epochs": 1,
         "house-steps": 1,
         "home": str(tmp_path / "home"),
-        "weights": str(WEIGHTS),
-        "examples": two_garments(tmp_path)["FEDGAI_EXAMPLES"],
+        "weights": weights,
+        "examples": one_garment(tmp_path)["FEDGAI_EXAMPLES"],
     }
     run_config = " ".join(f"{key}={json.dumps(value)}" for key, value in own.items())
     until = time.monotonic() + PATIENCE

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.garments import two_garments
+from helpers.quick_rounds import one_garment, two_hands
 from helpers.studio_server import PATIENCE
 from PIL import Image
 from test_drawings import fill, sketch
@@ -53,7 +53,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A studio with its federation, which waits for one designer."""
     folder = tmp_path_factory.mktemp("studio")
     for kind in ("photos", "sketches"):
-        fill(folder / "pairs" / kind, 4)
+        fill(folder / "pairs" / kind, 3)  # with one more, the signature would be refined first
     demo = Demo(
         folder,
         free_port(),
@@ -62,7 +62,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         house_steps=2,
         deadline=3600,
         patience=PATIENCE,
-        environment=two_garments(folder),
+        weights=two_hands(folder),
+        environment=one_garment(folder),
     )
     try:
         demo.start_studio()

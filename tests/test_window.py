@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.axe_rules import violations
-from helpers.garments import two_garments
+from helpers.quick_rounds import one_garment
 from helpers.screen import width
 from helpers.studio_server import PATIENCE, ROOT, dropped_choices
 from test_studio import decoded
@@ -91,7 +91,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         house_steps=2,
         deadline=3600,
         patience=PATIENCE,
-        environment=two_garments(folder),
+        environment=one_garment(folder),
     )
     try:
         demo.start_studio()

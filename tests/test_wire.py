@@ -27,7 +27,7 @@ import brotli
 import numpy as np
 import pytest
 import torch
-from helpers.garments import two_garments
+from helpers.quick_rounds import one_garment, two_hands
 from helpers.recording_proxy import RecordingProxy
 from helpers.studio_server import PATIENCE
 from PIL import Image
@@ -250,7 +250,8 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
         house_steps=2,
         deadline=3600,
         patience=PATIENCE,
-        environment=two_garments(folder),
+        weights=two_hands(folder),
+        environment=one_garment(folder),
     )
     proxy = RecordingProxy(demo.port, demo.tls / "server.pem", demo.tls / "server.key", demo.tls / "ca.pem")
     settings = Settings(
