@@ -10,8 +10,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from flwr.cli.build import build_fab_from_files
-
 PACKAGES = Path(__file__).resolve().parent.parent  # the checkout, or site-packages
 
 
@@ -21,6 +19,8 @@ def build_app() -> bytes:
     Raises:
         FileNotFoundError: the installation is not complete.
     """
+    from flwr.cli.build import build_fab_from_files  # 0.4 s, and most commands build no app
+
     files = {
         file.relative_to(PACKAGES).as_posix(): file
         for package in ("federation", "fedgai")
