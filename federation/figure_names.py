@@ -18,8 +18,11 @@ AT_DESIGNERS = {
     "loss-cosine": "direction of lines",
     "loss-semantic": "shape of the garment",
     "loss-semantic-paired": "shape of the garment",
+    "loss-near": "ink out of place",
+    "loss-manner": "distance to the hand",
+    "loss-crispness": "grey beside lines",
     "loss-chroma": "colour",
-    "loss-fusion": "likeness to others' hands",
+    "loss-fusion": "difference from the studio's drawings in others' hands",
     "loss-generator": "drawing, all together",
 }
 """Of a designer's training, by the name in ``client_app.answer``'s metrics. Those with "loss-" are average errors."""

@@ -141,9 +141,7 @@ def test_without_consent_neither_signature_nor_name_leave(asked: Message, contex
     assert set(told) == {"round", "encoder", "preset", "release"}
 
 
-def test_others_hands_are_drawn_in_unless_the_designer_wants_the_papers_recipe(
-    asked: Message, context: Context, tiny_model_dir: Path
-) -> None:
+def test_others_hands_are_drawn_in_unless_the_designer_says_no(asked: Message, context: Context, tiny_model_dir: Path) -> None:
     assert "loss-fusion" in train_at_home(asked, context).content["metrics"]
     context.node_config |= {"fusion": 0.0, "lr": 1e-4}  # both may change between rounds
     assert "loss-fusion" not in train_at_home(next_round(tiny_model_dir), context).content["metrics"]

@@ -10,7 +10,7 @@ import torch
 from conftest import draw_garment
 
 from fedgai.model import FedGAI
-from fedgai.training.pretrain import crispness_loss, pair_loss
+from fedgai.training.losses import crispness_loss, pair_loss
 
 SMALL = [
     "--views",

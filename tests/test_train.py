@@ -20,9 +20,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from fedgai import torchvision_ops
+from fedgai.data import pairs as pairs_module
 from fedgai.data.pairs import PairFolder, PairsError, check
 from fedgai.hub_files import load_vgg16
 from fedgai.model import FedGAI
+from fedgai.networks.style import image_statistics, style_distance
 from fedgai.training import local as train_module
 from fedgai.training import losses
 from fedgai.training.local import LocalTrainer, train
@@ -173,6 +175,23 @@ def test_a_garment_is_cut_out_where_there_is_one(tmp_path: Path) -> None:
     assert (cut[:, :8] > 0.98).all() and cut[0, 50, 48] < -0.7
     assert (kept < 0).all()
     assert [path.name for path, _ in pairs.report.notes] == ["garment1.png"]
+
+
+def test_squares_are_as_large_as_the_drawings_up_to_the_size_that_a_hand_is_measured_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for side, wanted in ((64, 256), (300, 296), (2000, 512)):
+        folder = draw_pairs(tmp_path / str(side), count=3)
+        for file in (folder / "sketches").iterdir():
+            Image.new("L", (side, side // 2), "white").save(file)
+        assert pairs_module.training_side(folder) == wanted
+    for file in (folder / "sketches").iterdir():
+        file.write_bytes(b"no picture at all")
+    assert pairs_module.training_side(folder) == 512
+    monkeypatch.setattr(pairs_module, "MOST_LARGE", 2)
+    assert pairs_module.training_side(folder) == 256
+    with pytest.raises(PairsError):
+        pairs_module.training_side(tmp_path)
 
 
 # -- training --------------------------------------------------------------------------------------------------------
@@ -348,6 +367,66 @@ def test_trained_weights_keep_their_batchnorm_statistics(data: Path, tmp_path: P
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert not any((f == 0).all() for f in fresh)
     assert len(FedGAI.load(tmp_path / "from_trained").styles) == 4  # the start's three, and the designer's own
+
+
+def test_a_trained_generator_learns_its_designers_hand_and_draws_others_as_the_house_does(data: Path, tmp_path: Path) -> None:
+    house, config = FedGAI.load(), replace(SMALL, freeze_batchnorm=True)
+    bank = torch.stack([signature.style for signature in house.styles.values()])
+
+    def away(model: FedGAI, trainer: LocalTrainer) -> float:
+        """From the designer's hand to the drawings that are asked for in it."""
+        found = []
+        for i, (photo, _) in enumerate(trainer.pairs):
+            drawn = model.encoder(model.generator(model.encoder(photo[None]), trainer.style))
+            found.append(style_distance(image_statistics(drawn), trainer.measured.statistics[i], model.preset.channels).item())
+        return float(np.mean(found))
+
+    def changed(others: torch.Tensor | None) -> float:
+        """How far the Generator's drawings in the house's hands are from the house's, after 30 steps at home."""
+        trainer = LocalTrainer(FedGAI.load(), PairFolder(data, 64), config, tmp_path, name="Ada", others=others)
+        for _ in range(30):
+            trainer.step()
+        model, found = trainer.model.eval(), []
+        with torch.inference_mode():
+            assert away(model, trainer) < 0.8 * away(house, trainer)
+            for photo, _ in trainer.pairs:
+                features = [level.expand(len(bank), -1, -1, -1) for level in model.encoder(photo[None])]
+                found.append(losses.near_loss(model.generator(features, bank), house.generator(features, bank)).item())
+        return float(np.mean(found))
+
+    assert changed(bank) < 0.9 * changed(None)
+
+
+def test_a_part_of_a_page_is_the_same_place_in_every_map() -> None:
+    side = 8 * (train_module.PART // 8 + 24)
+    page = torch.arange(side * side, dtype=torch.float64).reshape(1, 1, side, side)
+    maps = [page[:, :, :: 2**level, :: 2**level] for level in range(4)]
+    corners = set()
+    for seed in range(5):
+        finest, *coarser = train_module._part(maps, seed)
+        assert finest.shape[2:] == (train_module.PART, train_module.PART)
+        for level, part in enumerate(coarser, 1):
+            assert torch.equal(part, finest[:, :, :: 2**level, :: 2**level])
+        corners.add(finest[0, 0, 0, 0].item())
+    assert len(corners) > 1
+    small = [torch.rand(1, 4, 64 // 2**level, 48 // 2**level) for level in range(4)]
+    assert all(torch.equal(a, b) for a, b in zip(train_module._part(small, 3), small, strict=True))
+
+
+def test_a_state_of_the_release_before_goes_on_without_its_generators_momentum(data: Path, tmp_path: Path) -> None:
+    """Until 0.2 a trained Generator learned by SGD, with other weights of the losses."""
+    config = replace(SMALL, freeze_batchnorm=True)
+    trainer = LocalTrainer(FedGAI.load(), PairFolder(data, 64), config, tmp_path, name="Ada")
+    trainer.optimisers["generator"] = train_module.SGD(trainer.model.generator.parameters(), 1e-4, 0.9)
+    trainer.step()
+    trainer.save()
+    again = LocalTrainer(FedGAI.load(), PairFolder(data, 64), replace(config, near=1.0), tmp_path, name="Ada")
+    with pytest.raises(TrainError, match="near"):
+        again.resume()
+    again.resume(may_change=("near",))
+    assert same(trainer.model.state_dict(), again.model.state_dict())
+    assert not again.optimisers["generator"].state_dict()["state"]
+    assert torch.isfinite(torch.tensor(again.step()["generator"]))
 
 
 def test_a_small_cache_changes_the_time_and_not_the_weights(data: Path, tmp_path: Path) -> None:

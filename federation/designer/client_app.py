@@ -11,9 +11,10 @@ What this machine trains on, and what it may send, is set by the designer's own 
 | `share-style` | true to send the style signature |
 | `weights` | checkpoint to start from; the project's own by default |
 | `device` | that training runs on, as torch names it; "cpu" by default |
-| `size`, `cache-mb` | side of the training square, px; memory for the pairs' maps, MB |
-| `lr` | learning rate of both networks; the trainer's default without it |
-| `fusion` | weight of the distance to others' signatures, 10 by default; 0 for the paper's recipe alone (docs/fusion.md) |
+| `size` | side of the training square, px; by default that of the drawings, 256 to 512 |
+| `cache-mb` | memory for the pairs' maps, MB |
+| `lr` | learning rate of the Discriminator; the trainer's default without it |
+| `fusion` | weight of the house's drawings in others' hands, 1 by default; 0 for the Discriminator alone (docs/fusion.md) |
 | `refine` | adjust the signature to the house Generator before it is shared; on by default |
 | `local-epsilon` | local differential privacy, through Flower's LocalDpMod, of a round's update; off without it |
 | `local-clip` | L2 norm that an update is cut to before noise is added; 1 by default |
@@ -28,7 +29,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ from federation.designer.own_hand import own_signature, refine_own_hand, teach_o
 from federation.designer.round_config import RoundConfig, RoundRefusedError
 from federation.wire import pack, unpack
 from fedgai import __version__
-from fedgai.data.pairs import PairFolder
+from fedgai.data.pairs import PairFolder, training_side
 from fedgai.files import write_atomically
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature, image_statistics, style_distance
@@ -228,8 +229,9 @@ def at_home(node_config: UserConfig, record: ConfigRecord) -> LocalTrainer:
     out, config = Path(str(node_config["out"])), RoundConfig.read(record)
     begun, model = (out / STATE_FILE).exists(), own_model(node_config)
     check(config, model)
-    size, draughtsman = int(node_config.get("size", 256)), model.draughtsman
-    pairs = PairFolder(str(node_config["data"]), size, skip_bad=True, draughtsman=draughtsman)
+    data, house = str(node_config["data"]), FedGAI.load(str(node_config.get("weights") or WEIGHTS)).generator
+    size = int(node_config.get("size") or training_side(data))
+    pairs = PairFolder(data, size, skip_bad=True, draughtsman=model.draughtsman)
     model.styles = everybody(config, model) or model.styles  # kept for the studio at home
     model.to(str(node_config.get("device") or "cpu"))
     # saved after each epoch: if the laptop is closed, no more than that is lost
@@ -246,9 +248,9 @@ def at_home(node_config: UserConfig, record: ConfigRecord) -> LocalTrainer:
     )
     name = str(node_config.get("name") or "designer")
     hands = others(config, model, name)
-    trainer = LocalTrainer(model, pairs, training, out, name=name, others=hands if fusion else None)
-    if begun:
-        trainer.resume(may_change=("pairs", "name", "lr"))  # drawings are added from month to month
+    trainer = LocalTrainer(model, pairs, training, out, name=name, others=hands if fusion else None, house=house)
+    if begun:  # drawings are added from month to month, and a new release may train otherwise
+        trainer.resume(may_change=("pairs", "name", *(field.name for field in fields(TrainConfig))))
     return trainer
 
 

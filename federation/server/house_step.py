@@ -31,12 +31,10 @@ from federation.server.probe import Probe, verdict
 from fedgai.measure import SIDE
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
-from fedgai.networks.generator import Generator
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import image_statistics, style_distance
-from fedgai.training.losses import chroma_loss, hinge_generator
+from fedgai.training.losses import chroma_loss, crispness_loss, hinge_generator, pair_loss
 from fedgai.training.optimisers import Adam
-from fedgai.training.pretrain import crispness_loss, pair_loss
 
 RECOGNISED = 0.005  # style distance by which a drawing should be nearer to its own hand than to the next one
 PHOTOGRAPHS_KEPT = 64  # whose maps are kept from round to round, of 4.5 MB each at 224 px
@@ -123,7 +121,7 @@ class HouseStep:
     """Trains the house Generator for a bounded number of steps, and measures it. One object serves all rounds.
 
     The encoder and the Discriminator are frozen, and so are the Generator's BatchNorm statistics, which come from
-    thousands of drawings, and what reads the stroke code (``_trained``). Each step draws a batch in hands that round 0
+    thousands of drawings, and what reads the stroke code (``Generator.adaptable``). Each step draws a batch in hands that round 0
     knew and in blends, and a few drawings in hands that are new to it. With d the ``style_distance`` between a drawing and
     the signature asked for, and r round 0's own drawing of the same garment in the same signature,
 
@@ -350,7 +348,7 @@ def _descend(lesson: _Lesson, progress: Callable[[float], None] | None) -> tuple
     """All steps. Returns each step's losses, and why it ended early, "" if it did not."""
     config = lesson.config
     history: list[dict[str, float]] = []
-    trained = _trained(lesson.model.generator)
+    trained = lesson.model.generator.adaptable()
     optimiser = Adam(trained, config.lr, betas=(0.9, 0.98))
     begun = time.monotonic()  # only now: cutting out and settling are not counted against the steps
     for step in range(config.steps):
@@ -409,18 +407,6 @@ def settle_batchnorm(discriminator: Discriminator, grams: Sequence[Tensor]) -> N
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.eval().momentum = momentum
-
-
-def _trained(generator: Generator) -> list[nn.Parameter]:
-    """All but the part of the style head that reads the stroke code (edge preset).
-
-    The code is exact to a fraction of a percent, and no gradient of a drawing reaches it. Were the layers below it
-    trained, periods would drift, and hatching would lie ever farther off its lattice: eleven rounds cost one atelier 0.18
-    of its boundary F-score.
-    """
-    head = generator.style_head
-    kept = set() if head is None else {*head.body.parameters(), *head.code.parameters()}
-    return [p for p in generator.parameters() if p.requires_grad and p not in kept]
 
 
 def _grams(model: FedGAI, pages: list[Page], hands: Hands, garments: int = 4) -> list[Tensor]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from fedgai.data.listing import FolderError, Listing, describe, list_pictures, m
 from fedgai.draughtsman import Draughtsman
 from fedgai.errors import FedGAIError
 from fedgai.files import replacing
+from fedgai.measure import SIDE as MEASURED_AT
 from fedgai.text import printable
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.cutout import cut_out as garment_alpha
@@ -38,6 +40,8 @@ SMALLEST = 32  # px, the shorter side; below, a pair teaches nothing
 FEW = 24  # pairs; a signature of fewer sketches than this is not to be relied on
 KINDS = ("photo", "sketch", "guide")
 MOST = 1000  # pairs; beyond, that many are used, evenly spread: 0.4 MB each, and a hand is known long before
+MOST_LARGE = 200  # pairs that are trained on at the studio's size, where a pair takes 1.6 MB, and its photograph's maps 21 MB
+SMALL_SIDE = 256  # px, of squares where drawings are small or many, as in the paper
 LISTED = 20  # files named in a report, beyond which it only counts
 SKEW = 0.03  # share by which the proportions of a photograph and its sketch may differ before it is noted
 
@@ -176,6 +180,29 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             self.report.notes.append((file, f"kept with its background: {error}"))
             return photo
         return np.asarray(photo * alpha + 255 * (1 - alpha) + 0.5, np.uint8)
+
+
+def training_side(path: str | Path) -> int:
+    """Side of the squares to train on, px: that of the middle one of the drawings by size, up to the one that a hand is
+    measured at, 512, which is also the studio's.
+
+    Only the files' headers are read. A drawing whose header says nothing counts as large. 256 where there are so many drawings
+    that larger squares would fill the memory.
+
+    Raises:
+        PairsError: there is no folder of drawings.
+    """
+    files = [file for named in _by_stem(Path(path), "sketches", Report()).values() for file in named]
+    if not files or len(files) > MOST_LARGE:
+        return SMALL_SIDE
+    sides = []
+    for file in files:
+        try:
+            with Image.open(file) as image:
+                sides.append(max(image.size))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            sides.append(MEASURED_AT)
+    return min(MEASURED_AT, max(SMALL_SIDE, statistics.median_high(sides) // 8 * 8))
 
 
 def count(number: int, what: str) -> str:

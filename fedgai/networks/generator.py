@@ -187,6 +187,17 @@ class Generator(nn.Module):
             y = self.pen(y, grip, film[3], field)
         return y if logits else torch.tanh(y)
 
+    def adaptable(self) -> list[nn.Parameter]:
+        """What a trained Generator may still learn: all but the part of the style head that reads the stroke code.
+
+        The code is exact to a fraction of a percent, and no gradient of a drawing reaches it. Were the layers below it
+        trained, periods would drift, and hatching would lie ever farther off its lattice: eleven rounds cost one atelier 0.18
+        of its boundary F-score.
+        """
+        head = self.style_head
+        kept = set() if head is None else {*head.body.parameters(), *head.code.parameters()}
+        return [p for p in self.parameters() if p.requires_grad and p not in kept]
+
     @staticmethod
     def _modulate(y: Tensor, film: tuple[Tensor, Tensor]) -> Tensor:
         return torch.addcmul(film[1].to(y.dtype), y, film[0].to(y.dtype))

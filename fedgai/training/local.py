@@ -4,22 +4,27 @@
                                                                                                  |
     real sketch -> encoder -> Gram matrices ----------------------------------------------> Discriminator
 
+A Generator that starts from random weights learns by the paper's losses alone. One that was trained before, as the house's, also
+learns to draw as the designer drew the very same garment; and in others' hands it is held to the house's drawings.
+
 Nothing here leaves the machine. The output folder holds a FedGAI checkpoint, ``training.safetensors`` (all that a
 resumed training needs, in one file, so there is never half of it) and ``log.jsonl``.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from fedgai import hub_files as pretrained
@@ -27,12 +32,13 @@ from fedgai.data.pairs import PairFolder
 from fedgai.environment import variable
 from fedgai.model import CONFIG_FILE, FedGAI
 from fedgai.networks.encoder import VGG16Encoder
+from fedgai.networks.generator import Generator
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.shipped import WEIGHTS
 from fedgai.training import losses
 from fedgai.training.measured_pairs import MeasuredPairs
-from fedgai.training.optimisers import SGD
+from fedgai.training.optimisers import SGD, Adam
 from fedgai.training.saved_training import (
     LOG_FILE,
     STATE_FILE,
@@ -50,6 +56,8 @@ from fedgai.training.train_config import FREE, StepReport, TrainConfig, TrainErr
 log = logging.getLogger(__name__)
 
 PAPER_ITERATIONS = 7000
+WARM_UP = 5  # steps in which Adam's rate rises, until it knows how large gradients are
+PART = 256  # px, side of what is drawn in another designer's hand
 
 
 class LocalTrainer:
@@ -66,9 +74,11 @@ class LocalTrainer:
         name: the designer's, in the style bank; the data folder's name by default.
         semantic: the semantic loss; by default the one that can be had (``losses.semantic_loss``).
         progress: show a bar while the pairs are measured.
-        others: (K, 2 * sum C_l), signatures of other designers. Each step then also draws its photograph in one of these
-            hands, judged by the Discriminator (which, aggregated, has met that hand, as this machine never has) and by
-            the distance to that signature. The own pairs with the own signature keep the own hand.
+        others: (K, 2 * sum C_l), signatures of other designers. Each step then also draws a part of its photograph in one of
+            these hands, judged by the Discriminator (which, aggregated, has met that hand, as this machine never has) and held to
+            what the house draws there. A signature may have been refined, so it says how the house draws in that hand, and not
+            what statistics the drawings have.
+        house: the Generator that the others' signatures belong to; by default the model's own as it is now.
     """
 
     def __init__(
@@ -81,6 +91,7 @@ class LocalTrainer:
         name: str | None = None,
         semantic: nn.Module | None = None,
         others: Tensor | None = None,
+        house: Generator | None = None,
         progress: bool = False,
     ) -> None:
         self.model = channels_last(model)
@@ -89,14 +100,17 @@ class LocalTrainer:
         self.semantic: Any = semantic or losses.semantic_loss(model)
         self.step_count = 0
         self.others = None if others is None or not len(others) else others.to(self.device)
+        self.house = channels_last(house or copy.deepcopy(model.generator)).to(self.device).eval().requires_grad_(False)
         self.name = name or pairs.path.resolve().name
         self.measured = MeasuredPairs(model, pairs, self.semantic, config.cache_mb, progress)
         self.grams, self.pooled, self.style = self.measured.grams, self.measured.pooled, self.measured.style
         self.signature = own_signature(model, pairs, self.name, self.out)
         model.add_style(self.signature)
-        self.optimisers = {
+        self.optimisers: dict[str, Optimizer] = {
             part: SGD(getattr(model, part).parameters(), config.lr, config.momentum) for part in ("generator", "discriminator")
         }
+        if config.freeze_batchnorm:
+            self.optimisers["generator"] = Adam(model.generator.adaptable(), config.generator_lr, betas=(0.9, 0.98))
         self._bf16 = config.bf16 and _has_bf16(self.device)
         if config.bf16 and not self._bf16:
             log.info("no bfloat16 on this machine: float32")
@@ -189,16 +203,37 @@ class LocalTrainer:
             }
             g |= {name: further(sketch, colour) for name, further in losses.GENERATOR_LOSSES.items()}
             if config.freeze_batchnorm:
-                g["chroma"] = config.chroma * losses.chroma_loss(sketch, colour)
+                g["adversarial"] = config.adversarial * g["adversarial"]
+                apart = style_distance(image_statistics(drawn), self.measured.statistics[batch], model.preset.channels)
+                g |= self._likeness(sketch, colour) | {"manner": config.manner * apart.mean()}
             if self.others is not None:
-                other = self.others[self.step_count % len(self.others)][None]
-                drawn = model.encoder(model.generator(features, other))
-                distance = style_distance(image_statistics(drawn), other, model.preset.channels).mean()
-                g |= {"adversarial_other": losses.hinge_generator(judge(model.grams(drawn))), "fusion": config.fusion * distance}
+                g |= self._others_hand(features, self.others[self.step_count % len(self.others)][None])
         judge.requires_grad_(True)
         g_sum = self._descend("generator", g)
         self.step_count += 1
         return {name: loss.item() for name, loss in (d | g | {"discriminator": d_sum, "generator": g_sum}).items()}
+
+    def _likeness(self, sketch: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        """How a drawing differs from the wanted one of the same garment, pixel by pixel. Both (B, 3, H, W)."""
+        return {
+            "near": self.config.near * losses.near_loss(sketch, wanted),
+            "crispness": self.config.crispness * losses.crispness_loss(sketch, wanted),
+            "chroma": self.config.chroma * losses.chroma_loss(sketch, wanted),
+        }
+
+    def _others_hand(self, features: Sequence[Tensor], style: Tensor) -> dict[str, Tensor]:
+        """The losses of a part of a page, drawn in another designer's hand (1, D) and held to what the house draws there."""
+        model, part = self.model, _part(features, self.step_count)
+        with torch.no_grad():
+            wanted = self.house(part, style)
+            theirs = model.grams(model.encoder(wanted))
+        sketch = model.generator(part, style)
+        grams = model.grams(model.encoder(sketch))
+        apart = self._likeness(sketch, wanted) | {"gram": losses.gram_loss(grams, theirs)}
+        return {
+            "adversarial_other": self.config.adversarial * losses.hinge_generator(model.discriminator(grams)),
+            "fusion": self.config.fusion * sum(apart.values(), torch.zeros((), device=self.device)),
+        }
 
     # -- on disk -------------------------------------------------------------------------------------------------------
 
@@ -239,10 +274,12 @@ class LocalTrainer:
 
     def _descend(self, part: str, parts: dict[str, Tensor]) -> Tensor:
         loss = _finite_sum(parts, part, self.step_count + 1)
-        self.optimisers[part].zero_grad()
+        getattr(self.model, part).zero_grad()
         loss.backward()
         if part == "generator" and self.config.freeze_batchnorm:
-            nn.utils.clip_grad_norm_(self.model.generator.parameters(), self.config.clip)
+            nn.utils.clip_grad_norm_(self.model.generator.adaptable(), self.config.clip)
+            rate = self.config.generator_lr / (1 + self.step_count / self.config.settled)
+            self.optimisers[part].param_groups[0]["lr"] = rate * min(1.0, (self.step_count + 1) / WARM_UP)
         self.optimisers[part].step()
         return loss
 
@@ -282,6 +319,20 @@ def _finite_sum(parts: dict[str, Tensor], part: str, step: int) -> Tensor:
             f"step {step}: the {part}'s loss is not finite ({values}). The last saving is kept; train with a lower learning rate"
         )
     return loss
+
+
+def _part(features: Sequence[Tensor], seed: int) -> list[Tensor]:
+    """The encoder's maps (B, C_l, H / 2^l, W / 2^l) of a part of the page, ``PART`` px at most, anywhere on it."""
+    height, width = features[-1].shape[2:]
+    side = PART * height // features[0].shape[2]  # in the coarsest map
+    random = torch.Generator().manual_seed(seed)
+    top, left = (int(torch.randint(max(1, size - side + 1), (), generator=random)) for size in (height, width))
+    parts = []
+    for level in features:
+        scale = level.shape[2] // height
+        part = level[:, :, top * scale : (top + side) * scale, left * scale : (left + side) * scale]
+        parts.append(part.contiguous(memory_format=torch.channels_last))
+    return parts
 
 
 def train_mode(model: FedGAI, freeze_batchnorm: bool) -> None:

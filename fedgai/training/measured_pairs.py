@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from fedgai.data.pairs import PairFolder
 from fedgai.model import FedGAI
-from fedgai.networks.style import StreamingStatistics
+from fedgai.networks.style import StreamingStatistics, image_statistics
 
 Tensors = TypeVar("Tensors", bound=Sequence[Tensor])
 
@@ -29,6 +29,7 @@ class MeasuredPairs:
     Attributes:
         grams: of the sketches, (N, C_l, C_l) of each level: 87 kB a sketch in the edge preset, 1.4 MB with VGG-16.
         pooled: the sketches' last maps, pooled, (N, C_4).
+        statistics: of each sketch, (N, D).
         style: (1, D), the statistics of the very squares that the Generator is trained on, so that a square is asked for what
             it can reach: a pen's width counts in pixels, and a square is a drawing made smaller. It never leaves the machine.
     """
@@ -43,15 +44,16 @@ class MeasuredPairs:
 
     @torch.no_grad()
     def _measure(self, progress: bool) -> None:
-        statistics, grams, pooled = StreamingStatistics(), [], []
+        statistics, grams, pooled, rows = StreamingStatistics(), [], [], []
         for i in tqdm(range(len(self.pairs)), "measuring", unit="pair", disable=not progress, leave=False):
             sketch = self.pairs[i][1][None].to(self.device)  # (1, 3, S, S)
             maps = self.model.encoder(sketch)
             statistics.update(maps)
             grams.append(self.model.grams(maps))
             pooled.append(maps[-1].mean((2, 3)))
+            rows.append(image_statistics(maps))
         self.grams = [torch.cat(level) for level in zip(*grams, strict=True)]
-        self.pooled = torch.cat(pooled)
+        self.pooled, self.statistics = torch.cat(pooled), torch.cat(rows)
         self.style = statistics.style()[None].to(self.device)
 
     @torch.no_grad()  # not inference mode: the Generator's gradient is computed from these

@@ -51,10 +51,12 @@ from fedgai.training.losses import (
     PairedSemantic,
     chroma_loss,
     cosine_loss,
+    crispness_loss,
     feddecorr_loss,
     gram_loss,
     hinge_discriminator,
     hinge_generator,
+    pair_loss,
 )
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.garment_lines import PenMap
@@ -472,30 +474,6 @@ def signatures(model: FedGAI, photos: list[Path], draughtsman: Path, work: Path,
     bank, drawings = torch.stack([style for style, _ in found]), [count for _, count in found]
     save_file({"bank": bank, "drawings": torch.tensor(drawings)}, kept)
     return bank, drawings
-
-
-def pair_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """How far a drawing is from the atelier's own: cross-entropy on ink per colour channel (ink weighs more than paper),
-    L1, and L1 of the gradients. Plain L1 alone gets stuck on white paper.
-
-    Args:
-        logits: (B, 3, H, W), before tanh. target: (B, 3, H, W) in [-1, 1].
-    """
-    ink = (1 - target) / 2  # 0 paper, 1 ink
-    weight = 1 + 2 * ink
-    cross = (F.binary_cross_entropy_with_logits(-2 * logits, ink, reduction="none") * weight).mean()
-    drawn = torch.tanh(logits)
-    gradient = sum((drawn.diff(dim=d) - target.diff(dim=d)).abs().mean() for d in (2, 3))
-    return cross + 0.5 * (drawn - target).abs().mean() + 0.5 * gradient
-
-
-def crispness_loss(drawn: Tensor, target: Tensor) -> Tensor:
-    """Whether a drawing leaves as much grey as the atelier's own: L1 between the images' means of 4 p (1 - p), p the ink.
-
-    Where it is unsure of a line, a network that averages draws it grey, as a veil or a blur. This says nothing of where.
-    """
-    grey = [(1 - x.square()).mean((1, 2, 3)) for x in (drawn, target)]  # 4 p (1 - p) = 1 - x^2 with p = (1 - x) / 2
-    return (grey[0] - grey[1]).abs().mean()
 
 
 def code_loss(read: Tensor, code: Tensor, known: Tensor) -> Tensor:

@@ -23,7 +23,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
 from fedgai.content import SIZES, Content
 from fedgai.evaluation import independent
@@ -33,7 +32,7 @@ from fedgai.networks import hatching
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
-from fedgai.training.losses import gram_loss
+from fedgai.training.losses import gram_loss, near_loss
 from fedgai.training.optimisers import Adam
 from fedgai.vision.images import read_image, to_image, to_tensor
 from fedgai.vision.ruled_lines import ruled_lines
@@ -186,8 +185,7 @@ class _Pairs:
     def loss(self, example: _Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """L1 of 3 x 3 means, and how it is drawn."""
         assert example.drawing is not None
-        near = F.l1_loss(F.avg_pool2d(drawn, 3, 1), F.avg_pool2d(example.drawing, 3, 1))
-        return near + self.manner(example, drawn, maps)
+        return near_loss(drawn, example.drawing) + self.manner(example, drawn, maps)
 
     def manner(self, example: _Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Distance of the statistics, and of the mean ink, wherever the lines lie."""

@@ -12,6 +12,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from fedgai.data.pairs import PairFolder
 from fedgai.model import CONFIG_FILE, FedGAI
@@ -20,6 +21,8 @@ from fedgai.training.optimisers import SGD
 from fedgai.training.train_config import TrainConfig, TrainError
 
 STATE_FILE, LOG_FILE = "training.safetensors", "log.jsonl"
+# what an optimiser remembers of a parameter -> its name in the file
+REMEMBERED = {"momentum_buffer": "momentum", "step": "adam_step", "exp_avg": "adam_mean", "exp_avg_sq": "adam_square"}
 SIGNATURE_FILE = "signature.safetensors"  # the designer's, kept so that the drawings are measured once
 
 
@@ -54,33 +57,42 @@ def check_same(out: Path, meta: dict[str, Any], now: dict[str, Any]) -> None:
         )
 
 
-def state_tensors(model: FedGAI, optimisers: dict[str, SGD]) -> dict[str, Tensor]:
-    """Weights and momenta; all but the encoder, which never changes, and whose SHA-256 is in the identity."""
+def state_tensors(model: FedGAI, optimisers: dict[str, Optimizer]) -> dict[str, Tensor]:
+    """Weights and what the optimisers remember. The encoder is left out: it never changes, and its SHA-256 is kept."""
     tensors = {f"model.{k}": v.contiguous() for k, v in model.state_dict().items() if not k.startswith("encoder.")}
     for part, name, parameter in _parameters(model, optimisers):
-        buffer = optimisers[part].state[parameter].get("momentum_buffer")
-        if buffer is not None:
-            tensors[f"momentum.{part}.{name}"] = buffer.contiguous()
+        for key, value in optimisers[part].state[parameter].items():
+            if isinstance(value, Tensor):
+                tensors[f"{REMEMBERED[key]}.{part}.{name}"] = value.contiguous()
     return tensors
 
 
-def load_state(out: Path, tensors: dict[str, Tensor], model: FedGAI, optimisers: dict[str, SGD]) -> Tensor:
-    """Put a state in place. Returns the state of the random numbers. Raises TrainError where it does not fit the model."""
+def load_state(out: Path, tensors: dict[str, Tensor], model: FedGAI, optimisers: dict[str, Optimizer]) -> Tensor:
+    """Put a state in place. An optimiser of another kind than the one that was saved starts with an empty memory.
+
+    Returns the state of the random numbers. Raises TrainError where the state does not fit the model."""
     try:
         weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         encoder = {k: v for k, v in model.state_dict().items() if k.startswith("encoder.")}
         model.load_state_dict(encoder | weights)
         for part, name, parameter in _parameters(model, optimisers):
-            if f"momentum.{part}.{name}" in tensors:
-                buffer = tensors[f"momentum.{part}.{name}"].to(parameter.device)
-                optimisers[part].state[parameter] = {"momentum_buffer": buffer.view_as(parameter)}
+            wanted = ("momentum_buffer",) if isinstance(optimisers[part], SGD) else ("step", "exp_avg", "exp_avg_sq")
+            saved = {key: tensors.get(f"{REMEMBERED[key]}.{part}.{name}") for key in wanted}
+            kept = {key: value for key, value in saved.items() if value is not None}
+            if len(kept) == len(wanted):
+                optimisers[part].state[parameter] = {key: _in_place(value, parameter) for key, value in kept.items()}
         return tensors["rng"]
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise TrainError(f"{out / STATE_FILE} does not fit this model: {reason}") from error
 
 
-def _parameters(model: FedGAI, optimisers: dict[str, SGD]) -> list[tuple[str, str, nn.Parameter]]:
+def _in_place(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """On the parameter's device and in its shape; a count of steps stays the single number that it is, on the processor."""
+    return value.to(parameter.device).view_as(parameter) if value.ndim else value
+
+
+def _parameters(model: FedGAI, optimisers: dict[str, Optimizer]) -> list[tuple[str, str, nn.Parameter]]:
     return [(part, name, p) for part in optimisers for name, p in getattr(model, part).named_parameters()]
 
 

@@ -35,12 +35,15 @@ class TrainConfig:
             the encoder's maps of the photographs. Beyond it they are computed again.
         bf16: compute in bfloat16 where the processor or the GPU has it, in float32 where not. Off, because the weights then
             depend on the machine.
-        clip, chroma: only with ``freeze_batchnorm``. The L2 norm that the Generator's gradient is cut to, and the weight of
-            ``losses.chroma_loss`` to the pair's sketch. Ours: at batch 1 the adversarial gradient is large and random, and
-            nothing in the paper's losses minds ink that changes its colour; without both, an epoch turned black to brown,
-            and took a trained Generator farther from its own hand and from the others'.
-        fusion: weight of the distance to another designer's signature, in a drawing asked for in that hand. Ours: the
-            paper leaves fusion to the aggregated Discriminator alone. Only where the trainer is given ``others``.
+        clip: the L2 norm that the gradient of a Generator that was trained before is cut to. At batch 1 it is large and random.
+        generator_lr, settled: how such a Generator learns: Adam's rate, and after how many steps it is half of that; it falls as
+            1 / (1 + steps / settled). The paper's recipe, at its SGD's rate, took a trained Generator 2.6 times as far from its
+            own hand in one round (``benchmarks.home``); with these settings and the next ones it comes nearer.
+        adversarial: weight of the adversarial loss for such a Generator, as in ``pretrain``. It is 1 in the paper and on random
+            weights.
+        near, manner, crispness, chroma: weights of what such a Generator learns besides, see ``LocalTrainer``.
+        fusion: weight of the same losses where a drawing in another designer's hand is held to the house's. Ours: the paper
+            leaves fusion to the aggregated Discriminator alone. Only where the trainer is given ``others``.
     """
 
     epochs: int | None = None
@@ -56,8 +59,14 @@ class TrainConfig:
     cache_mb: int = 1024
     bf16: bool = False
     clip: float = 1.0
-    chroma: float = 20.0
-    fusion: float = 10.0
+    generator_lr: float = 4e-4
+    settled: int = 200
+    adversarial: float = 0.05
+    near: float = 3.0
+    manner: float = 1.0
+    crispness: float = 4.0
+    chroma: float = 6.0
+    fusion: float = 1.0
 
 
 # settings that a resumed training may change without becoming another training
