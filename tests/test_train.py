@@ -25,8 +25,8 @@ from fedgai.data.pairs import PairFolder, PairsError, check
 from fedgai.hub_files import load_vgg16
 from fedgai.model import FedGAI
 from fedgai.networks.style import image_statistics, style_distance
+from fedgai.training import adapting, losses
 from fedgai.training import local as train_module
-from fedgai.training import losses
 from fedgai.training.local import LocalTrainer, train
 from fedgai.training.saved_training import LOG_FILE, STATE_FILE
 from fedgai.training.train_config import StepReport, TrainConfig, TrainError
@@ -398,19 +398,19 @@ def test_a_trained_generator_learns_its_designers_hand_and_draws_others_as_the_h
 
 
 def test_a_part_of_a_page_is_the_same_place_in_every_map() -> None:
-    side = 8 * (train_module.PART // 8 + 24)
+    side = 8 * (adapting.PART // 8 + 24)
     page = torch.arange(side * side, dtype=torch.float64).reshape(1, 1, side, side)
     maps = [page[:, :, :: 2**level, :: 2**level] for level in range(4)]
     corners = set()
     for seed in range(5):
-        finest, *coarser = train_module._part(maps, seed)
-        assert finest.shape[2:] == (train_module.PART, train_module.PART)
+        finest, *coarser = adapting.some_part(maps, seed)
+        assert finest.shape[2:] == (adapting.PART, adapting.PART)
         for level, part in enumerate(coarser, 1):
             assert torch.equal(part, finest[:, :, :: 2**level, :: 2**level])
         corners.add(finest[0, 0, 0, 0].item())
     assert len(corners) > 1
     small = [torch.rand(1, 4, 64 // 2**level, 48 // 2**level) for level in range(4)]
-    assert all(torch.equal(a, b) for a, b in zip(train_module._part(small, 3), small, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(adapting.some_part(small, 3), small, strict=True))
 
 
 def test_a_state_of_the_release_before_goes_on_without_its_generators_momentum(data: Path, tmp_path: Path) -> None:
@@ -427,6 +427,17 @@ def test_a_state_of_the_release_before_goes_on_without_its_generators_momentum(d
     assert same(trainer.model.state_dict(), again.model.state_dict())
     assert not again.optimisers["generator"].state_dict()["state"]
     assert torch.isfinite(torch.tensor(again.step()["generator"]))
+    assert again.optimisers["generator"].param_groups[0]["lr"] == config.generator_lr / train_module.WARM_UP  # its first step
+
+
+def test_a_trained_generator_learns_ever_more_slowly(data: Path, tmp_path: Path) -> None:
+    config = replace(SMALL, freeze_batchnorm=True, settled=5)
+    trainer, rates = LocalTrainer(FedGAI.load(), PairFolder(data, 64), config, tmp_path, name="Ada"), []
+    for _ in range(11):
+        trainer.step()
+        rates.append(trainer.optimisers["generator"].param_groups[0]["lr"])
+    shares = [rates[i] / config.generator_lr for i in (0, 1, 5, 10)]
+    assert shares == pytest.approx([1 / 5, 2 / 5 / (1 + 1 / 5), 1 / 2, 1 / 3])
 
 
 def test_a_small_cache_changes_the_time_and_not_the_weights(data: Path, tmp_path: Path) -> None:

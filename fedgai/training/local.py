@@ -13,11 +13,10 @@ resumed training needs, in one file, so there is never half of it) and ``log.jso
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.shipped import WEIGHTS
 from fedgai.training import losses
+from fedgai.training.adapting import OthersHands, likeness
 from fedgai.training.measured_pairs import MeasuredPairs
 from fedgai.training.optimisers import SGD, Adam
 from fedgai.training.saved_training import (
@@ -57,7 +57,6 @@ log = logging.getLogger(__name__)
 
 PAPER_ITERATIONS = 7000
 WARM_UP = 5  # steps in which Adam's rate rises, until it knows how large gradients are
-PART = 256  # px, side of what is drawn in another designer's hand
 
 
 class LocalTrainer:
@@ -75,9 +74,7 @@ class LocalTrainer:
         semantic: the semantic loss; by default the one that can be had (``losses.semantic_loss``).
         progress: show a bar while the pairs are measured.
         others: (K, 2 * sum C_l), signatures of other designers. Each step then also draws a part of its photograph in one of
-            these hands, judged by the Discriminator (which, aggregated, has met that hand, as this machine never has) and held to
-            what the house draws there. A signature may have been refined, so it says how the house draws in that hand, and not
-            what statistics the drawings have.
+            these hands, judged by the Discriminator (which, aggregated, has met that hand) and held to what the house draws.
         house: the Generator that the others' signatures belong to; by default the model's own as it is now.
     """
 
@@ -99,8 +96,7 @@ class LocalTrainer:
         self.device = next(model.parameters()).device
         self.semantic: Any = semantic or losses.semantic_loss(model)
         self.step_count = 0
-        self.others = None if others is None or not len(others) else others.to(self.device)
-        self.house = channels_last(house or copy.deepcopy(model.generator)).to(self.device).eval().requires_grad_(False)
+        self.others = None if others is None or not len(others) else OthersHands(model, others, house, config)
         self.name = name or pairs.path.resolve().name
         self.measured = MeasuredPairs(model, pairs, self.semantic, config.cache_mb, progress)
         self.grams, self.pooled, self.style = self.measured.grams, self.measured.pooled, self.measured.style
@@ -205,35 +201,13 @@ class LocalTrainer:
             if config.freeze_batchnorm:
                 g["adversarial"] = config.adversarial * g["adversarial"]
                 apart = style_distance(image_statistics(drawn), self.measured.statistics[batch], model.preset.channels)
-                g |= self._likeness(sketch, colour) | {"manner": config.manner * apart.mean()}
+                g |= likeness(sketch, colour, config) | {"manner": config.manner * apart.mean()}
             if self.others is not None:
-                g |= self._others_hand(features, self.others[self.step_count % len(self.others)][None])
+                g |= self.others.losses(features, self.step_count)
         judge.requires_grad_(True)
         g_sum = self._descend("generator", g)
         self.step_count += 1
         return {name: loss.item() for name, loss in (d | g | {"discriminator": d_sum, "generator": g_sum}).items()}
-
-    def _likeness(self, sketch: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-        """How a drawing differs from the wanted one of the same garment, pixel by pixel. Both (B, 3, H, W)."""
-        return {
-            "near": self.config.near * losses.near_loss(sketch, wanted),
-            "crispness": self.config.crispness * losses.crispness_loss(sketch, wanted),
-            "chroma": self.config.chroma * losses.chroma_loss(sketch, wanted),
-        }
-
-    def _others_hand(self, features: Sequence[Tensor], style: Tensor) -> dict[str, Tensor]:
-        """The losses of a part of a page, drawn in another designer's hand (1, D) and held to what the house draws there."""
-        model, part = self.model, _part(features, self.step_count)
-        with torch.no_grad():
-            wanted = self.house(part, style)
-            theirs = model.grams(model.encoder(wanted))
-        sketch = model.generator(part, style)
-        grams = model.grams(model.encoder(sketch))
-        apart = self._likeness(sketch, wanted) | {"gram": losses.gram_loss(grams, theirs)}
-        return {
-            "adversarial_other": self.config.adversarial * losses.hinge_generator(model.discriminator(grams)),
-            "fusion": self.config.fusion * sum(apart.values(), torch.zeros((), device=self.device)),
-        }
 
     # -- on disk -------------------------------------------------------------------------------------------------------
 
@@ -278,8 +252,7 @@ class LocalTrainer:
         loss.backward()
         if part == "generator" and self.config.freeze_batchnorm:
             nn.utils.clip_grad_norm_(self.model.generator.adaptable(), self.config.clip)
-            rate = self.config.generator_lr / (1 + self.step_count / self.config.settled)
-            self.optimisers[part].param_groups[0]["lr"] = rate * min(1.0, (self.step_count + 1) / WARM_UP)
+            self.optimisers[part].param_groups[0]["lr"] = _rate(self.optimisers[part], self.config)
         self.optimisers[part].step()
         return loss
 
@@ -321,18 +294,10 @@ def _finite_sum(parts: dict[str, Tensor], part: str, step: int) -> Tensor:
     return loss
 
 
-def _part(features: Sequence[Tensor], seed: int) -> list[Tensor]:
-    """The encoder's maps (B, C_l, H / 2^l, W / 2^l) of a part of the page, ``PART`` px at most, anywhere on it."""
-    height, width = features[-1].shape[2:]
-    side = PART * height // features[0].shape[2]  # in the coarsest map
-    random = torch.Generator().manual_seed(seed)
-    top, left = (int(torch.randint(max(1, size - side + 1), (), generator=random)) for size in (height, width))
-    parts = []
-    for level in features:
-        scale = level.shape[2] // height
-        part = level[:, :, top * scale : (top + side) * scale, left * scale : (left + side) * scale]
-        parts.append(part.contiguous(memory_format=torch.channels_last))
-    return parts
+def _rate(adam: Optimizer, config: TrainConfig) -> float:
+    """The rate now. Adam's own steps count: a private model that an earlier release trained by SGD begins anew with it."""
+    taken = max((int(memory["step"]) for memory in adam.state.values() if memory), default=0)
+    return config.generator_lr / (1 + taken / config.settled) * min(1.0, (taken + 1) / WARM_UP)
 
 
 def train_mode(model: FedGAI, freeze_batchnorm: bool) -> None:
