@@ -6,10 +6,12 @@ Eight strangers (``experiments.strangers``) draw the same garments at home. In e
 hands (``fedgai.training.judge_hands``) and the server averages. Then the project's own house step draws other garments, and
 the house's drawings of held-out ones are compared with what each stranger drew of them:
 
-    start      round 0, with the strangers' signatures
+    start      round 0, with the strangers' signatures, measured or (``--refined 1``) refined
     signature  after the rounds, without the averaged Discriminator in the house step; everything else equal
     judge      after the rounds, with it
     pushed     the same, with four times the weight
+    generators what the product does not do: each stranger's machine trains the house Generator on the stranger's drawings for one
+               epoch a round (``fedgai.training.local``), and the server averages the Generators, with twice the step
 
 The part of the Discriminator that is the paper's stays round 0's: it was measured before and changes nothing here. PHOTOS_DIR
 holds ``train/`` and ``val/``. What is in ``--home`` already is used again, so a run that was stopped goes on.
@@ -18,8 +20,10 @@ holds ``train/`` and ``val/``. What is in ``--home`` already is used again, so a
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +36,7 @@ from PIL import Image
 from experiments.strangers import STRANGERS, cut, draw
 from federation.server.house_step import HouseStep, HouseStepConfig
 from federation.server.probe import verdict
+from fedgai.data.pairs import PairFolder
 from fedgai.evaluation import independent
 from fedgai.files import write_atomically
 from fedgai.measure import padded
@@ -40,11 +45,16 @@ from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
 from fedgai.training.judge_hands import Evidence, JudgeConfig, gather, train_hand_judge
+from fedgai.training.local import LocalTrainer
+from fedgai.training.refine_signature import refine
+from fedgai.training.train_config import TrainConfig
 
 log = logging.getLogger("fedgai.new_hands")
 
 SIZE = 512  # px, at which the studio draws by default
 ARMS: dict[str, dict[str, float]] = {"signature": {"judged": 0.0, "adversarial": 0.0}, "judge": {}, "pushed": {"judged": 1.0}}
+GENERATORS = "generators"
+AHEAD = 2.0  # with which the mean change of eight Generators is multiplied: each has moved for one hand of eight
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class Plan:
         rounds: of the federation. steps: of the house in each.
         pairs: drawings of each stranger. garments: that the house learns on. unseen: that are measured on.
         seed: of the training at home and of the house's choices.
+        refined: 1 if the strangers' machines refine their signatures, as designers' do by default; 0 for measured ones.
     """
 
     rounds: int = 3
@@ -63,6 +74,7 @@ class Plan:
     garments: int = 24
     unseen: int = 8
     seed: int = 24
+    refined: int = 0
 
 
 class Run:
@@ -97,8 +109,12 @@ class Run:
     def _signature(self, name: str) -> Signature:
         file = self.home / name / "signature.safetensors"
         if not file.exists():
-            self.start.signature((drawing for _, drawing in self.pairs[name]), name).save(file)
-        return replace(Signature.load(file), extra={"designer": name})
+            signature = self.start.signature((drawing for _, drawing in self.pairs[name]), name)
+            if self.plan.refined:
+                signature = refine(self.start, signature, self.pairs[name]).signature
+            signature.save(file)
+        kept = Signature.load(file)
+        return replace(kept, extra={**kept.extra, "designer": name})
 
     def judges(self) -> list[torch.Tensor]:
         """V after each round: what eight strangers taught, averaged, in float16 as it crosses the wire."""
@@ -151,6 +167,8 @@ class Run:
         """The house after all rounds of an arm; round 0 for "start"."""
         if arm == "start":
             return FedGAI.load(self.weights)
+        if arm == GENERATORS:
+            return self._averaged_generators()
         config = HouseStepConfig(steps=self.plan.steps, seed=self.plan.seed, **ARMS[arm])
         step, number = HouseStep(self.photos, config, FedGAI.load(self.weights)), 0
         folders = [self.home / f"{arm}-{self.plan.seed}-{n}" for n in range(1, self.plan.rounds + 1)]
@@ -168,6 +186,45 @@ class Run:
             model.info["round"] = number
             model.save_pretrained(folder)
         return model
+
+    def _averaged_generators(self) -> FedGAI:
+        """The house, if the designers' Generators were averaged: not what a round does, for a Generator stays at home."""
+        model, pairs = FedGAI.load(self.weights), {name: self._folder(name) for name in STRANGERS}
+        house, mean = FedGAI.load(self.weights).generator, copy.deepcopy(model.generator.state_dict())
+        bank = torch.stack([signature.style for signature in self.start.styles.values()])
+        for number in range(1, self.plan.rounds + 1):
+            folder = self.home / f"{GENERATORS}-{self.plan.seed}-{number}"
+            if (folder / "config.json").exists():
+                mean = FedGAI.load(folder).generator.state_dict()
+                continue
+            changes = []
+            for i, (name, own) in enumerate(pairs.items()):
+                model.generator.load_state_dict(mean)
+                config = TrainConfig(size=own.size, freeze_batchnorm=True, seed=100 * self.plan.seed + 10 * number + i)
+                trainer = LocalTrainer(model, own, config, self.home / name / "model", name=name, others=bank, house=house)
+                trainer.take_style(self.signatures[name])
+                for _ in range(trainer.steps_per_epoch):
+                    trainer.step()
+                changes.append({key: value - mean[key] for key, value in model.generator.state_dict().items()})
+            for key, value in mean.items():
+                if value.is_floating_point():
+                    mean[key] = value + AHEAD * torch.stack([change[key] for change in changes]).mean(0)
+            model.generator.load_state_dict(mean)
+            model.styles = dict(self.start.styles)
+            model.info["round"] = number
+            model.save_pretrained(folder)
+            log.info("%s, round %d", GENERATORS, number)
+        model.generator.load_state_dict(mean)
+        return model.eval()
+
+    def _folder(self, name: str) -> PairFolder:
+        """A stranger's pairs as a designer's folder."""
+        folder = self.home / name / "pairs"
+        for kind, column in (("photos", 0), ("sketches", 1)):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            for i, pair in enumerate(self.pairs[name]):
+                shutil.copyfile(pair[column], folder / kind / f"{i:03}.png")
+        return PairFolder(folder, SIZE, draughtsman=self.start.draughtsman)
 
     def measure(self, arm: str) -> dict[str, dict[str, float]]:
         """Of each stranger: Gram distance and style distance in our encoder, and the independent distance with its parts."""
@@ -240,7 +297,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     for name, default in asdict(Plan()).items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--arms", nargs="*", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--arms", nargs="*", choices=[*ARMS, GENERATORS], default=list(ARMS))
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)

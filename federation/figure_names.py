@@ -37,6 +37,7 @@ AT_THE_HOUSE = {
     "hand": "one hand drawn like another",
     "judged": "new hands that the judge of hands does not recognise",
     "new_distance": "distance to new hands",
+    "held": "difference from round 0's drawings in new hands",
     "veil": "grey veil in new hands",
 }
 """Of a house step, by the name in ``HouseReport.losses``. All are average errors."""

@@ -33,7 +33,7 @@ from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import image_statistics, style_distance
-from fedgai.training.losses import chroma_loss, crispness_loss, hinge_generator, pair_loss
+from fedgai.training.losses import chroma_loss, crispness_loss, hinge_generator, near_loss, pair_loss
 from fedgai.training.optimisers import Adam
 
 RECOGNISED = 0.005  # style distance by which a drawing should be nearer to its own hand than to the next one
@@ -59,7 +59,7 @@ class HouseStepConfig:
         new_size: long side of these, px. As large as a hand is measured, for there a judge knows it.
         new_photographs: as ``photographs``, for them.
         adversarial, distance, anchor, crispness, chroma, lines, hand: weights of the losses, see ``HouseStep``.
-        judged, new_distance, veil: weights of those that only new hands have.
+        judged, new_distance, held, veil: weights of those that only new hands have.
         convinced: score of the judge of hands beyond which a drawing gains nothing.
     """
 
@@ -83,6 +83,7 @@ class HouseStepConfig:
     hand: float = 3.0
     judged: float = 0.25
     new_distance: float = 10.0
+    held: float = 3.0
     veil: float = 4.0
     convinced: float = 0.5
 
@@ -138,9 +139,13 @@ class HouseStep:
 
         judged        max(0, ``convinced`` - s), with s what the aggregated judge of hands gives the drawing under the
                       signature that it was asked for in: "is this in that designer's hand?" It moves strokes and not
-                      colours: its gradient is the same for all three channels, else it finds coloured fringes
+                      colours: its gradient is the same for all three channels, else it finds coloured fringes. Not in a blend,
+                      which is nobody's hand, nor where the signature was refined: there it took drawings farther from the
+                      designer's own (docs/new-hands.md)
         new_distance  d; nothing where the signature was refined: then it is what makes the house draw as the designer does, and
                       no longer the statistics of their drawings
+        held          ``near_loss`` to r where the signature was refined: it was found with round 0, so r is how the designer's
+                      machine saw it come out nearest to their own drawings
         veil          more grey than r has; less is welcome
 
     and in all hands
@@ -338,8 +343,11 @@ class _Lesson:
             "lines": _lines(drawn, theirs),
             "veil": F.relu(_grey(sketch) - _grey(target)).mean(),
         }
-        if judge.hand is not None and not blended.all():  # a blend is nobody's hand: nobody taught the judge about it
-            doubt = F.relu(self.config.convinced - judge.hand(grams, style))[~blended].sum() / len(blended)
+        if batch.refined.any():
+            losses["held"] = near_loss(sketch[batch.refined], target[batch.refined])
+        judged = ~(blended | batch.refined)
+        if judge.hand is not None and judged.any():
+            doubt = F.relu(self.config.convinced - judge.hand(grams, style))[judged].sum() / len(judged)
             losses["judged"] = _without_colour(doubt, sketch)
         return losses, 1 / len(style) / max(1, self.config.new_batch) if self.large else 1.0
 
