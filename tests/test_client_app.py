@@ -15,7 +15,7 @@ from flwr.app.message import make_message
 from flwr.supercore.task_identity import TaskIdentity
 from PIL import ImageOps
 
-from federation.designer import own_hand
+from federation.designer import client_app, own_hand
 from federation.designer.client_app import (
     ROUND_FILE,
     RoundRefusedError,
@@ -147,6 +147,16 @@ def test_others_hands_are_drawn_in_unless_the_designer_says_no(asked: Message, c
     assert "loss-fusion" in train_at_home(asked, context).content["metrics"]
     context.node_config |= {"fusion": 0.0, "lr": 1e-4}  # both may change between rounds
     assert "loss-fusion" not in train_at_home(next_round(tiny_model_dir), context).content["metrics"]
+
+
+def test_a_round_with_many_drawings_is_no_longer_than_the_server_waits(
+    asked: Message, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_app, "MOST_PAIRS", 2)
+    monkeypatch.setattr(client_app, "MOST_STEPS", 3)
+    content = train_at_home(asked, context).content
+    assert content["metrics"]["num-examples"] == 2
+    assert steps(context) == [1, 2]  # one pass, of the two that were asked for
 
 
 @pytest.mark.parametrize(

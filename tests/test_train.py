@@ -177,9 +177,7 @@ def test_a_garment_is_cut_out_where_there_is_one(tmp_path: Path) -> None:
     assert [path.name for path, _ in pairs.report.notes] == ["garment1.png"]
 
 
-def test_squares_are_as_large_as_the_drawings_up_to_the_size_that_a_hand_is_measured_at(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_squares_are_as_large_as_the_drawings_up_to_the_size_that_a_hand_is_measured_at(tmp_path: Path) -> None:
     for side, wanted in ((64, 256), (300, 296), (2000, 512)):
         folder = draw_pairs(tmp_path / str(side), count=3)
         for file in (folder / "sketches").iterdir():
@@ -188,8 +186,6 @@ def test_squares_are_as_large_as_the_drawings_up_to_the_size_that_a_hand_is_meas
     for file in (folder / "sketches").iterdir():
         file.write_bytes(b"no picture at all")
     assert pairs_module.training_side(folder) == 512
-    monkeypatch.setattr(pairs_module, "MOST_LARGE", 2)
-    assert pairs_module.training_side(folder) == 256
     with pytest.raises(PairsError):
         pairs_module.training_side(tmp_path)
 

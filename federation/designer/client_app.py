@@ -60,6 +60,8 @@ log = logging.getLogger("fedgai.client")
 DELTA = 1e-5  # of local differential privacy: the probability with which its epsilon may not hold
 ROUND_FILE = "round.json"  # which round the private model is in, so that a training that was killed goes on in it
 PROGRESS_FILE = "progress.json"
+MOST_PAIRS = 250  # that are trained on, of 1.6 MB each
+MOST_STEPS = 600  # in a round: about five minutes on two cores, so that a slow laptop with many drawings answers in time
 SHOWN_EVERY = 0.3  # s between two reports of progress while it trains
 
 
@@ -171,7 +173,8 @@ def train_at_home(message: Message, context: Context) -> Message:
     refine_own_hand(trainer, node_config, show_refining(context, number))
     arrays = message.content.array_records["arrays"]
     first = _begin(trainer, out, number, arrays)
-    until = first + config.epochs * trainer.steps_per_epoch
+    epochs = max(1, min(config.epochs, MOST_STEPS // trainer.steps_per_epoch))
+    until = first + epochs * trainer.steps_per_epoch
     sums: dict[str, float] = {}
     started, to_do, clock = trainer.step_count, max(1, until - trainer.step_count), time.monotonic()
     shown = 0.0
@@ -191,7 +194,7 @@ def train_at_home(message: Message, context: Context) -> Message:
             step=report.step - first,
             steps=until - first,
             epoch=(report.step - first - 1) // trainer.steps_per_epoch + 1,
-            epochs=config.epochs,
+            epochs=epochs,
             remaining=(now - clock) / (report.step - started) * (until - report.step),
         )
 
@@ -231,7 +234,7 @@ def at_home(node_config: UserConfig, record: ConfigRecord) -> LocalTrainer:
     check(config, model)
     data, house = str(node_config["data"]), FedGAI.load(str(node_config.get("weights") or WEIGHTS)).generator
     size = int(node_config.get("size") or training_side(data))
-    pairs = PairFolder(data, size, skip_bad=True, draughtsman=model.draughtsman)
+    pairs = PairFolder(data, size, skip_bad=True, draughtsman=model.draughtsman, most=MOST_PAIRS)
     model.styles = everybody(config, model) or model.styles  # kept for the studio at home
     model.to(str(node_config.get("device") or "cpu"))
     # saved after each epoch: if the laptop is closed, no more than that is lost

@@ -40,8 +40,7 @@ SMALLEST = 32  # px, the shorter side; below, a pair teaches nothing
 FEW = 24  # pairs; a signature of fewer sketches than this is not to be relied on
 KINDS = ("photo", "sketch", "guide")
 MOST = 1000  # pairs; beyond, that many are used, evenly spread: 0.4 MB each, and a hand is known long before
-MOST_LARGE = 200  # pairs that are trained on at the studio's size, where a pair takes 1.6 MB, and its photograph's maps 21 MB
-SMALL_SIDE = 256  # px, of squares where drawings are small or many, as in the paper
+SMALL_SIDE = 256  # px, of squares where drawings are no larger, as in the paper
 LISTED = 20  # files named in a report, beyond which it only counts
 SKEW = 0.03  # share by which the proportions of a photograph and its sketch may differ before it is noted
 
@@ -102,7 +101,7 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
     """(photograph, sketch) pairs as tensors.
 
     Both are scaled so that the long side is ``size``, and centred on white paper of size x size. Decoded once, at
-    construction, and kept as uint8: 0.4 MB a pair at 256 px, of ``MOST`` pairs at most.
+    construction, and kept as uint8: 0.4 MB a pair at 256 px, 1.6 MB at 512.
 
     Args:
         path: a folder with ``photos/`` and ``sketches/``.
@@ -112,6 +111,7 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
             and ``report.notes`` says so.
         draughtsman: then photographs are what the studio shows its network (``content.look``): the garment without its
             print, with whole lines. Drawings that are learned so fit what is drawn later. Takes about 0.2 s a pair.
+        most: pairs; of more, so many are used, evenly spread.
 
     Attributes:
         report: what was found.
@@ -129,6 +129,7 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         skip_bad: bool = False,
         cut_out: bool = False,
         draughtsman: Draughtsman | None = None,
+        most: int = MOST,
     ) -> None:
         if size < SMALLEST or size % 8:
             raise ValueError(f"size is the side in pixels, at least {SMALLEST} and divisible by 8, not {size}")
@@ -140,7 +141,7 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
                 image = Image.fromarray(as_shown(image, size, draughtsman))
             squares[file] = _square(_on_white_paper(image) if kind == "sketch" else image, size)
 
-        self.report = inspect(self.path, visit)
+        self.report = inspect(self.path, visit, most)
         if self.report.bad and not skip_bad:
             raise PairsError(f"{self.path}: {self.report}")
         if not self.report.pairs:
@@ -183,25 +184,24 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
 
 def training_side(path: str | Path) -> int:
-    """Side of the squares to train on, px: that of the middle one of the drawings by size, up to the one that a hand is
-    measured at, 512, which is also the studio's.
+    """Side of the squares to train on, px: that of the middle one of the drawings by size, from 256 up to the one that a hand is
+    measured at, 512.
 
-    Only the files' headers are read. A drawing whose header says nothing counts as large. 256 where there are so many drawings
-    that larger squares would fill the memory.
+    A drawing that is made smaller has thinner lines than its hand's signature says. Trained on at 256 px, a model came 1.9 times
+    as far from its hand as the house (``benchmarks.home --square 256``). Only the files' headers are read. A drawing whose header
+    says nothing counts as large.
 
     Raises:
         PairsError: there is no folder of drawings.
     """
-    files = [file for named in _by_stem(Path(path), "sketches", Report()).values() for file in named]
-    if not files or len(files) > MOST_LARGE:
-        return SMALL_SIDE
-    sides = []
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                sides.append(max(image.size))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            sides.append(MEASURED_AT)
+    sides = [SMALL_SIDE]
+    for files in _by_stem(Path(path), "sketches", Report()).values():
+        for file in files:
+            try:
+                with Image.open(file) as image:
+                    sides.append(max(image.size))
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                sides.append(MEASURED_AT)
     return min(MEASURED_AT, max(SMALL_SIDE, statistics.median_high(sides) // 8 * 8))
 
 
@@ -267,22 +267,22 @@ def writing(path: Path) -> Iterator[Path]:
         ) from error
 
 
-def thin(stems: list[T], path: Path, report: Report) -> list[T]:
-    """At most ``MOST``, evenly spread, with a note where some were left out."""
-    if len(stems) <= MOST:
+def thin(stems: list[T], path: Path, report: Report, most: int = MOST) -> list[T]:
+    """At most so many, evenly spread, with a note where some were left out."""
+    if len(stems) <= most:
         return stems
-    report.notes.append((path, f"it holds {len(stems):,} drawings; {MOST:,} of them, evenly spread, are used"))
-    return [stems[i] for i in np.linspace(0, len(stems) - 1, MOST).round().astype(int)]
+    report.notes.append((path, f"it holds {len(stems):,} drawings; {most:,} of them, evenly spread, are used"))
+    return [stems[i] for i in np.linspace(0, len(stems) - 1, most).round().astype(int)]
 
 
-def inspect(path: Path, visit: Visit) -> Report:
+def inspect(path: Path, visit: Visit, most: int = MOST) -> Report:
     """``check``, handing each decoded picture to ``visit``, so that nothing has to be decoded twice."""
     report = Report()
     photos, sketches = (_by_stem(path, name, report) for name in ("photos", "sketches"))
     guides = _by_stem(path, "guides", report) if subfolder(path, "guides") else None
     partners = _partners(photos, sketches, report)
     guided = _matched(photos, guides) if guides is not None else {}
-    used = set(thin(sorted(partners), path, report))
+    used = set(thin(sorted(partners), path, report, most))
     for stem in sorted(partners):
         if stem not in used:
             continue
