@@ -77,7 +77,8 @@ def test_an_emptied_disk_is_restored_from_the_hub(tmp_path: Path) -> None:
             assert {m.key: m for m in demo.folder.members()} == before
             assert newest(demo) >= pushed
             wait("next round", lambda: newest(demo) > pushed, demo)
-            assert {d["name"] for d in demo.folder.report(pushed + 1)["designers"] if d["accepted"]} == set(NAMES)
+            # the designers may have answered the round that was lost: then it has too few good answers, and gets another number
+            assert {d["name"] for d in demo.folder.report(newest(demo))["designers"] if d["accepted"]} == set(NAMES)
 
 
 def process(demo: Demo, which: str) -> int | None:
