@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,17 @@ def test_only_who_shares_the_signature_teaches_the_judge_of_hands(
     content = train_at_home(asked, context).content
     assert torch.equal(unpack(content["arrays"])["hand.project.weight"], came) == (not taught)
     assert ("loss-hand" in content["metrics"]) == taught
+
+
+def test_nothing_is_sent_for_the_judge_where_the_house_does_not_ask_it(
+    asked: Message, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_hand, "own_signature", lambda trainer, _: replace(trainer.signature, extra={"refined": True}))
+    content = train_at_home(asked, context).content
+    came = unpack(asked.content["arrays"])["hand.project.weight"]
+    assert torch.equal(unpack(content["arrays"])["hand.project.weight"], came)
+    assert "loss-hand" not in content["metrics"]
+    assert not (Path(str(context.node_config["out"])) / own_hand.EVIDENCE_FILE).exists()
 
 
 def test_what_the_judge_learns_from_is_measured_once(

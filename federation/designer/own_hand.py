@@ -71,7 +71,8 @@ def teach_own_hand(
     """Train the judge of hands on the own drawings, from the aggregate's weights, and save the private model.
 
     The judge's update shows the signature. So it is trained only for designers who share their signature without noise: with
-    ``style-epsilon``, and without ``share-style``, the aggregate's weights are sent back unchanged.
+    ``style-epsilon``, and without ``share-style``, the aggregate's weights are sent back unchanged. The same where the
+    signature was refined: there the house does not ask the judge, and what is not used is not sent.
 
     Args:
         weight: "hand.project.weight" of the aggregate, whatever an interrupted try left in the model; None without a judge.
@@ -88,8 +89,9 @@ def teach_own_hand(
     with torch.no_grad():
         judge.project.weight.copy_(weight)
     shares_signature = node_config.get("share-style") and float(node_config.get("style-epsilon", 0)) <= 0
+    refined = own_signature(trainer, node_config).extra.get("refined") is True
     loss = None
-    if shares_signature:
+    if shares_signature and not refined:
         judge.cpu()
         evidence = _evidence(trainer, node_config, judge, others, progress)
         loss = train_hand_judge(judge, evidence)
