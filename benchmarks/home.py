@@ -1,6 +1,6 @@
 """After one round at home: is a designer's own Generator nearer to their own hand than the house with their signature?
 
-    python -m benchmarks.home --photos TRAIN_DIR --unseen VAL_DIR [--drawings 24] [--hands 3] [--square 512] [--json]
+    python -m benchmarks.home --photos TRAIN_DIR --unseen VAL_DIR [--hands 3] [--square 512] [--sheet FILE] [--json]
 
 Random hands of the ateliers' kind draw garments at home, without their prints. The private Generator trains on these pairs
 for as many epochs as a round has. It and the house then draw other garments, and both are compared with what that hand draws
@@ -40,6 +40,7 @@ from fedgai.training.train_config import TrainConfig
 SIZE = 512  # px, of the drawings that are compared
 EPOCHS, BETA = 11, 0.1  # of a round
 OTHERS = 3  # garments that are drawn in the house's hands
+CELL, SHOWN = 320, 3  # px of a picture on the sheet; garments of a hand
 
 
 def away(model: FedGAI, signature: Signature, hand: Hand, unseen: Sequence[Cut]) -> float:
@@ -50,6 +51,21 @@ def away(model: FedGAI, signature: Signature, hand: Hand, unseen: Sequence[Cut])
         drawn = independent.describe(pipe.draw(content, signature.style))
         found.append(independent.distance(drawn, independent.describe(render(study_looked(garment.seen), hand))))
     return float(np.mean(found))
+
+
+def rows(model: FedGAI, house: FedGAI, signature: Signature, hand: Hand, unseen: Sequence[Cut]) -> Image.Image:
+    """A row a garment: what the hand draws of it, the house's drawing, and the model's."""
+    page = Image.new("RGB", (3 * CELL, CELL * len(unseen)), "white")
+    for y, garment in enumerate(unseen):
+        cells = [Image.fromarray(render(study_looked(garment.seen), hand))]
+        for drawer in (house, model):
+            pipe = SketchPipeline(drawer)
+            content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
+            cells.append(pipe.draw(content, signature.style))
+        for x, cell in enumerate(cells):
+            cell.thumbnail((CELL - 8, CELL - 8))
+            page.paste(cell, (CELL * x + (CELL - cell.width) // 2, CELL * y + (CELL - cell.height) // 2))
+    return page
 
 
 def others_changed(model: FedGAI, house: FedGAI, unseen: Sequence[Cut]) -> float:
@@ -63,8 +79,11 @@ def others_changed(model: FedGAI, house: FedGAI, unseen: Sequence[Cut]) -> float
     return float(np.mean(found))
 
 
-def measure(hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, square: int, folder: Path) -> dict[str, float]:
-    """One hand: distances of the house and of the own Generator, and seconds until the signature and the round are done."""
+def measure(
+    hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, square: int, folder: Path
+) -> tuple[dict[str, float], Image.Image]:
+    """One hand: distances of the house and of the own Generator, and seconds until the signature and the round are done; and its
+    part of the sheet."""
     for kind in ("photos", "sketches"):
         (folder / kind).mkdir(parents=True)
     for i, garment in enumerate(own):
@@ -87,7 +106,7 @@ def measure(hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, 
         found[f"house, {name}"] = away(house, signature, hand, unseen)
         found[f"own, {name}"] = away(model.eval(), signature, hand, unseen)
     found["others changed"] = others_changed(model, house, unseen)
-    return found
+    return found, rows(model, house, refined, hand, unseen[1 : 1 + 2 * SHOWN : 2])
 
 
 def main() -> None:
@@ -100,19 +119,24 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--square", type=int, default=512, help="px, at which the own Generator is trained")
     parser.add_argument("--seed", type=int, default=24)
+    parser.add_argument("--sheet", type=Path, help="also draw garments of each hand into this picture")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     draughtsman = FedGAI.load(WEIGHTS).draughtsman
     own, unseen = cut(args.photos, args.drawings, draughtsman), cut(args.unseen, args.garments, draughtsman)
-    rng, rows = np.random.default_rng(args.seed), []
+    rng, found, sheets = np.random.default_rng(args.seed), [], []
     for number in range(args.hands):
         with tempfile.TemporaryDirectory() as folder:
-            rows.append(measure(random_hand(rng), own, unseen, args.epochs, args.square, Path(folder) / "hand"))
+            figures, sheet = measure(random_hand(rng), own, unseen, args.epochs, args.square, Path(folder) / "hand")
+        found.append(figures)
+        sheets.append(np.asarray(sheet))
         if not args.json:
-            print(f"hand {number + 1}: " + ", ".join(f"{name} {value:.3f}" for name, value in rows[-1].items()), flush=True)
-    mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+            print(f"hand {number + 1}: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()), flush=True)
+    if args.sheet:
+        Image.fromarray(np.concatenate(sheets)).save(args.sheet, quality=80)
+    mean = {name: float(np.mean([figures[name] for figures in found])) for name in found[0]}
     ratio = mean["own, refined"] / mean["house, refined"]
-    print(json.dumps({"hands": rows, "mean": mean, "own to house": ratio}) if args.json else f"own to house: {ratio:.2f}")
+    print(json.dumps({"hands": found, "mean": mean, "own to house": ratio}) if args.json else f"own to house: {ratio:.2f}")
 
 
 if __name__ == "__main__":
