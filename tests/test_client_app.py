@@ -113,9 +113,8 @@ def test_the_studio_at_home_knows_everybody(asked: Message, context: Context) ->
     assert list(styles) == ["Ada Line", "Zoë", "Mia"] and styles["Ada Line"].description and not styles["Mia"].description
     mia = torch.from_numpy(np.frombuffer(told["bank"][2 * row :], "<f4").copy())
     assert torch.equal(styles["Mia"].style, trainer.model.style_bounds.clamp(mia))  # a server may send anything
-    assert (
-        torch.equal(styles["Zoë"].style, trainer.signature.style) and len(trainer.others.styles) == 2
-    )  # the own one as measured here
+    assert torch.equal(styles["Zoë"].style, trainer.signature.style)  # the own one as measured here
+    assert len(trainer.others.styles) == 2
     told["bank"] = told["bank"][:-4]
     with pytest.raises(RoundRefusedError, match="style bank"):
         at_home(here, told)

@@ -426,6 +426,14 @@ def test_a_state_of_the_release_before_goes_on_without_its_generators_momentum(d
     assert again.optimisers["generator"].param_groups[0]["lr"] == config.generator_lr / train_module.WARM_UP  # its first step
 
 
+def test_without_settings_trained_weights_learn_at_the_drawings_size(tmp_path: Path, tiny_model_dir: Path) -> None:
+    folder = draw_pairs(tmp_path / "Ada", count=2, side=300)
+    run(folder, tmp_path / "out", config=None, start=tiny_model_dir)
+    run(folder, tmp_path / "out", config=None, start=tiny_model_dir, epochs=2, resume=True)
+    about = FedGAI.load(tmp_path / "out").info["training"]
+    assert (about["size"], about["steps"]) == (296, 4)
+
+
 def test_a_trained_generator_learns_ever_more_slowly(data: Path, tmp_path: Path) -> None:
     config = replace(SMALL, freeze_batchnorm=True, settled=5)
     trainer, rates = LocalTrainer(FedGAI.load(), PairFolder(data, 64), config, tmp_path, name="Ada"), []

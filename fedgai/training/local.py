@@ -27,7 +27,7 @@ from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from fedgai import hub_files as pretrained
-from fedgai.data.pairs import PairFolder
+from fedgai.data.pairs import PairFolder, training_side
 from fedgai.environment import variable
 from fedgai.model import CONFIG_FILE, FedGAI
 from fedgai.networks.encoder import VGG16Encoder
@@ -338,7 +338,8 @@ def train(
         seed: the same seed gives the same weights on one machine; without, the config's 24.
         bf16: compute in bfloat16 where the machine has it; without, the config's, which is not to.
         name: the designer's name in the style bank; the data folder's name by default.
-        config: the other settings.
+        config: the other settings. Without, a Generator that was trained before learns at the size of the drawings
+            (``training_side``), others at 256 px, as in the paper.
         start: checkpoint to start from, where it is of this preset; None or another preset: random weights, but for the
             encoder of ``vgg16``, which is VGG-16's, from the Hub (``pretrained``).
         skip_bad, cut_out: as in ``PairFolder``.
@@ -353,7 +354,7 @@ def train(
         TrainError: ``out`` holds something else, cannot be resumed, or a loss is not finite.
         WeightsError: VGG-16's or CLIP's weights cannot be had; says how to put them in place.
     """
-    out = Path(out)
+    out, chosen = Path(out), config is not None
     config = config or TrainConfig()
     given: dict[str, Any] = {"epochs": epochs, "seed": seed, "bf16": bf16}
     config = replace(config, **{key: value for key, value in given.items() if value is not None})
@@ -370,6 +371,8 @@ def train(
     if resume:
         trained = then["config"]["freeze_batchnorm"]
     config = replace(config, freeze_batchnorm=trained)
+    if not chosen and trained:
+        config = replace(config, size=then["config"]["size"] if resume else training_side(data_dir))
     pairs = PairFolder(data_dir, config.size, skip_bad=skip_bad, cut_out=cut_out, draughtsman=model.draughtsman)
     kind = "pre-trained" if trained else "random"
     log.info("%s preset, %s weights, %d pairs, %d px", preset, kind, len(pairs), config.size)

@@ -37,11 +37,12 @@ class TrainConfig:
             depend on the machine.
         clip: the L2 norm that the gradient of a Generator that was trained before is cut to. At batch 1 it is large and random.
         generator_lr, settled: how such a Generator learns: Adam's rate, and after how many steps it is half of that; it falls as
-            1 / (1 + steps / settled). The paper's recipe, at its SGD's rate, took a trained Generator 2.6 times as far from its
-            own hand in one round (``benchmarks.home``); with these settings and the next ones it comes nearer.
+            1 / (1 + steps / settled). With the paper's SGD and losses a round took such a Generator away from its own hand; with
+            these settings and the next ones it comes nearer (docs/new-hands.md).
         adversarial: weight of the adversarial loss for such a Generator, as in ``pretrain``. It is 1 in the paper and on random
             weights.
-        near, manner, crispness, chroma: weights of what such a Generator learns besides, see ``LocalTrainer``.
+        near, manner, crispness, chroma: weights of what such a Generator learns besides: see ``adapting.likeness``; ``manner`` is
+            the ``style_distance`` to the statistics of the very drawing.
         fusion: weight of the same losses where a drawing in another designer's hand is held to the house's. Ours: the paper
             leaves fusion to the aggregated Discriminator alone. Only where the trainer is given ``others``.
     """
@@ -70,7 +71,7 @@ class TrainConfig:
 
 
 # settings that a resumed training may change without becoming another training
-FREE = ("epochs", "save_every", "cache_mb", "fusion")
+FREE = ("epochs", "save_every", "cache_mb", "fusion", "chroma")
 
 
 @dataclass(frozen=True)
