@@ -56,6 +56,7 @@ def application(federation: bool) -> FastAPI:
     import cv2
     import torch
 
+    import studio.without_stubs  # noqa: F401 - before whatever imports gradio
     from fedgai.model import CheckpointError
     from studio.application import create_app
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +20,7 @@ import gradio.processing_utils
 import gradio.queueing
 import gradio.routes
 from gradio.utils import LRUCache
+from helpers.studio_server import ROOT
 
 from studio import gradio_adapter
 from studio.failures import WithoutMessages, describe
@@ -44,6 +47,21 @@ def test_the_names_are_still_there() -> None:
     for module in (gradio.queueing, gradio.routes):
         assert hasattr(module.traceback, "print_exc")
     assert gradio.processing_utils._check_allowed  # what has_launched is for
+
+
+@pytest.mark.parametrize("module", ["studio.without_stubs", "studio.companion.quiet_network"])
+def test_gradio_parses_no_source_and_writes_no_stubs_while_it_is_imported(module: str) -> None:
+    program = f"""if True:
+        import ast, inspect, pathlib
+        direct, written, parsed = inspect.getfile, [], []
+        pathlib.Path.write_text = lambda self, *_, **__: written.append(self.name)
+        ast.get_source_segment = lambda *_, **__: parsed.append(1)
+        import {module}
+        import gradio
+        print(len(gradio.components.__all__) > 30, parsed, written, inspect.getfile is direct)
+    """
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "True [] [] True\n"
 
 
 class Answers:

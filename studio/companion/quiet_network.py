@@ -14,6 +14,6 @@ from fedgai.environment import tidy_network
 _before = dict(os.environ)
 tidy_network(os.environ)
 try:
-    import gradio  # noqa: F401
+    import studio.without_stubs  # noqa: F401
 finally:
     os.environ.update(_before)
