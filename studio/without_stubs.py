@@ -13,10 +13,10 @@ from typing import Any
 _getfile = inspect.getfile
 
 
-def _no_file_of_components(found: Any) -> str:
-    if isinstance(found, type) and found.__module__.startswith("gradio."):
+def _no_file_of_components(object: Any) -> str:
+    if isinstance(object, type) and object.__module__.startswith("gradio."):
         raise OSError("no type stubs are wanted")
-    return _getfile(found)
+    return _getfile(object)
 
 
 inspect.getfile = _no_file_of_components
