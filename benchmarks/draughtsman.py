@@ -4,7 +4,9 @@
     python -m benchmarks.draughtsman --photos VAL_DIR --json --sheet masks.jpg  and real photographs
 
 ``benchmarks/draughtsman.json`` has, for 24 photographs by name, boxes of pure print and lines along seams, in shares of width
-and height, marked by hand. Every figure of today's drawings is taken in the same run, without the draughtsman.
+and height, marked by hand. ``benchmarks/outlines.json`` has the garments' outlines in the same photographs, drawn by hand, and
+for four of them a second time, from the photograph alone: how far the two differ is the error of the hand. Every figure of
+today's drawings is taken in the same run, without the draughtsman.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from skimage.draw import polygon2mask
 from skimage.morphology import skeletonize
 from tqdm import tqdm
 
@@ -29,6 +32,7 @@ from fedgai.pipeline import SketchPipeline
 from fedgai.training.draughtsman import HELD_OUT
 
 MARKS = Path(__file__).with_suffix(".json")
+OUTLINES = MARKS.with_name("outlines.json")
 CONSTRUCTION = [LINE_TYPES.index(name) for name in ("silhouette", "seam", "edge", "fastening")]
 LIKELY = 0.4  # likelihood above which a line is taken as seen
 NEAR = 3.0  # px of 512
@@ -38,6 +42,9 @@ SIZE = 512  # px, long side of drawings
 INK = 128  # grey below which a pixel is ink
 SEAM_REACH = 0.025  # of the long side, how far from a marked seam its ink may lie
 LARGE_PIECE = 4  # px, pieces of ink below are dust of the scaling and are not counted
+WORST = 3  # masks that are named
+
+Rings = Sequence[Sequence[Sequence[float]]]  # closed polygons of points (x, y), in shares of width and height
 
 
 def lines_seen(draughtsman: Draughtsman, count: int, seed: int = 9_000) -> dict[str, float]:
@@ -65,7 +72,7 @@ def lines_seen(draughtsman: Draughtsman, count: int, seed: int = 9_000) -> dict[
                 recall,
                 2 * precision * recall / max(precision + recall, 1e-9),
                 (_distance(drawn)[edges] <= 1.5).mean() if edges.sum() > 100 else np.nan,
-                (solid & alpha).sum() / (solid | alpha).sum(),
+                iou(solid, alpha),
             )
         )
     names = ("precision", "recall", "f_at_3px", "print_edges_drawn", "mask_iou")
@@ -130,8 +137,8 @@ def masks(pipes: dict[str, SketchPipeline], folder: Path, sheet: Path | None) ->
     overlaps, cells = [], []
     for number, file in enumerate(tqdm(find_images(folder), desc="masks")):
         contents = [pipe.prepare(file, 256, on_missing="keep") for pipe in pipes.values()]
-        solid = [np.ones(content.size[::-1], bool) if content.mask is None else content.mask > 0.5 for content in contents]
-        overlaps.append((solid[0] & solid[1]).sum() / (solid[0] | solid[1]).sum())
+        solid = [_solid(content) for content in contents]
+        overlaps.append(iou(solid[0], solid[1]))
         cells.append(_outlined(contents[0], solid, f"{number} {overlaps[-1]:.2f}"))
     if sheet is not None:
         cells += [np.full_like(cells[0], 255)] * (-len(cells) % 12)
@@ -142,6 +149,63 @@ def masks(pipes: dict[str, SketchPipeline], folder: Path, sheet: Path | None) ->
         "overlap_median": float(np.median(overlaps)),
         "overlap_below_0.9": int((np.array(overlaps) < 0.9).sum()),
     }
+
+
+def against_outlines(pipes: dict[str, SketchPipeline], folder: Path) -> dict[str, dict[str, object]]:
+    """Masks at ``SIZE`` against the outlines drawn by hand.
+
+    Args:
+        pipes, folder: as for ``drawings``.
+
+    Returns:
+        for each pipeline mean and median of the intersection over union, the median of the mask's area over the outline's (above
+        1 where masks are too wide), and the ``WORST`` photographs; the mean and the least between the two outlines of those
+        drawn twice, as ``hand``: what no mask can be expected to exceed.
+    """
+    outlines = json.loads(OUTLINES.read_text())
+    result: dict[str, dict[str, object]] = {}
+    for name, pipe in pipes.items():
+        found, areas = {}, []
+        for file, drawn in tqdm(outlines.items(), desc=f"outlines, {name}"):
+            solid = _solid(pipe.prepare(folder / file, SIZE, on_missing="keep"))
+            by_hand = filled(drawn["outline"], drawn["holes"], solid.shape)
+            found[file] = iou(solid, by_hand)
+            areas.append(solid.sum() / by_hand.sum())
+        worst = sorted(found, key=found.__getitem__)[:WORST]
+        result[name] = {
+            "iou_mean": float(np.mean(list(found.values()))),
+            "iou_median": float(np.median(list(found.values()))),
+            "area_ratio_median": float(np.median(areas)),
+            "worst": {file: found[file] for file in worst},
+        }
+    square = (SIZE, SIZE)  # both outlines are stretched alike, which changes no share
+    twice = [
+        iou(filled(drawn["outline"], drawn["holes"], square), filled(drawn["again"], [], square))
+        for drawn in outlines.values()
+        if "again" in drawn
+    ]
+    result["hand"] = {"iou_mean": float(np.mean(twice)), "iou_least": min(twice), "outlines_drawn_twice": len(twice)}
+    return result
+
+
+def filled(outline: Rings, holes: Rings, shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) bool of that shape, true where a pixel's middle lies within a ring of the outline and in no hole."""
+    inside, outside = np.zeros(shape, bool), np.zeros(shape, bool)
+    for rings, page in ((outline, inside), (holes, outside)):
+        for ring in rings:
+            page |= polygon2mask(shape, np.array(ring)[:, ::-1] * shape - 0.5)
+    return inside & ~outside
+
+
+def iou(mask: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two (H, W) bool masks, in [0, 1]; 1 where both are empty."""
+    union = (mask | other).sum()
+    return float((mask & other).sum() / union) if union else 1.0
+
+
+def _solid(content: Content) -> np.ndarray:
+    """(H, W) bool, true on the garment: everywhere where nothing was cut out."""
+    return np.ones(content.size[::-1], bool) if content.mask is None else content.mask > 0.5
 
 
 def _outlined(content: Content, solid: Sequence[np.ndarray], text: str) -> np.ndarray:
@@ -194,6 +258,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         result |= {
             "drawings": drawings(pipes, options.photos),
             "masks": masks(pipes, options.photos, options.sheet),
+            "masks_against_outlines": against_outlines(pipes, options.photos),
             "milliseconds": times(pipes, options.photos),
         }
     print(json.dumps(result) if options.as_json else json.dumps(result, indent=2))
