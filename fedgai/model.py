@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from fedgai.draughtsman import Draughtsman, DraughtsmanError
 from fedgai.errors import FedGAIError
 from fedgai.measure import Drawing, measure
+from fedgai.networks.adapter import adapter_size
 from fedgai.networks.discriminator import Discriminator, gram_matrix
 from fedgai.networks.encoder import Encoder, VGG16Encoder, sha256
 from fedgai.networks.generator import Generator
@@ -29,6 +30,7 @@ from fedgai.shipped import WEIGHTS
 MODEL_FILE, STYLES_FILE, CONFIG_FILE = "model.safetensors", "styles.safetensors", "config.json"
 ENCODER_FILE = "encoder.safetensors"  # of vgg16 alone
 ORIGIN = "\n"  # the neutral hand's place in the style file: no designer's name has a line break
+ADAPTER = "\nadapter\n"  # before the name of the hand that an adapter in the style file belongs to
 DRAUGHTSMAN_FILE = "draughtsman.safetensors"  # where the checkpoint has one
 
 
@@ -172,6 +174,9 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
             )
         if signature.style.numel() != 2 * sum(self.preset.channels):
             raise ValueError(f"signature {signature.name!r} has {signature.style.numel()} numbers")
+        adapter = signature.adapter
+        if adapter is not None and (adapter.dtype != torch.int8 or adapter.shape != (adapter_size(self.generator),)):
+            raise ValueError(f"signature {signature.name!r} has an adapter of another Generator")
 
     def for_inference(self) -> FedGAI:
         """A copy in eval mode with BatchNorm folded into the convolutions, channels_last. Same output, faster."""
@@ -193,6 +198,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
             save_file(encoder, str(folder / ENCODER_FILE))
         save_file(tensors, str(folder / MODEL_FILE))
         bank = {name: s.style.contiguous() for name, s in self.styles.items()}
+        bank |= {ADAPTER + name: s.adapter.contiguous() for name, s in self.styles.items() if s.adapter is not None}
         text = {n: {"description": s.description, "sketches": s.sketches, **s.extra} for n, s in self.styles.items()}
         if bank:
             bank[ORIGIN] = self.neutral.contiguous()
@@ -282,5 +288,7 @@ def _read_bank(path: Path, encoder: str) -> dict[str, Signature]:
         bank = {}
         for name in json.loads(meta["order"]):
             extra = dict(text[name])
-            bank[name] = Signature(f.get_tensor(name), encoder, name, extra.pop("description"), extra.pop("sketches"), extra)
+            adapter = f.get_tensor(ADAPTER + name) if ADAPTER + name in f.keys() else None
+            description, sketches = extra.pop("description"), extra.pop("sketches")
+            bank[name] = Signature(f.get_tensor(name), encoder, name, description, sketches, extra, adapter)
     return bank

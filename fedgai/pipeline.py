@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from fedgai.content import Content, OnMissing, Paper, Photo, finish, look
 from fedgai.measure import MULTIPLE, SMALLEST
@@ -185,7 +186,7 @@ class SketchPipeline:
             strength: 0 to 1.5; 0 is the mean of round 0's bank, 1 the blend itself, above 1 exaggerates it.
 
         Returns:
-            (2 * sum C_l,) float32.
+            (2 * sum C_l,) float32; where a hand has an adapter, (2 * sum C_l + A,), the blend's adapter last.
 
         Raises:
             ValueError: an unknown style, one of another encoder, weights that are negative or all zero, strength out of
@@ -196,20 +197,23 @@ class SketchPipeline:
         pairs = list(styles.items() if isinstance(styles, Mapping) else styles)
         if not pairs:
             raise ValueError("name at least one style")
-        style = blend(torch.stack([self._signature(key).style for key, _ in pairs]), [weight for _, weight in pairs])
+        hands = [self._signature(key).numbers for key, _ in pairs]
+        longest = max(map(len, hands))  # a hand without an adapter changes no weight
+        style = blend(torch.stack([F.pad(hand, (0, longest - len(hand))) for hand in hands]), [weight for _, weight in pairs])
         if strength == 1:
             return style
-        neutral = self.model.neutral
+        neutral = F.pad(self.model.neutral, (0, longest - len(self.model.neutral)))
         style = neutral + strength * (style - neutral)
-        mean_std = style.split([c for c in self.model.preset.channels for _ in range(2)])
-        return torch.cat([part.clamp_min(EPS**0.5) if i % 2 else part for i, part in enumerate(mean_std)])
+        statistics, adapter = style.split([len(self.model.neutral), longest - len(self.model.neutral)])
+        mean_std = statistics.split([c for c in self.model.preset.channels for _ in range(2)])
+        return torch.cat([*(part.clamp_min(EPS**0.5) if i % 2 else part for i, part in enumerate(mean_std)), adapter])
 
     def draw(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0, paper: Paper = "white") -> Image.Image:
         """One sketch of a prepared photograph.
 
         Args:
             content: from ``prepare``.
-            style: (2 * sum C_l,) from ``style``, or what ``style`` takes.
+            style: from ``style``, or what ``style`` takes.
             strength: see ``style``; for a Tensor it is in there already.
             paper: "white" (RGB) or "transparent" (RGBA).
         """
@@ -251,7 +255,7 @@ class SketchPipeline:
 
     def contact_sheet(self, content: Content) -> list[tuple[str, Image.Image]]:
         """The garment in every hand of the bank: (name, RGB sketch) in the bank's order."""
-        return [(name, self.draw(content, signature.style)) for name, signature in self.styles.items()]
+        return [(name, self.draw(content, {signature: 1})) for name, signature in self.styles.items()]
 
     def blend_row(
         self, content: Content, a: str | Path | Signature, b: str | Path | Signature, steps: int = 5
@@ -274,6 +278,11 @@ class SketchPipeline:
         self.model.check_style(key)
         return key
 
+    def _parts(self, style: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What ``style`` returned -> statistics (1, D), and the adapter (A,) if there is one."""
+        style, length = style.to(self.device), 2 * sum(self.model.preset.channels)
+        return style[None, :length], style[length:] if len(style) > length else None
+
     def _run(self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         return self._worker.submit(work, *args, **kwargs).result()
 
@@ -289,14 +298,16 @@ class SketchPipeline:
         head = self._network.generator.style_head
         if head is None:
             return torch.zeros(1, 2, dtype=torch.long)
-        return moved_origins(head(style[None].to(self.device))[0][0].cpu(), LATTICES)
+        statistics, _ = self._parts(style)
+        return moved_origins(head(statistics)[0][0].cpu(), LATTICES)
 
     @torch.inference_mode()
     def _draw(self, contents: Sequence[Content], style: Tensor, origin: Tensor | None = None) -> list[Image.Image]:
         """Contents of one shape -> their RGB sketches, padding cropped. The page's corner (1, 2), where it is not (0, 0)."""
         levels = zip(*(content.features for content in contents), strict=True)
         features = [maps[0] if len(maps) == 1 else torch.cat(maps) for maps in levels]
-        sketches = self._network.generator(features, style[None].to(self.device), origin=origin)
+        statistics, adapter = self._parts(style)
+        sketches = self._network.generator(features, statistics, adapter=adapter, origin=origin)
         return [to_image(s[:, : c.drawn[1], : c.drawn[0]]) for s, c in zip(sketches, contents, strict=True)]
 
 

@@ -230,7 +230,7 @@ class Bank:
 
     def draw_alone(self, content: Content, name: str) -> Image.Image:
         """In one designer's hand. Raises KeyError where that one is not in this bank."""
-        return self.pipeline.draw(content, self.styles[name].style)
+        return self.pipeline.draw(content, {self.styles[name]: 1})
 
     def _prepare(self, garment: Garment, look: Look, session: str) -> Content:
         photo: bytes | Picture = garment.photo.read()
@@ -273,7 +273,7 @@ class SketchStudio:
         styles = dict(pipeline.styles)
         edition = hashlib.sha256(pipeline.checkpoint.encode())
         for name, signature in styles.items():
-            edition.update(repr((name, signature.description)).encode() + signature.style.numpy().tobytes())
+            edition.update(repr((name, signature.description)).encode() + signature.numbers.numpy().tobytes())
         self._now = Bank(pipeline, styles, encoder, contents, cutouts, edition.hexdigest()[:16])
 
     @property

@@ -59,7 +59,7 @@ def style_distances(model: FedGAI, examples: str | Path = EXAMPLES) -> dict[str,
     for name, signature in model.styles.items():
         rows = torch.cat(
             [
-                image_statistics(encode(model, [np.asarray(pipe.draw(c, signature.style))]))
+                image_statistics(encode(model, [np.asarray(pipe.draw(c, {signature: 1}))]))
                 for c in prepared_garments(pipe, Path(examples))[:DISTANCE_GARMENTS]
             ]
         )
@@ -78,7 +78,7 @@ def sheet(model: FedGAI, names: Sequence[str], examples: str | Path = EXAMPLES) 
     for column, name in enumerate(names):
         pen.text((column * width + 4, 3), name[:16], "black", font)
         for row, content in enumerate(prepared_garments(pipe, Path(examples))[:SHEET_ROWS]):
-            sketch = pipe.draw(content, model.styles[name].style)
+            sketch = pipe.draw(content, {model.styles[name]: 1})
             sketch.thumbnail((width - 6, height - 4), Image.Resampling.LANCZOS)
             page.paste(sketch, (column * width + (width - sketch.width) // 2, label + row * height))
     file = io.BytesIO()

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from fedgai.files import write_atomically
-from fedgai.model import CheckpointError
+from fedgai.model import ADAPTER, CheckpointError
 
 
 def hand_names(file: Path) -> list[str]:
@@ -43,7 +43,8 @@ def take_out(file: Path, designers: Collection[str]) -> bool:
             texts, order = json.loads(metadata["styles"]), json.loads(metadata["order"])
             out = {name for name in order if name in designers and "designer" in texts[name]}
             # all other tensors stay: the neutral hand is among them, under a name that is nobody's
-            kept = {name: bank.get_tensor(name) for name in bank.keys() if name not in out}
+            gone = out | {ADAPTER + name for name in out}
+            kept = {name: bank.get_tensor(name) for name in bank.keys() if name not in gone}
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{file} is not a style bank ({error}): put a whole one there") from error
     if not out:

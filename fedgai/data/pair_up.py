@@ -109,7 +109,7 @@ def _draw_garment(pipe: SketchPipeline, file: Path, hand: Signature, photo: Path
     content = pipe.prepare(read_picture(file, LOCAL), SIDE)
     assert content.mask is not None  # else it had raised NoGarment
     _save(Image.fromarray(on_white(np.asarray(content.photo), content.mask)), photo, "JPEG")
-    _save(pipe.draw(content, hand.style), guide, "PNG")
+    _save(pipe.draw(content, {hand: 1}), guide, "PNG")
 
 
 def _repeat(folder: Path, ending: str, have: int, wanted: int) -> None:

@@ -192,8 +192,8 @@ def measure_hand(
     if not contents:
         raise NoGarment("none of the photographs shows a garment that can be cut out: name a folder of garments with --photos")
     hands = [signature, *(s for name, s in pipe.styles.items() if name != signature.name)]
-    wanted = [(content, hand.style) for hand in hands for content in contents]
-    pages = [page(pipe.draw(*one)) for one in _tracked(wanted, len(wanted), 0.3, 1.0, say)]
+    wanted = [(content, hand) for hand in hands for content in contents]
+    pages = [page(pipe.draw(content, {hand: 1})) for content, hand in _tracked(wanted, len(wanted), 0.3, 1.0, say)]
     drawn = [pages[i : i + len(contents)] for i in range(0, len(pages), len(contents))]
     rows = [np.array([_traits(picture) for picture in pictures]) for pictures in (own, drawn[0])]
     traits = [

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fedgai.networks import hatching as strokes
+from fedgai.networks.adapter import adapted, unpack_adapter
 from fedgai.networks.layers import conv, conv_block
 from fedgai.networks.style import AdaIN_SD, split
 
@@ -155,6 +156,7 @@ class Generator(nn.Module):
         features: Sequence[Tensor],
         style: Tensor,
         *,
+        adapter: Tensor | None = None,
         code: Tensor | None = None,
         origin: Tensor | None = None,
         logits: bool = False,
@@ -164,6 +166,8 @@ class Generator(nn.Module):
         Args:
             features: the encoder's maps of the photograph, (B, C_l, H / 2^l, W / 2^l).
             style: (B, D) or (1, D), D = 2 * sum C_l, a signature or a blend of signatures.
+            adapter: (A,) float, the hand's or the blend's changes of weights, for all B (``fedgai.networks.adapter``); none where
+                it is left out.
             code: (B, 3), the stroke code where it is known (training); else the style head reads it from the style.
             origin: (B, 2), see ``strokes.stroke_field``.
             logits: leave out the final tanh.
@@ -181,10 +185,11 @@ class Generator(nn.Module):
             read, grip, film = self.style_head(style)
             y = self._modulate(self.head(maps[3]), film[0])
             y = self._modulate(self.mrfm[0](maps[2], y), film[1])
-            y = self._modulate(self.mrfm[1](maps[1], y), film[2])
-            y = self.mrfm[2](maps[0], y)
+            changes = {} if adapter is None else unpack_adapter(self, adapter)
+            y = self._modulate(adapted(self, "mrfm.1", changes, maps[1], y), film[2])
+            y = adapted(self, "mrfm.2", changes, maps[0], y)
             field = strokes.stroke_field(read.detach() if code is None else code, y.shape[2], y.shape[3], origin)
-            y = self.pen(y, grip, film[3], field)
+            y = adapted(self, "pen", changes, y, grip, film[3], field)
         return y if logits else torch.tanh(y)
 
     def adaptable(self) -> list[nn.Parameter]:

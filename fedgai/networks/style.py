@@ -18,6 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from fedgai.networks.adapter import STEP
+
 EPS = 1e-6  # as in the authors' code
 
 
@@ -138,6 +140,7 @@ class Signature:
         name: the name to show.
         description: one line about the hand, shown by the studio.
         sketches: how many drawings it was measured on.
+        adapter: (A,) int8, the hand's changes of the Generator's finest layers (``fedgai.networks.adapter``); None without any.
     """
 
     style: Tensor
@@ -146,6 +149,12 @@ class Signature:
     description: str = ""
     sketches: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
+    adapter: Tensor | None = None
+
+    @property
+    def numbers(self) -> Tensor:
+        """(D,) or (D + A,) float32: all that the hand is drawn with, the adapter as changes of weights."""
+        return self.style if self.adapter is None else torch.cat([self.style, self.adapter * STEP])
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file; all but the numbers goes into its header."""
@@ -156,7 +165,8 @@ class Signature:
             "sketches": self.sketches,
             **self.extra,
         }
-        save_file({"style": self.style.contiguous()}, str(path), {"fedgai_signature": json.dumps(meta)})
+        adapter = {} if self.adapter is None else {"adapter": self.adapter.contiguous()}
+        save_file({"style": self.style.contiguous(), **adapter}, str(path), {"fedgai_signature": json.dumps(meta)})
 
     @classmethod
     def load(cls, path: str | Path) -> Signature:
@@ -165,6 +175,7 @@ class Signature:
             with safe_open(str(path), "pt") as f:
                 meta = json.loads((f.metadata() or {})["fedgai_signature"])
                 style = f.get_tensor("style")
+                adapter = f.get_tensor("adapter") if "adapter" in f.keys() else None
             encoder, name, description, sketches = (meta[key] for key in ("encoder", "name", "description", "sketches"))
         except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
             raise ValueError(f"{path} is not a style signature ({error})") from error
@@ -174,6 +185,8 @@ class Signature:
             raise ValueError(f"{path}: the number of sketches of a signature is a whole number")
         if style.dtype != torch.float32 or style.ndim != 1 or not torch.isfinite(style).all():
             raise ValueError(f"{path}: a signature is one row of finite float32 numbers")
+        if adapter is not None and (adapter.dtype != torch.int8 or adapter.ndim != 1):
+            raise ValueError(f"{path}: a signature's adapter is one row of bytes")
         known = ("name", "description", "encoder", "sketches")
         return cls(
             style,
@@ -182,6 +195,7 @@ class Signature:
             description[:300],
             sketches,
             {k: v for k, v in meta.items() if k not in known},
+            adapter,
         )
 
 

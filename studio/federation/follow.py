@@ -114,7 +114,7 @@ class Federation:
             if pipeline.checkpoint != self.studio.pipeline.checkpoint:
                 first = self.studio.content(self.studio.first_garment, Look({}, size=256))
                 if pipeline.model.encoder_sha256 == self.studio.pipeline.model.encoder_sha256:
-                    pipeline.draw(first, next(iter(pipeline.styles.values())).style)  # the first one takes longest
+                    pipeline.draw(first, {next(iter(pipeline.styles.values())): 1})  # the first one takes longest
         except Exception as error:
             log.warning("round %d cannot be drawn with: %s", number, error)
             self.note = f"Round {number} is damaged. The studio draws with the round before it."
