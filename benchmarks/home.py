@@ -48,7 +48,7 @@ def away(model: FedGAI, signature: Signature, hand: Hand, unseen: Sequence[Cut])
     pipe, found = SketchPipeline(model), []
     for garment in unseen:
         content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
-        drawn = independent.describe(pipe.draw(content, signature.style))
+        drawn = independent.describe(pipe.draw(content, {signature: 1}))
         found.append(independent.distance(drawn, independent.describe(render(study_looked(garment.seen), hand))))
     return float(np.mean(found))
 
@@ -61,7 +61,7 @@ def rows(model: FedGAI, house: FedGAI, signature: Signature, hand: Hand, unseen:
         for drawer in (house, model):
             pipe = SketchPipeline(drawer)
             content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
-            cells.append(pipe.draw(content, signature.style))
+            cells.append(pipe.draw(content, {signature: 1}))
         for x, cell in enumerate(cells):
             cell.thumbnail((CELL - 8, CELL - 8))
             page.paste(cell, (CELL * x + (CELL - cell.width) // 2, CELL * y + (CELL - cell.height) // 2))
@@ -98,15 +98,17 @@ def measure(
     measured = trainer.signature
     refined = refine(house, measured, pairs.report.pairs).signature
     trainer.take_style(replace(refined, name="own"))
+    alone = replace(refined, adapter=None)  # the adapter changes the house's weights, not the own ones
     ready = time.monotonic() - started
     trainer.run()
     trained = time.monotonic() - started
     found = {"seconds until the signature is refined": ready, "seconds until the round is trained": trained}
-    for name, signature in (("measured", measured), ("refined", refined)):
+    for name, signature in (("measured", measured), ("refined", alone)):
         found[f"house, {name}"] = away(house, signature, hand, unseen)
         found[f"own, {name}"] = away(model.eval(), signature, hand, unseen)
+    found["house, with adapter"] = away(house, refined, hand, unseen)
     found["others changed"] = others_changed(model, house, unseen)
-    return found, rows(model, house, refined, hand, unseen[1 : 1 + 2 * SHOWN : 2])
+    return found, rows(model, house, alone, hand, unseen[1 : 1 + 2 * SHOWN : 2])
 
 
 def main() -> None:

@@ -85,11 +85,11 @@ class Run:
         home.mkdir(parents=True, exist_ok=True)
         self.start = FedGAI.load(weights)
         train = cut(photos / "train", plan.pairs + plan.garments, self.start.draughtsman)
-        self.own, house = train[: plan.pairs], train[plan.pairs :]
+        self.own, self.others = train[: plan.pairs], train[plan.pairs :]  # what strangers draw, and what the house learns on
         self.unseen = cut(photos / "val", plan.unseen, self.start.draughtsman)
         self.photos = home / "house"
         self.photos.mkdir(exist_ok=True)
-        for i, garment in enumerate(house):
+        for i, garment in enumerate(self.others):
             Image.fromarray(garment.photo).save(self.photos / f"{i:03}.png")
         self.pairs = {name: self._drawn(name) for name in STRANGERS}
         self.signatures = {name: self._signature(name) for name in STRANGERS}
@@ -235,7 +235,7 @@ class Run:
             for garment in self.unseen:
                 theirs = draw(garment.photo, garment.mask, hand, 99, garment.seen)
                 content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
-                rows.append(self._compare(model, np.asarray(pipe.draw(content, self.signatures[name].style)), theirs, name))
+                rows.append(self._compare(model, np.asarray(pipe.draw(content, {self.signatures[name]: 1})), theirs, name))
             found[name] = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
             log.info("%s, %s: %s", arm, name, {key: round(value, 4) for key, value in found[name].items()})
         return found

@@ -20,11 +20,14 @@ from fedgai.data.pairs import PairFolder
 from fedgai.model import FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import Signature
+from fedgai.training import refine_signature
+from fedgai.training.learn_adapter import AdapterConfig
 from fedgai.training.local import LocalTrainer
-from fedgai.training.refine_signature import JUDGEMENTS, RefineConfig, Refined, _unit, refine
+from fedgai.training.refine_signature import JUDGEMENTS, SHARES, RefineConfig, Refined, _unit, refine
 from fedgai.training.train_config import TrainConfig
 
-SHORT = RefineConfig(steps=24)
+SHORT = RefineConfig(steps=24, adapter=AdapterConfig(steps=8))
+ADAPTER = SHORT.adapter.steps + len(SHARES)  # what an adapter counts in the progress
 
 
 @pytest.fixture(scope="module")
@@ -61,18 +64,32 @@ def test_it_is_nearer_and_stays_within_reach(folder: Path, model: FedGAI) -> Non
     assert sha256(model) == before and any(p.requires_grad for p in model.generator.parameters())
     assert not any(p.requires_grad for p in model.encoder.parameters())
     assert shares == sorted(shares) and shares[-1] == 1
-    assert len(shares) == 8 + SHORT.steps + JUDGEMENTS  # the pairs that are made ready count, too
+    assert len(shares) == 8 + SHORT.steps + JUDGEMENTS + ADAPTER  # the pairs that are made ready count, too
 
 
 def test_the_same_drawings_give_the_same_signature(folder: Path, model: FedGAI) -> None:
     measured = model.signature(sorted((folder / "sketches").iterdir()))
-    a, b = (refine(model, measured, pairs_of(folder), config=replace(SHORT, steps=10)).signature.style for _ in range(2))
-    assert torch.equal(a, b)
+    a, b = (refine(model, measured, pairs_of(folder), config=replace(SHORT, steps=10)).signature for _ in range(2))
+    assert torch.equal(a.style, b.style) and a.adapter is not None and torch.equal(a.adapter, b.adapter)
+
+
+def test_an_adapter_counts_only_where_it_brings_drawings_nearer(
+    folder: Path, model: FedGAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = model.signature(sorted((folder / "sketches").iterdir()))
+    config = replace(SHORT, adapter=AdapterConfig(steps=24))
+    without = refine(model, measured, pairs_of(folder), config=replace(SHORT, adapter=AdapterConfig(steps=0)))
+    found = refine(model, measured, pairs_of(folder), config=config)
+    assert found.signature.adapter is not None and found.after < without.after
+    assert torch.equal(found.signature.style, without.signature.style) and without.signature.adapter is None
+    monkeypatch.setattr(refine_signature, "learn_adapter", lambda size, *_: torch.full((size,), 0.12))  # black pages
+    spoiled = refine(model, measured, pairs_of(folder), config=config)
+    assert spoiled.signature.adapter is None and spoiled.after == without.after
 
 
 def test_where_it_is_not_nearer_the_measured_one_stays(folder: Path, model: FedGAI) -> None:
     measured = model.signature(sorted((folder / "sketches").iterdir()))
-    found = refine(model, measured, pairs_of(folder), config=replace(SHORT, steps=0))
+    found = refine(model, measured, pairs_of(folder), config=replace(SHORT, steps=0, adapter=AdapterConfig(steps=0)))
     assert found == Refined(measured, found.before, found.before) and not found.better
 
 
@@ -81,7 +98,7 @@ def test_drawings_without_photographs(folder: Path, model: FedGAI) -> None:
     measured, shares = model.signature(drawings), []
     found = refine(model, measured, (), drawings, photos[:2], replace(SHORT, steps=10), shares.append)
     assert found.before > 0 and found.after <= found.before
-    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) == 8 + 2 + 10 + JUDGEMENTS
+    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) == 8 + 2 + 10 + JUDGEMENTS + ADAPTER
     too_few = refine(model, measured, (), drawings[:3], photos[:2], SHORT)  # none can be kept aside
     assert too_few == Refined(measured, 0.0, 0.0)
 
@@ -98,7 +115,7 @@ def test_hatching_is_drawn_as_it_is_ruled(model: FedGAI, tmp_path: Path) -> None
         Image.fromarray(draw(photo, mask, STRANGERS["level stripes"], i)).save(pair[1])
         pairs.append(pair)
     measured = model.signature([drawing for _, drawing in pairs], "Zoë")
-    found = refine(model, measured, pairs, config=replace(SHORT, steps=12))
+    found = refine(model, measured, pairs, config=replace(SHORT, steps=12, adapter=AdapterConfig(steps=0)))
     assert found.better and model.generator.style_head is not None
     codes = [model.generator.style_head(s.style[None])[0][0] for s in (measured, found.signature)]
     before, after = ((math.degrees(math.atan2(code[1], code[0])) / 2, math.exp(code[2])) for code in codes)

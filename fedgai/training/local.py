@@ -116,8 +116,8 @@ class LocalTrainer:
             self._rng = torch.get_rng_state()
 
     def take_style(self, signature: Signature) -> None:
-        """From now on, draw and learn with this signature of the hand in the place of the measured one."""
-        self.model.add_style(signature)
+        """From now on, learn with this signature; without its adapter, which belongs to the house's weights."""
+        self.model.add_style(replace(signature, adapter=None))
         self.style = signature.style.to(self.device)
 
     @property

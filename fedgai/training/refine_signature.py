@@ -1,4 +1,4 @@
-"""A signature refined at home: the house Generator is held still, the signature's numbers are adjusted.
+"""A signature refined at home, the house Generator held still: its numbers are adjusted, then an adapter is learned.
 
     measured signature --> house Generator --> drawings of own garments <-- compared --> the designer's own drawings
           ^------------------------- Adam adjusts the numbers -----------------------------+
@@ -8,6 +8,9 @@ is found by trying. The measured signature is the start, and the fallback: the r
 were kept aside come out nearer to the designer's own, by measures that know nothing of our encoder
 (``fedgai.evaluation.independent``). Nothing of the drawings is in it but their effect on the signature's few hundred numbers.
 
+What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
+the signature, and it, too, counts only where the drawings that were kept aside come out nearer.
+
 Hatching's angle and distance are found otherwise, for no gradient reaches them: where the drawings' own hatching can be seen
 (``fedgai.vision.ruled_lines``), the signature is first moved until the style head reads that hatching from it.
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +32,24 @@ from fedgai.evaluation import independent
 from fedgai.measure import SIDE, page
 from fedgai.model import FedGAI
 from fedgai.networks import hatching
+from fedgai.networks.adapter import STEP, adapter_size, to_bytes
+from fedgai.networks.generator import Generator
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
+from fedgai.training.adapting import likeness
+from fedgai.training.learn_adapter import AdapterConfig, learn_adapter
 from fedgai.training.losses import gram_loss, near_loss
 from fedgai.training.optimisers import Adam
+from fedgai.training.train_config import TrainConfig
 from fedgai.vision.images import read_image, to_image, to_tensor
 from fedgai.vision.ruled_lines import ruled_lines
 
 log = logging.getLogger(__name__)
 
 JUDGEMENTS = 3  # of the measured signature, of the refined one, and of the one in the middle
+SHARES = (1.0, 0.5)  # of the learned adapter that are judged
+WEIGHTS_OF_LOSSES = TrainConfig()  # of a designer's own model, and so of an adapter
 AIM_STEPS = 200  # of Adam on the style head alone, a few milliseconds each
 
 
@@ -53,6 +63,7 @@ class RefineConfig:
         reach: how far a number may go from the measured one, in the same unit: blends must stay sensible.
         pairs: most that are learned from. aside: most that are kept aside to judge by; at least two pairs are.
         seed: of the order of the drawings.
+        adapter: how the adapter is learned.
     """
 
     steps: int = 160
@@ -61,6 +72,7 @@ class RefineConfig:
     pairs: int = 24
     aside: int = 8
     seed: int = 24
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,8 @@ class Refined:
     """What came of it.
 
     Attributes:
-        signature: the refined one, or the measured one where that is not nearer.
+        signature: the refined one, or the measured one where that is not nearer; with an adapter where that brings it nearer
+            still.
         before, after: distance of drawings that were kept aside to the designer's own (``independent.distance``), in the
             measured and in the returned signature.
     """
@@ -83,19 +96,21 @@ class Refined:
 
 
 @dataclass(frozen=True)
-class _Example:
+class Example:
     """One garment to draw.
 
     Attributes:
         features: its maps, (1, C_l, H / 2^l, W / 2^l) each.
         size: (width, height) without the padding.
-        drawing: the designer's of it, (1, 3, H, W), with its statistics, (1, D); None where there is none.
+        drawing: the designer's of it, (1, 3, H, W), with its statistics, (1, D), and Gram matrices, (1, C_l, C_l) each; None
+            where there is none.
     """
 
     features: tuple[Tensor, ...]
     size: tuple[int, int]
     drawing: Tensor | None = None
     statistics: Tensor | None = None
+    grams: list[Tensor] | None = None
 
 
 def refine(
@@ -123,18 +138,19 @@ def refine(
     model.check_style(measured)
     channels_last(model)
     work: _Pairs | _Drawings
+    steps = config.steps + JUDGEMENTS + _adapter_steps(model, config)
     if len(pairs) >= 4:
-        count = _Count(progress, min(len(pairs), config.pairs + config.aside) + config.steps + JUDGEMENTS)
+        count = _Count(progress, min(len(pairs), config.pairs + config.aside) + steps)
         work = _Pairs(model, pairs, config, count)
     else:
         pictures = min(len(drawings), 2 * config.pairs) + min(len(garments), config.aside)
-        count = _Count(progress, pictures + config.steps + JUDGEMENTS)
+        count = _Count(progress, pictures + steps)
         work = _Drawings(model, drawings, garments, config, count)
     if not work.ready:
         return Refined(measured, 0.0, 0.0)
 
-    def judge(tried: Tensor) -> float:
-        distance = work.judge(tried)
+    def judge(style: Tensor, adapter: Tensor | None = None) -> float:
+        distance = work.judge(style, adapter)
         count.one_more()
         return distance
 
@@ -143,9 +159,45 @@ def refine(
     style = _descend(model, measured.style, begin, code, work, config, count)
     found = min(((judge(s), i, s) for i, s in enumerate((style, (style + begin) / 2))), key=lambda f: f[:2])
     log.info("signature refined: %.3f before, %.3f after", before, found[0])
-    if found[0] >= before:
+    best, after = (found[2], found[0]) if found[0] < before else (measured.style, before)
+    adapter, after = _with_adapter(best, after, work, judge, config, count)
+    if after >= before:
         return Refined(measured, before, before)
-    return Refined(replace(measured, style=found[2], extra={**measured.extra, "refined": True}), before, found[0])
+    extra = {**measured.extra, "refined": True}
+    return Refined(replace(measured, style=best, extra=extra, adapter=adapter), before, after)
+
+
+def _with_adapter(
+    style: Tensor,
+    distance: float,
+    work: _Pairs | _Drawings,
+    judge: Callable[[Tensor, Tensor], float],
+    config: RefineConfig,
+    done: _Count,
+) -> tuple[Tensor | None, float]:
+    """The adapter that brings the drawings nearest, a whole one or half of it, and their distance then; None if none does."""
+    size = adapter_size(work.house)
+    if not _adapter_steps(work.model, config):
+        return None, distance
+
+    def loss(number: int, changes: Tensor) -> Tensor:
+        example = work.examples[number]
+        drawn = work.house(example.features, style[None], adapter=changes)
+        return work.closely(example, drawn, work.model.encoder(drawn))
+
+    whole = learn_adapter(size, len(work.examples), loss, config.adapter, done.one_more)
+    best = None
+    for share in SHARES:
+        adapter = to_bytes(share * whole)
+        if (found := judge(style, adapter)) < distance:
+            best, distance = adapter, found
+    log.info("with an adapter: %.3f", distance)
+    return best, distance
+
+
+def _adapter_steps(model: FedGAI, config: RefineConfig) -> int:
+    """What an adapter's part of the work counts; 0 where there is none."""
+    return config.adapter.steps + len(SHARES) if config.adapter.steps and adapter_size(model.generator) else 0
 
 
 class _Count:
@@ -169,37 +221,37 @@ class _Pairs:
     """The designer's own garments, drawn by the designer."""
 
     def __init__(self, model: FedGAI, pairs: Sequence[tuple[Path, Path]], config: RefineConfig, done: _Count) -> None:
-        order = np.random.default_rng(config.seed).permutation(len(pairs))[: config.pairs + config.aside]
-        count = min(config.aside, max(2, len(order) // 4))
-        pipe = SketchPipeline(model)
-        self.model = model
+        learned, aside = learned_and_aside(len(pairs), config)
+        self.model, self.house, pipe = model, model.for_inference().generator, SketchPipeline(model)
         ready = []
-        for i in order:
-            ready.append(_own_pair(pipe, *pairs[i]))
+        for i in (*aside, *learned):
+            ready.append(pair_example(pipe, *pairs[i]))
             done.one_more()
-        self.aside = [(example, independent.describe(own)) for example, own in ready[:count]]
-        self.examples = [example for example, _ in ready[count:]]
+        self.aside = [(example, independent.describe(own)) for example, own in ready[: len(aside)]]
+        self.examples = [example for example, _ in ready[len(aside) :]]
         self.pictures = [own for _, own in ready]
         self.ready = bool(self.examples)
 
-    def loss(self, example: _Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    def loss(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """L1 of 3 x 3 means, and how it is drawn."""
         assert example.drawing is not None
         return near_loss(drawn, example.drawing) + self.manner(example, drawn, maps)
 
-    def manner(self, example: _Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    def manner(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Distance of the statistics, and of the mean ink, wherever the lines lie."""
         assert example.drawing is not None and example.statistics is not None
         apart = style_distance(image_statistics(maps), example.statistics, self.model.preset.channels).mean()
         return 0.5 * apart + (drawn.mean((2, 3)) - example.drawing.mean((2, 3))).abs().mean()
 
+    def closely(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        return closely(self.model, example, drawn, maps)
+
     @torch.no_grad()
-    def judge(self, style: Tensor) -> float:
+    def judge(self, style: Tensor, adapter: Tensor | None) -> float:
         """Mean independent distance to the designer's drawing of the same garment, of those kept aside."""
         found = []
         for example, own in self.aside:
-            width, height = example.size
-            drawn = self.model.generator(example.features, style[None])[0][:, :height, :width]
+            drawn = _drawn(self.house, example, style, adapter)
             found.append(independent.distance(independent.describe(to_image(drawn)), own))
         return float(np.mean(found))
 
@@ -210,7 +262,7 @@ class _Drawings:
     def __init__(
         self, model: FedGAI, drawings: Sequence[Path], garments: Sequence[Path], config: RefineConfig, done: _Count
     ) -> None:
-        self.model, pipe = model, SketchPipeline(model)
+        self.model, self.house, pipe = model, model.for_inference().generator, SketchPipeline(model)
         order = np.random.default_rng(config.seed).permutation(len(drawings))[: 2 * config.pairs]
         count = min(config.aside, len(order) // 4)
         self.ready = count >= 2 and bool(garments)
@@ -226,7 +278,7 @@ class _Drawings:
         self.examples = []
         for file in garments[: config.aside]:
             content = pipe.prepare(file, SIDE, on_missing="keep")
-            self.examples.append(_Example(_plain(content.features), content.size))
+            self.examples.append(Example(_plain(content.features), content.size))
             done.one_more()
         grams: list[list[Tensor]] = []
         rows = []
@@ -240,22 +292,42 @@ class _Drawings:
         self.statistics = torch.cat(rows).mean(0, keepdim=True)
         self.grams = [torch.cat(level).mean(0, keepdim=True) for level in zip(*grams, strict=True)]
 
-    def loss(self, example: _Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    def loss(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Distance of the statistics and of the Gram matrices to the drawings' means."""
         apart = style_distance(image_statistics(maps), self.statistics, self.model.preset.channels).mean()
         return apart + gram_loss(self.model.grams(maps), self.grams)
 
-    manner = loss
+    manner = closely = loss
 
     @torch.no_grad()
-    def judge(self, style: Tensor) -> float:
+    def judge(self, style: Tensor, adapter: Tensor | None) -> float:
         """Independent distance of the drawings' mean description to that of the designer's drawings that were kept aside."""
         found = []
         for example in self.examples:
-            width, height = example.size
-            drawn = self.model.generator(example.features, style[None])[0][:, :height, :width]
-            found.append(independent.describe(page(drawn)))
+            found.append(independent.describe(page(_drawn(self.house, example, style, adapter))))
         return independent.distance(independent.mean(found), self.own)
+
+
+def closely(model: FedGAI, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """What an adapter learns, as a designer's own model does: where ink is, the very drawing's statistics, grey and colour."""
+    assert example.drawing is not None and example.statistics is not None and example.grams is not None
+    apart = style_distance(image_statistics(maps), example.statistics, model.preset.channels).mean()
+    alike = likeness(drawn, example.drawing, WEIGHTS_OF_LOSSES)
+    return sum(alike.values(), WEIGHTS_OF_LOSSES.manner * apart) + gram_loss(model.grams(maps), example.grams)
+
+
+def learned_and_aside(pairs: int, config: RefineConfig) -> tuple[list[int], list[int]]:
+    """Which of so many pairs are learned from, and which are kept aside to judge by; of very many, some are neither."""
+    order = np.random.default_rng(config.seed).permutation(pairs)[: config.pairs + config.aside].tolist()
+    count = min(config.aside, max(2, len(order) // 4))
+    return order[count:], order[:count]
+
+
+def _drawn(house: Generator, example: Example, style: Tensor, adapter: Tensor | None) -> Tensor:
+    """(3, height, width), without the padding."""
+    width, height = example.size
+    drawn: Tensor = house(example.features, style[None], adapter=None if adapter is None else adapter * STEP)
+    return drawn[0, :, :height, :width]
 
 
 def _code(pictures: Sequence[np.ndarray]) -> Tensor | None:
@@ -341,7 +413,7 @@ def _unit(model: FedGAI) -> Tensor:
     return torch.stack(built_in).std(0) + 1e-4
 
 
-def _own_pair(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[_Example, np.ndarray]:
+def pair_example(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[Example, np.ndarray]:
     """A pair at the size at which hands are measured: what is learned from, and the drawing, (h, w, 3) uint8."""
     sketch = read_image(drawing)
     size = min(SIDE, max(SIZES[0], max(sketch.size)))
@@ -352,8 +424,9 @@ def _own_pair(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[_Exampl
     paper = [(0, height - own.shape[0]), (0, width - own.shape[1]), (0, 0)]
     tensor = _tensor(np.pad(own, paper, constant_values=255))
     with torch.no_grad():
-        statistics = image_statistics(pipe.model.encoder(tensor))
-    return _Example(features, content.size, tensor, statistics), own
+        maps = pipe.model.encoder(tensor)
+        statistics, grams = image_statistics(maps), pipe.model.grams(maps)
+    return Example(features, content.size, tensor, statistics, grams), own
 
 
 def _plain(features: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -1,0 +1,157 @@
+"""A hand's adapter: what it changes, how it blends, where it is kept, and that strangers' bytes are held in bounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_garment
+from safetensors.torch import save_file
+
+from federation.server.style_bank import take_out
+from fedgai.model import FedGAI
+from fedgai.networks.adapter import LAYERS, STEP, adapter_shapes, adapter_size, to_bytes
+from fedgai.networks.generator import Generator
+from fedgai.networks.style import Signature
+from fedgai.pipeline import SketchPipeline
+from fedgai.training.learn_adapter import AdapterConfig, learn_adapter
+
+SIZE = 8405
+
+
+@pytest.fixture(scope="module")
+def pipe() -> SketchPipeline:
+    return SketchPipeline.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def with_adapter(pipe: SketchPipeline) -> Signature:
+    random = torch.Generator().manual_seed(24)
+    adapter = torch.randint(-60, 61, (SIZE,), generator=random, dtype=torch.int8)
+    return replace(pipe.styles["Aiko"], name="Zoë", adapter=adapter, extra={"designer": 7})
+
+
+def test_it_changes_the_finest_layers_and_nothing_else(pipe: SketchPipeline) -> None:
+    model = pipe.model
+    shapes = adapter_shapes(model.generator)
+    assert adapter_size(model.generator) == SIZE and all(name.startswith(LAYERS) for name in shapes)
+    assert adapter_shapes(model.for_inference().generator) == shapes  # in the order of the weights that draw
+    assert adapter_size(FedGAI("vgg16").generator) == 0
+    folded = dict(model.for_inference().generator.named_parameters())
+    assert {name: tuple(folded[name].shape) for name in shapes} == shapes
+    assert {name for name in folded if name.startswith(LAYERS)} == set(shapes)
+
+
+def test_a_drawing_is_that_of_the_changed_weights(pipe: SketchPipeline, with_adapter: Signature) -> None:
+    content = pipe.prepare(draw_garment(), 128)
+    drawn = pipe.draw(content, {with_adapter: 1})
+    assert np.asarray(drawn).tolist() != np.asarray(pipe.draw(content, {"Aiko": 1})).tolist()
+    network = pipe.model.for_inference()
+    start = 0
+    weights = dict(network.generator.named_parameters())
+    for name, shape in adapter_shapes(network.generator).items():
+        count = int(np.prod(shape))
+        assert with_adapter.adapter is not None
+        weights[name].add_(STEP * with_adapter.adapter[start : start + count].view(shape))
+        start += count
+    changed = SketchPipeline(pipe.model)
+    changed._network = network
+    assert np.asarray(changed.draw(content, {"Aiko": 1})).tolist() == np.asarray(drawn).tolist()
+    nothing = replace(with_adapter, adapter=torch.zeros(SIZE, dtype=torch.int8))
+    assert np.asarray(pipe.draw(content, {nothing: 1})).tolist() == np.asarray(pipe.draw(content, {"Aiko": 1})).tolist()
+
+
+def test_it_counts_as_much_as_its_hand(pipe: SketchPipeline, with_adapter: Signature) -> None:
+    assert with_adapter.adapter is not None
+    changes = STEP * with_adapter.adapter
+    assert torch.allclose(pipe.style({with_adapter: 1})[480:], changes)
+    assert torch.allclose(pipe.style({with_adapter: 1, "Bruno": 3})[480:], changes / 4)
+    assert torch.equal(pipe.style({with_adapter: 1, "Bruno": 3})[:480], pipe.style({"Aiko": 1, "Bruno": 3}))
+    assert (
+        len(pipe.style({with_adapter: 0, "Bruno": 1})) == 480 + SIZE and not pipe.style({with_adapter: 0, "Bruno": 1})[480:].any()
+    )
+    assert torch.allclose(pipe.style({with_adapter: 1}, 1.5)[480:], 1.5 * changes)
+    assert not pipe.style({with_adapter: 1}, 0)[480:].any()  # the neutral hand has none
+    assert torch.equal(pipe.style({with_adapter: 1}, 0.5)[:480], pipe.style({"Aiko": 1}, 0.5))
+
+
+def test_strokes_are_traced_with_it(pipe: SketchPipeline, with_adapter: Signature) -> None:
+    content = pipe.prepare(draw_garment(), 128)
+    sketch, _ = pipe.layers(content, {with_adapter: 1})
+    assert np.array_equal(sketch, np.asarray(pipe.draw(content, {with_adapter: 1})))
+
+
+def test_a_blend_with_a_hostile_one_at_weight_zero_is_the_other_hand(pipe: SketchPipeline, with_adapter: Signature) -> None:
+    hostile = replace(with_adapter, adapter=torch.full((SIZE,), -128, dtype=torch.int8))
+    content = pipe.prepare(draw_garment(), 128)
+    drawn = pipe.draw(content, {"Bruno": 1, hostile: 0})
+    assert np.array_equal(np.asarray(drawn), np.asarray(pipe.draw(content, {"Bruno": 1})))
+    assert np.asarray(pipe.draw(content, {hostile: 1})).shape == np.asarray(drawn).shape  # ugly, and nobody else's
+
+
+def test_it_is_kept_with_its_signature(pipe: SketchPipeline, with_adapter: Signature, tmp_path: Path) -> None:
+    assert with_adapter.adapter is not None
+    with_adapter.save(tmp_path / "hand.safetensors")
+    assert torch.equal(Signature.load(tmp_path / "hand.safetensors").adapter, with_adapter.adapter)
+    model = FedGAI.load()
+    model.add_style(with_adapter)
+    model.save_pretrained(tmp_path / "checkpoint")
+    again = FedGAI.load(tmp_path / "checkpoint").styles
+    assert torch.equal(again["Zoë"].adapter, with_adapter.adapter) and again["Aiko"].adapter is None
+    assert list(again) == list(model.styles)
+
+
+def test_it_leaves_with_its_designer(with_adapter: Signature, tmp_path: Path) -> None:
+    model = FedGAI.load()
+    model.add_style(with_adapter)
+    model.save_pretrained(tmp_path)
+    before = (tmp_path / "styles.safetensors").stat().st_size
+    assert take_out(tmp_path / "styles.safetensors", ["Zoë"])
+    assert before - (tmp_path / "styles.safetensors").stat().st_size > SIZE
+    assert "Zoë" not in FedGAI.load(tmp_path).styles
+
+
+def test_what_is_no_adapter_is_refused(pipe: SketchPipeline, with_adapter: Signature, tmp_path: Path) -> None:
+    file = tmp_path / "hand.safetensors"
+    with_adapter.save(file)
+    header = {"fedgai_signature": '{"name": "", "description": "", "encoder": "", "sketches": 1}'}
+    for wrong in (torch.zeros(SIZE), torch.zeros(5, SIZE // 5, dtype=torch.int8)):
+        save_file({"style": with_adapter.style, "adapter": wrong}, str(file), header)
+        with pytest.raises(ValueError, match="one row of bytes"):
+            Signature.load(file)
+    for wrong in (torch.zeros(SIZE - 1, dtype=torch.int8), torch.zeros(SIZE)):
+        with pytest.raises(ValueError, match="another Generator"):
+            pipe.draw(pipe.prepare(draw_garment(), 64), {replace(with_adapter, adapter=wrong): 1})
+    generator = pipe.model.generator
+    with pytest.raises(ValueError, match="for_inference"):
+        generator(pipe.model.encoder(torch.zeros(1, 3, 64, 64)), with_adapter.style[None], adapter=torch.zeros(SIZE))
+
+
+def test_bytes_are_the_nearest_within_bounds() -> None:
+    found = to_bytes(torch.tensor([0.0, 0.0014, -0.0016, 5.0, -5.0]))
+    assert found.tolist() == [0, 1, -2, 127, -127] and found.dtype == torch.int8
+
+
+def test_it_is_learned_from_the_drawings() -> None:
+    """A target that a few weights' changes reach: it comes nearer, the same each time, and never beyond what a byte says."""
+    aims = torch.stack([torch.full((4,), 0.05), torch.full((4,), 0.03)])
+
+    def loss(number: int, changes: torch.Tensor) -> torch.Tensor:
+        return (changes - aims[number]).square().sum()
+
+    steps = []
+    config = AdapterConfig(steps=200, rate=2e-3)
+    found = learn_adapter(4, 2, loss, config, lambda: steps.append(1))
+    assert torch.allclose(found, torch.full((4,), 0.04), atol=0.011) and len(steps) == 200
+    assert torch.equal(found, learn_adapter(4, 2, loss, config, lambda: None))
+    far = learn_adapter(4, 1, lambda _, changes: (changes - 1).square().sum(), AdapterConfig(400, 1e-2), lambda: None)
+    assert far.max() <= 0.127 + 1e-6
+    broken = learn_adapter(4, 1, lambda _, changes: changes.sum() * float("nan"), config, lambda: None)
+    assert torch.equal(broken, torch.zeros(4))
+
+
+def test_the_papers_generator_has_none() -> None:
+    assert adapter_shapes(Generator((8, 8, 8, 8), separable=False, spectral=True)) == {}
