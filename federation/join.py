@@ -53,7 +53,8 @@ from fedgai.text import printable
 SIGNATURE = "\n".join(
     (
         "A style signature is 480 numbers that describe your hand as a whole: how dense, how dark and how curved your lines "
-        "are. It contains no drawing.",
+        "are. With it goes an adapter: it changes the studio's model a little, so that it draws more like you. Neither contains "
+        "a drawing.",
         "- If you share it, everybody who uses the studio gets a slider with your name, and can draw garments in a hand like "
         "yours. And a person who already has one of your drawings could find out whether you used it here.",
         "- If you keep it, nobody gets a slider for you. You and the others still learn from each other.",

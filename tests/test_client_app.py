@@ -34,12 +34,14 @@ from federation.figure_names import AT_DESIGNERS
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai.model import WEIGHTS, FedGAI
+from fedgai.networks.adapter import adapter_size
 from fedgai.networks.discriminator import Discriminator
-from fedgai.networks.style import style_distance
+from fedgai.networks.style import Signature, style_distance
 from fedgai.training.local import LocalTrainer
 from fedgai.training.saved_training import STATE_FILE
 
 SIZE, EPOCHS = 64, 3
+ADAPTER = adapter_size(FedGAI("edge").generator)  # bytes
 
 
 @pytest.fixture
@@ -326,6 +328,31 @@ def test_beyond_the_budget_nothing_is_handed_over(asked: Message, context: Conte
     context.node_config["budget"] -= 1
     with pytest.raises(RoundRefusedError, match="budget"):
         within_budget(asked, context, lambda *_: reply)
+
+
+def with_adapter(signature: Signature, *_: object) -> Signature:
+    return replace(signature, adapter=torch.full((ADAPTER,), 7, dtype=torch.int8), extra={**signature.extra, "refined": True})
+
+
+def test_an_adapter_leaves_with_its_signature_and_counts(
+    asked: Message, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_app, "own_signature", lambda trainer, config: with_adapter(trainer.signature))
+    reply = train_at_home(asked, context)
+    designer = reply.content["designer"]
+    assert designer["adapter"] == bytes([7]) * ADAPTER and designer["refined"]
+    private = FedGAI.load(Path(str(context.node_config["out"])))
+    assert private.styles["Zoë"].adapter is None  # it belongs to the house's weights, not to these
+    context.node_config["budget"] = reply.content["arrays"].count_bytes() + len(designer["style"]) + ADAPTER
+    assert within_budget(asked, context, lambda *_: reply) is reply
+    context.node_config["budget"] -= 1
+    with pytest.raises(RoundRefusedError, match="budget"):
+        within_budget(asked, context, lambda *_: reply)
+    context.node_config |= {"style-epsilon": 8.0, "style-clip": 5.0}
+    noised = local_dp(asked, context, lambda *_: reply).content["designer"]
+    assert "style" in noised and "adapter" not in noised  # it has no noise
+    context.node_config["share-style"] = False
+    assert "adapter" not in train_at_home(question(context.node_config["weights"], 9), context).content["designer"]
 
 
 def test_local_differential_privacy_clips_and_noises_both(asked: Message, context: Context) -> None:

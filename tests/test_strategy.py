@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -324,6 +325,8 @@ HOSTILE = {
     "signature as text": (with_reply(designer=style(style="x" * 1920)), "480 float32"),
     "no sketches": (with_reply(designer=style(sketches=0)), "sketches"),
     "refined as text": (with_reply(designer=style(refined="yes")), "whether its style signature was refined"),
+    "an adapter where there is none": (with_reply(designer=style(adapter=b"\0" * 16)), "adapter is not 0 bytes"),
+    "an adapter without a signature": (with_reply(designer=told(adapter=b"")), "no style signature that it belongs to"),
     "error": (broken("error"), "training at home stopped"),
     "missing record": (broken("missing record"), "records"),
     "extra record": (broken("extra record"), "records"),
@@ -411,6 +414,19 @@ def test_signatures_carry_the_approved_name(spec, sent):
     assert {n: s.name for n, s in strategy.signatures.items()} == {1: "Ada", 2: "Bruno", 5: "designer 5"}
     assert strategy.signatures[1].style.shape == (480,) and strategy.signatures[1].encoder == ENCODER
     assert strategy.signatures[1].extra == {"designer": 1} and strategy.signatures[5].extra == {"designer": 5, "refined": True}
+
+
+def test_an_adapter_is_any_bytes_of_its_length(spec, sent):
+    spec = replace(spec, adapter_size=4)
+    strategy = started(spec, sent)
+    sent_bytes = {1: b"\x80\x7f\0\xff", 2: b"\0" * 3, 3: "text"}
+    replies = [reply(n, spec.record(update(sent, n)), designer=style(name="", adapter=b)) for n, b in sent_bytes.items()]
+    strategy.aggregate_train(ROUND, [*replies, reply(4, spec.record(update(sent, 4)), designer=style(name=""))])
+    assert [v.accepted for v in strategy.verdicts] == [True, False, False, True]
+    assert all("adapter is not 4 bytes" in v.reason for v in strategy.verdicts[1:3])
+    assert strategy.signatures[1].adapter.tolist() == [-128, 127, 0, -1]
+    assert strategy.signatures[1].extra["refined"]  # so the house is held there: the adapter was learned with its weights
+    assert strategy.signatures[4].adapter is None and "refined" not in strategy.signatures[4].extra
 
 
 def test_a_round_that_was_not_begun_is_an_error_of_ours(spec, sent):

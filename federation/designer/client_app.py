@@ -15,7 +15,7 @@ What this machine trains on, and what it may send, is set by the designer's own 
 | `cache-mb` | memory for the pairs' maps, MB |
 | `lr` | learning rate of the Discriminator; the trainer's default without it |
 | `fusion` | weight of the house's drawings in others' hands, 1 by default; 0 for the Discriminator alone (docs/fusion.md) |
-| `refine` | adjust the signature to the house Generator before it is shared; on by default |
+| `refine` | adjust the signature to the house Generator and learn an adapter before they are shared; on by default |
 | `local-epsilon` | local differential privacy, through Flower's LocalDpMod, of a round's update; off without it |
 | `local-clip` | L2 norm that an update is cut to before noise is added; 1 by default |
 | `style-epsilon`, `style-clip` | the same for the signature; its distance from round 0's mean is cut to 10 by default |
@@ -102,6 +102,7 @@ def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -
         # noise can make numbers that no drawing gives, which the server refuses; to clamp them does not weaken the privacy
         noised_style = model.style_bounds.clamp(torch.from_numpy(noised["style"].numpy()).float())
         designer["style"] = noised_style.numpy().astype("<f4").tobytes()
+        designer.pop("adapter", None)  # it has no noise, and would tell of the same drawings
     spent = max(0.0, epsilon) + (max(0.0, style_epsilon) if "style" in designer else 0.0)
     if spent:
         reply.content.metric_records["metrics"]["epsilon"] = spent  # of one update; updates add up
@@ -127,8 +128,9 @@ def within_budget(message: Message, context: Context, call_next: ClientAppCallab
     budget = int(context.node_config.get("budget", 0))
     if not budget or reply.has_error():
         return reply
-    style = reply.content.config_records["designer"].get("style")
-    size = reply.content.array_records["arrays"].count_bytes() + (len(style) if isinstance(style, bytes) else 0)  # and words
+    designer = reply.content.config_records["designer"]
+    hand = (designer.get(key) for key in ("style", "adapter"))
+    size = reply.content.array_records["arrays"].count_bytes() + sum(len(part) for part in hand if isinstance(part, bytes))
     if size > budget:
         raise RoundRefusedError(f"this update has {size:,} bytes, and the designer's budget for a round is {budget:,}")
     return reply
@@ -301,7 +303,7 @@ def answer(trainer: LocalTrainer, node_config: UserConfig, record: ConfigRecord,
 
     Returns:
         arrays: ``Discriminator.shared``, float16. metrics: number of pairs, mean losses, own style distance. designer:
-        which round, preset, encoder and release it belongs to; and, if the designer agreed, signature and name.
+        which round, preset, encoder and release it belongs to; and, if the designer agreed, signature, adapter and name.
     """
     model, pairs = trainer.model, trainer.pairs
     losses = {f"loss-{name.replace('_', '-')}": value for name, value in sums.items()}
@@ -318,6 +320,7 @@ def answer(trainer: LocalTrainer, node_config: UserConfig, record: ConfigRecord,
             "style": signature.style.numpy().astype("<f4").tobytes(),
             "sketches": signature.sketches,
             "refined": signature.extra.get("refined") is True,
+            **({} if signature.adapter is None else {"adapter": signature.adapter.numpy().tobytes()}),
             "name": str(node_config.get("name", ""))[:40],
             "description": str(node_config.get("description", ""))[:300],
         }
@@ -350,7 +353,7 @@ def everybody(config: RoundConfig, model: FedGAI) -> dict[str, Signature]:
     unknown = Signature(torch.empty(0), model.encoder_sha256)
     styles = model.style_bounds.clamp(torch.from_numpy(config.bank.reshape(-1, row).copy()))  # (K, D)
     return {
-        name: replace(model.styles.get(name, unknown), name=name, style=style)
+        name: replace(model.styles.get(name, unknown), name=name, style=style, adapter=None)
         for name, style in zip(config.names, styles, strict=True)
     }
 

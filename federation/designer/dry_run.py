@@ -14,6 +14,7 @@ from federation.designer.settings import NodeConfig, Progress, Settings, node_co
 from federation.wire import pack
 from fedgai import __version__
 from fedgai.model import FedGAI
+from fedgai.networks.adapter import adapter_size
 from fedgai.shipped import WEIGHTS
 
 
@@ -48,5 +49,8 @@ def dry_run(folder: Path, settings: Settings, progress: Progress | None = None) 
     origin = Metadata(0, "", 0, 0, "", "", 0.0, 0.0, MessageType.TRAIN)
     message = make_message(origin, RecordDict({"arrays": arrays, "config": question}))
     context = Context(run_id=0, node_id=0, node_config=config, state=RecordDict(), run_config={})
-    reply = local_dp(message, context, lambda *_: make_message(origin, answer(trainer, config, question, {})))
+    content = answer(trainer, config, question, {})
+    if settings.share_style:  # a round learns an adapter first; this one is as large, and changes nothing
+        content.config_records["designer"].setdefault("adapter", bytes(adapter_size(model.generator)))
+    reply = local_dp(message, context, lambda *_: make_message(origin, content))
     return Receipt.of(reply.content, settings.server)

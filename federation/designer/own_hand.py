@@ -1,7 +1,8 @@
 """What a designer's machine sends about their hand: the signature, and what the judge of hands learned from it.
 
 The signature is measured, then adjusted at home to the house Generator (refined), and saved. It is refined again when the
-drawings or the house Generator have changed. ``refine`` in the node configuration is on by default. The refined signature is
+drawings or the house Generator have changed. Where it helps, the refined one has an adapter (``fedgai.networks.adapter``), which
+belongs to the house's weights. ``refine`` in the node configuration is on by default. The refined signature is
 tested on drawings that were held back; if it does no better on them, the measured one is shared.
 """
 

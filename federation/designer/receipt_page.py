@@ -20,6 +20,7 @@ LABELS = {
     "epsilon": "noise: epsilon",
     "sketches": "drawings that the signature was measured on",
     "refined": "whether the signature was refined on your machine",
+    "adapter": "adapter: how the studio's lines change in your hand",
     "encoder": "network that measured the drawings (SHA-256)",
     "preset": "size of the model",
     "release": "release of the software",
@@ -37,9 +38,11 @@ def lines_of(receipt: Receipt) -> list[tuple[str, str, str, str, str]]:
     if receipt.signature:
         lines.append(("style signature", "", "float32", f"{receipt.signature['bytes']:,}", receipt.signature["sha256"]))
     for name, value in (receipt.values | receipt.metrics).items():
-        lines.append(
-            (LABELS.get(name) or sent_name(name), f"{value:.6g}" if isinstance(value, float) else str(value), "", "", "")
-        )
+        label = LABELS.get(name) or sent_name(name)
+        if isinstance(value, dict) and value.keys() == {"bytes", "sha256"}:  # as ``receipt.noted`` writes bytes
+            lines.append((label, "", "int8", f"{value['bytes']:,}", value["sha256"]))
+        else:
+            lines.append((label, f"{value:.6g}" if isinstance(value, float) else str(value), "", "", ""))
     return lines
 
 

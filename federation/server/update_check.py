@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from torch import Tensor
 
 from federation.server.update_spec import UpdateSpec, npy_header
 from fedgai.networks.style import Signature
@@ -182,7 +183,7 @@ class UpdateCheck:
 
     def _check_designer(self, designer: ConfigRecord, verdict: Verdict) -> None:
         """What a designer may say about itself; the signature, where there is one, goes into ``signatures``."""
-        known = {"round", "encoder", "preset", "release", "style", "sketches", "refined", "name", "description"}
+        known = {"round", "encoder", "preset", "release", "style", "sketches", "refined", "adapter", "name", "description"}
         if extra := set(designer) - known:
             raise UpdateError(f"it says {_shown(min(extra), 40)} about itself, which nobody asked")
         name = _text(designer, "name", MAX_NAME)
@@ -193,6 +194,8 @@ class UpdateCheck:
             self.taken.add(name)
             verdict.name = name
         if "style" not in designer:
+            if "adapter" in designer:
+                raise UpdateError("it has an adapter, but no style signature that it belongs to")
             return
         style, sketches = designer["style"], designer.get("sketches")
         if type(style) is not bytes or len(style) != 4 * self.spec.style_length:
@@ -210,8 +213,19 @@ class UpdateCheck:
             raise UpdateError("its style signature has negative standard deviations")
         if self.spec.style_bounds is not None and not self.spec.style_bounds.hold(numbers):
             raise UpdateError("its style signature has numbers that no drawing gives")
-        about = {"designer": verdict.node_id} | ({"refined": True} if refined else {})
-        self.signatures[verdict.node_id] = Signature(numbers, self.spec.encoder, verdict.name, description, sketches, about)
+        adapter = self._adapter(designer)
+        about = {"designer": verdict.node_id} | ({"refined": True} if refined or adapter is not None else {})
+        signature = Signature(numbers, self.spec.encoder, verdict.name, description, sketches, about, adapter)
+        self.signatures[verdict.node_id] = signature
+
+    def _adapter(self, designer: ConfigRecord) -> Tensor | None:
+        """(A,) int8; None without one. Any bytes are an adapter: a byte says how much one weight changes, within bounds."""
+        sent = designer.get("adapter")
+        if sent is None:
+            return None
+        if type(sent) is not bytes or len(sent) != self.spec.adapter_size or not sent:
+            raise UpdateError(f"its adapter is not {self.spec.adapter_size:,} bytes")
+        return torch.from_numpy(np.frombuffer(sent, np.int8).copy())
 
 
 def _records(content: RecordDict) -> tuple[ArrayRecord, MetricRecord, ConfigRecord]:

@@ -11,6 +11,7 @@ from flwr.app import Array, ArrayRecord
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedgai.model import FedGAI
+from fedgai.networks.adapter import adapter_size
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.style_bounds import StyleBounds
 
@@ -24,6 +25,7 @@ class UpdateSpec:
         withheld: names of BatchNorm tensors, by the modules' types; they stay at home.
         preset, encoder, release: what a designer must have in common with the server (encoder: SHA-256).
         channels: the encoder's four widths, finest first.
+        adapter_size: bytes of a hand's adapter, where there is one.
         style_bounds: what the numbers of a signature can be; None where nothing is known of the encoder but its name.
     """
 
@@ -33,13 +35,14 @@ class UpdateSpec:
     encoder: str
     release: str
     channels: tuple[int, ...]
+    adapter_size: int = 0
     style_bounds: StyleBounds | None = field(default=None, compare=False)
 
     @classmethod
     def from_model(cls, model: FedGAI, release: str) -> UpdateSpec:
         preset = model.preset
         spec = cls.from_discriminator(model.discriminator, preset.name, model.encoder_sha256, release, preset.channels)
-        return replace(spec, style_bounds=model.style_bounds)
+        return replace(spec, style_bounds=model.style_bounds, adapter_size=adapter_size(model.generator))
 
     @classmethod
     def from_discriminator(
