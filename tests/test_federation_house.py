@@ -202,6 +202,10 @@ def test_the_papers_discriminator_can_be_the_house_s_too(garments, model):
 
 def test_the_probe_repeats_itself_and_is_plain_json(house, start, model):
     assert house._probe._measure(model) == house.probe(model) == start
+    theirs, base = house._probe._reference_figures  # which _measure takes for round 0 itself
+    drawings, figures = house._probe._figures(model, house._probe.reference)
+    assert figures == pytest.approx(base, abs=1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(drawings, theirs, strict=True))
     assert set(start) == {f.name for f in fields(Bounds())}
     assert start["lines"] == start["ink_ratio"] == start["distance_ratio"] == 1
     assert not verdict(start, start)
