@@ -9,7 +9,8 @@ were kept aside come out nearer to the designer's own, by measures that know not
 (``fedgai.evaluation.independent``). Nothing of the drawings is in it but their effect on the signature's few hundred numbers.
 
 What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
-the signature, and it, too, counts only where the drawings that were kept aside come out nearer.
+the signature, and it, too, counts only where the drawings that were kept aside come out nearer. Only from pairs: learned from
+drawings without photographs, it broke lines and coloured them, for statistics do not say where ink is.
 
 Hatching's angle and distance are found otherwise, for no gradient reaches them: where the drawings' own hatching can be seen
 (``fedgai.vision.ruled_lines``), the signature is first moved until the style head reads that hatching from it.
@@ -138,9 +139,9 @@ def refine(
     model.check_style(measured)
     channels_last(model)
     work: _Pairs | _Drawings
-    steps = config.steps + JUDGEMENTS + _adapter_steps(model, config)
+    steps = config.steps + JUDGEMENTS
     if len(pairs) >= 4:
-        count = _Count(progress, min(len(pairs), config.pairs + config.aside) + steps)
+        count = _Count(progress, min(len(pairs), config.pairs + config.aside) + steps + _adapter_steps(model, config))
         work = _Pairs(model, pairs, config, count)
     else:
         pictures = min(len(drawings), 2 * config.pairs) + min(len(garments), config.aside)
@@ -160,7 +161,9 @@ def refine(
     found = min(((judge(s), i, s) for i, s in enumerate((style, (style + begin) / 2))), key=lambda f: f[:2])
     log.info("signature refined: %.3f before, %.3f after", before, found[0])
     best, after = (found[2], found[0]) if found[0] < before else (measured.style, before)
-    adapter, after = _with_adapter(best, after, work, judge, config, count)
+    adapter = None
+    if isinstance(work, _Pairs):
+        adapter, after = _with_adapter(best, after, work, judge, config, count)
     if after >= before:
         return Refined(measured, before, before)
     extra = {**measured.extra, "refined": True}
@@ -170,7 +173,7 @@ def refine(
 def _with_adapter(
     style: Tensor,
     distance: float,
-    work: _Pairs | _Drawings,
+    work: _Pairs,
     judge: Callable[[Tensor, Tensor], float],
     config: RefineConfig,
     done: _Count,
@@ -183,7 +186,7 @@ def _with_adapter(
     def loss(number: int, changes: Tensor) -> Tensor:
         example = work.examples[number]
         drawn = work.house(example.features, style[None], adapter=changes)
-        return work.closely(example, drawn, work.model.encoder(drawn))
+        return closely(work.model, example, drawn, work.model.encoder(drawn))
 
     whole = learn_adapter(size, len(work.examples), loss, config.adapter, done.one_more)
     best = None
@@ -243,9 +246,6 @@ class _Pairs:
         apart = style_distance(image_statistics(maps), example.statistics, self.model.preset.channels).mean()
         return 0.5 * apart + (drawn.mean((2, 3)) - example.drawing.mean((2, 3))).abs().mean()
 
-    def closely(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        return closely(self.model, example, drawn, maps)
-
     @torch.no_grad()
     def judge(self, style: Tensor, adapter: Tensor | None) -> float:
         """Mean independent distance to the designer's drawing of the same garment, of those kept aside."""
@@ -297,7 +297,7 @@ class _Drawings:
         apart = style_distance(image_statistics(maps), self.statistics, self.model.preset.channels).mean()
         return apart + gram_loss(self.model.grams(maps), self.grams)
 
-    manner = closely = loss
+    manner = loss
 
     @torch.no_grad()
     def judge(self, style: Tensor, adapter: Tensor | None) -> float:
