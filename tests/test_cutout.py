@@ -5,7 +5,7 @@ import pytest
 from conftest import draw_garment
 from PIL import Image
 
-from fedgai.vision.cutout import NoGarment, cut_out
+from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -31,6 +31,21 @@ def test_a_cut_garment_is_cut_again_the_same():
 
 def test_the_drawn_shirt_of_the_other_tests():
     assert 0.05 < (cut_out(np.asarray(draw_garment())) > 0.5).mean() < 0.8
+
+
+def test_a_gap_that_the_draughtsman_holds_for_background_is_not_filled_even_where_it_looks_like_the_cloth():
+    random = np.random.default_rng(3)
+    photo = np.full((320, 240, 3), 170, np.uint8) + random.integers(0, 12, (320, 240, 1), np.uint8)
+    belief, silhouette = np.zeros((320, 240), np.float32), np.zeros((320, 240), np.float32)
+    cloth, gap = (slice(60, 270), slice(50, 190)), (slice(120, 270), slice(90, 102))
+    photo[cloth] = random.choice([20, 70, 230], (210, 140, 1))  # a print, black, dark and white
+    photo[gap] = 70  # floor in shadow between sleeve and body
+    belief[cloth], belief[gap] = 1, 0.1
+    for rows, columns in (cloth, gap):
+        silhouette[rows.start - 2 : rows.stop + 2, columns.start - 2 : columns.stop + 2] = 1
+    mask = cut_out_seen(photo, belief, silhouette) > 0.5
+    assert mask[gap].mean() < 0.1
+    assert mask[130:260, 60:85].all() and mask[130:260, 110:180].all()
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ FAINTEST_STEP = (
 HOLLOW = 0.6  # share of what an outline encloses, below which it is more than what differs from the background
 GAP, EMPTY = 0.02, 0.12  # of the short side: gaps in an outline that are closed, and how far strokes lie from each other
 INK = 30  # Lab levels by which the lines of a drawing differ from its paper
+SURE_BACKGROUND, SURE_GARMENT = 0.2, 0.97  # likelihoods below and above which GrabCut may not decide otherwise
 SEED = 0  # of OpenCV's k-means, also the one inside GrabCut
 
 
@@ -98,8 +99,8 @@ def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, 
     outline = cv2.dilate(cv2.resize(silhouette, (width, height), interpolation=cv2.INTER_AREA), np.ones((5, 5), np.uint8))
     belief = cv2.resize(belief, (width, height), interpolation=cv2.INTER_AREA)
     labels = np.where(belief > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels[belief > 0.97] = cv2.GC_FGD
-    labels[belief < 0.03] = cv2.GC_BGD
+    labels[belief > SURE_GARMENT] = cv2.GC_FGD
+    labels[belief < SURE_BACKGROUND] = cv2.GC_BGD  # with less, it fills gaps under sleeves, and keeps hangers and shadows
     masks = [_tidy(_run_grabcut(lab, labels, 1))]
     if _on_outline(masks[0], outline) < SURE_OUTLINE:
         masks += _searched(photo, lab, size)
