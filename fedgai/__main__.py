@@ -22,6 +22,7 @@ from fedgai.data.pairs import Report
 from fedgai.errors import FedGAIError
 from fedgai.files import write_atomically
 from fedgai.model import PRESETS, FedGAI
+from fedgai.networks.adapter import adapter_size
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES, WEIGHTS
 from fedgai.strokes import to_svg
@@ -140,7 +141,8 @@ def signature(drawings: Path, out: Path, name: str | None, description: str, mod
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     measured.save(out)
-    print(f"{out}: {measured.style.numel()} numbers from {measured.sketches} drawings{note}")
+    adapter = "" if measured.adapter is None else f" and an adapter of {len(measured.adapter):,}"
+    print(f"{out}: {measured.style.numel()} numbers{adapter} from {measured.sketches} drawings{note}")
 
 
 def hand(drawings: Path, photos: Path | None, out: Path, name: str | None, model: str | Path, refined: bool) -> None:
@@ -186,7 +188,8 @@ def info(preset: str, as_json: bool) -> None:
     parts = {"encoder": model.encoder, "generator": model.generator, "discriminator": model.discriminator}
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     counts["shared"] = sum(tensor.numel() for tensor in model.discriminator.shared().values())  # a designer's upload
-    facts = {"preset": preset, "parameters": counts, "signature": 2 * sum(model.preset.channels)}
+    hand = {"signature": 2 * sum(model.preset.channels), "adapter": adapter_size(model.generator)}
+    facts = {"preset": preset, "parameters": counts, **hand}
     print(json.dumps(facts) if as_json else "\n".join(f"{name:<14} {n:>12,}" for name, n in counts.items()))
 
 
