@@ -8,6 +8,7 @@ import bz2
 import contextlib
 import getpass
 import gzip
+import hashlib
 import io
 import lzma
 import os
@@ -34,6 +35,7 @@ from PIL import Image
 
 from federation.demo import Demo, draw_examples
 from federation.designer.companion import Companion
+from federation.designer.own_hand import REFINED_FILE
 from federation.designer.receipt import read_all
 from federation.designer.settings import Settings
 from federation.operator import approve
@@ -41,6 +43,7 @@ from federation.processes import free_port
 from federation.wire import pack
 from fedgai.data.pairs import PairFolder
 from fedgai.model import FedGAI
+from fedgai.networks.style import Signature
 
 SIZE, PAIRS = 128, 4
 WINDOW = 16  # bytes: a fragment is known by so many that lie as they lie in a secret
@@ -229,6 +232,7 @@ class Recording:
     secrets: Secrets
     home: Path
     data: Path
+    checkpoint: Path
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +278,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
                 state = companion.tend()
                 assert state.phase not in ("refused", "failed") and time.monotonic() < until, state
                 time.sleep(0.5)
-        yield Recording(proxy.wire, secrets_of(home, data), home, data)
+        yield Recording(proxy.wire, secrets_of(home, data), home, data, demo.folder.checkpoint(1))
     finally:
         proxy.stop()
         demo.stop()
@@ -341,6 +345,16 @@ def test_none_of_it_is_in_any_byte_that_was_sent(recording: Recording) -> None:
     assert len(recording.wire) > receipt.wire_bytes > receipt.bytes - 1000
     assert b"GET /federation/status" in recording.wire and "Chloé".encode() in recording.wire
     assert recording.secrets.found(recording.wire) == []
+
+
+def test_the_signature_and_its_adapter_arrive_as_the_receipt_says(recording: Recording) -> None:
+    own = Signature.load(recording.home / "model" / REFINED_FILE)
+    arrived, [receipt] = FedGAI.load(recording.checkpoint).styles["Chloé"], read_all(recording.home / "receipts")
+    assert torch.equal(arrived.style, own.style) and arrived.extra["refined"] is receipt.values["refined"] is True
+    assert own.adapter is not None and arrived.adapter is not None and torch.equal(arrived.adapter, own.adapter)
+    content = own.adapter.numpy().tobytes()
+    assert receipt.values["adapter"] == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert content in recording.wire
 
 
 def zipped(content: bytes) -> bytes:
