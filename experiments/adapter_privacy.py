@@ -29,7 +29,8 @@ from experiments.strangers import STRANGERS, Cut, draw
 from fedgai.networks.adapter import STEP
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
-from fedgai.training.refine_signature import RefineConfig, closely, learned_and_aside, pair_example
+from fedgai.training.refine_examples import closely, pair_example
+from fedgai.training.refine_signature import RefineConfig, learned_and_aside
 
 
 def auc(used: list[float], others: list[float]) -> float:

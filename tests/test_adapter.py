@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw_garment
+from PIL import Image
 from safetensors.torch import save_file
 
 from federation.server.style_bank import take_out
 from fedgai.model import FedGAI
-from fedgai.networks.adapter import LAYERS, STEP, adapter_shapes, adapter_size, to_bytes
+from fedgai.networks.adapter import LAYERS, STEP, adapter_shapes, adapter_size, to_bytes, without_colour
 from fedgai.networks.generator import Generator
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.learn_adapter import AdapterConfig, learn_adapter
+from fedgai.training.refine_examples import colourless
 
 SIZE = 8405
 
@@ -144,13 +147,37 @@ def test_it_is_learned_from_the_drawings() -> None:
 
     steps = []
     config = AdapterConfig(steps=200, rate=2e-3)
-    found = learn_adapter(4, 2, loss, config, lambda: steps.append(1))
+    nothing = torch.zeros(4)
+    found = learn_adapter(nothing, 2, loss, config, lambda: steps.append(1))
     assert torch.allclose(found, torch.full((4,), 0.04), atol=0.011) and len(steps) == 200
-    assert torch.equal(found, learn_adapter(4, 2, loss, config, lambda: None))
-    far = learn_adapter(4, 1, lambda _, changes: (changes - 1).square().sum(), AdapterConfig(400, 1e-2), lambda: None)
+    assert torch.equal(found, learn_adapter(nothing, 2, loss, config, lambda: None))
+    far = learn_adapter(nothing, 1, lambda _, changes: (changes - 1).square().sum(), AdapterConfig(400, 1e-2), lambda: None)
     assert far.max() <= 0.127 + 1e-6
-    broken = learn_adapter(4, 1, lambda _, changes: changes.sum() * float("nan"), config, lambda: None)
-    assert torch.equal(broken, torch.zeros(4))
+    broken = learn_adapter(aims[0], 1, lambda _, changes: changes.sum() * float("nan"), config, lambda: None)
+    assert torch.equal(broken, aims[0]) and not nothing.any()
+
+
+def test_a_hand_without_colour_draws_none(pipe: SketchPipeline) -> None:
+    """In whichever hand: blue wash and brown ink come out grey, and where the ink is does not change."""
+    adapter = to_bytes(without_colour(pipe.model.for_inference().generator))
+    content = pipe.prepare(draw_garment(), 256)
+    for name in ("Hana", "Bruno", "Goro"):
+        before, after = (
+            np.int16(pipe.draw(content, {hand: 1})) for hand in (pipe.styles[name], replace(pipe.styles[name], adapter=adapter))
+        )
+        assert np.ptp(after, axis=2).max() <= 16  # levels between channels: a byte is not exact
+        assert np.ptp(after, axis=2).mean() < 2 and np.abs(after.mean(2) - before.mean(2)).mean() < 6
+    assert np.ptp(np.int16(pipe.draw(content, {"Hana": 1})), axis=2).mean() > 5
+
+
+def test_black_ink_is_told_from_coloured() -> None:
+    page = np.full((64, 64, 3), 255, np.uint8)
+    black, sepia, pencil = page.copy(), page.copy(), page.copy()
+    black[20:30], sepia[20:30], pencil[20:30] = 0, (94, 60, 30), 120
+    buffer = io.BytesIO()
+    Image.fromarray(black).save(buffer, "JPEG", quality=60)
+    assert colourless([black, np.asarray(Image.open(buffer).convert("RGB"))]) and colourless([pencil, page])
+    assert not colourless([sepia]) and not colourless([page])  # nothing is drawn there
 
 
 def test_the_papers_generator_has_none() -> None:

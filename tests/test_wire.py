@@ -278,6 +278,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
                 state = companion.tend()
                 assert state.phase not in ("refused", "failed") and time.monotonic() < until, state
                 time.sleep(0.5)
+        while 1 not in demo.folder.rounds():  # the update has arrived; the round still ends
+            assert time.monotonic() < until
+            time.sleep(0.2)
         yield Recording(proxy.wire, secrets_of(home, data), home, data, demo.folder.checkpoint(1))
     finally:
         proxy.stop()

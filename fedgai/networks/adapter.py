@@ -42,6 +42,16 @@ def to_bytes(changes: Tensor) -> Tensor:
     return (changes / STEP).round().clamp(-127, 127).to(torch.int8)
 
 
+def without_colour(generator: nn.Module) -> Tensor:
+    """(A,) float, the changes with which the pen draws its three channels alike: black ink gets no coloured fringes."""
+    changes = torch.zeros(adapter_size(generator))
+    for name, part in unpack_adapter(generator, changes).items():  # views
+        if name.startswith("pen.image."):
+            weight = generator.get_parameter(name).detach()
+            part.copy_(weight.mean(0, keepdim=True) - weight)
+    return changes
+
+
 def unpack_adapter(generator: nn.Module, changes: Tensor) -> dict[str, Tensor]:
     """(A,) float -> each weight's change by name. Raises ValueError where BatchNorm is not folded."""
     if any(isinstance(module, nn.BatchNorm2d) for module in generator.modules()):

@@ -33,19 +33,19 @@ class AdapterConfig:
 
 
 def learn_adapter(
-    size: int, drawings: int, loss: Callable[[int, Tensor], Tensor], config: AdapterConfig, on_step: Callable[[], None]
+    start: Tensor, drawings: int, loss: Callable[[int, Tensor], Tensor], config: AdapterConfig, on_step: Callable[[], None]
 ) -> Tensor:
     """Learn.
 
     Args:
-        size: of an adapter.
+        start: (A,) float32, changes of weights to begin with.
         drawings: how many there are to learn from.
-        loss: of a drawing's number and the changes of weights (size,).
+        loss: of a drawing's number and the changes of weights (A,).
         on_step: called after each step.
     Returns:
-        (size,) float32, changes of weights; zeros where a loss was not finite from the first step on.
+        (A,) float32, changes of weights; as they were after the last step with a finite loss.
     """
-    changes = torch.zeros(size, requires_grad=True)
+    changes = start.clone().requires_grad_(True)
     optimiser, order = Adam([changes], config.rate, betas=(0.9, 0.98)), np.random.default_rng(config.seed)
     for step in range(config.steps):
         optimiser.param_groups[0]["lr"] = config.rate * min(1.0, (step + 1) / WARM_UP) * (1 - step / config.steps)

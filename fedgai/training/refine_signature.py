@@ -10,7 +10,8 @@ were kept aside come out nearer to the designer's own, by measures that know not
 
 What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
 the signature, and it, too, counts only where the drawings that were kept aside come out nearer. Only from pairs: learned from
-drawings without photographs, it broke lines and coloured them, for statistics do not say where ink is.
+drawings without photographs, it broke lines and coloured them, for statistics do not say where ink is. But where drawings have no
+colour, an adapter takes it away, and that needs no learning.
 
 Hatching's angle and distance are found otherwise, for no gradient reaches them: where the drawings' own hatching can be seen
 (``fedgai.vision.ruled_lines``), the signature is first moved until the style head reads that hatching from it.
@@ -25,32 +26,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from fedgai.content import SIZES, Content
 from fedgai.evaluation import independent
 from fedgai.measure import SIDE, page
 from fedgai.model import FedGAI
 from fedgai.networks import hatching
-from fedgai.networks.adapter import STEP, adapter_size, to_bytes
+from fedgai.networks.adapter import STEP, adapter_size, to_bytes, without_colour
 from fedgai.networks.generator import Generator
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
-from fedgai.training.adapting import likeness
 from fedgai.training.learn_adapter import AdapterConfig, learn_adapter
 from fedgai.training.losses import gram_loss, near_loss
 from fedgai.training.optimisers import Adam
-from fedgai.training.train_config import TrainConfig
-from fedgai.vision.images import read_image, to_image, to_tensor
+from fedgai.training.refine_examples import Example, as_tensor, closely, colourless, pair_example, plain
+from fedgai.vision.images import to_image
 from fedgai.vision.ruled_lines import ruled_lines
 
 log = logging.getLogger(__name__)
 
 JUDGEMENTS = 3  # of the measured signature, of the refined one, and of the one in the middle
 SHARES = (1.0, 0.5)  # of the learned adapter that are judged
-WEIGHTS_OF_LOSSES = TrainConfig()  # of a designer's own model, and so of an adapter
 AIM_STEPS = 200  # of Adam on the style head alone, a few milliseconds each
 
 
@@ -96,24 +93,6 @@ class Refined:
         return self.after < self.before
 
 
-@dataclass(frozen=True)
-class Example:
-    """One garment to draw.
-
-    Attributes:
-        features: its maps, (1, C_l, H / 2^l, W / 2^l) each.
-        size: (width, height) without the padding.
-        drawing: the designer's of it, (1, 3, H, W), with its statistics, (1, D), and Gram matrices, (1, C_l, C_l) each; None
-            where there is none.
-    """
-
-    features: tuple[Tensor, ...]
-    size: tuple[int, int]
-    drawing: Tensor | None = None
-    statistics: Tensor | None = None
-    grams: list[Tensor] | None = None
-
-
 def refine(
     model: FedGAI,
     measured: Signature,
@@ -139,13 +118,15 @@ def refine(
     model.check_style(measured)
     channels_last(model)
     work: _Pairs | _Drawings
-    steps = config.steps + JUDGEMENTS
+    steps, adapts = config.steps + JUDGEMENTS, _adapts(model, config)
     if len(pairs) >= 4:
-        count = _Count(progress, min(len(pairs), config.pairs + config.aside) + steps + _adapter_steps(model, config))
+        count = _Count(
+            progress, min(len(pairs), config.pairs + config.aside) + steps + adapts * (config.adapter.steps + len(SHARES))
+        )
         work = _Pairs(model, pairs, config, count)
     else:
         pictures = min(len(drawings), 2 * config.pairs) + min(len(garments), config.aside)
-        count = _Count(progress, pictures + steps)
+        count = _Count(progress, pictures + steps + adapts)
         work = _Drawings(model, drawings, garments, config, count)
     if not work.ready:
         return Refined(measured, 0.0, 0.0)
@@ -161,9 +142,7 @@ def refine(
     found = min(((judge(s), i, s) for i, s in enumerate((style, (style + begin) / 2))), key=lambda f: f[:2])
     log.info("signature refined: %.3f before, %.3f after", before, found[0])
     best, after = (found[2], found[0]) if found[0] < before else (measured.style, before)
-    adapter = None
-    if isinstance(work, _Pairs):
-        adapter, after = _with_adapter(best, after, work, judge, config, count)
+    adapter, after = _with_adapter(best, after, work, judge, config, count)
     if after >= before:
         return Refined(measured, before, before)
     extra = {**measured.extra, "refined": True}
@@ -173,34 +152,40 @@ def refine(
 def _with_adapter(
     style: Tensor,
     distance: float,
-    work: _Pairs,
+    work: _Pairs | _Drawings,
     judge: Callable[[Tensor, Tensor], float],
     config: RefineConfig,
     done: _Count,
 ) -> tuple[Tensor | None, float]:
-    """The adapter that brings the drawings nearest, a whole one or half of it, and their distance then; None if none does."""
-    size = adapter_size(work.house)
-    if not _adapter_steps(work.model, config):
-        return None, distance
-
-    def loss(number: int, changes: Tensor) -> Tensor:
-        example = work.examples[number]
-        drawn = work.house(example.features, style[None], adapter=changes)
-        return closely(work.model, example, drawn, work.model.encoder(drawn))
-
-    whole = learn_adapter(size, len(work.examples), loss, config.adapter, done.one_more)
+    """Of a few adapters the one that brings the drawings nearest, and their distance then; None if none does."""
     best = None
-    for share in SHARES:
-        adapter = to_bytes(share * whole)
+    for adapter in _adapters(style, work, config, done):
         if (found := judge(style, adapter)) < distance:
             best, distance = adapter, found
     log.info("with an adapter: %.3f", distance)
     return best, distance
 
 
-def _adapter_steps(model: FedGAI, config: RefineConfig) -> int:
-    """What an adapter's part of the work counts; 0 where there is none."""
-    return config.adapter.steps + len(SHARES) if config.adapter.steps and adapter_size(model.generator) else 0
+def _adapters(style: Tensor, work: _Pairs | _Drawings, config: RefineConfig, done: _Count) -> list[Tensor]:
+    """(A,) int8 each: learned from pairs, and half of what was learned. Without pairs, the one that takes colour away, if the
+    drawings have none; else one that changes nothing."""
+    if not _adapts(work.model, config):
+        return []
+    start = without_colour(work.house) if colourless(work.pictures) else torch.zeros(adapter_size(work.house))
+    if isinstance(work, _Drawings):
+        return [to_bytes(start)]
+    model, house, examples = work.model, work.house, work.examples
+
+    def loss(number: int, changes: Tensor) -> Tensor:
+        drawn = house(examples[number].features, style[None], adapter=changes)
+        return closely(model, examples[number], drawn, model.encoder(drawn))
+
+    learned = learn_adapter(start, len(examples), loss, config.adapter, done.one_more)
+    return [to_bytes(start + share * (learned - start)) for share in SHARES]
+
+
+def _adapts(model: FedGAI, config: RefineConfig) -> bool:
+    return config.adapter.steps > 0 and adapter_size(model.generator) > 0
 
 
 class _Count:
@@ -278,14 +263,14 @@ class _Drawings:
         self.examples = []
         for file in garments[: config.aside]:
             content = pipe.prepare(file, SIDE, on_missing="keep")
-            self.examples.append(Example(_plain(content.features), content.size))
+            self.examples.append(Example(plain(content.features), content.size))
             done.one_more()
         grams: list[list[Tensor]] = []
         rows = []
         with torch.no_grad():
             for i in order[count:]:
                 self.pictures.append(page(drawings[i]))
-                maps = model.encoder(_tensor(self.pictures[-1]))
+                maps = model.encoder(as_tensor(self.pictures[-1]))
                 rows.append(image_statistics(maps))
                 grams.append(model.grams(maps))
                 done.one_more()
@@ -306,14 +291,6 @@ class _Drawings:
         for example in self.examples:
             found.append(independent.describe(page(_drawn(self.house, example, style, adapter))))
         return independent.distance(independent.mean(found), self.own)
-
-
-def closely(model: FedGAI, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
-    """What an adapter learns, as a designer's own model does: where ink is, the very drawing's statistics, grey and colour."""
-    assert example.drawing is not None and example.statistics is not None and example.grams is not None
-    apart = style_distance(image_statistics(maps), example.statistics, model.preset.channels).mean()
-    alike = likeness(drawn, example.drawing, WEIGHTS_OF_LOSSES)
-    return sum(alike.values(), WEIGHTS_OF_LOSSES.manner * apart) + gram_loss(model.grams(maps), example.grams)
 
 
 def learned_and_aside(pairs: int, config: RefineConfig) -> tuple[list[int], list[int]]:
@@ -411,31 +388,3 @@ def _unit(model: FedGAI) -> Tensor:
     if len(built_in) < 2:
         return 0.2 * model.neutral.abs() + 1e-3 if model.styles or model.origin is not None else torch.ones(1)
     return torch.stack(built_in).std(0) + 1e-4
-
-
-def pair_example(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[Example, np.ndarray]:
-    """A pair at the size at which hands are measured: what is learned from, and the drawing, (h, w, 3) uint8."""
-    sketch = read_image(drawing)
-    size = min(SIDE, max(SIZES[0], max(sketch.size)))
-    content: Content = pipe.prepare(photo, size, on_missing="keep", side=size)
-    own = np.asarray(sketch.resize(content.size, Image.Resampling.LANCZOS))
-    features = _plain(content.features)
-    height, width = features[0].shape[2:]
-    paper = [(0, height - own.shape[0]), (0, width - own.shape[1]), (0, 0)]
-    tensor = _tensor(np.pad(own, paper, constant_values=255))
-    with torch.no_grad():
-        maps = pipe.model.encoder(tensor)
-        statistics, grams = image_statistics(maps), pipe.model.grams(maps)
-    return Example(features, content.size, tensor, statistics, grams), own
-
-
-def _plain(features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Out of inference mode, so that gradients may pass."""
-    return tuple(level.detach().clone() for level in features)
-
-
-def _tensor(picture: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 -> (1, 3, H', W') with paper to multiples of 8."""
-    paper = [(0, -side % 8) for side in picture.shape[:2]]
-    tensor = to_tensor(np.pad(picture, [*paper, (0, 0)], constant_values=255))[None]
-    return tensor.contiguous(memory_format=torch.channels_last)

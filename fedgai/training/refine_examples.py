@@ -1,0 +1,94 @@
+"""What a signature is refined on: a garment's maps, and what the designer drew of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fedgai.content import SIZES, Content
+from fedgai.measure import SIDE
+from fedgai.model import FedGAI
+from fedgai.networks.style import image_statistics, style_distance
+from fedgai.pipeline import SketchPipeline
+from fedgai.training.adapting import likeness
+from fedgai.training.losses import gram_loss
+from fedgai.training.train_config import TrainConfig
+from fedgai.vision.images import read_image, to_tensor
+
+BLACK = 3.0  # chroma; that of JPEG artifacts around black lines is about 1, of sepia above 15
+PAPER = 90.0  # lightness above which a pixel is no ink
+WEIGHTS_OF_LOSSES = TrainConfig()  # of a designer's own model, and so of an adapter
+
+
+@dataclass(frozen=True)
+class Example:
+    """One garment to draw.
+
+    Attributes:
+        features: its maps, (1, C_l, H / 2^l, W / 2^l) each.
+        size: (width, height) without the padding.
+        drawing: the designer's of it, (1, 3, H, W), with its statistics, (1, D), and Gram matrices, (1, C_l, C_l) each; None
+            where there is none.
+    """
+
+    features: tuple[Tensor, ...]
+    size: tuple[int, int]
+    drawing: Tensor | None = None
+    statistics: Tensor | None = None
+    grams: list[Tensor] | None = None
+
+
+def closely(model: FedGAI, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """What an adapter learns, as a designer's own model does: where ink is, the very drawing's statistics, grey and colour."""
+    assert example.drawing is not None and example.statistics is not None and example.grams is not None
+    apart = style_distance(image_statistics(maps), example.statistics, model.preset.channels).mean()
+    alike = likeness(drawn, example.drawing, WEIGHTS_OF_LOSSES)
+    return sum(alike.values(), WEIGHTS_OF_LOSSES.manner * apart) + gram_loss(model.grams(maps), example.grams)
+
+
+def colourless(pictures: Sequence[np.ndarray]) -> bool:
+    """Whether ink in drawings, (H, W, 3) uint8 each, is black or grey: mean chroma in CIELAB below ``BLACK``."""
+    chroma = [float(np.hypot(lab[:, 1], lab[:, 2]).mean()) for lab in map(_ink, pictures) if len(lab)]
+    return bool(chroma) and float(np.mean(chroma)) < BLACK
+
+
+def _ink(picture: np.ndarray) -> np.ndarray:
+    """(N, 3) float32, CIELAB of what is darker than paper."""
+    lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    marked: np.ndarray = lab[lab[..., 0] < PAPER]
+    return marked
+
+
+def pair_example(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[Example, np.ndarray]:
+    """A pair at the size at which hands are measured: what is learned from, and the drawing, (h, w, 3) uint8."""
+    sketch = read_image(drawing)
+    size = min(SIDE, max(SIZES[0], max(sketch.size)))
+    content: Content = pipe.prepare(photo, size, on_missing="keep", side=size)
+    own = np.asarray(sketch.resize(content.size, Image.Resampling.LANCZOS))
+    features = plain(content.features)
+    height, width = features[0].shape[2:]
+    paper = [(0, height - own.shape[0]), (0, width - own.shape[1]), (0, 0)]
+    tensor = as_tensor(np.pad(own, paper, constant_values=255))
+    with torch.no_grad():
+        maps = pipe.model.encoder(tensor)
+        statistics, grams = image_statistics(maps), pipe.model.grams(maps)
+    return Example(features, content.size, tensor, statistics, grams), own
+
+
+def plain(features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Out of inference mode, so that gradients may pass."""
+    return tuple(level.detach().clone() for level in features)
+
+
+def as_tensor(picture: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H', W') with paper to multiples of 8."""
+    paper = [(0, -side % 8) for side in picture.shape[:2]]
+    tensor = to_tensor(np.pad(picture, [*paper, (0, 0)], constant_values=255))[None]
+    return tensor.contiguous(memory_format=torch.channels_last)
