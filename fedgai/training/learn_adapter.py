@@ -26,8 +26,8 @@ class AdapterConfig:
         seed: of the order of the drawings.
     """
 
-    steps: int = 80
-    rate: float = 2e-3
+    steps: int = 120
+    rate: float = 1.5e-3
     clip: float = 1.0
     seed: int = 24
 
