@@ -50,8 +50,7 @@ def dry_run(folder: Path, settings: Settings, progress: Progress | None = None) 
     message = make_message(origin, RecordDict({"arrays": arrays, "config": question}))
     context = Context(run_id=0, node_id=0, node_config=config, state=RecordDict(), run_config={})
     content = answer(trainer, config, question, {})
-    if settings.share_style and not trainer.pairs.report.guides:
-        # a round learns an adapter first; this one is as large, and changes nothing
+    if settings.share_style:  # a round may find an adapter first; this one is as large, and changes nothing
         content.config_records["designer"].setdefault("adapter", bytes(adapter_size(model.generator)))
     reply = local_dp(message, context, lambda *_: make_message(origin, content))
     return Receipt.of(reply.content, settings.server)

@@ -39,9 +39,7 @@ def preview_hand(folder: Path, settings: Settings, progress: Progress | None = N
     name = settings.name.strip() or "Your hand"
     measured, drawings = measure_files(pipe, files, pages, name, _part(say, "measuring your hand over all of your drawings"))
     photos, examples = evenly([photo for photo, _ in found.pairs], GARMENTS), find_images(EXAMPLES)
-    refining = _part(
-        say, "adjusting the measured numbers and learning an adapter, so that the studio's drawings come closer to yours"
-    )
+    refining = _part(say, "adjusting the measured numbers, so that the studio's drawings come closer to yours")
     refining(0.0)
     hand = refine(pipe.model, measured, found.pairs, files, examples, progress=refining).signature
     drawing = _part(say, "drawing garments in your hand")

@@ -22,7 +22,7 @@ from fedgai.training.losses import gram_loss
 from fedgai.training.train_config import TrainConfig
 from fedgai.vision.images import read_image, to_tensor
 
-BLACK = 3.0  # chroma; that of JPEG artifacts around black lines is about 1, of sepia above 15
+BLACK = 3.0  # chroma, below which ink has no colour: JPEG colours black lines a little
 PAPER = 90.0  # lightness above which a pixel is no ink
 WEIGHTS_OF_LOSSES = TrainConfig()  # of a designer's own model, and so of an adapter
 
