@@ -29,6 +29,13 @@ from federation.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 Answer = tuple[int, dict[str, str], bytes]
+# the command, which asks a studio that is away again after one second instead of ten
+IMPATIENT = """
+import sys
+from federation import join
+join.RETRY = 1.0
+sys.exit(join.main())
+"""
 
 
 class Meddler:
@@ -164,7 +171,7 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
 
     def companion() -> subprocess.Popen:
         return subprocess.Popen(
-            [sys.executable, "-m", "federation.join", "--home", str(home)],
+            [sys.executable, "-c", IMPATIENT, "--home", str(home)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=said.open("wb"),

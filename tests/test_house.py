@@ -17,6 +17,8 @@ SMALL = [
     "1",
     "--hands",
     "4",
+    "--measured",
+    "2",
     "--drawings",
     "3",
     "--named-drawings",
@@ -42,7 +44,7 @@ def house(photos, work, out, *more) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    for i in range(4):
+    for i in range(3):
         draw_garment().resize((150 + 4 * i, 200)).save(folder / f"{i}.png")
     return folder
 

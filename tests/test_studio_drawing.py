@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,7 @@ def test_designers_who_come_and_go_break_nothing(tiny_model_dir: Path, tmp_path:
             for pipeline in served:
                 studio.serve(pipeline)
                 base.styles = dict(list(base.styles.items())[::-1])  # the pipeline's own is replaced, too
+                time.sleep(0.001)  # else those who ask wait for this thread most of the time
 
     def ask() -> None:
         try:
