@@ -282,14 +282,15 @@ class TestLearning:
                 image.resize((image.width // 3, image.height // 3)).save(folder / f"{name}.png")
         return folder
 
-    def learn(self, photographs: Path, work: Path, steps: int, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    def learn(self, photographs: Path, work: Path, steps: int, monkeypatch: pytest.MonkeyPatch, processes: int) -> bytes:
         """Train for so many steps (or go on to them) and give the weights' bytes."""
         monkeypatch.setattr(training, "pretrained_backbone", random_backbone)
         monkeypatch.setattr(training, "LONG_SIDE", 128)
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         work.mkdir(exist_ok=True)
-        run = training.Training(training.Lessons(garments=2, first=2, second=2, batch=2, share=0.5), [photographs], work)
+        lessons = training.Lessons(garments=2, first=2, second=2, batch=2, share=0.5)
+        run = training.Training(lessons, [photographs], work, processes)
         run.stop_after = steps
         found = run.run()
         torch.set_num_threads(threads)
@@ -299,10 +300,11 @@ class TestLearning:
     def test_the_same_bytes_twice_and_after_a_stop(
         self, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        once = self.learn(photographs, tmp_path / "once", 4, monkeypatch)
-        stopped = self.learn(photographs, tmp_path / "twice", 3, monkeypatch)
+        """Also whether or not the pages are made in a process of their own."""
+        once = self.learn(photographs, tmp_path / "once", 4, monkeypatch, processes=1)
+        stopped = self.learn(photographs, tmp_path / "twice", 3, monkeypatch, processes=0)
         assert stopped != once
-        assert self.learn(photographs, tmp_path / "twice", 4, monkeypatch) == once
+        assert self.learn(photographs, tmp_path / "twice", 4, monkeypatch, processes=0) == once
 
     @pytest.mark.parametrize("agree", [True, False])
     def test_a_photograph_is_taken_where_two_opinions_agree(

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.quick_rounds import one_garment
+from helpers.quick_rounds import one_garment, two_hands
 from helpers.recording_proxy import RecordingProxy
 from helpers.studio_server import PATIENCE, ROOT
 
@@ -37,10 +37,11 @@ def federation(tmp_path_factory: pytest.TempPathFactory):
         rounds=ROUNDS,
         epochs=1,
         deadline=round(4 * PATIENCE),
-        house_steps=2,
+        house_steps=1,
         garments=1,
         size=128,
         patience=PATIENCE,
+        weights=two_hands(home),
         environment=one_garment(home),
     )
     proxy = RecordingProxy(demo.port, demo.tls / "server.pem", demo.tls / "server.key", demo.tls / "ca.pem")

@@ -22,7 +22,7 @@ from fedgai.ateliers import ATELIERS
 from fedgai.model import WEIGHTS, FedGAI
 
 DEADLINE = round(PATIENCE)  # s
-GRACE = 30  # s, in which those who are hostile end what they are at
+GRACE = 20  # s, in which those who are hostile end what they are at
 REASONS = {  # what the round's report says of each
     "not_a_number": "not finite",
     "infinity": "not finite",

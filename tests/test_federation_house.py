@@ -69,9 +69,10 @@ def model():
     return FedGAI.load()
 
 
-def new_hand(model: FedGAI, garments, seed: int = 5):
+@pytest.fixture(scope="module")
+def new_hand(garments):
     """A hand that the weights have never met, measured on 24 sketches: of two garments, each at twelve sizes."""
-    hand, pipe = atelier.random_hand(np.random.default_rng(seed)), SketchPipeline(model)
+    hand, pipe = atelier.random_hand(np.random.default_rng(5)), SketchPipeline(FedGAI.load())
     contents = [pipe.prepare(file, 256) for file in sorted(garments.glob("*.jpg"))]
     sketches = []
     for side in range(120, 216, 8):
@@ -109,9 +110,8 @@ def test_only_the_generator_learns_and_the_same_round_gives_the_same_weights(hou
     assert sha256(other.generator) != sha256(model.generator)
 
 
-def test_a_new_hand_comes_nearer_and_the_old_ones_stay(garments, house, start, model):
-    signature = new_hand(model, garments)
-    model.add_style(signature)
+def test_a_new_hand_comes_nearer_and_the_old_ones_stay(garments, house, start, model, new_hand):
+    model.add_style(new_hand)
     before = style_distances(model, garments)
     shares = []
     step = HouseStep(garments, replace(SHORT, steps=16, batch=4, size=192, new_size=192), FedGAI.load(), garments)
@@ -135,12 +135,12 @@ def scores(model: FedGAI, garments, style: torch.Tensor) -> torch.Tensor:
     return torch.cat(found)
 
 
-def test_a_new_hand_goes_where_its_judge_says_and_only_then(garments):
+def test_a_new_hand_goes_where_its_judge_says_and_only_then(garments, new_hand):
     """Everything else equal: with the aggregated judge its drawings please it far more than without."""
     gained, losses = {}, {}
     for name, weight in (("judged", 1.0), ("not judged", 0.0)):
         model = FedGAI.load()
-        model.add_style(replace(new_hand(model, garments), extra={"designer": 1}))
+        model.add_style(replace(new_hand, extra={"designer": 1}))
         style = model.styles["New"].style
         torch.manual_seed(7)
         nn.init.normal_(model.discriminator.hand.project.weight, std=0.2)
@@ -158,16 +158,16 @@ def test_what_the_judge_wants_moves_strokes_and_not_colours():
     assert torch.allclose(sketch.grad, torch.ones(1, 3, 4, 4))
 
 
-def test_a_blend_with_a_new_hand_is_nobodys(garments, model):
-    model.add_style(replace(new_hand(model, garments), extra={"designer": 1}))
+def test_a_blend_with_a_new_hand_is_nobodys(garments, model, new_hand):
+    model.add_style(replace(new_hand, extra={"designer": 1}))
     config = replace(SHORT, steps=1, blends=1.0)
     assert "judged" not in HouseStep(garments, config, FedGAI.load(), garments).run(model).losses
 
 
-def test_a_refined_signature_is_not_taken_for_statistics(garments, model):
+def test_a_refined_signature_is_not_taken_for_statistics(garments, model, new_hand):
     """A designer's machine moved it until the house drew as they do: drawings in it have other statistics, and rightly so. There
     the house stays near round 0's drawings, which that machine saw, and the judge is not asked."""
-    measured = replace(new_hand(model, garments), extra={"designer": 1})
+    measured = replace(new_hand, extra={"designer": 1})
     found = []
     for extra in ({}, {"refined": True}):
         model.add_style(replace(measured, extra={"designer": 1, **extra}))
@@ -178,11 +178,11 @@ def test_a_refined_signature_is_not_taken_for_statistics(garments, model):
     assert set(found[1]) <= set(AT_THE_HOUSE)
 
 
-def test_the_house_is_held_to_round_0_in_refined_hands(garments):
+def test_the_house_is_held_to_round_0_in_refined_hands(garments, new_hand):
     apart = {}
     for weight in (0.0, 3.0):
         model = FedGAI.load()
-        refined = replace(new_hand(model, garments), extra={"designer": 1, "refined": True})
+        refined = replace(new_hand, extra={"designer": 1, "refined": True})
         model.add_style(refined)
         config = replace(SHORT, steps=16, lr=3e-4, blends=0.0, held=weight)  # with a high rate, chance decides
         HouseStep(garments, config, FedGAI.load(), garments).run(model)
@@ -193,8 +193,8 @@ def test_the_house_is_held_to_round_0_in_refined_hands(garments):
     assert apart[3.0] < 0.85 * apart[0.0]
 
 
-def test_the_papers_discriminator_can_be_the_house_s_too(garments, model):
-    model.add_style(replace(new_hand(model, garments), extra={"designer": 1}))
+def test_the_papers_discriminator_can_be_the_house_s_too(garments, model, new_hand):
+    model.add_style(replace(new_hand, extra={"designer": 1}))
     model.discriminator.hand = None
     report = HouseStep(garments, SHORT, FedGAI.load(), garments).run(model)
     assert report.steps == 2 and "judged" not in report.losses and "adversarial" in report.losses

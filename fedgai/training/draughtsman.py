@@ -138,7 +138,7 @@ class Training:
         lessons: how to learn.
         folders: of photographs.
         work: for what is made on the way.
-        processes: that make pages and garments.
+        processes: that make pages and garments; 0 to make them in this one.
         opinions: that must agree on a photograph's garment; None: see ``photographs``.
 
     Attributes:
@@ -206,9 +206,9 @@ class Training:
             self.lessons.batch,
             sampler=numbers,
             num_workers=self.processes,
-            prefetch_factor=4,
+            prefetch_factor=4 if self.processes else None,
             worker_init_fn=one_thread,
-            multiprocessing_context="spawn",
+            multiprocessing_context="spawn" if self.processes else None,
         )
 
     def _learn(self, garments: Sequence[Path], photographs: Sequence[Photograph], end: int) -> None:
@@ -308,7 +308,10 @@ def render_garments(folder: Path, count: int, seed: int, processes: int) -> list
     kinds = [kind for kind in KINDS if kind not in HELD_OUT]
     jobs = [(folder / f"{i:05d}.npz", 1_000 * seed + i, kinds[i % len(kinds)], LONG_SIDE) for i in range(count)]
     missing = [job for job in jobs if not job[0].exists()]
-    if missing:
+    if not processes:
+        for job in missing:
+            _render(job)
+    elif missing:
         with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
             for i, _ in enumerate(pool.map(_render, missing)):
                 if i % 50 == 0:
