@@ -65,3 +65,27 @@ def test_where_nothing_stands_out_it_says_so(picture):
 def test_what_is_no_rgb_picture_is_refused(bad):
     with pytest.raises(ValueError):
         cut_out(bad)
+
+
+def red_shirt_with_a_pale_hem() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A red shirt with a hem as pale as the wall, as photo, belief and silhouette of a draughtsman who is not sure of the hem."""
+    belief, silhouette = np.zeros((320, 240), np.float32), np.zeros((320, 240), np.float32)
+    photo = np.full((320, 240, 3), 205, np.uint8) + np.random.default_rng(5).integers(0, 6, (320, 240, 1), np.uint8)
+    photo[60:235, 50:190], photo[235:250, 50:190] = (170, 20, 40), 208
+    belief[60:235, 50:190], belief[235:250, 50:190] = 1, 0.7
+    silhouette[58:252, 48:192], silhouette[62:248, 52:188] = 1, 0
+    return photo, belief, silhouette
+
+
+def test_a_hem_as_pale_as_the_wall_is_kept_where_the_draughtsman_saw_its_outline():
+    photo, belief, silhouette = red_shirt_with_a_pale_hem()
+    mask = cut_out_seen(photo, belief, silhouette) > 0.5
+    assert mask[60:250, 50:190].mean() > 0.98
+
+
+def test_something_of_the_cloths_colour_beside_it_is_not_kept_where_the_draughtsman_saw_an_outline_between():
+    photo, belief, silhouette = red_shirt_with_a_pale_hem()
+    beside = (slice(110, 170), slice(190, 225))
+    photo[beside], belief[beside] = (170, 20, 40), 0.4
+    mask = cut_out_seen(photo, belief, silhouette) > 0.5
+    assert mask[beside].mean() < 0.1

@@ -32,6 +32,7 @@ FAINTEST_STEP = (
 HOLLOW = 0.6  # share of what an outline encloses, below which it is more than what differs from the background
 GAP, EMPTY = 0.02, 0.12  # of the short side: gaps in an outline that are closed, and how far strokes lie from each other
 INK = 30  # Lab levels by which the lines of a drawing differ from its paper
+PIECE, CLEARER = 0.003, 0.1  # share of a mask that a piece has; by how much likelier an outline its border has to be
 SURE_BACKGROUND, SURE_GARMENT = 0.2, 0.97  # likelihoods below and above which GrabCut may not decide otherwise
 SEED = 0  # of OpenCV's k-means, also the one inside GrabCut
 
@@ -81,6 +82,7 @@ def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, 
 
     GrabCut draws the outline, given what the draughtsman is sure of. Where that outline runs where no silhouette was seen, the
     masks of ``cut_out``'s search are considered, too, and the one wins whose border is a silhouette along most of its length.
+    Pieces of the others, and of the belief, then replace its own where their border is clearly likelier a silhouette.
 
     Args:
         photo: (H, W, 3) uint8 RGB, H and W at least 8.
@@ -108,13 +110,28 @@ def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, 
     best = int(np.argmax(scores))
     if scores[best] < FAINTEST_OUTLINE or _step_across(masks[best], lab) < FAINTEST_STEP:
         raise _no_garment()
-    return _fit_edge(masks[best], photo)
+    return _fit_edge(_with_pieces(masks[best], [_tidy(belief > 0.5), *masks], belief, outline), photo)
+
+
+def _with_pieces(mask: np.ndarray, others: list[np.ndarray], belief: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """An (h, w) bool mask, each piece in which another differs taken from that where the outline speaks for it. What belief
+    holds for background is not added: with a gap filled, a border is shorter, not better."""
+    for other in others:
+        differs, disc = np.asarray(mask ^ other, np.uint8), np.ones((max(3, min(mask.shape) // 40 | 1),) * 2, np.uint8)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(differs, cv2.MORPH_OPEN, disc))
+        for part in np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= PIECE * mask.sum())[1:]:
+            piece = (cv2.dilate(np.asarray(parts == part, np.uint8), np.ones((5, 5), np.uint8)) > 0) & (differs > 0)
+            old, new = _border(mask), _border(turned := _tidy(mask ^ piece))
+            gone, come = outline[old & ~new], outline[new & ~old]
+            clearer = gone.size and come.size and come.mean() > gone.mean() + CLEARER
+            if clearer and max(mask[piece].mean(), belief[piece].mean()) >= 0.5:
+                mask = turned
+    return mask
 
 
 def _step_across(mask: np.ndarray, lab: np.ndarray) -> float:
     """Median difference of the colours on both sides of an (h, w) bool mask's border, in levels of (h, w, 3) Lab."""
-    border = cv2.morphologyEx(np.asarray(mask, np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    border &= ~_frame(mask.shape, 0.01)
+    border = _border(mask)
     if not border.any():
         return 0.0
     means = []
@@ -126,12 +143,17 @@ def _step_across(mask: np.ndarray, lab: np.ndarray) -> float:
     return float(np.median(np.linalg.norm(means[0] - means[1], axis=2)[border]))
 
 
+def _border(mask: np.ndarray) -> np.ndarray:
+    """(h, w) bool mask -> (h, w) bool, its border; where the picture cuts a garment off, it has none."""
+    border = cv2.morphologyEx(np.asarray(mask, np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    return np.asarray((border > 0) & ~_frame(mask.shape, 0.01))
+
+
 def _on_outline(mask: np.ndarray, outline: np.ndarray) -> float:
     """Mean of (h, w) outline along the border of (h, w) bool mask, in [0, 1]; 0 for a mask too small or large."""
     if not SMALLEST <= mask.mean() <= LARGEST:
         return 0.0
-    border = cv2.morphologyEx(np.asarray(mask, np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    border &= ~_frame(mask.shape, 0.01)  # where the picture cuts a garment off, it has no outline
+    border = _border(mask)
     return float(outline[border].mean()) if border.any() else 0.0
 
 
@@ -141,7 +163,8 @@ def _searched(photo: np.ndarray, lab: np.ndarray, size: int) -> list[np.ndarray]
     if plain is not None:
         return [plain]
     view = _view(_lab(_shrink(photo, size // 2)))
-    return [_sharpen(_tidy(_grab(view.lab, belief)), lab) for belief in _beliefs(view)]
+    coarse = {mask.tobytes(): mask for mask in (_tidy(_grab(view.lab, belief)) for belief in _beliefs(view))}
+    return [_sharpen(mask, lab) for mask in coarse.values()]  # two beliefs often end in one mask
 
 
 def _no_garment() -> NoGarment:
