@@ -67,7 +67,7 @@ def measure_hand(
         if photographs:
             refined = refine(model, measured, pairs, config=config)
         else:
-            refined = refine(model, measured, (), drawings, [photo for photo, _ in pairs[::-1][:8]], config)
+            refined = refine(model, measured, (), drawings, config)
         seconds = time.monotonic() - started
     shared = refined.signature
     signatures = {"measured": measured, "refined": replace(shared, adapter=None), "with adapter": shared}

@@ -130,7 +130,6 @@ def signature(drawings: Path, out: Path, name: str | None, description: str, mod
                 measured,
                 found.pairs,
                 found.drawings,
-                find_images(EXAMPLES),
                 progress=lambda share: progress(round(100 * share), 100),
             )
         measured = better.signature
@@ -164,7 +163,7 @@ def hand(drawings: Path, photos: Path | None, out: Path, name: str | None, model
 
         with _bar("refining") as progress:
             measured = refine(
-                pipe.model, measured, found.pairs, found.drawings, garments, progress=lambda s: progress(round(100 * s), 100)
+                pipe.model, measured, found.pairs, found.drawings, progress=lambda s: progress(round(100 * s), 100)
             ).signature
     with _bar("drawing") as progress:
         report = measure_hand(pipe, measured, images, garments, lambda share: progress(round(100 * share), 100))

@@ -163,8 +163,8 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / "hoodie.jpg").symlink_to(EXAMPLES / "hoodie.jpg")
 
-    def refine(model: Any, measured: Any, pairs: Any, drawings: Any, garments: Any, progress: Any) -> Refined:
-        seen.update(pairs=list(pairs), drawings=list(drawings), garments=list(garments))
+    def refine(model: Any, measured: Any, pairs: Any, drawings: Any, progress: Any) -> Refined:
+        seen.update(pairs=list(pairs), drawings=list(drawings))
         return Refined(measured, 1.0, 1.0)
 
     monkeypatch.setattr(preview, "refine", refine)
@@ -198,7 +198,7 @@ def test_the_terminal_writes_the_page(tmp_path: Path, quick: dict[str, Any], cap
     assert main([*told, str(out)]) == 0
     said = capsys.readouterr().out
     assert str(out) in said and "Nothing was sent" in said and out.stat().st_mode & 0o077 == 0
-    assert "Of garments that you have not drawn" in out.read_text() and len(quick["garments"]) == 1
+    assert "Of garments that you have not drawn" in out.read_text() and len(quick["drawings"]) == 3
     assert main([*told, str(tmp_path)]) == 1
     assert "is a folder: name a file" in capsys.readouterr().out
 

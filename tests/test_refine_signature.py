@@ -94,13 +94,28 @@ def test_where_it_is_not_nearer_the_measured_one_stays(folder: Path, model: FedG
 
 
 def test_drawings_without_photographs(folder: Path, model: FedGAI) -> None:
-    drawings, photos = (sorted((folder / kind).iterdir()) for kind in ("sketches", "photos"))
-    measured, shares = model.signature(drawings), []
-    found = refine(model, measured, (), drawings, photos[:2], replace(SHORT, steps=10), shares.append)
-    assert found.before > 0 and found.after <= found.before
-    assert shares == sorted(shares) and shares[-1] == 1 and len(shares) == 8 + 2 + 10 + JUDGEMENTS + 1
-    too_few = refine(model, measured, (), drawings[:3], photos[:2], SHORT)  # none can be kept aside
+    """They are learned from as pairs are, of the garments that they show."""
+    drawings, shares = sorted((folder / "sketches").iterdir()), []
+    measured = model.signature(drawings)
+    found = refine(model, measured, (), drawings, replace(SHORT, adapter=AdapterConfig(steps=24)), shares.append)
+    assert found.better and found.signature.adapter is not None
+    assert shares == sorted(shares) and shares[-1] == 1
+    assert len(shares) == 8 + SHORT.steps + JUDGEMENTS + 24 + len(SHARES)
+    too_few = refine(model, measured, (), drawings[:3], SHORT)  # none can be kept aside
     assert too_few == Refined(measured, 0.0, 0.0)
+
+
+def test_drawings_that_show_no_garment_are_left_out(folder: Path, model: FedGAI, tmp_path: Path) -> None:
+    drawings, shares = sorted((folder / "sketches").iterdir()), []
+    for i in range(3):  # three strokes that enclose nothing
+        stroke = np.full((128, 128, 3), 255, np.uint8)
+        stroke[20:100, 30 + 20 * i] = 0
+        Image.fromarray(stroke).save(tmp_path / f"{i}.png")
+    strokes = sorted(tmp_path.iterdir())
+    measured, short = model.signature(drawings), replace(SHORT, steps=2, adapter=AdapterConfig(steps=0))
+    assert refine(model, measured, (), [*strokes, *drawings[:3]], short) == Refined(measured, 0.0, 0.0)
+    assert refine(model, measured, (), [*strokes, *drawings[:5]], short, shares.append).before > 0
+    assert shares[-1] == 1
 
 
 def test_hatching_is_drawn_as_it_is_ruled(model: FedGAI, tmp_path: Path) -> None:

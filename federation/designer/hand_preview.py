@@ -41,7 +41,7 @@ def preview_hand(folder: Path, settings: Settings, progress: Progress | None = N
     photos, examples = evenly([photo for photo, _ in found.pairs], GARMENTS), find_images(EXAMPLES)
     refining = _part(say, "adjusting the measured numbers, so that the studio's drawings come closer to yours")
     refining(0.0)
-    hand = refine(pipe.model, measured, found.pairs, files, examples, progress=refining).signature
+    hand = refine(pipe.model, measured, found.pairs, files, progress=refining).signature
     drawing = _part(say, "drawing garments in your hand")
     drawing(0.0)
     try:

@@ -46,8 +46,8 @@ def refine_own_hand(trainer: LocalTrainer, node_config: UserConfig, progress: Ca
     if kept is None or {key: kept.extra.get(key) for key in made_from} != made_from:
         report = trainer.pairs.report
         if report.guides:  # the photographs are of other garments than the drawings
-            photos, drawings = zip(*report.pairs, strict=True)
-            kept = refine(house, trainer.signature, (), drawings, list(dict.fromkeys(photos)), progress=progress).signature
+            drawings = [drawing for _, drawing in report.pairs]
+            kept = refine(house, trainer.signature, (), drawings, progress=progress).signature
         else:
             kept = refine(house, trainer.signature, report.pairs, progress=progress).signature
         kept = replace(kept, extra={**kept.extra, **made_from})

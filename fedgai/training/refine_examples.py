@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fedgai.content import SIZES, Content
-from fedgai.measure import SIDE
+from fedgai.content import SIZES, Content, Photo
+from fedgai.data.own_photographs import own_photographs
+from fedgai.measure import SIDE, page
 from fedgai.model import FedGAI
 from fedgai.networks.style import image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
@@ -34,20 +35,18 @@ class Example:
     Attributes:
         features: its maps, (1, C_l, H / 2^l, W / 2^l) each.
         size: (width, height) without the padding.
-        drawing: the designer's of it, (1, 3, H, W), with its statistics, (1, D), and Gram matrices, (1, C_l, C_l) each; None
-            where there is none.
+        drawing: the designer's of it, (1, 3, H, W), with its statistics, (1, D), and Gram matrices, (1, C_l, C_l) each.
     """
 
     features: tuple[Tensor, ...]
     size: tuple[int, int]
-    drawing: Tensor | None = None
-    statistics: Tensor | None = None
-    grams: list[Tensor] | None = None
+    drawing: Tensor
+    statistics: Tensor
+    grams: list[Tensor]
 
 
 def closely(model: FedGAI, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
     """What an adapter learns, as a designer's own model does: where ink is, the very drawing's statistics, grey and colour."""
-    assert example.drawing is not None and example.statistics is not None and example.grams is not None
     apart = style_distance(image_statistics(maps), example.statistics, model.preset.channels).mean()
     alike = likeness(drawn, example.drawing, WEIGHTS_OF_LOSSES)
     return sum(alike.values(), WEIGHTS_OF_LOSSES.manner * apart) + gram_loss(model.grams(maps), example.grams)
@@ -66,7 +65,17 @@ def _ink(picture: np.ndarray) -> np.ndarray:
     return marked
 
 
-def pair_example(pipe: SketchPipeline, photo: Path, drawing: Path) -> tuple[Example, np.ndarray]:
+def drawn_garments(pipe: SketchPipeline, drawings: Sequence[Path]) -> list[tuple[Image.Image, Image.Image]]:
+    """Drawings without photographs -> pairs of the garment that a drawing shows, and the drawing. Drawings without a closed shape
+    are left out, and all of them where the model has no draughtsman. Raises ImageError."""
+    if pipe.model.draughtsman is None:
+        return []
+    pages = [page(drawing) for drawing in drawings]
+    photos = own_photographs(pages, pipe.model.draughtsman)
+    return [(photo, Image.fromarray(own)) for photo, own in zip(photos, pages, strict=True) if photo is not None]
+
+
+def pair_example(pipe: SketchPipeline, photo: Photo, drawing: Photo) -> tuple[Example, np.ndarray]:
     """A pair at the size at which hands are measured: what is learned from, and the drawing, (h, w, 3) uint8."""
     sketch = read_image(drawing)
     size = min(SIDE, max(SIZES[0], max(sketch.size)))

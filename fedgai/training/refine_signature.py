@@ -9,9 +9,9 @@ were kept aside come out nearer to the designer's own, by measures that know not
 (``fedgai.evaluation.independent``). Nothing of the drawings is in it but their effect on the signature's few hundred numbers.
 
 What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
-the signature, and it, too, counts only where the drawings that were kept aside come out nearer. Only from pairs: learned from
-drawings without photographs, it broke lines and coloured them, for statistics do not say where ink is. But where drawings have no
-colour, an adapter takes it away, and that needs no learning.
+the signature, and it, too, counts only where the drawings that were kept aside come out nearer.
+
+Drawings without photographs are learned from, too: each shows its own garment (``fedgai.data.own_photographs``).
 
 Hatching's angle and distance are found otherwise, for no gradient reaches them: where the drawings' own hatching can be seen
 (``fedgai.vision.ruled_lines``), the signature is first moved until the style head reads that hatching from it.
@@ -29,7 +29,6 @@ import torch
 from torch import Tensor
 
 from fedgai.evaluation import independent
-from fedgai.measure import SIDE, page
 from fedgai.model import FedGAI
 from fedgai.networks import hatching
 from fedgai.networks.adapter import STEP, adapter_size, to_bytes, without_colour
@@ -38,14 +37,15 @@ from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.learn_adapter import AdapterConfig, learn_adapter
-from fedgai.training.losses import gram_loss, near_loss
+from fedgai.training.losses import near_loss
 from fedgai.training.optimisers import Adam
-from fedgai.training.refine_examples import Example, as_tensor, closely, colourless, pair_example, plain
+from fedgai.training.refine_examples import Example, closely, colourless, drawn_garments, pair_example
 from fedgai.vision.images import to_image
 from fedgai.vision.ruled_lines import ruled_lines
 
 log = logging.getLogger(__name__)
 
+FEWEST = 4  # garments: two are kept aside
 JUDGEMENTS = 3  # of the measured signature, of the refined one, and of the one in the middle
 SHARES = (1.0, 0.5)  # of the learned adapter that are judged
 AIM_STEPS = 200  # of Adam on the style head alone, a few milliseconds each
@@ -98,7 +98,6 @@ def refine(
     measured: Signature,
     pairs: Sequence[tuple[Path, Path]] = (),
     drawings: Sequence[Path] = (),
-    garments: Sequence[Path] = (),
     config: RefineConfig = RefineConfig(),
     progress: Callable[[float], None] | None = None,
 ) -> Refined:
@@ -107,8 +106,8 @@ def refine(
     Args:
         model: the house's; its weights stay as they are.
         measured: the hand's signature, the start.
-        pairs: (photograph, drawing) files of the same garments. With at least four, they are learned from.
-        drawings: else these drawings, by their statistics and Gram matrices, on the photographs ``garments``.
+        pairs: (photograph, drawing) files of the same garments. With at least ``FEWEST``, they are learned from.
+        drawings: else these files of drawings, of the garments that they show themselves.
         progress: called with the share that is done: after each picture that is made ready, each step, and each judgement.
     Returns:
         see there. With too little to learn from, the measured signature and two zeros.
@@ -117,19 +116,21 @@ def refine(
     """
     model.check_style(measured)
     channels_last(model)
-    work: _Pairs | _Drawings
-    steps, adapts = config.steps + JUDGEMENTS, _adapts(model, config)
-    if len(pairs) >= 4:
-        count = _Count(
-            progress, min(len(pairs), config.pairs + config.aside) + steps + adapts * (config.adapter.steps + len(SHARES))
-        )
-        work = _Pairs(model, pairs, config, count)
-    else:
-        pictures = min(len(drawings), 2 * config.pairs) + min(len(garments), config.aside)
-        count = _Count(progress, pictures + steps + adapts)
-        work = _Drawings(model, drawings, garments, config, count)
-    if not work.ready:
+    photographed = len(pairs) >= FEWEST
+    learned, aside = learned_and_aside(len(pairs if photographed else drawings), config)
+    chosen = [*aside, *learned]
+    adapts = config.adapter.steps > 0 and adapter_size(model.generator) > 0
+    steps = config.steps + JUDGEMENTS + adapts * (config.adapter.steps + len(SHARES))
+    pipe = SketchPipeline(model)
+    garments = [pairs[i] for i in chosen] if photographed else drawn_garments(pipe, [drawings[i] for i in chosen])
+    if len(garments) < FEWEST:
         return Refined(measured, 0.0, 0.0)
+    count, ready = _Count(progress, len(garments) + steps), []
+    for photo, drawing in garments:
+        ready.append(pair_example(pipe, photo, drawing))
+        count.one_more()
+    _, aside = learned_and_aside(len(garments), config)
+    work = _Work(model, ready[: len(aside)], ready[len(aside) :])
 
     def judge(style: Tensor, adapter: Tensor | None = None) -> float:
         distance = work.judge(style, adapter)
@@ -142,7 +143,9 @@ def refine(
     found = min(((judge(s), i, s) for i, s in enumerate((style, (style + begin) / 2))), key=lambda f: f[:2])
     log.info("signature refined: %.3f before, %.3f after", before, found[0])
     best, after = (found[2], found[0]) if found[0] < before else (measured.style, before)
-    adapter, after = _with_adapter(best, after, work, judge, config, count)
+    adapter = None
+    if adapts:
+        adapter, after = _with_adapter(best, after, work, judge, config, count)
     if after >= before:
         return Refined(measured, before, before)
     extra = {**measured.extra, "refined": True}
@@ -152,7 +155,7 @@ def refine(
 def _with_adapter(
     style: Tensor,
     distance: float,
-    work: _Pairs | _Drawings,
+    work: _Work,
     judge: Callable[[Tensor, Tensor], float],
     config: RefineConfig,
     done: _Count,
@@ -166,15 +169,10 @@ def _with_adapter(
     return best, distance
 
 
-def _adapters(style: Tensor, work: _Pairs | _Drawings, config: RefineConfig, done: _Count) -> list[Tensor]:
-    """(A,) int8 each: learned from pairs, and half of what was learned. Without pairs, the one that takes colour away, if the
-    drawings have none; else one that changes nothing."""
-    if not _adapts(work.model, config):
-        return []
-    start = without_colour(work.house) if colourless(work.pictures) else torch.zeros(adapter_size(work.house))
-    if isinstance(work, _Drawings):
-        return [to_bytes(start)]
+def _adapters(style: Tensor, work: _Work, config: RefineConfig, done: _Count) -> list[Tensor]:
+    """(A,) int8 each: the learned one, and half of what was learned. Where drawings have no colour, both take it away."""
     model, house, examples = work.model, work.house, work.examples
+    start = without_colour(house) if colourless(work.pictures) else torch.zeros(adapter_size(house))
 
     def loss(number: int, changes: Tensor) -> Tensor:
         drawn = house(examples[number].features, style[None], adapter=changes)
@@ -182,10 +180,6 @@ def _adapters(style: Tensor, work: _Pairs | _Drawings, config: RefineConfig, don
 
     learned = learn_adapter(start, len(examples), loss, config.adapter, done.one_more)
     return [to_bytes(start + share * (learned - start)) for share in SHARES]
-
-
-def _adapts(model: FedGAI, config: RefineConfig) -> bool:
-    return config.adapter.steps > 0 and adapter_size(model.generator) > 0
 
 
 class _Count:
@@ -205,29 +199,31 @@ class _Count:
             self._progress(self._done / self._total)
 
 
-class _Pairs:
-    """The designer's own garments, drawn by the designer."""
+class _Work:
+    """The designer's own garments, drawn by the designer.
 
-    def __init__(self, model: FedGAI, pairs: Sequence[tuple[Path, Path]], config: RefineConfig, done: _Count) -> None:
-        learned, aside = learned_and_aside(len(pairs), config)
-        self.model, self.house, pipe = model, model.for_inference().generator, SketchPipeline(model)
-        ready = []
-        for i in (*aside, *learned):
-            ready.append(pair_example(pipe, *pairs[i]))
-            done.one_more()
-        self.aside = [(example, independent.describe(own)) for example, own in ready[: len(aside)]]
-        self.examples = [example for example, _ in ready[len(aside) :]]
-        self.pictures = [own for _, own in ready]
-        self.ready = bool(self.examples)
+    Args:
+        model: the house's.
+        aside, learned: what is judged by, and what is learned from: examples with their drawings, (H, W, 3) uint8.
+    """
+
+    def __init__(
+        self,
+        model: FedGAI,
+        aside: Sequence[tuple[Example, np.ndarray]],
+        learned: Sequence[tuple[Example, np.ndarray]],
+    ) -> None:
+        self.model, self.house = model, model.for_inference().generator
+        self.aside = [(example, independent.describe(own)) for example, own in aside]
+        self.examples = [example for example, _ in learned]
+        self.pictures = [own for _, own in (*aside, *learned)]
 
     def loss(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """L1 of 3 x 3 means, and how it is drawn."""
-        assert example.drawing is not None
         return near_loss(drawn, example.drawing) + self.manner(example, drawn, maps)
 
     def manner(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Distance of the statistics, and of the mean ink, wherever the lines lie."""
-        assert example.drawing is not None and example.statistics is not None
         apart = style_distance(image_statistics(maps), example.statistics, self.model.preset.channels).mean()
         return 0.5 * apart + (drawn.mean((2, 3)) - example.drawing.mean((2, 3))).abs().mean()
 
@@ -239,58 +235,6 @@ class _Pairs:
             drawn = _drawn(self.house, example, style, adapter)
             found.append(independent.distance(independent.describe(to_image(drawn)), own))
         return float(np.mean(found))
-
-
-class _Drawings:
-    """Drawings without photographs: other garments are drawn, and only how they are drawn is compared."""
-
-    def __init__(
-        self, model: FedGAI, drawings: Sequence[Path], garments: Sequence[Path], config: RefineConfig, done: _Count
-    ) -> None:
-        self.model, self.house, pipe = model, model.for_inference().generator, SketchPipeline(model)
-        order = np.random.default_rng(config.seed).permutation(len(drawings))[: 2 * config.pairs]
-        count = min(config.aside, len(order) // 4)
-        self.ready = count >= 2 and bool(garments)
-        if not self.ready:
-            return
-        self.pictures = list[np.ndarray]()
-        described = []
-        for i in order[:count]:
-            self.pictures.append(page(drawings[i]))
-            described.append(independent.describe(self.pictures[-1]))
-            done.one_more()
-        self.own = independent.mean(described)
-        self.examples = []
-        for file in garments[: config.aside]:
-            content = pipe.prepare(file, SIDE, on_missing="keep")
-            self.examples.append(Example(plain(content.features), content.size))
-            done.one_more()
-        grams: list[list[Tensor]] = []
-        rows = []
-        with torch.no_grad():
-            for i in order[count:]:
-                self.pictures.append(page(drawings[i]))
-                maps = model.encoder(as_tensor(self.pictures[-1]))
-                rows.append(image_statistics(maps))
-                grams.append(model.grams(maps))
-                done.one_more()
-        self.statistics = torch.cat(rows).mean(0, keepdim=True)
-        self.grams = [torch.cat(level).mean(0, keepdim=True) for level in zip(*grams, strict=True)]
-
-    def loss(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """Distance of the statistics and of the Gram matrices to the drawings' means."""
-        apart = style_distance(image_statistics(maps), self.statistics, self.model.preset.channels).mean()
-        return apart + gram_loss(self.model.grams(maps), self.grams)
-
-    manner = loss
-
-    @torch.no_grad()
-    def judge(self, style: Tensor, adapter: Tensor | None) -> float:
-        """Independent distance of the drawings' mean description to that of the designer's drawings that were kept aside."""
-        found = []
-        for example in self.examples:
-            found.append(independent.describe(page(_drawn(self.house, example, style, adapter))))
-        return independent.distance(independent.mean(found), self.own)
 
 
 def learned_and_aside(pairs: int, config: RefineConfig) -> tuple[list[int], list[int]]:
@@ -343,7 +287,7 @@ def _descend(
     start: Tensor,
     begin: Tensor,
     code: Tensor | None,
-    work: _Pairs | _Drawings,
+    work: _Work,
     config: RefineConfig,
     done: _Count,
 ) -> Tensor:
