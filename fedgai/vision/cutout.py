@@ -121,7 +121,8 @@ def _with_pieces(mask: np.ndarray, others: list[np.ndarray], belief: np.ndarray,
         _, parts, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(differs, cv2.MORPH_OPEN, disc))
         for part in np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= PIECE * mask.sum())[1:]:
             piece = (cv2.dilate(np.asarray(parts == part, np.uint8), np.ones((5, 5), np.uint8)) > 0) & (differs > 0)
-            old, new = _border(mask), _border(turned := _tidy(mask ^ piece))
+            turned = _tidy(mask ^ piece)
+            old, new = _border(mask), _border(turned)
             gone, come = outline[old & ~new], outline[new & ~old]
             clearer = gone.size and come.size and come.mean() > gone.mean() + CLEARER
             if clearer and max(mask[piece].mean(), belief[piece].mean()) >= 0.5:
