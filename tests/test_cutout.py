@@ -5,6 +5,7 @@ import pytest
 from conftest import draw_garment
 from PIL import Image
 
+from fedgai.vision import cutout
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
 
 
@@ -46,6 +47,18 @@ def test_a_gap_that_the_draughtsman_holds_for_background_is_not_filled_even_wher
     mask = cut_out_seen(photo, belief, silhouette) > 0.5
     assert mask[gap].mean() < 0.1
     assert mask[130:260, 60:85].all() and mask[130:260, 110:180].all()
+
+
+@pytest.mark.parametrize(("likely", "searched"), [(0.8, 0), (0.6, 1)])
+def test_the_slow_search_is_asked_only_where_the_outline_is_not_sure(likely, searched, monkeypatch):
+    photo, belief = np.full((320, 240, 3), 230, np.uint8), np.zeros((320, 240), np.float32)
+    photo[60:250, 50:190], belief[60:250, 50:190] = (30, 60, 120), 1
+    edge = np.zeros((320, 240), np.float32)
+    edge[56:254, 46:194], edge[64:246, 54:186] = likely, 0
+    calls = []
+    monkeypatch.setattr(cutout, "_searched", lambda *_: calls.append(1) or [])
+    assert (cut_out_seen(photo, belief, edge) > 0.5)[70:240, 60:180].all()
+    assert len(calls) == searched
 
 
 @pytest.mark.parametrize(

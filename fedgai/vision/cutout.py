@@ -24,11 +24,10 @@ SMALLEST, LARGEST = 0.03, 0.92  # shares of the picture between which a garment 
 SMALL = 0.15  # share of the picture below which a mask is likelier a print on the garment than the garment
 FAINTEST_EDGE = 0.6  # share of an outline's length that follows colour edges; 240 real garments had 0.79 and more
 WORST_SCORE = 0.4  # outlines below this are of nothing: 240 real garments scored 0.59 and more
-SURE_OUTLINE = 0.85  # mean likelihood of an outline along a mask's border, above which it is believed at once
+SURE_OUTLINE = 0.75  # mean likelihood of an outline along a mask's border, above which the slow search is left out
 FAINTEST_OUTLINE = 0.12  # and below which it is of nothing: 30 real garments had 0.29 and more, noise 0.03
-FAINTEST_STEP = (
-    5.0  # Lab levels across an outline, below which it is a guess: white on white had 3.1, 180 real garments 14 and more
-)
+# Lab levels across an outline, below which it is a guess: white on white had 3.1, 180 real garments 14 and more
+FAINTEST_STEP = 5.0
 HOLLOW = 0.6  # share of what an outline encloses, below which it is more than what differs from the background
 GAP, EMPTY = 0.02, 0.12  # of the short side: gaps in an outline that are closed, and how far strokes lie from each other
 INK = 30  # Lab levels by which the lines of a drawing differ from its paper
