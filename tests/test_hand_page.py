@@ -47,6 +47,8 @@ def test_it_speaks_up_only_outside_of_the_designers_own_range() -> None:
     assert trait.differs == ""
     assert Trait("ink", "%", 10, 2, 15, "more", "less").differs == "more"
     assert Trait("ink", "%", 10, 2, 5, "more", "less").differs == "less"
+    assert not Trait("colour", "", 0, 0, 0.2, "more", "less", unseen=2.3).differs  # all black, and as good as black
+    assert Trait("colour", "", 0, 0, 3.1, "more", "less", unseen=2.3).differs == "more"
 
 
 def test_a_hand_of_the_house_is_found_again(pipe: SketchPipeline) -> None:

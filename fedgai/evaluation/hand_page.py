@@ -55,6 +55,7 @@ class Trait:
         own, spread: mean and standard deviation over the designer's own drawings.
         drawn: mean over the studio's drawings.
         more, less: what the studio does where it leaves the spread.
+        unseen: a difference that nobody sees.
     """
 
     name: str
@@ -64,11 +65,12 @@ class Trait:
     drawn: float
     more: str
     less: str
+    unseen: float = 0.0
 
     @property
     def differs(self) -> str:
         """A sentence where the studio's drawings lie outside of what the designer's own do; else empty."""
-        least = max(SPREAD * self.spread, 0.05 * abs(self.own))
+        least = max(SPREAD * self.spread, 0.05 * abs(self.own), self.unseen)
         if abs(self.drawn - self.own) <= least:
             return ""
         return self.more if self.drawn > self.own else self.less
@@ -125,6 +127,7 @@ WORDS = (
     ("grey", "% of the page", "It uses more grey shading than you.", "It uses less grey shading than you."),
     ("colour", "", "Its ink is more colourful than yours.", "Its ink is less colourful than yours."),
 )
+UNSEEN = {"colour": 2.3}  # a just noticeable difference in CIELAB (Mahy et al., 1994)
 
 
 def measure_files(
@@ -195,18 +198,13 @@ def measure_hand(
     wanted = [(content, hand) for hand in hands for content in contents]
     pages = [page(pipe.draw(content, {hand: 1})) for content, hand in _tracked(wanted, len(wanted), 0.3, 1.0, say)]
     drawn = [pages[i : i + len(contents)] for i in range(0, len(pages), len(contents))]
-    rows = [np.array([_traits(picture) for picture in pictures]) for pictures in (own, drawn[0])]
-    traits = [
-        Trait(name, unit, float(rows[0][:, i].mean()), float(rows[0][:, i].std()), float(rows[1][:, i].mean()), more, less)
-        for i, (name, unit, more, less) in enumerate(WORDS)
-    ]
     return HandReport(
         signature.name,
         len(own),
         len(contents),
         tuple(evenly(own, SHOWN)),
         tuple(drawn[0][:SHOWN]),
-        tuple(traits),
+        _compared(own, drawn[0]),
         _nearest_in_encoder(pipe, hands, drawn[0]),
         _nearest_by_sight(own, drawn),
         len(hands),
@@ -244,6 +242,16 @@ def _contents(pipe: SketchPipeline, garments: Sequence[Path]) -> Iterator[Conten
             continue
         found += 1
         yield content
+
+
+def _compared(own: Sequence[Levels], drawn: Sequence[Levels]) -> tuple[Trait, ...]:
+    """The designer's drawings and the studio's, trait by trait."""
+    ours, theirs = (np.array([_traits(picture) for picture in pictures]) for pictures in (own, drawn))
+    means, spreads, drawn_means = ours.mean(0).tolist(), ours.std(0).tolist(), theirs.mean(0).tolist()
+    return tuple(
+        Trait(name, unit, means[i], spreads[i], drawn_means[i], more, less, UNSEEN.get(name, 0.0))
+        for i, (name, unit, more, less) in enumerate(WORDS)
+    )
 
 
 def _traits(picture: Levels) -> list[float]:
