@@ -136,7 +136,7 @@ def simulate(
         weights: the checkpoint of round 0.
         house_steps: of the house Generator after a round; 0 for the default.
         share_style: have the designers send signatures of their pairs. Without, the style bank stays as ``weights`` has it.
-        refine: have them refine their signatures first, about a minute each.
+        refine: have them refine their signatures first, one to two minutes each.
         limits: what updates must keep to.
     """
     if importlib.util.find_spec("ray") is None:  # before anything is drawn: Flower would find out minutes later

@@ -323,7 +323,7 @@ def _add_hands(commands: Commands, model: Parser, printed: Parser) -> None:
         action="store_true",
         dest="refined",
         help="adjust it to the model, so that its drawings come out "
-        "like yours; best where SKETCHES_DIR holds photos/ and sketches/ with equal stems; about a minute",
+        "like yours; best where SKETCHES_DIR holds photos/ and sketches/ with equal stems; one to two minutes",
     )
     c.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     c.add_argument("--name", help="to show; the folder's name if left out")

@@ -31,7 +31,7 @@ EVIDENCE_FILE = "evidence.safetensors"  # what the judge of hands is trained on
 
 
 def refine_own_hand(trainer: LocalTrainer, node_config: UserConfig, progress: Callable[[float], None] | None = None) -> None:
-    """Refine the signature, or read the one that an earlier round refined. Refining takes about a minute on two cores.
+    """Refine the signature, or read the one that an earlier round refined. Refining takes one to two minutes on two cores.
 
     Raises:
         CheckpointError: the weights to start from cannot be used.

@@ -94,7 +94,7 @@ class SuperLinkProcess:
             control.close()
         if keeper is None:
             return
-        # asked politely, a SuperLink with a run waits for its connections until the keeper kills it; its database may be lost
+        # a SuperLink that is asked to end during a run waits for its connections, until the keeper kills it anyway
         end_processes({name: pids for name, pids in self.processes().items() if name != "keeper.py"})
         keeper.terminate()
         try:

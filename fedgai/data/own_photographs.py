@@ -1,8 +1,8 @@
-"""A drawing's own garment as a photograph: what a designer can learn from who has drawings and no photographs of the garments.
+"""Pictures of the garments that drawings show, for designers who have no photographs of them.
 
-A signature is refined, and an adapter learned, on pairs of a garment and its drawing. Where there is no photograph, the drawing
-itself says what the garment looks like: its outline, its lines, and where it is dark. From these a picture of grey cloth is made
-that the draughtsman reads as it reads a photograph, with gaps and all. So house and designer draw the same garment. Ours.
+A signature is refined, and an adapter learned, on pairs of a garment's photograph and its drawing. Where there is no photograph,
+the drawing says what the garment looks like: its outline, its lines, and where it is dark. From these a picture of grey cloth is
+made, which the draughtsman reads as it reads a photograph. So house and designer draw the same garment. Ours.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fedgai.content import on_white
 from fedgai.draughtsman import Draughtsman
+from fedgai.vision.cutout import enclosed
 
 Plane = NDArray[np.float32]
 
 REFERENCE = 512  # px, long side to which lengths below refer
 INK = 0.1  # darkness above which paper is drawn on
-GAPS = (1, 2, 4, 8, 14)  # px, gaps in an outline that are closed: as few as needed
+GAPS = (1, 2, 4, 8, 14)  # px, half of the gaps in an outline that are closed: the narrowest that are enough
 CLOSED = 0.93  # share of what the widest of them encloses, at which an outline counts as closed
 SMALLEST = 0.03  # share of the page that a garment covers at least
 SPECK = 7  # px, what is narrower is no part of a garment
@@ -31,7 +33,7 @@ LINE, AROUND = 0.3, 3.0  # likelihood of a line, and px around it whose ink is t
 TONE = 8.0  # px, sigma of the blur that makes hatching and dots a tone
 FAINTEST_TONE = 0.06  # darkness; drawings whose darkest tone is below it are not shaded
 LINES = 0.9  # share of the cloth's light that black ink takes
-LIGHT = 0.3, 0.8  # of white, how light cloth is; a page does not say it
+LIGHT = 0.3, 0.8  # of white, how light cloth is: by chance, for a drawing does not say it
 DARK_CLOTH = 0.1, 0.35  # the same of a garment that is shaded all over
 SHADES = 0.04, 0.1  # of white, how much darker shading is than the cloth: the less, the fainter the tone that is read from it
 SEED = 24
@@ -89,7 +91,8 @@ def _read(page: NDArray[np.uint8], draughtsman: Draughtsman) -> _Read | None:
     if garment.mean() < SMALLEST:
         return None
     alpha = np.asarray(cv2.GaussianBlur(garment.astype(np.float32), (0, 0), 0.8), np.float32)
-    seen = draughtsman.look(_on_white(255 * LIGHT[1] * (1 - 0.5 * dark), alpha))
+    cloth = 255 * LIGHT[1] * (1 - 0.5 * dark)  # any light cloth will do: only its lines are looked for
+    seen = draughtsman.look(on_white(np.dstack([cloth, cloth, cloth]).astype(np.uint8), alpha))
     reach = 2 * round(AROUND * unit + outline / 2) + 1
     lines = cv2.dilate((seen.lines.max(0) > LINE).astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
     shaded = garment & ~lines & (_depth(garment) > outline / 2 + 2 * unit)
@@ -99,31 +102,17 @@ def _read(page: NDArray[np.uint8], draughtsman: Draughtsman) -> _Read | None:
     return _Read(alpha, dark, drawn, np.asarray(total / (share + 1e-3), np.float32))
 
 
-def _on_white(cloth: Plane, alpha: Plane) -> NDArray[np.uint8]:
-    grey = cloth * alpha + 255 * (1 - alpha)
-    return np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
-
-
 def _garment(ink: NDArray[np.bool_], unit: float) -> tuple[NDArray[np.bool_], float]:
     """What a drawing's outline encloses, to the middle of its line, (H, W) bool; and how wide that line is, px."""
     disc = np.ones((max(3, round(SPECK * unit)),) * 2, np.uint8)
-    found = [cv2.morphologyEx(_enclosed(ink, max(1, round(gap * unit))), cv2.MORPH_OPEN, disc) > 0 for gap in GAPS]
+    shapes = [enclosed(ink, max(1, round(gap * unit))).astype(np.uint8) for gap in GAPS]
+    found = [cv2.morphologyEx(shape, cv2.MORPH_OPEN, disc) > 0 for shape in shapes]
     whole = next(one for one in found if one.sum() >= CLOSED * found[-1].sum())
     rim, cloth = whole & (_depth(whole) < 1.5), whole & ~ink
     width = 0.0
     if rim.any() and cloth.any():
         width = float(np.percentile(_depth(~cloth)[rim], USUAL).clip(0, WIDEST_OUTLINE * unit))
     return _depth(whole) > width / 2, width
-
-
-def _enclosed(ink: NDArray[np.bool_], gap: int) -> NDArray[np.uint8]:
-    """(H, W) bool -> (H, W) uint8, 1 where no way leads out through gaps wider than twice ``gap`` px."""
-    margin = 2 * gap + 2
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * gap + 1,) * 2)
-    closed = cv2.morphologyEx(np.pad(ink.astype(np.uint8), margin), cv2.MORPH_CLOSE, disc)
-    _, parts = cv2.connectedComponents(1 - closed, connectivity=4)
-    inside = parts != parts[0, 0]
-    return np.asarray(inside[margin:-margin, margin:-margin], np.uint8)
 
 
 def _depth(area: NDArray[np.bool_]) -> Plane:

@@ -113,12 +113,12 @@ def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, 
 
 
 def _with_pieces(mask: np.ndarray, others: list[np.ndarray], belief: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """An (h, w) bool mask, each piece in which another differs taken from that where the outline speaks for it. What belief
-    holds for background is not added: with a gap filled, a border is shorter, not better."""
+    """An (h, w) bool mask, changed piece by piece: where another differs and its border there is clearly likelier an outline,
+    the other's piece is taken. What belief holds for background is not added, for a filled gap only makes the border shorter."""
     for other in others:
         differs, disc = np.asarray(mask ^ other, np.uint8), np.ones((max(3, min(mask.shape) // 40 | 1),) * 2, np.uint8)
         _, parts, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(differs, cv2.MORPH_OPEN, disc))
-        for part in np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= PIECE * mask.sum())[1:]:
+        for part in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= PIECE * mask.sum()):  # 0 is where they agree
             piece = (cv2.dilate(np.asarray(parts == part, np.uint8), np.ones((5, 5), np.uint8)) > 0) & (differs > 0)
             turned = _tidy(mask ^ piece)
             old, new = _border(mask), _border(turned)
@@ -208,21 +208,19 @@ def _on_plain(lab: np.ndarray) -> np.ndarray | None:
     if noise > 3:
         return None
     differs = distance > 3 + 3 * noise
-    mask, enclosed = _tidy(differs), _enclosed(differs)
+    mask, whole = _tidy(differs), _tidy(enclosed(differs, max(1, round(GAP * min(differs.shape)))))
     drawn = differs.any() and np.median(distance[differs]) > INK  # a pale garment's outline has too many gaps
     # in a drawing, or a picture in black and white, much of the garment is as light as what it lies on
-    return enclosed if drawn and mask.sum() < HOLLOW * enclosed.sum() and _is_filled(enclosed, differs) else mask
+    return whole if drawn and mask.sum() < HOLLOW * whole.sum() and _is_filled(whole, differs) else mask
 
 
-def _enclosed(differs: np.ndarray) -> np.ndarray:
-    """(h, w) bool -> (h, w) bool, with all that lies within its outlines, small gaps closed."""
-    reach = max(1, round(GAP * min(differs.shape)))
+def enclosed(lines: np.ndarray, reach: int) -> np.ndarray:
+    """(h, w) bool -> (h, w) bool, with all that lies within its outlines, gaps of up to twice ``reach`` px closed."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1,) * 2)
-    padded = np.pad(differs.astype(np.uint8), reach + 1)
+    padded = np.pad(lines.astype(np.uint8), reach + 1)
     closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)
     _, parts = cv2.connectedComponents(1 - closed, connectivity=4)
-    inside = (parts != parts[0, 0])[reach + 1 : -reach - 1, reach + 1 : -reach - 1]
-    return _tidy(inside)
+    return np.asarray((parts != parts[0, 0])[reach + 1 : -reach - 1, reach + 1 : -reach - 1])
 
 
 def _is_filled(enclosed: np.ndarray, differs: np.ndarray) -> bool:
