@@ -179,18 +179,25 @@ def test_a_refined_signature_is_not_taken_for_statistics(garments, model, new_ha
 
 
 def test_the_house_is_held_to_round_0_in_refined_hands(garments, new_hand):
+    """A Generator that has moved away comes back by this loss alone. Beside the others, over a few steps, chance decides."""
+    others = ("adversarial", "distance", "anchor", "crispness", "chroma", "lines", "hand", "judged", "new_distance", "veil")
+    refined = replace(new_hand, extra={"designer": 1, "refined": True})
+    house = FedGAI.load()
+    features = SketchPipeline(house).prepare(next(garments.glob("*.jpg")), 128).features
     apart = {}
     for weight in (0.0, 3.0):
         model = FedGAI.load()
-        refined = replace(new_hand, extra={"designer": 1, "refined": True})
         model.add_style(refined)
-        config = replace(SHORT, steps=16, lr=3e-4, blends=0.0, held=weight)  # with a high rate, chance decides
-        HouseStep(garments, config, FedGAI.load(), garments).run(model)
-        features = SketchPipeline(model).prepare(next(garments.glob("*.jpg")), 128).features
+        torch.manual_seed(24)
         with torch.no_grad():
-            drawn = [m.eval().generator(features, refined.style[None]) for m in (model, FedGAI.load())]
+            for tensor in model.generator.parameters():
+                tensor.mul_(1 + 0.1 * torch.randn_like(tensor))
+        config = replace(SHORT, steps=12, lr=1e-3, blends=0.0, held=weight, **dict.fromkeys(others, 0.0))
+        HouseStep(garments, config, FedGAI.load(), garments).run(model)
+        with torch.no_grad():
+            drawn = [m.eval().generator(features, refined.style[None]) for m in (model, house)]
         apart[weight] = near_loss(*drawn).item()
-    assert apart[3.0] < 0.85 * apart[0.0]
+    assert apart[3.0] < 0.95 * apart[0.0]
 
 
 def test_the_papers_discriminator_can_be_the_house_s_too(garments, model, new_hand):
