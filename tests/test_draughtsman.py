@@ -146,6 +146,14 @@ class TestRefused:
         with pytest.raises(CheckpointError, match=f"{DRAUGHTSMAN_FILE} cannot be read"):
             FedGAI.load(with_draughtsman)
 
+    def test_models_share_one_and_a_file_damaged_later_is_refused(self, with_draughtsman: Path) -> None:
+        first, second = FedGAI.load(with_draughtsman), FedGAI.load(with_draughtsman)
+        assert first.draughtsman is not None and first.draughtsman is second.draughtsman is first.for_inference().draughtsman
+        file = with_draughtsman / DRAUGHTSMAN_FILE
+        file.write_bytes(file.read_bytes()[:-1])
+        with pytest.raises(CheckpointError, match="has SHA-256"):
+            FedGAI.load(with_draughtsman)
+
 
 class TestGate:
     def test_whole_lines_stay_and_specks_go(self) -> None:
