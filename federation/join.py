@@ -28,27 +28,30 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.live import Live
-from rich.prompt import Confirm, Prompt
+from fedgai.imports import collector_paused
 
-from federation.designer.companion import Companion, leave
-from federation.designer.dry_run import dry_run
-from federation.designer.hand_preview import preview_hand
-from federation.designer.prepare import EXPLAINED, LookFirst, accept, look, prepare
-from federation.designer.receipt import read_all
-from federation.designer.receipt_page import page, summary, table, title
-from federation.designer.settings import CompanionError, Settings, address, home, private_folder
-from federation.designer.studio_client import AwayError, UntrustedError
-from federation.identity import display_name
-from federation.terminal import View, bar, show_key, tell
-from fedgai.data.folder import DesignerFolder, contact_sheet
-from fedgai.data.pairs import writing
-from fedgai.errors import FedGAIError, sentence
-from fedgai.evaluation.hand_page import to_html
-from fedgai.files import write_atomically
-from fedgai.model import CONFIG_FILE
-from fedgai.text import printable
+with collector_paused():
+    from rich.console import Console
+    from rich.live import Live
+    from rich.prompt import Confirm, Prompt
+
+    from federation.designer.companion import Companion, leave
+    from federation.designer.dry_run import dry_run
+    from federation.designer.hand_preview import preview_hand
+    from federation.designer.prepare import EXPLAINED, LookFirst, accept, look, prepare
+    from federation.designer.receipt import read_all
+    from federation.designer.receipt_page import page, summary, table, title
+    from federation.designer.settings import CompanionError, Settings, address, home, private_folder
+    from federation.designer.studio_client import AwayError, UntrustedError
+    from federation.identity import display_name
+    from federation.terminal import View, bar, show_key, tell
+    from fedgai.data.folder import DesignerFolder, contact_sheet
+    from fedgai.data.pairs import writing
+    from fedgai.errors import FedGAIError, sentence
+    from fedgai.evaluation.hand_page import to_html
+    from fedgai.files import write_atomically
+    from fedgai.model import CONFIG_FILE
+    from fedgai.text import printable
 
 SIGNATURE = "\n".join(
     (

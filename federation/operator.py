@@ -17,18 +17,21 @@ import json
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from fedgai.imports import collector_paused
 
-from federation.identity import fingerprint
-from federation.server.folder import Folder, home
-from federation.server.knocks import knocks
-from federation.server.members import Member, approve, revoke
-from federation.server.round_words import designers_words, house_words, state_words
-from fedgai.errors import FedGAIError
-from fedgai.model import CheckpointError
-from fedgai.text import printable
+with collector_paused():
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from federation.identity import fingerprint
+    from federation.server.folder import Folder, home
+    from federation.server.knocks import knocks
+    from federation.server.members import Member, approve, revoke
+    from federation.server.round_words import designers_words, house_words, state_words
+    from fedgai.errors import FedGAIError
+    from fedgai.model import CheckpointError
+    from fedgai.text import printable
 
 __all__ = [
     "OperatorError",

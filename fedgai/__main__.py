@@ -11,24 +11,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from huggingface_hub import logging
-from PIL import Image
-from tqdm import tqdm
+from fedgai.imports import collector_paused
 
-from fedgai.ateliers import ATELIERS
-from fedgai.data.folder import drawings_in, look
-from fedgai.data.listing import find_images
-from fedgai.data.pairs import Report
-from fedgai.errors import FedGAIError
-from fedgai.files import write_atomically
-from fedgai.model import PRESETS, FedGAI
-from fedgai.networks.adapter import adapter_size
-from fedgai.pipeline import SketchPipeline
-from fedgai.shipped import EXAMPLES, WEIGHTS
-from fedgai.strokes import to_svg
-from fedgai.text import printable
-from fedgai.vision.edges import EDGES
-from fedgai.vision.images import LOCAL, read_mask, read_picture
+with collector_paused():
+    from huggingface_hub import logging
+    from PIL import Image
+    from tqdm import tqdm
+
+    from fedgai.ateliers import ATELIERS
+    from fedgai.data.folder import drawings_in, look
+    from fedgai.data.listing import find_images
+    from fedgai.data.pairs import Report
+    from fedgai.errors import FedGAIError
+    from fedgai.files import write_atomically
+    from fedgai.model import PRESETS, FedGAI
+    from fedgai.networks.adapter import adapter_size
+    from fedgai.pipeline import SketchPipeline
+    from fedgai.shipped import EXAMPLES, WEIGHTS
+    from fedgai.strokes import to_svg
+    from fedgai.text import printable
+    from fedgai.vision.edges import EDGES
+    from fedgai.vision.images import LOCAL, read_mask, read_picture
 
 SKETCHES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 

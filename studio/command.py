@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fedgai.environment import check_network, switch
 from fedgai.errors import FedGAIError, sentence
+from fedgai.imports import collector_paused
 from studio.settings import from_environment
 
 if TYPE_CHECKING:
@@ -53,12 +54,13 @@ def application(federation: bool) -> FastAPI:
 
     Gradio, too, makes an HTTP client when it is imported, which ends in a traceback where ``check_network`` was not called.
     """
-    import cv2
-    import torch
+    with collector_paused():
+        import cv2
+        import torch
 
-    import studio.without_stubs  # noqa: F401 - before whatever imports gradio
-    from fedgai.model import CheckpointError
-    from studio.application import create_app
+        import studio.without_stubs  # noqa: F401 - before whatever imports gradio
+        from fedgai.model import CheckpointError
+        from studio.application import create_app
 
     torch.set_num_threads(min(torch.get_num_threads(), cores()))
     cv2.setNumThreads(min(cv2.getNumThreads(), cores()))

@@ -33,27 +33,30 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict, UserConfig
-from flwr.app.message import make_message
-from flwr.clientapp import ClientApp
-from flwr.clientapp.mod import LocalDpMod
-from flwr.clientapp.typing import ClientAppCallable
-from torch import Tensor
+from fedgai.imports import collector_paused
 
-from federation.designer.own_hand import own_signature, refine_own_hand, teach_own_hand
-from federation.designer.round_config import RoundConfig, RoundRefusedError
-from federation.wire import pack, unpack
-from fedgai import __version__
-from fedgai.data.pairs import PairFolder, training_side
-from fedgai.files import write_atomically
-from fedgai.model import FedGAI
-from fedgai.networks.style import Signature, image_statistics, style_distance
-from fedgai.shipped import WEIGHTS
-from fedgai.training.local import LocalTrainer
-from fedgai.training.saved_training import LOG_FILE, STATE_FILE
-from fedgai.training.train_config import StepReport, TrainConfig
+with collector_paused():
+    import numpy as np
+    import torch
+    from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict, UserConfig
+    from flwr.app.message import make_message
+    from flwr.clientapp import ClientApp
+    from flwr.clientapp.mod import LocalDpMod
+    from flwr.clientapp.typing import ClientAppCallable
+    from torch import Tensor
+
+    from federation.designer.own_hand import own_signature, refine_own_hand, teach_own_hand
+    from federation.designer.round_config import RoundConfig, RoundRefusedError
+    from federation.wire import pack, unpack
+    from fedgai import __version__
+    from fedgai.data.pairs import PairFolder, training_side
+    from fedgai.files import write_atomically
+    from fedgai.model import FedGAI
+    from fedgai.networks.style import Signature, image_statistics, style_distance
+    from fedgai.shipped import WEIGHTS
+    from fedgai.training.local import LocalTrainer
+    from fedgai.training.saved_training import LOG_FILE, STATE_FILE
+    from fedgai.training.train_config import StepReport, TrainConfig
 
 log = logging.getLogger("fedgai.client")
 

@@ -10,16 +10,19 @@ import contextlib
 import os
 from pathlib import Path
 
-import torch
-from flwr.app import Context
-from flwr.serverapp import Grid, ServerApp
+from fedgai.imports import collector_paused
 
-from federation.server.aggregation import Limits
-from federation.server.folder import Folder, home
-from federation.server.season import FederationConfig, Season, existing_folder
-from fedgai.environment import variable
-from fedgai.model import FedGAI
-from fedgai.shipped import WEIGHTS
+with collector_paused():
+    import torch
+    from flwr.app import Context
+    from flwr.serverapp import Grid, ServerApp
+
+    from federation.server.aggregation import Limits
+    from federation.server.folder import Folder, home
+    from federation.server.season import FederationConfig, Season, existing_folder
+    from fedgai.environment import variable
+    from fedgai.model import FedGAI
+    from fedgai.shipped import WEIGHTS
 
 app = ServerApp()
 

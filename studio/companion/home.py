@@ -20,34 +20,37 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fedgai.imports import collector_paused
+
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported; so is the next
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import studio.companion.quiet_network  # noqa: F401, I001 - before gradio, which dies of a wrong proxy
+with collector_paused():
+    import studio.companion.quiet_network  # noqa: F401, I001 - before gradio, which dies of a wrong proxy
 
-import gradio as gr
-from fastapi import FastAPI
-from fastapi.responses import FileResponse, PlainTextResponse, Response
-from starlette.background import BackgroundTask
+    import gradio as gr
+    from fastapi import FastAPI
+    from fastapi.responses import FileResponse, PlainTextResponse, Response
+    from starlette.background import BackgroundTask
 
-from federation.designer.settings import CompanionError, home
-from fedgai.data.listing import find_images
-from fedgai.errors import FedGAIError, sentence
-from studio import pictures, pieces
-from studio.background import repeating
-from studio.callers import caller_of
-from studio.companion.background import failure
-from studio.companion.home_studio import HomeStudio
-from studio.companion.local_page import LocalPage, OpenAlready, show
-from studio.companion.templating import render
-from studio.drawing import SIZES, Garment
-from studio.gradio_adapter import queued, use_folder
-from studio.listeners import Page, notice, with_notice
-from studio.page import EACH, LAST, GarmentColumn, garment_column, line_faders
-from studio.templating import render as render_studio
-from studio.theme import mount
-from studio.turns import PREPARING
-from studio.uploads import UploadFolder
+    from federation.designer.settings import CompanionError, home
+    from fedgai.data.listing import find_images
+    from fedgai.errors import FedGAIError, sentence
+    from studio import pictures, pieces
+    from studio.background import repeating
+    from studio.callers import caller_of
+    from studio.companion.background import failure
+    from studio.companion.home_studio import HomeStudio
+    from studio.companion.local_page import LocalPage, OpenAlready, show
+    from studio.companion.templating import render
+    from studio.drawing import SIZES, Garment
+    from studio.gradio_adapter import queued, use_folder
+    from studio.listeners import Page, notice, with_notice
+    from studio.page import EACH, LAST, GarmentColumn, garment_column, line_faders
+    from studio.templating import render as render_studio
+    from studio.theme import mount
+    from studio.turns import PREPARING
+    from studio.uploads import UploadFolder
 
 AGAIN = 5.0  # s between two looks at whether the training has saved another Generator
 GALLERY = 60  # sketches of a batch that are shown; all are saved

@@ -17,28 +17,31 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from fedgai.imports import collector_paused
+
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported; so are the next
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import studio.companion.quiet_network  # noqa: F401, I001 - before gradio, which dies of a wrong proxy
+with collector_paused():
+    import studio.companion.quiet_network  # noqa: F401, I001 - before gradio, which dies of a wrong proxy
 
-import gradio as gr
-from fastapi import FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
-from starlette.requests import ClientDisconnect
+    import gradio as gr
+    from fastapi import FastAPI, Request
+    from fastapi.concurrency import run_in_threadpool
+    from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+    from starlette.requests import ClientDisconnect
 
-from federation.designer.receipt_page import page
-from federation.designer.settings import home, private_folder
-from federation.join import SIGNATURE
-from fedgai.errors import FedGAIError, sentence
-from studio.companion.actions import CompanionActions
-from studio.companion.local_page import LocalPage, OpenAlready, show
-from studio.companion.parts import Parts
-from studio.companion.templating import render
+    from federation.designer.receipt_page import page
+    from federation.designer.settings import home, private_folder
+    from federation.join import SIGNATURE
+    from fedgai.errors import FedGAIError, sentence
+    from studio.companion.actions import CompanionActions
+    from studio.companion.local_page import LocalPage, OpenAlready, show
+    from studio.companion.parts import Parts
+    from studio.companion.templating import render
 
-from studio.gradio_adapter import use_folder
-from studio.theme import mount
+    from studio.gradio_adapter import use_folder
+    from studio.theme import mount
 
 PLAIN: dict[str, Any] = {"apply_default_css": False}  # of gr.HTML
 SHARE, KEEP = "Share it", "Keep it"
