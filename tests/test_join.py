@@ -29,6 +29,7 @@ from federation.join import main
 from federation.operator import approve
 from federation.processes import free_port
 from federation.wire import pack
+from fedgai.data import kept_cutouts
 from fedgai.errors import FedGAIError
 from fedgai.model import FedGAI
 
@@ -136,10 +137,13 @@ def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, fol
         time.sleep(0.3)
     assert "Chloé" in FedGAI.load(studio.folder.checkpoint(1)).styles
 
+    assert len(list((folder / "model" / kept_cutouts.FOLDER).iterdir())) == 3
+
     left = run("--leave", folder=folder)
     assert left.returncode == 0 and "You have left" in left.stdout and "Chloé" in left.stdout
     assert "checkpoints of earlier rounds" in left.stdout
     assert all(m.revoked for m in studio.folder.members())
+    assert (folder / "model" / "config.json").exists() and not (folder / "model" / kept_cutouts.FOLDER).exists()
     assert "not a member" in run("--leave", folder=folder).stdout
 
 

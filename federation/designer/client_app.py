@@ -49,6 +49,7 @@ with collector_paused():
     from federation.designer.round_config import RoundConfig, RoundRefusedError
     from federation.wire import pack, unpack
     from fedgai import __version__
+    from fedgai.data import kept_cutouts
     from fedgai.data.pairs import PairFolder, training_side
     from fedgai.files import write_atomically
     from fedgai.model import FedGAI
@@ -239,7 +240,7 @@ def at_home(node_config: UserConfig, record: ConfigRecord) -> LocalTrainer:
     check(config, model)
     data, house = str(node_config["data"]), FedGAI.load(str(node_config.get("weights") or WEIGHTS)).generator
     size = int(node_config.get("size") or training_side(data))
-    pairs = PairFolder(data, size, skip_bad=True, draughtsman=model.draughtsman, most=MOST_PAIRS)
+    pairs = PairFolder(data, size, skip_bad=True, draughtsman=model.draughtsman, most=MOST_PAIRS, kept=out / kept_cutouts.FOLDER)
     model.styles = everybody(config, model) or model.styles  # kept for the studio at home
     model.to(str(node_config.get("device") or "cpu"))
     # saved after each epoch: if the laptop is closed, no more than that is lost

@@ -8,6 +8,7 @@ The server can make this machine train on the designer's folder and send what ``
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from federation.designer.settings import (
 from federation.designer.studio_client import AwayError, StudioClient, UntrustedError, release_hash
 from federation.designer.supernode import SuperNode
 from federation.identity import fingerprint, make_key
+from fedgai.data import kept_cutouts
 
 ASK_EVERY = 3.0  # s between two questions about what the federation is doing
 LONGEST_PAUSE = 60.0  # s before a SuperNode that ended is started again
@@ -291,6 +293,8 @@ class Companion:
 def leave(folder: Path, settings: Settings) -> str:
     """End the membership, and let every companion with this folder know. Returns the name that the member had.
 
+    The cut-out photographs that rounds kept are deleted; the private model and the receipts stay.
+
     Raises:
         CompanionError: the studio does not know this key, or does not answer.
         OSError: the folder cannot be written.
@@ -302,6 +306,7 @@ def leave(folder: Path, settings: Settings) -> str:
     finally:
         client.close()
     remember_leaving(folder, settings.server)
+    shutil.rmtree(folder / "model" / kept_cutouts.FOLDER, ignore_errors=True)
     return name
 
 

@@ -12,6 +12,7 @@ import logging
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from fedgai.content import SIZES, look
+from fedgai.data.kept_cutouts import KeptCutouts
 from fedgai.data.listing import FolderError, Listing, describe, list_pictures, match, subfolder
 from fedgai.draughtsman import Draughtsman
 from fedgai.errors import FedGAIError
@@ -112,6 +114,7 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         draughtsman: then photographs are what the studio shows its network (``content.look``): the garment without its
             print, with whole lines. Drawings that are learned so fit what is drawn later. Takes about 0.2 s a pair.
         most: pairs; of more, so many are used, evenly spread.
+        kept: a folder to keep what the draughtsman's work gave, for the next time with the same photographs (``KeptCutouts``).
 
     Attributes:
         report: what was found.
@@ -130,18 +133,23 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         cut_out: bool = False,
         draughtsman: Draughtsman | None = None,
         most: int = MOST,
+        kept: Path | None = None,
     ) -> None:
         if size < SMALLEST or size % 8:
             raise ValueError(f"size is the side in pixels, at least {SMALLEST} and divisible by 8, not {size}")
         self.path, self.size, self.cut_out = Path(path), size, cut_out
         squares: dict[Path, NDArray[np.uint8]] = {}
+        cutouts = None if kept is None or draughtsman is None else KeptCutouts(kept, draughtsman.sha256)
 
         def visit(kind: str, file: Path, image: Image.Image) -> None:
             if kind == "photo" and draughtsman is not None:
-                image = Image.fromarray(as_shown(image, size, draughtsman))
+                show = partial(as_shown, image, size, draughtsman)
+                image = Image.fromarray(show() if cutouts is None else cutouts.picture(image, size, show))
             squares[file] = _square(_on_white_paper(image) if kind == "sketch" else image, size)
 
         self.report = inspect(self.path, visit, most)
+        if cutouts is not None:
+            cutouts.forget_others()
         if self.report.bad and not skip_bad:
             raise PairsError(f"{self.path}: {self.report}")
         if not self.report.pairs:
