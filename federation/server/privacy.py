@@ -7,9 +7,6 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from scipy.optimize import brentq
-from scipy.special import log_ndtr
-
 from federation.server.aggregation import Limits
 
 DELTA = 1e-5  # the probability with which epsilon may not hold
@@ -29,6 +26,9 @@ def epsilon(noise_multipliers: Iterable[float], delta: float = DELTA) -> float:
     Returns:
         epsilon; 0 where there was no round.
     """
+    from scipy.optimize import brentq  # scipy takes a quarter of a second, and most federations add no noise
+    from scipy.special import log_ndtr
+
     mu = math.sqrt(sum(z**-2 for z in noise_multipliers))  # 1 / z of them all
     if not mu:
         return 0.0

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 from PIL import Image
-from scipy import ndimage
-from skimage.morphology import skeletonize
 
 MEASURES = ("tone", "width", "direction", "spectrum", "colour")
 TONES, DIRECTIONS, BANDS = 16, 12, 12
@@ -65,6 +63,9 @@ def _widths(grey: np.ndarray) -> np.ndarray:
     ink = np.pad(grey < INK, 1)
     if not ink.any():
         return np.ones(len(WIDTHS))
+    from scipy import ndimage  # scipy takes a quarter of a second, and many commands draw nothing
+    from skimage.morphology import skeletonize
+
     middle = skeletonize(ink)
     width = 2 * ndimage.distance_transform_edt(ink)[middle] - 1
     width = width * (SIDE / max(grey.shape))

@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
-from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from fedgai.data.pairs import PairFolder
@@ -92,6 +90,8 @@ def boundary_fscore(drawn: np.ndarray, reference: np.ndarray, tolerance: float =
     Returns:
         2 P R / (P + R) in [0, 1]; 1 where both are blank, 0 where one is.
     """
+    from scipy import ndimage  # scipy takes a quarter of a second, and many commands draw nothing
+
     a, b = (_boundary(luminance(x) < INK) for x in (drawn, reference))
     if not a.any() or not b.any():
         return float(a.any() == b.any())
@@ -101,6 +101,8 @@ def boundary_fscore(drawn: np.ndarray, reference: np.ndarray, tolerance: float =
 
 
 def _boundary(ink: np.ndarray) -> np.ndarray:
+    from scipy import ndimage  # scipy takes a quarter of a second, and many commands draw nothing
+
     boundary: np.ndarray = ink & ~ndimage.binary_erosion(ink, border_value=1)
     return boundary
 
@@ -327,6 +329,8 @@ def _row(
         channels: the encoder's widths.
         paired: the real sketch is of the same garment.
     """
+    from skimage.metrics import structural_similarity  # scipy takes a quarter of a second, and many commands draw nothing
+
     distance = {k: style_distance(image_statistics(levels), style, channels).item() for k, levels in maps.items()}
     eight_bit = {k: _uint8(x) for k, x in pictures.items()}
     row = {

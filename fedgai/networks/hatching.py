@@ -12,7 +12,6 @@ from functools import cache
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 CODE = 3  # cos 2a, sin 2a, log(period in pixels); 2a because a line at a and at a + 180 degrees is the same line
@@ -45,6 +44,8 @@ def _tiles() -> tuple[Tensor, Tensor, Tensor]:
     Noise: grain, tooth, wobble x, wobble y. Dots: the distance to the nearest of 24 x 28 jittered hexagonal points, in
     units of their spacing, and that dot's rank in [-1, 1].
     """
+    from scipy.spatial import cKDTree  # scipy takes a quarter of a second, and many commands draw nothing
+
     rng = np.random.RandomState(24)
     noise = np.stack([_smooth_noise(rng, s) for s in (0.5, 1.4, 14.0, 14.0)])
     rows, columns = 28, 24  # rows even, and 28 * sqrt(3) / 2 = 24.2, so the hexagons are regular to one per cent

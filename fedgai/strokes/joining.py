@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from fedgai.strokes.drawing import Bools, Floats, Ints, Plane
 from fedgai.strokes.skeleton import Branch
@@ -87,6 +86,8 @@ class _Ends:
         """Ends within ``reach`` of each other: the one, the other (k,) int, and whether both are of one line (k,) bool."""
         if not len(self.names):
             return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, bool)
+        from scipy.spatial import cKDTree  # scipy takes a quarter of a second, and many commands draw nothing
+
         a, b = cKDTree(self.tips).query_pairs(reach, output_type="ndarray").T
         owner = np.array([i for i, _ in self.names])
         return a, b, owner[a] == owner[b]
@@ -188,6 +189,8 @@ def run_on(lines: Sequence[Line], edge: Plane, others: Sequence[tuple[Floats, Fl
         others: to be pointed at, too: (n, 2) points and (n,) widths, px.
         reach: px, from ink to ink.
     """
+    from scipy.spatial import cKDTree  # scipy takes a quarter of a second, and many commands draw nothing
+
     parts = [line.points for line in lines] + [points for points, _ in others]
     if not lines or len(parts) < 2:
         return list(lines)

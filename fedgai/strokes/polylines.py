@@ -10,7 +10,6 @@ from typing import TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solveh_banded
 
 from fedgai.strokes.drawing import Bools, Floats, Ints, Plane
 
@@ -130,6 +129,8 @@ class Polylines:
         """
         if not len(values):
             return np.asarray(values, np.float64)
+        from scipy.linalg import solveh_banded  # scipy takes a quarter of a second, and many commands draw nothing
+
         wrap = np.where(self.closed, np.minimum(WRAP, self.sizes), 0)
         sizes = self.sizes + 2 * wrap
         starts = np.concatenate([[0], np.cumsum(sizes)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from skimage.measure import find_contours
 
 from fedgai.strokes.drawing import Floats, Ints, Plane
 from fedgai.strokes.polylines import Polylines
@@ -19,6 +18,8 @@ def outlines(mask: Plane) -> Polylines:
     Args:
         mask: (H, W) float in [0, 1].
     """
+    from skimage.measure import find_contours  # scipy takes a quarter of a second, and many commands draw nothing
+
     soft = cv2.GaussianBlur(np.pad(mask.astype(np.float32), 2), (0, 0), 1.0)
     contours: list[Floats] = find_contours(soft, 0.5)
     found = [contour[:-1, ::-1] - 2 for contour in contours]

@@ -6,9 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from skimage.morphology import skeletonize
 
 from fedgai.strokes.drawing import Bools, Floats, Ints, Plane
 
@@ -45,6 +42,8 @@ def branches(ink: Bools, half_width: Plane) -> list[Branch]:
         half_width: (H, W) float, distance to the ink's edge, px. Spurs shorter than that are left out, and junctions nearer
             to each other than that are one: a crossing of broad lines.
     """
+    from skimage.morphology import skeletonize  # scipy takes a quarter of a second, and many commands draw nothing
+
     thin: Bools = skeletonize(ink)
     rows, columns = np.nonzero(np.pad(thin, 1))
     if not len(rows):
@@ -70,6 +69,9 @@ def _links(rows: Ints, columns: Ints, shape: tuple[int, int]) -> Ints:
 
 def _nodes(links: Ints, degree: Ints) -> Ints:
     """(n,) int, the node that a pixel belongs to: an end, or pixels of a junction that touch; -1 on a branch."""
+    from scipy.sparse import coo_array  # scipy takes a quarter of a second, and many commands draw nothing
+    from scipy.sparse.csgraph import connected_components
+
     a, side = np.nonzero((links >= 0) & (degree > 2)[:, None])
     b = links[a, side]
     both = degree[b] > 2
