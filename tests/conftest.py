@@ -10,6 +10,8 @@ from pathlib import Path
 # waiting for one another (a training of 12 s took minutes). Read while numpy, torch and OpenCV are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+# Some containers have Python compile every module anew in each process. The tests start more than two hundred.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import numpy as np
 import pytest
@@ -211,7 +213,6 @@ LONGEST = (
     "test_federation_attacked",
     "test_wire",
     "test_studio_limits",
-    "test_join",
     "test_studio_repair",
     "test_federation_house",
     "test_studio_accessible",
@@ -239,6 +240,7 @@ LONGEST = (
     "test_content",
     "test_garments",
     "test_drawings",
+    "test_join",
     "test_studio_start",
     "test_hand_page",
     "test_measure",
@@ -269,12 +271,12 @@ REAL = (
     "test_host::test_goes_on_after_every_death",
     "test_host::test_host_killed",
     "test_host::test_keeper_ends",
-    "test_join::test_a_designer_joins",
     "test_package::",
     "test_proxy::test_a_real_supernode",
     "test_studio_fair::",
     "test_studio_limits::test_photographs_lie",
     "test_studio_limits::test_visitors_who_have_left",
+    "test_wire::test_a_designer_joins",
     "test_wire::test_none_of_it_is_in_any_byte",
 )
 REAL_FIXTURES = {"browser", "own", "superlink"}

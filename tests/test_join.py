@@ -1,37 +1,25 @@
-"""The companion from end to end: asked, approved, trained, sent, with a receipt; and what it says when something is wrong."""
+"""What the companion asks, keeps and says, and what it says when something is wrong. From end to end: test_wire.py."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import io
 import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.quick_rounds import one_garment, two_hands
 from helpers.studio_server import PATIENCE
 from PIL import Image
 from test_drawings import fill, sketch
 
-from federation.demo import Demo
-from federation.designer.receipt import read_all
 from federation.designer.settings import CompanionError, Settings, home
-from federation.designer.studio_client import StudioClient, release_hash
-from federation.identity import fingerprint
 from federation.join import main
-from federation.operator import approve
-from federation.processes import free_port
-from federation.wire import pack
-from fedgai.data import kept_cutouts
 from fedgai.errors import FedGAIError
-from fedgai.model import FedGAI
 
 ROOT = Path(__file__).resolve().parent.parent
 JOIN = [sys.executable, "-m", "federation.join"]
@@ -47,118 +35,6 @@ def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         check=False,
     )
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """A studio with its federation, which waits for one designer."""
-    folder = tmp_path_factory.mktemp("studio")
-    for kind in ("photos", "sketches"):
-        fill(folder / "pairs" / kind, 3)  # with one more, the signature would be refined first
-    demo = Demo(
-        folder,
-        free_port(),
-        rounds=1,
-        names=["Chloé"],
-        house_steps=2,
-        deadline=3600,
-        patience=PATIENCE,
-        weights=two_hands(folder),
-        environment=one_garment(folder),
-    )
-    try:
-        demo.start_studio()
-        yield demo
-    finally:
-        demo.stop()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("companion")
-
-
-def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, folder: Path) -> None:
-    drawings = studio.home / "pairs"
-    told = [
-        "--server",
-        studio.url,
-        "--certificate",
-        str(studio.tls / "ca.pem"),
-        "--data",
-        str(drawings),
-        "--name",
-        "Chloé",
-        "--share-style",
-        "--rounds",
-        "1",
-    ]
-    dry = run("--dry-run", *told, folder=folder)
-    assert dry.returncode == 0 and "Nothing is sent" in dry.stdout and "style signature" in dry.stdout, dry.stdout + dry.stderr
-    assert not (folder / "receipts").exists() and not (folder / "model").exists()
-
-    with (folder / "said.txt").open("w+") as said:
-        process = subprocess.Popen(
-            [*JOIN, "--home", str(folder)],
-            cwd=ROOT,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env=os.environ | {"COLUMNS": "300", "HTTPS_PROXY": "http://127.0.0.1:9"},
-        )
-        try:
-            until = time.monotonic() + PATIENCE
-            while "the operator" not in (words := (folder / "said.txt").read_text()):
-                assert process.poll() is None and time.monotonic() < until, words
-                time.sleep(0.3)
-            assert (folder / "key.pub").read_text().strip() in words
-            assert fingerprint((folder / "key.pub").read_text()) in words and "connected" not in words
-            second = run(folder=folder)
-            assert second.returncode == 1 and "already running" in second.stdout
-            approve(studio.folder, str(folder / "key.pub"), "Chloé")
-            assert process.wait(2 * PATIENCE) == 0, (folder / "said.txt").read_text()
-        finally:
-            process.kill()
-            process.wait()
-
-    [receipt] = read_all(folder / "receipts")
-    arrays = pack(FedGAI.load(folder / "model").discriminator.shared())
-    assert {t.name: t.sha256 for t in receipt.tensors} == {
-        name: hashlib.sha256(array.numpy().tobytes()).hexdigest() for name, array in arrays.items()
-    }
-    assert receipt.signature and receipt.round == 1 and receipt.wire_bytes > receipt.bytes - 1000
-    shown = run("--receipt", folder=folder)
-    assert shown.returncode == 0 and receipt.tensors[0].name in shown.stdout
-    assert all(t.sha256 in (folder / "receipts" / "receipt.html").read_text(encoding="utf-8") for t in receipt.tensors)
-
-    until = time.monotonic() + PATIENCE
-    while 1 not in studio.folder.rounds():
-        assert time.monotonic() < until
-        time.sleep(0.3)
-    assert "Chloé" in FedGAI.load(studio.folder.checkpoint(1)).styles
-
-    assert len(list((folder / "model" / kept_cutouts.FOLDER).iterdir())) == 3
-
-    left = run("--leave", folder=folder)
-    assert left.returncode == 0 and "You have left" in left.stdout and "Chloé" in left.stdout
-    assert "checkpoints of earlier rounds" in left.stdout
-    assert all(m.revoked for m in studio.folder.members())
-    assert (folder / "model" / "config.json").exists() and not (folder / "model" / kept_cutouts.FOLDER).exists()
-    assert "not a member" in run("--leave", folder=folder).stdout
-
-
-def test_another_release_is_refused_before_anything_is_sent(studio: Demo, tmp_path: Path) -> None:
-    settings = Settings(studio.url, str(tmp_path), "Zoë", certificate=str(studio.tls / "ca.pem")).checked()
-    assert StudioClient(settings).check()["app_hash"] == release_hash()
-    file = studio.folder.path / "app.json"
-    was = file.read_text()
-    file.write_text(json.dumps(json.loads(was) | {"fab_hash": "0" * 64}))
-    try:
-        time.sleep(1.1)  # the status may be a second old
-        with pytest.raises(CompanionError, match="Only the same program runs here"):
-            StudioClient(settings).check()
-    finally:
-        file.write_text(was)
 
 
 @pytest.mark.parametrize(

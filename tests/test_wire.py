@@ -1,4 +1,5 @@
-"""Every byte that a real companion sends in a round, searched for what must not leave, as it is and unpacked."""
+"""A companion from end to end: asked, approved, trained, sent, with a receipt, left; and every byte that it sends meanwhile,
+searched for what must not leave, as it is and unpacked."""
 
 from __future__ import annotations
 
@@ -10,18 +11,20 @@ import getpass
 import gzip
 import hashlib
 import io
+import json
 import lzma
 import os
 import platform
 import re
 import shutil
 import socket
+import subprocess
 import time
 import urllib.parse
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import brotli
@@ -32,15 +35,18 @@ from helpers.quick_rounds import one_garment, two_hands
 from helpers.recording_proxy import RecordingProxy
 from helpers.studio_server import PATIENCE
 from PIL import Image
+from test_join import JOIN, ROOT, run
 
 from federation.demo import Demo, draw_examples
-from federation.designer.companion import Companion
 from federation.designer.own_hand import REFINED_FILE
 from federation.designer.receipt import read_all
-from federation.designer.settings import Settings
+from federation.designer.settings import CompanionError, Settings
+from federation.designer.studio_client import StudioClient, release_hash
+from federation.identity import fingerprint
 from federation.operator import approve
 from federation.processes import free_port
 from federation.wire import pack
+from fedgai.data import kept_cutouts
 from fedgai.data.pairs import PairFolder
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature
@@ -66,6 +72,9 @@ CHARACTERS = {
     "hex": (re.compile(rb"[0-9a-fA-F]{40,}"), binascii.unhexlify),
 }
 GROUP = {"base64": 4, "base64url": 4, "base32": 8, "hex": 2}
+
+
+Ended = subprocess.CompletedProcess[str]
 
 
 @dataclass(frozen=True)
@@ -108,9 +117,9 @@ def unpacked(content: bytes) -> Iterator[tuple[str, int, bytes, bool]]:
             except (OSError, lzma.LZMAError, EOFError):
                 continue
     for name, (characters, decode) in CHARACTERS.items():
-        for run in characters.finditer(content):
+        for text in characters.finditer(content):
             for skip in range(GROUP[name]):
-                yield name, run.start() + skip, spelled_out(run.group()[skip:], GROUP[name], decode), True
+                yield name, text.start() + skip, spelled_out(text.group()[skip:], GROUP[name], decode), True
 
 
 def spelled_out(text: bytes, group: int, decode: Callable[[bytes], bytes]) -> bytes:
@@ -226,26 +235,39 @@ def is_picture(content: bytes) -> bool:
 
 @dataclass(frozen=True)
 class Recording:
-    """One round of one designer."""
+    """One round of one designer, from the first command to the last.
+
+    Attributes:
+        dry, second, shown, left, again: commands that ended: --dry-run, a second companion while the first runs, --receipt,
+            --leave, and once more --leave.
+        untouched: whether --dry-run left nothing of a round behind.
+        waiting, said: what the companion had printed before it was approved, and in the end.
+        status: that it ended with.
+        cutouts: how many photographs' cut-outs it kept.
+        arrived: the designer's signature in the checkpoint.
+    """
 
     wire: bytes
     secrets: Secrets
     home: Path
     data: Path
-    checkpoint: Path
+    dry: Ended
+    untouched: bool
+    waiting: str
+    second: Ended
+    status: int
+    said: str
+    shown: Ended
+    cutouts: int
+    arrived: Signature
+    left: Ended
+    again: Ended
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
-    """A studio, a proxy that records before it, and a real companion with its own proxy, SuperNode and ClientApp."""
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A studio with its federation, which waits for one designer."""
     folder = tmp_path_factory.mktemp("studio")
-    draw_examples(folder / "pairs", ["Aiko"], SIZE, garments=PAIRS // 2)
-    data = tmp_path_factory.mktemp("Atelier Ödmark") / "Unshown Winter Collection"
-    for kind in ("photos", "sketches"):
-        (data / kind).mkdir(parents=True)
-        for i, file in enumerate(sorted((folder / "pairs" / "Aiko" / kind).iterdir())[:PAIRS]):
-            shutil.copy(file, data / kind / f"velvet coat {i}{file.suffix}")
-    home = tmp_path_factory.mktemp("companion")
     demo = Demo(
         folder,
         free_port(),
@@ -257,34 +279,75 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
         weights=two_hands(folder),
         environment=one_garment(folder),
     )
-    proxy = RecordingProxy(demo.port, demo.tls / "server.pem", demo.tls / "server.key", demo.tls / "ca.pem")
-    settings = Settings(
-        f"https://127.0.0.1:{proxy.port}",
-        str(data),
-        "Chloé",
-        share_style=True,
-        rounds=1,
-        size=SIZE,
-        description="Even lines.",
-        certificate=str(demo.tls / "ca.pem"),
-    )
     try:
         demo.start_studio()
-        with Companion(home, settings) as companion:
-            approve(demo.folder, companion.key, "Chloé")
-            companion.start()
-            until = time.monotonic() + 2 * PATIENCE
-            while not companion.finished:
-                state = companion.tend()
-                assert state.phase not in ("refused", "failed") and time.monotonic() < until, state
-                time.sleep(0.5)
-        while 1 not in demo.folder.rounds():  # the update has arrived; the round still ends
+        yield demo
+    finally:
+        demo.stop()
+
+
+@pytest.fixture(scope="module")
+def recording(studio: Demo, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """A proxy that records before the studio, and a real companion with its own proxy, SuperNode and ClientApp."""
+    drawn, home = tmp_path_factory.mktemp("drawn"), tmp_path_factory.mktemp("companion")
+    draw_examples(drawn, ["Aiko"], SIZE, garments=PAIRS // 2)
+    data = tmp_path_factory.mktemp("Atelier Ödmark") / "Unshown Winter Collection"
+    for kind in ("photos", "sketches"):
+        (data / kind).mkdir(parents=True)
+        for i, file in enumerate(sorted((drawn / "Aiko" / kind).iterdir())[:PAIRS]):
+            shutil.copy(file, data / kind / f"velvet coat {i}{file.suffix}")
+    proxy = RecordingProxy(studio.port, studio.tls / "server.pem", studio.tls / "server.key", studio.tls / "ca.pem")
+    try:
+        dry = run(
+            "--dry-run",
+            *("--server", f"https://127.0.0.1:{proxy.port}", "--certificate", str(studio.tls / "ca.pem")),
+            *("--data", str(data), "--name", "Chloé", "--share-style", "--description", "Even lines.", "--rounds", "1"),
+            folder=home,
+        )
+        untouched = not (home / "receipts").exists() and not (home / "model").exists()
+        settings = Settings.load(home)
+        assert settings is not None, dry.stdout + dry.stderr
+        replace(settings, size=SIZE).save(home)  # else it would be 256
+        waiting, second, status = join_and_approve(studio, home)
+        shown, cutouts = run("--receipt", folder=home), len(list((home / "model" / kept_cutouts.FOLDER).iterdir()))
+        until = time.monotonic() + PATIENCE
+        while 1 not in studio.folder.rounds():  # the update has arrived; the round still ends
             assert time.monotonic() < until
             time.sleep(0.2)
-        yield Recording(proxy.wire, secrets_of(home, data), home, data, demo.folder.checkpoint(1))
+        arrived = FedGAI.load(studio.folder.checkpoint(1)).styles["Chloé"]
+        left, again = (run("--leave", folder=home) for _ in range(2))
+        said = (home / "said.txt").read_text()
+        secrets = secrets_of(home, data)
+        return Recording(
+            proxy.wire, secrets, home, data, dry, untouched, waiting, second, status, said, shown, cutouts, arrived, left, again
+        )
     finally:
         proxy.stop()
-        demo.stop()
+
+
+def join_and_approve(studio: Demo, home: Path) -> tuple[str, Ended, int]:
+    """A companion, until it ends -> what it had printed before it was approved, a second one that was started meanwhile, and the
+    status that it ended with."""
+    with (home / "said.txt").open("w+") as said:
+        process = subprocess.Popen(
+            [*JOIN, "--home", str(home)],
+            cwd=ROOT,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | {"COLUMNS": "300", "HTTPS_PROXY": "http://127.0.0.1:9"},
+        )
+        try:
+            until = time.monotonic() + PATIENCE
+            while "the operator" not in (waiting := (home / "said.txt").read_text()):
+                assert process.poll() is None and time.monotonic() < until, waiting
+                time.sleep(0.3)
+            second = run(folder=home)
+            approve(studio.folder, str(home / "key.pub"), "Chloé")
+            return waiting, second, process.wait(2 * PATIENCE)
+        finally:
+            process.kill()
+            process.wait()
 
 
 def secrets_of(home: Path, data: Path) -> Secrets:
@@ -341,6 +404,47 @@ def secrets_of(home: Path, data: Path) -> Secrets:
     return secrets
 
 
+def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, recording: Recording) -> None:
+    home, dry, waiting = recording.home, recording.dry, recording.waiting
+    assert dry.returncode == 0 and "Nothing is sent" in dry.stdout and "style signature" in dry.stdout, dry.stdout + dry.stderr
+    assert recording.untouched
+    assert (home / "key.pub").read_text().strip() in waiting
+    assert fingerprint((home / "key.pub").read_text()) in waiting and "connected" not in waiting
+    assert recording.second.returncode == 1 and "already running" in recording.second.stdout
+    assert recording.status == 0, recording.said
+
+    [receipt] = read_all(home / "receipts")
+    arrays = pack(FedGAI.load(home / "model").discriminator.shared())
+    assert {t.name: t.sha256 for t in receipt.tensors} == {
+        name: hashlib.sha256(array.numpy().tobytes()).hexdigest() for name, array in arrays.items()
+    }
+    assert receipt.signature and receipt.round == 1 and receipt.wire_bytes > receipt.bytes - 1000
+    assert recording.shown.returncode == 0 and receipt.tensors[0].name in recording.shown.stdout
+    assert all(t.sha256 in (home / "receipts" / "receipt.html").read_text(encoding="utf-8") for t in receipt.tensors)
+    assert recording.arrived.name == "Chloé" and recording.cutouts == PAIRS
+
+    left = recording.left
+    assert left.returncode == 0 and "You have left" in left.stdout and "Chloé" in left.stdout
+    assert "checkpoints of earlier rounds" in left.stdout
+    assert all(m.revoked for m in studio.folder.members())
+    assert (home / "model" / "config.json").exists() and not (home / "model" / kept_cutouts.FOLDER).exists()
+    assert "not a member" in recording.again.stdout
+
+
+def test_another_release_is_refused_before_anything_is_sent(studio: Demo, tmp_path: Path) -> None:
+    settings = Settings(studio.url, str(tmp_path), "Zoë", certificate=str(studio.tls / "ca.pem")).checked()
+    assert StudioClient(settings).check()["app_hash"] == release_hash()
+    file = studio.folder.path / "app.json"
+    was = file.read_text()
+    file.write_text(json.dumps(json.loads(was) | {"fab_hash": "0" * 64}))
+    try:
+        time.sleep(1.1)  # the status may be a second old
+        with pytest.raises(CompanionError, match="Only the same program runs here"):
+            StudioClient(settings).check()
+    finally:
+        file.write_text(was)
+
+
 def test_none_of_it_is_in_any_byte_that_was_sent(recording: Recording) -> None:
     arrays = pack(FedGAI.load(recording.home / "model").discriminator.shared())
     assert all(array.numpy().tobytes() in recording.wire for array in arrays.values()), "the upload was not recorded"
@@ -352,7 +456,7 @@ def test_none_of_it_is_in_any_byte_that_was_sent(recording: Recording) -> None:
 
 def test_the_signature_and_its_adapter_arrive_as_the_receipt_says(recording: Recording) -> None:
     own = Signature.load(recording.home / "model" / REFINED_FILE)
-    arrived, [receipt] = FedGAI.load(recording.checkpoint).styles["Chloé"], read_all(recording.home / "receipts")
+    arrived, [receipt] = recording.arrived, read_all(recording.home / "receipts")
     assert torch.equal(arrived.style, own.style) and arrived.extra["refined"] is receipt.values["refined"] is True
     assert own.adapter is not None and arrived.adapter is not None and torch.equal(arrived.adapter, own.adapter)
     content = own.adapter.numpy().tobytes()
