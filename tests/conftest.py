@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 # The test processes, and the servers that they start, share two cores. With more threads each, most of their time goes into
@@ -20,6 +20,7 @@ from helpers.studio_server import CHROMIUM, ROOT, StudioServer, chromium, untrai
 from PIL import Image, ImageDraw, ImageFilter
 from safetensors.torch import save_file
 
+from fedgai.imports import collector_paused
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature
 
@@ -286,6 +287,13 @@ def is_real(item: pytest.Item) -> bool:
     """Whether this test drives a browser, or real processes."""
     fixtures = getattr(item, "fixturenames", ())
     return f"{item.path.stem}::{item.name}".startswith(REAL) or not REAL_FIXTURES.isdisjoint(fixtures)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collecting imports all of the project and of its libraries."""
+    with collector_paused():
+        return (yield)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
