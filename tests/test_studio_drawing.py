@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip("gradio")
 
@@ -65,8 +67,16 @@ def other_designers(pipeline: SketchPipeline, count: int) -> Any:
     return other
 
 
-def test_designers_who_come_and_go_break_nothing(tiny_model_dir: Path, tmp_path: Path) -> None:
+def test_designers_who_come_and_go_break_nothing(tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """B4: the rows of the mixer were made from two readings of the styles; whatever is asked meanwhile must hold together."""
+    draw = SketchPipeline.draw
+
+    def slow_draw(*arguments: Any, **options: Any) -> Image.Image:
+        time.sleep(0.03)  # as long as a drawing takes; but a drawing of 64 px leaves the processor to other tests
+        return draw(*arguments, **options)
+
+    monkeypatch.setattr(SketchPipeline, "draw", slow_draw)
+    monkeypatch.setattr(SketchPipeline, "prepare", partialmethod(SketchPipeline.prepare, side=64))
     base = SketchPipeline.from_pretrained(tiny_model_dir)
     studio, page = SketchStudio(base), None
     page = Page(studio, UploadFolder(tmp_path))
