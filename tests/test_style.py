@@ -104,6 +104,27 @@ def test_one_image_is_a_set_of_one() -> None:
     assert torch.allclose(image_statistics(maps(1))[0], streamed([maps(1)]), atol=1e-5)
 
 
+def test_the_gradients_of_the_statistics_are_those_of_their_definition() -> None:
+    """The first and the second: attacks on signatures (``experiments.inversion``) take both."""
+
+    def defined(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.mean((2, 3)), (x.var((2, 3), unbiased=False) + EPS).sqrt()
+
+    weights, found = torch.randn(2, 2, 5, generator=torch.Generator().manual_seed(1)), []
+    for statistics in (defined, channel_statistics):
+        x = maps(2)[1].requires_grad_(True)
+        mean, std = statistics(x)
+        loss = (weights[0] * mean.square()).sum() + (weights[1] * std.exp()).sum()
+        (first,) = torch.autograd.grad(loss, [x], create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), [x])
+        found.append((first, second))
+    for one, two in zip(*found, strict=True):
+        assert one.abs().max() > 0 and torch.allclose(one, two, rtol=1e-4, atol=1e-6)
+    flat = torch.full((1, 1, 4, 4), 0.3, requires_grad=True)  # rounding may make a variance of nothing negative
+    (slope,) = torch.autograd.grad(channel_statistics(flat)[1].sum(), [flat])
+    assert slope.abs().max() < 1e-3
+
+
 def test_split_gives_each_level_its_mean_and_deviation() -> None:
     style = image_statistics(maps(2))
     for f, (mean, std) in zip(maps(2), split(style, CHANNELS), strict=True):

@@ -176,7 +176,7 @@ def _adapters(style: Tensor, work: _Work, config: RefineConfig, done: _Count) ->
 
     def loss(number: int, changes: Tensor) -> Tensor:
         drawn = house(examples[number].features, style[None], adapter=changes)
-        return closely(model, examples[number], drawn, model.encoder(drawn))
+        return closely(model, examples[number], drawn, work.encoder(drawn))
 
     learned = learn_adapter(start, len(examples), loss, config.adapter, done.one_more)
     return [to_bytes(start + share * (learned - start)) for share in SHARES]
@@ -213,7 +213,8 @@ class _Work:
         aside: Sequence[tuple[Example, np.ndarray]],
         learned: Sequence[tuple[Example, np.ndarray]],
     ) -> None:
-        self.model, self.house = model, model.for_inference().generator
+        drawer = model.for_inference()
+        self.model, self.house, self.encoder = model, drawer.generator, drawer.encoder
         self.aside = [(example, independent.describe(own)) for example, own in aside]
         self.examples = [example for example, _ in learned]
         self.pictures = [own for _, own in (*aside, *learned)]
@@ -291,34 +292,26 @@ def _descend(
     config: RefineConfig,
     done: _Count,
 ) -> Tensor:
-    """(D,) -> (D,), adjusted, from ``begin`` on, within reach of ``start``. The model's weights get no gradient."""
+    """(D,) -> (D,), adjusted, from ``begin`` on, within reach of ``start``."""
     unit = _unit(model)
-    trained = [p for p in model.parameters() if p.requires_grad]
-    model.requires_grad_(False).eval()
     away = ((begin - start) / unit).requires_grad_(True)
     optimiser = Adam([away], config.rate, betas=(0.9, 0.98))
     order = np.random.default_rng(config.seed + 1)
-    try:
-        for step in range(config.steps):
-            optimiser.param_groups[0]["lr"] = config.rate * min(1.0, 2 * (1 - step / config.steps) + 0.05)
-            style = _held(model, start, unit, away, config)
-            example = work.examples[int(order.integers(len(work.examples)))]
-            drawn = model.generator(example.features, style[None])
-            loss = work.loss(example, drawn, model.encoder(drawn)) + 1e-3 * away.square().mean()
-            if code is not None and model.generator.style_head is not None:
-                read, _, _ = model.generator.style_head(style[None])
-                loss = loss + _misread(read, code)
-            optimiser.zero_grad()
-            loss.backward()
-            assert away.grad is not None
-            if not (torch.isfinite(loss) and torch.isfinite(away.grad).all()):
-                break
-            optimiser.step()
-            done.one_more()
-        return _held(model, start, unit, away.detach(), config)
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
+    for step in range(config.steps):
+        optimiser.param_groups[0]["lr"] = config.rate * min(1.0, 2 * (1 - step / config.steps) + 0.05)
+        style = _held(model, start, unit, away, config)
+        example = work.examples[int(order.integers(len(work.examples)))]
+        drawn = work.house(example.features, style[None])
+        loss = work.loss(example, drawn, work.encoder(drawn)) + 1e-3 * away.square().mean()
+        if code is not None and work.house.style_head is not None:
+            read, _, _ = work.house.style_head(style[None])
+            loss = loss + _misread(read, code)
+        (away.grad,) = torch.autograd.grad(loss, [away])
+        if not (torch.isfinite(loss) and torch.isfinite(away.grad).all()):
+            break
+        optimiser.step()
+        done.one_more()
+    return _held(model, start, unit, away.detach(), config)
 
 
 def _held(model: FedGAI, start: Tensor, unit: Tensor, away: Tensor, config: RefineConfig) -> Tensor:
