@@ -100,7 +100,7 @@ def test_drawings_without_photographs(folder: Path, model: FedGAI) -> None:
     found = refine(model, measured, (), drawings, replace(SHORT, adapter=AdapterConfig(steps=24)), shares.append)
     assert found.better and found.signature.adapter is not None
     assert shares == sorted(shares) and shares[-1] == 1
-    assert len(shares) == 8 + SHORT.steps + JUDGEMENTS + 24 + len(SHARES)
+    assert len(shares) == 2 * 8 + SHORT.steps + JUDGEMENTS + 24 + len(SHARES)  # a picture is made of each drawing's garment first
     too_few = refine(model, measured, (), drawings[:3], SHORT)  # none can be kept aside
     assert too_few == Refined(measured, 0.0, 0.0)
 
@@ -115,7 +115,8 @@ def test_drawings_that_show_no_garment_are_left_out(folder: Path, model: FedGAI,
     measured, short = model.signature(drawings), replace(SHORT, steps=2, adapter=AdapterConfig(steps=0))
     assert refine(model, measured, (), [*strokes, *drawings[:3]], short) == Refined(measured, 0.0, 0.0)
     assert refine(model, measured, (), [*strokes, *drawings[:5]], short, shares.append).before > 0
-    assert shares[-1] == 1
+    assert shares == sorted(shares) and shares[-1] == 1
+    assert shares[0] == 1 / (2 * 8 + 2 + JUDGEMENTS)  # while the first picture is made
 
 
 def test_hatching_is_drawn_as_it_is_ruled(model: FedGAI, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ made, which the draughtsman reads as it reads a photograph. So house and designe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -55,17 +55,27 @@ class _Read:
     tone: Plane
 
 
-def own_photographs(pages: Sequence[NDArray[np.uint8]], draughtsman: Draughtsman, seed: int = SEED) -> list[Image.Image | None]:
+def own_photographs(
+    pages: Sequence[NDArray[np.uint8]],
+    draughtsman: Draughtsman,
+    seed: int = SEED,
+    *,
+    on_page: Callable[[], object] = lambda: None,
+) -> list[Image.Image | None]:
     """Photographs of the garments that drawings show.
 
     Args:
         pages: drawings as they are measured (``measure.page``), (H, W, 3) uint8 each.
         draughtsman: tells lines from shading.
         seed: of the cloths' lightness.
+        on_page: called before each drawing is looked at, which takes most of the time.
     Returns:
         an RGBA picture of each page's size; alpha is the garment's mask. None where a page shows no closed shape.
     """
-    read = [_read(page, draughtsman) for page in pages]
+    read = []
+    for page in pages:
+        on_page()
+        read.append(_read(page, draughtsman))
     darkest = [float(np.percentile(one.tone[one.alpha > 0.5], 98)) for one in read if one is not None]
     top, rng = float(np.percentile(darkest, 75)) if darkest else 0.0, np.random.default_rng(seed)
     pictures: list[Image.Image | None] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,13 +65,15 @@ def _ink(picture: np.ndarray) -> np.ndarray:
     return marked
 
 
-def drawn_garments(pipe: SketchPipeline, drawings: Sequence[Path]) -> list[tuple[Image.Image, Image.Image]]:
+def drawn_garments(
+    pipe: SketchPipeline, drawings: Sequence[Path], on_drawing: Callable[[], object]
+) -> list[tuple[Image.Image, Image.Image]]:
     """Drawings without photographs -> pairs of the garment that a drawing shows, and the drawing. Drawings without a closed shape
-    are left out, and all of them where the model has no draughtsman. Raises ImageError."""
+    are left out, and all of them where the model has no draughtsman. ``on_drawing`` is called before each. Raises ImageError."""
     if pipe.model.draughtsman is None:
         return []
     pages = [page(drawing) for drawing in drawings]
-    photos = own_photographs(pages, pipe.model.draughtsman)
+    photos = own_photographs(pages, pipe.model.draughtsman, on_page=on_drawing)
     return [(photo, Image.fromarray(own)) for photo, own in zip(photos, pages, strict=True) if photo is not None]
 
 

@@ -108,7 +108,8 @@ def refine(
         measured: the hand's signature, the start.
         pairs: (photograph, drawing) files of the same garments. With at least ``FEWEST``, they are learned from.
         drawings: else these files of drawings, of the garments that they show themselves.
-        progress: called with the share that is done: after each picture that is made ready, each step, and each judgement.
+        progress: called with the share that is done: before a picture is made from each drawing, after each pair that is made
+            ready, each step, and each judgement.
     Returns:
         see there. With too little to learn from, the measured signature and two zeros.
     Raises:
@@ -121,11 +122,13 @@ def refine(
     chosen = [*aside, *learned]
     adapts = config.adapter.steps > 0 and adapter_size(model.generator) > 0
     steps = config.steps + JUDGEMENTS + adapts * (config.adapter.steps + len(SHARES))
-    pipe = SketchPipeline(model)
-    garments = [pairs[i] for i in chosen] if photographed else drawn_garments(pipe, [drawings[i] for i in chosen])
+    pipe, ready = SketchPipeline(model), []
+    count = _Count(progress, (1 if photographed else 2) * len(chosen) + steps)
+    garments = [pairs[i] for i in chosen] if photographed else drawn_garments(pipe, [drawings[i] for i in chosen], count.one_more)
     if len(garments) < FEWEST:
         return Refined(measured, 0.0, 0.0)
-    count, ready = _Count(progress, len(garments) + steps), []
+    for _ in range(len(chosen) - len(garments)):  # that show no garment: nothing to make ready
+        count.one_more()
     for photo, drawing in garments:
         ready.append(pair_example(pipe, photo, drawing))
         count.one_more()
