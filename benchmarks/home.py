@@ -1,12 +1,13 @@
 """After one round at home: is a designer's own Generator nearer to their own hand than the house with their signature?
 
-    python -m benchmarks.home --photos TRAIN_DIR --unseen VAL_DIR [--hands 3] [--square 512] [--sheet FILE] [--json]
+    python -m benchmarks.home --photos TRAIN_DIR --unseen VAL_DIR [--hands 3] [--square 512] [--without-photographs]
+        [--sheet FILE] [--json]
 
 Random hands of the ateliers' kind draw garments at home, without their prints. The private Generator trains on these pairs
 for as many epochs as a round has. It and the house then draw other garments, and both are compared with what that hand draws
 of them, by measures that know nothing of our encoder (0 the same, 1 as two ateliers differ). "others changed" is the same
 distance between the private Generator's and the house's drawings in the eight built-in hands. The Discriminator is the house's,
-not an aggregate's.
+not an aggregate's. With ``--without-photographs`` the designer has the drawings alone, as the companion takes them (``pair_up``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from experiments.strangers import Cut, cut
 from fedgai.ateliers import render
 from fedgai.ateliers.hands import Hand, random_hand
 from fedgai.ateliers.studies import study_looked
+from fedgai.data.pair_up import pair_up
 from fedgai.data.pairs import PairFolder
 from fedgai.evaluation import independent
 from fedgai.model import FedGAI
@@ -80,7 +82,7 @@ def others_changed(model: FedGAI, house: FedGAI, unseen: Sequence[Cut]) -> float
 
 
 def measure(
-    hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, square: int, folder: Path
+    hand: Hand, own: Sequence[Cut], unseen: Sequence[Cut], epochs: int, square: int, photographs: bool, folder: Path
 ) -> tuple[dict[str, float], Image.Image]:
     """One hand: distances of the house and of the own Generator, and seconds until the signature and the round are done; and its
     part of the sheet."""
@@ -89,8 +91,13 @@ def measure(
     for i, garment in enumerate(own):
         Image.fromarray(garment.photo).save(folder / "photos" / f"{i:03d}.png")
         Image.fromarray(render(study_looked(garment.seen), hand)).save(folder / "sketches" / f"{i:03d}.png")
+    drawings = sorted((folder / "sketches").iterdir())
     house, started = FedGAI.load(WEIGHTS), time.monotonic()
     model = FedGAI.load(WEIGHTS)
+    if not photographs:
+        folder = folder / "from drawings"
+        assert house.draughtsman is not None  # the shipped weights have one
+        pair_up(drawings, folder, house.draughtsman)
     bank = torch.stack([signature.style for signature in model.styles.values()])
     pairs = PairFolder(folder, square, skip_bad=True, draughtsman=model.draughtsman)
     config = TrainConfig(epochs=epochs, beta=BETA, freeze_batchnorm=True, save_every=10**6, size=square)
@@ -120,6 +127,7 @@ def main() -> None:
     parser.add_argument("--hands", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--square", type=int, default=512, help="px, at which the own Generator is trained")
+    parser.add_argument("--without-photographs", action="store_true", help="learn from the drawings alone")
     parser.add_argument("--seed", type=int, default=24)
     parser.add_argument("--sheet", type=Path, help="also draw garments of each hand into this picture")
     parser.add_argument("--json", action="store_true")
@@ -129,7 +137,9 @@ def main() -> None:
     rng, found, sheets = np.random.default_rng(args.seed), [], []
     for number in range(args.hands):
         with tempfile.TemporaryDirectory() as folder:
-            figures, sheet = measure(random_hand(rng), own, unseen, args.epochs, args.square, Path(folder) / "hand")
+            figures, sheet = measure(
+                random_hand(rng), own, unseen, args.epochs, args.square, not args.without_photographs, Path(folder) / "hand"
+            )
         found.append(figures)
         sheets.append(np.asarray(sheet))
         if not args.json:

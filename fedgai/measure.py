@@ -31,14 +31,15 @@ INK = 26  # grey levels of 255 by which ink is darker than white paper, in its d
 SPECK = 0.008  # in long sides: smaller pieces of ink do not say where a drawing ends
 
 
-def page(drawing: Drawing) -> np.ndarray:
+def page(drawing: Drawing, side: int = SIDE) -> np.ndarray:
     """A drawing as it is measured.
 
     Args:
         drawing: as ``images.read_image`` takes it, or a tensor (3, H, W) or (1, 3, H, W) in [-1, 1].
+        side: px, long side at most, ``READ_SIDE`` at most.
     Returns:
-        (H, W, 3) uint8: light paper made white, the same share of paper around the ink of every drawing, at most 512 px
-        long. A blank drawing comes as it is.
+        (H, W, 3) uint8: light paper made white, the same share of paper around the ink of every drawing. A blank drawing
+        comes as it is.
     Raises:
         ImageError: it cannot be read.
     """
@@ -50,7 +51,7 @@ def page(drawing: Drawing) -> np.ndarray:
     box = _ink_box(picture)
     if box is not None:
         picture = _cut(picture, box)
-    scale = SIDE / max(picture.shape[:2])
+    scale = side / max(picture.shape[:2])
     if scale < 1:
         size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
         picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.LANCZOS))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import draw_garment
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageOps
 from test_drawings import fill, sketch
 
 from federation.designer import prepare as preparing
@@ -21,13 +21,6 @@ from fedgai.data.scans import prepare_scans
 
 def settings(data: Path) -> Settings:
     return Settings("https://studio.example", str(data), "Zoë")
-
-
-@pytest.fixture(autouse=True)
-def light(tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paired up by a model that is untrained."""
-    real = preparing.pair_up
-    monkeypatch.setattr(preparing, "pair_up", lambda files, out, **told: real(files, out, model=tiny_model_dir, **told))
 
 
 @pytest.fixture
@@ -56,9 +49,9 @@ def test_pairs_are_trained_on_where_they_are(tmp_path: Path) -> None:
 def test_drawings_alone_are_paired_once_and_again_where_they_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own, home, told = fill(tmp_path / "own", 3), tmp_path / "home", []
     made = prepare(home, settings(own), lambda share, text: told.append((share, text)))
-    assert made == home / "pairs" and len(PairFolder(made, 64).report.guides) == 3
+    assert made == home / "pairs" and len(PairFolder(made, 64)) == 3 and not (made / "guides").exists()
     assert all(share is None or 0 <= share <= 1 for share, _ in told)
-    assert {"looking", "measuring", "pairing", "3"} <= {text.split()[0] for _, text in told}
+    assert {"looking", "making", "3"} <= {text.split()[0] for _, text in told}
     before = {file: file.stat().st_mtime_ns for file in made.rglob("*.*")}
     with monkeypatch.context() as change:
         change.setattr(preparing, "pair_up", None)
@@ -66,10 +59,32 @@ def test_drawings_alone_are_paired_once_and_again_where_they_changed(tmp_path: P
         assert prepare(home, settings(own)) == made
     assert before == {file: file.stat().st_mtime_ns for file in made.rglob("*.*")}
     sketch(7).save(own / "new.png")
+    stroke = Image.new("RGB", (200, 200), "white")
+    ImageDraw.Draw(stroke).line((40, 40, 160, 150), "black", 3)
+    stroke.save(own / "stroke.png")
+    assert len(PairFolder(prepare(home, settings(own), lambda share, text: told.append((share, text))), 64)) == 4
+    assert told[-1][1].startswith("4 drawings are ready") and "no closed outline can be seen: 1" in told[-1][1]
+    (made / "photos" / "0002.png").unlink()
     assert len(PairFolder(prepare(home, settings(own)), 64)) == 4
-    (made / "guides" / "0002.png").unlink()
-    assert len(PairFolder(prepare(home, settings(own)), 64)) == 4
-    assert len(list(own.iterdir())) == 4  # a designer's own folder is only read
+    assert len(list(own.iterdir())) == 5  # a designer's own folder is only read
+
+
+def test_what_an_earlier_release_paired_up_is_made_anew(tmp_path: Path) -> None:
+    """0.1.0 wrote a public garment and a guide beside each drawing, and noted only how many there are."""
+    own, home = fill(tmp_path / "own", 2), tmp_path / "home"
+    made = prepare(home, settings(own))
+    known = json.loads((home / preparing.PREPARED_FILE).read_text())
+    known["made"]["count"] = known["made"].pop("garments")
+    (home / preparing.PREPARED_FILE).write_text(json.dumps(known))
+    (made / "guides").mkdir()
+    for name in ("photos", "sketches", "guides"):
+        for file in (made / name).iterdir():
+            file.unlink()
+        for i in range(2):
+            sketch(20 + i).save(made / name / f"{i:04d}.{'jpg' if name == 'photos' else 'png'}")
+    assert prepare(home, settings(own)) == made and not (made / "guides").exists()
+    assert sorted(os.listdir(made / "photos")) == sorted(os.listdir(made / "sketches")) == ["0000.png", "0001.png"]
+    assert not PairFolder(made, 64).report.guides
 
 
 def test_sheets_are_looked_at_before_they_count(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,4 +129,4 @@ def test_what_was_written_half_is_made_anew(tmp_path: Path) -> None:
     made = prepare(home, settings(own))
     for text in ("", "[]", "{"):
         (home / preparing.PREPARED_FILE).write_text(text)
-        assert prepare(home, settings(own)) == made and os.listdir(made / "guides")
+        assert prepare(home, settings(own)) == made and os.listdir(made / "photos")

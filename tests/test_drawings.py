@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_garment
 from helpers.bad_pictures import bad_pictures
 from PIL import Image, ImageDraw
 
@@ -19,6 +18,9 @@ from fedgai.data.folder import contact_sheet, look
 from fedgai.data.pair_up import pair_up
 from fedgai.data.pairs import PairFolder, PairsError, check
 from fedgai.data.scans import MADE
+from fedgai.draughtsman import Draughtsman
+from fedgai.measure import page
+from fedgai.model import FedGAI
 
 
 def sketch(seed: int, side: int = 96) -> Image.Image:
@@ -150,37 +152,77 @@ def test_a_folder_that_cannot_be_opened_is_one_line(tmp_path: Path, monkeypatch:
 # -- sketches only ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def garments(tmp_path: Path) -> Path:
-    folder = tmp_path / "garments"
-    folder.mkdir()
-    for width in (200, 240):
-        draw_garment(width, 240).save(folder / f"{width}.png")
-    Image.new("RGB", (200, 200), "grey").save(folder / "a wall.png")
-    return folder
+@pytest.fixture(scope="module")
+def draughtsman() -> Draughtsman:
+    found = FedGAI.load().draughtsman
+    assert found is not None
+    return found
 
 
-def test_drawings_alone_are_paired_with_public_garments(tmp_path: Path, garments: Path, tiny_model_dir: Path) -> None:
-    own = fill(tmp_path / "Zoë's own", 5)
+def drawn_skirt(number: int, size: tuple[int, int] = (360, 480)) -> Image.Image:
+    """A skirt's outline and a seam, somewhere on the paper, as no other number has it."""
+    image = Image.new("RGB", size, "white")
+    pen, left, top = ImageDraw.Draw(image), 40 + 5 * number, 90
+    pen.polygon([(left + 40, top), (left + 160, top), (left + 200, top + 220), (left, top + 220)], outline="black", width=3)
+    pen.line((left + 100, top, left + 100 + 4 * number, top + 220), "black", 2)
+    return image
+
+
+def test_drawings_alone_are_paired_with_the_garments_that_they_show(tmp_path: Path, draughtsman: Draughtsman) -> None:
+    own, stroke = tmp_path / "Zoë's own", Image.new("RGB", (200, 200), "white")
+    own.mkdir()
+    for i in range(5):
+        drawn_skirt(i).save(own / f"no. {i:03d}.png")
     (own / "no. 001.png").write_text("not a picture")
+    ImageDraw.Draw(stroke).line((40, 40, 160, 150), "black", 3)
+    stroke.save(own / "no. 005.png")
+    for name in ("photos", "guides"):  # what release 0.1.0 wrote
+        (tmp_path / "out" / name).mkdir(parents=True)
+        drawn_skirt(0).save(tmp_path / "out" / name / "0000.jpg")
+    (tmp_path / "out" / MADE).touch()
     told: list[tuple[int, int]] = []
     for _ in range(2):  # the second run replaces the first
-        report = pair_up(
-            sorted(own.iterdir()), tmp_path / "out", garments, model=tiny_model_dir, progress=lambda *x: told.append(x)
-        )
-    assert sorted(file.name for file, _ in report.bad) == ["a wall.png", "no. 001.png"]
-    assert len(report.pairs) == len(report.guides) == 4 and told[-1] == (2, 3)
+        report = pair_up(sorted(own.iterdir()), tmp_path / "out", draughtsman, progress=lambda *x: told.append(x))
+    assert sorted(file.name for file, _ in report.bad) == ["no. 001.png", "no. 005.png"] and "no closed outline" in str(report)
+    assert len(report.pairs) == 4 and not report.guides and told == 2 * [(i, 5) for i in range(5)]
     pairs_again = PairFolder(tmp_path / "out", 96)
     assert len(pairs_again) == 4 and not pairs_again.report.bad + pairs_again.report.notes
-    for i, seed in enumerate((0, 2, 3, 4)):  # the true drawings, untouched
-        true = torch.from_numpy(np.array(sketch(seed))).permute(2, 0, 1) / 127.5 - 1
-        assert torch.allclose(pairs_again.sketch(i), true) and torch.equal(pairs_again[i][1], pairs_again.sketch(i))
-        assert not torch.equal(pairs_again.guide(i), pairs_again.sketch(i))
-    assert torch.equal(pairs_again[0][0], pairs_again[2][0])  # two garments in turn
-    assert torch.equal(pairs_again.guide(1), pairs_again.guide(3))
-    report.guides[1].unlink()
-    assert "one guide" in str(check(tmp_path / "out"))
     assert look(tmp_path / "out").kind == "pairs"
+    for (photo, sketch_file), number in zip(report.pairs, (0, 2, 3, 4), strict=True):
+        true, saved = page(drawn_skirt(number)), page(sketch_file)  # the true drawings, as they are measured
+        assert true.shape == saved.shape and np.abs(true.astype(int) - saved).mean() < 1
+        garment = Image.open(photo)
+        assert garment.mode == "RGBA" and garment.size == true.shape[1::-1]
+        inside, ink = np.asarray(garment)[..., 3] > 127, true.min(2) < 128
+        assert 0.2 < inside.mean() < 0.6 and (inside & ink).sum() > 0.4 * ink.sum()  # half of an outline lies on the garment
+
+
+def test_a_picture_s_own_mask_is_what_is_learned_from(tmp_path: Path, draughtsman: Draughtsman) -> None:
+    """No other outline is looked for where the picture says which it is: here, half of a grey square."""
+    for name in ("photos", "sketches"):
+        (tmp_path / name).mkdir()
+    drawn_skirt(0, (96, 96)).save(tmp_path / "sketches" / "0.png")
+    cloth = np.full((96, 96, 4), 120, np.uint8)
+    cloth[..., 3] = 0
+    cloth[10:86, 10:48, 3] = 255
+    Image.fromarray(cloth).save(tmp_path / "photos" / "0.png")
+    shown = PairFolder(tmp_path, 96, draughtsman=draughtsman)[0][0]
+    assert shown[:, :, 54:].min() == 1 and shown[:, 20:76, 16:40].max() < 1
+
+
+def test_guides_show_what_photographs_show(tmp_path: Path) -> None:
+    for name in ("photos", "sketches", "guides"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            sketch(10 * i + len(name)).save(tmp_path / name / f"{i}.png")
+    guided = PairFolder(tmp_path, 96)
+    for i in range(3):
+        true = torch.from_numpy(np.array(sketch(10 * i + len("sketches")))).permute(2, 0, 1) / 127.5 - 1
+        assert torch.allclose(guided.sketch(i), true) and torch.equal(guided[i][1], guided.sketch(i))
+        assert not torch.equal(guided.guide(i), guided.sketch(i))
+    assert not torch.equal(guided.guide(0), guided.guide(1))
+    (tmp_path / "guides" / "1.png").unlink()
+    assert "one guide" in str(check(tmp_path))
 
 
 def test_without_guides_a_sketch_is_its_own_guide(tmp_path: Path) -> None:
@@ -190,22 +232,22 @@ def test_without_guides_a_sketch_is_its_own_guide(tmp_path: Path) -> None:
     assert torch.equal(plain.guide(1), plain.sketch(1))
 
 
-def test_what_cannot_be_paired_up_is_one_line(
-    tmp_path: Path, garments: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_paired_up_is_one_line(tmp_path: Path, draughtsman: Draughtsman, monkeypatch: pytest.MonkeyPatch) -> None:
     own = sorted(fill(tmp_path / "own", 2).iterdir())
-    (tmp_path / "nothing").mkdir()
-    (tmp_path / "walls").mkdir()
-    (garments / "a wall.png").rename(tmp_path / "walls" / "a wall.png")
+    stroke, blank = tmp_path / "stroke.png", tmp_path / "blank.png"
+    picture = Image.new("RGB", (200, 200), "white")
+    picture.save(blank)
+    ImageDraw.Draw(picture).line((40, 40, 160, 150), "black", 3)
+    picture.save(stroke)
     fill(tmp_path / "mine" / "sketches", 1)
-    for files, out, photos, says in (
-        ([], "out", garments, "no sketch"),
-        (own, "out", tmp_path / "nothing", "no pictures"),
-        (own, "out", tmp_path / "walls", "no garment"),
-        (own, "mine", garments, "another kind"),
+    for files, out, says in (
+        ([], "out", "no drawing"),
+        ([blank], "out", "no drawing"),
+        ([stroke], "out", "no closed outline"),
+        (own, "mine", "another kind"),
     ):
         with pytest.raises(PairsError, match=says) as refusal:
-            pair_up(files, tmp_path / out, photos, model=tiny_model_dir)
+            pair_up(files, tmp_path / out, draughtsman)
         assert "\n" not in str(refusal.value)
     assert (tmp_path / "mine" / "sketches" / "no. 000.png").exists()
 
@@ -214,21 +256,21 @@ def test_what_cannot_be_paired_up_is_one_line(
 
     monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(PairsError, match="No space left"):
-        pair_up(own, tmp_path / "out", garments, model=tiny_model_dir)
+        pair_up(own, tmp_path / "out", draughtsman)
     assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file() and file.name != MADE]
 
 
-def test_no_drawing_is_ever_deleted(tmp_path: Path, garments: Path, tiny_model_dir: Path) -> None:
+def test_no_drawing_is_ever_deleted(tmp_path: Path, draughtsman: Draughtsman) -> None:
     own = tmp_path / "mine" / "sketches"
     own.mkdir(parents=True)
     for i in range(3):
         sketch(i).save(own / f"{i:04d}.png")  # as a scanner numbers them, and as pair_up does
     for out in ("mine", "mine/../mine"):
         with pytest.raises(PairsError, match="these very drawings"):
-            pair_up(sorted(own.iterdir()), tmp_path / out, garments, model=tiny_model_dir)
+            pair_up(sorted(own.iterdir()), tmp_path / out, draughtsman)
     others = sorted(fill(tmp_path / "others", 2).iterdir())
     with pytest.raises(PairsError, match="another kind"):
-        pair_up(others, tmp_path / "mine", garments, model=tiny_model_dir)
+        pair_up(others, tmp_path / "mine", draughtsman)
     assert len(list(own.iterdir())) == 3
 
 

@@ -176,12 +176,12 @@ def test_one_drawing_is_enough_to_go_on_with_and_the_warning_names_the_effect(tm
     own = fill(tmp_path / "Zoë's été – 2024", 1)
     status, said = join("--check", "--data", str(own))
     assert status == 0 and "1 drawing: please bring at least 24" in said and "look less like yours" in said
-    assert "public garment" in said
+    assert "picture of grey cloth" in " ".join(said.split()) and "From your drawings alone" in " ".join(said.split())
     sheet = tmp_path / "home" / "contact-sheet.jpg"
     assert str(sheet) in said and Image.open(sheet).width > 100
     status, said = join("--dry-run", "--data", str(own))
     assert status == 0 and "style signature" in said and "Nothing is sent" in said
-    assert (tmp_path / "home" / "pairs" / "guides" / "0000.png").exists() and not (tmp_path / "home" / "model").exists()
+    assert (tmp_path / "home" / "pairs" / "photos" / "0000.png").exists() and not (tmp_path / "home" / "model").exists()
 
 
 def test_bad_files_are_named_with_their_reason(tmp_path: Path, join: Join) -> None:

@@ -84,6 +84,20 @@ def test_a_changed_photograph_is_cut_out_again_and_what_nobody_needs_is_deleted(
     assert len(left) == 3 and left[-1] == "notes.txt" and all(name.endswith(ENDING) for name in left[:2])
 
 
+def test_another_mask_is_another_picture(data: Path, cut: Callable[[], tuple[str, int]]) -> None:
+    """Its transparency says what of a picture is the garment; the colours below may be the same."""
+    found = []
+    for height in (40, 80):
+        grey = np.full((120, 96, 4), 90, np.uint8)
+        grey[..., 3] = 0
+        grey[10 : 10 + height, 20:70, 3] = 255
+        grey[grey[..., 3] == 0] = (255, 255, 255, 0)
+        Image.fromarray(grey).save(data / "photos" / "0.png")
+        found.append(cut())
+    assert found[0][0] != found[1][0] and [made for _, made in found] == [2, 1]
+    assert cut() == (found[1][0], 0)
+
+
 @pytest.mark.parametrize("damage", ["cut short", "another byte", "empty", "another's", "large", "a folder"])
 def test_a_damaged_file_is_made_anew(damage: str, cut: Callable[[], tuple[str, int]], tmp_path: Path) -> None:
     good, _ = cut()

@@ -470,7 +470,7 @@ def test_a_single_pair_trains_without_feddecorr(tmp_path: Path) -> None:
 
 
 def test_a_guide_teaches_what_to_show_and_never_the_hand(tmp_path: Path, tiny_model_dir: Path) -> None:
-    """Sketches of other garments than the photographs (``drawings.pair_up``): signature, Gram matrices, Discriminator and
+    """Sketches of other garments than the photographs (``guides/``): signature, Gram matrices, Discriminator and
     cosine loss are held to the true sketches, the semantic loss alone to the guides."""
     steps, trainers = {}, {}
     for guide in ("none", "white", "inverted"):

@@ -17,9 +17,10 @@ from federation.designer.settings import CompanionError, Progress, Settings
 from fedgai.data import folder as drawings
 from fedgai.data.folder import DesignerFolder
 from fedgai.data.listing import every_file, subfolder
-from fedgai.data.pair_up import pair_up
+from fedgai.data.pair_up import NO_SHAPE, pair_up
 from fedgai.data.scans import prepare_scans
 from fedgai.files import write_atomically
+from fedgai.model import FedGAI
 from fedgai.shipped import WEIGHTS
 from fedgai.text import printable
 
@@ -27,9 +28,9 @@ PREPARED_FILE = "prepared.json"
 EXPLAINED = {
     "pairs": "Photographs and drawings of the same garments. From these the companion also learns what you leave out, and how "
     "you draw a fold.",
-    "sketches": "Drawings without photographs. For each of them the companion takes a photograph of a public garment, and has "
-    "the model draw that garment in your hand. It learns your hand from your own drawings only. How you "
-    "simplify a garment, it can learn only from drawings with photographs.",
+    "sketches": "Drawings without photographs. From each of them the companion makes a picture of grey cloth, of the garment "
+    "that the drawing shows. From your drawings alone it so refines your signature, learns its adapter and trains your own "
+    "model. How dark cloth must be before you shade it, it can learn only from drawings with photographs.",
     "scans": "Scanned sheets. The companion straightens them, makes the paper white and cuts them into single drawings. You "
     "look at these before they are used. After that they are used like drawings without photographs.",
 }
@@ -76,7 +77,7 @@ def prepare(folder: Path, settings: Settings, progress: Progress | None = None, 
     Args:
         folder: HOME, see settings.py.
         settings: whose ``data`` counts.
-        progress: of looking, cutting and pairing, each from 0 to 1.
+        progress: of looking, cutting and making pictures, each from 0 to 1.
         found: of ``look``, where that was just done.
     Raises:
         LookFirst: sheets were cut that nobody has looked at.
@@ -87,17 +88,22 @@ def prepare(folder: Path, settings: Settings, progress: Progress | None = None, 
         seen, made = _fingerprint(data), _prepared(folder).get("made", {})
         if made.get("seen") == seen and made["kind"] == "pairs":
             return data
-        if made.get("seen") == seen and all((out / "guides" / f"{i:04d}.png").exists() for i in range(made["count"])):
+        if made.get("seen") == seen and made.get("garments") == _paired(out):  # 0.1.0 paired them up otherwise
             return out
         found = found or look(settings, progress)
         if found.kind == "pairs":
             _remember(folder, made={"seen": seen, "kind": "pairs"})
             return data
         files = single_drawings(folder, found, say)
-        say(None, "measuring your hand over all of your drawings")
-        report = pair_up(files, out, progress=lambda i, of: say(i / of, "pairing your drawings with public garments"))
-        say(1.0, f"{len(report.pairs)} drawings are paired")
-        _remember(folder, made={"seen": _fingerprint(data), "kind": found.kind, "count": len(report.pairs)})
+        say(None, "making your drawings ready")
+        draughtsman = FedGAI.load(WEIGHTS).draughtsman
+        assert draughtsman is not None  # the shipped weights have one
+        what = "making pictures of the garments that your drawings show"
+        report = pair_up(files, out, draughtsman, progress=lambda i, of: say(i / of, what))
+        without = sum(reason == NO_SHAPE for _, reason in report.bad)
+        left_out = f"; left out, for no closed outline can be seen: {without}" if without else ""
+        say(1.0, f"{len(report.pairs)} drawings are ready to be learned from{left_out}")
+        _remember(folder, made={"seen": _fingerprint(data), "kind": found.kind, "garments": len(report.pairs)})
     except OSError as error:
         raise CompanionError(
             f"{error.filename or data} cannot be used ({error.strerror}): make room, or name another folder with --home"
@@ -152,6 +158,12 @@ def _cut(folder: Path, data: Path, say: Progress) -> list[Path]:
     if known.get("accepted") != cut["layouts"]:
         raise LookFirst(out / "previews", files, cut["report"])
     return files
+
+
+def _paired(folder: Path) -> int:
+    """Pairs in a folder that ``pair_up`` filled; -1 where a file is missing."""
+    photos, sketches = ({file.name for file in (folder / name).glob("*.png")} for name in ("photos", "sketches"))
+    return len(photos) if photos == sketches else -1
 
 
 def _fingerprint(data: Path) -> str:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from fedgai.data.listing import SYSTEM, FolderError, describe, list_pictures, subfolder
 from fedgai.data.pairs import FEW, MOST, PairsError, Report, count, inspect, is_drawn, listed, read, thin
 from fedgai.text import printable
+from fedgai.vision.images import Picture
 from fedgai.vision.paper import is_on_white, is_ruled
 
 CELL, CELLS = 160, 60  # px of a thumbnail, and how many a contact sheet shows
@@ -104,15 +105,16 @@ class _Look:
         self.prints: dict[Path, Fingerprint] = {}
         self.opened, self.expected = 0, 0
 
-    def visit(self, kind: str, file: Path, image: Image.Image) -> None:
+    def visit(self, kind: str, file: Path, picture: Picture) -> None:
         """Take in a picture, of one of ``pairs.KINDS``."""
+        image = picture.image
         self.opened += 1
         if kind == "sketch":
             self.prints.setdefault(file, _fingerprint(image))
             if self.found.kind != "scans":
-                picture = np.asarray(image)
-                self.found.coloured += not is_on_white(picture)
-                self.found.ruled += is_ruled(picture)
+                pixels = np.asarray(image)
+                self.found.coloured += not is_on_white(pixels)
+                self.found.ruled += is_ruled(pixels)
             if len(self.found.thumbnails) < CELLS:
                 self.found.thumbnails.append((file, _thumbnail(image)))
         if self.progress:
@@ -139,7 +141,7 @@ class _Look:
                 if file not in found.drawings[-1:]:
                     found.drawings.append(file)
                 found.pages += 1
-                self.visit("sketch", file, image)
+                self.visit("sketch", file, Picture(image))
         if not found.drawings and not (inside == "scans" and files):
             found.kind = "empty"
 

@@ -1,7 +1,7 @@
 """A designer's folder of pairs: ``photos/`` and ``sketches/`` with equal stems, checked before anything starts.
 
-A third folder, ``guides/``, is there where the sketches are of other garments than the photographs
-(``drawings.pair_up``): a guide shows what a drawing of the photograph must show, the sketch only the designer's hand.
+A third folder, ``guides/``, may be there where the sketches are of other garments than the photographs: a guide shows what a
+drawing of the photograph must show, the sketch only the designer's hand.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ SKEW = 0.03  # share by which the proportions of a photograph and its sketch may
 
 
 T = TypeVar("T")
-Visit = Callable[[str, Path, Image.Image], None]  # one of KINDS, a picture's file, and the picture
+Visit = Callable[[str, Path, Picture], None]  # one of KINDS, a picture's file, and the picture
 
 
 class PairsError(FedGAIError):
@@ -141,10 +141,13 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         squares: dict[Path, NDArray[np.uint8]] = {}
         cutouts = None if kept is None or draughtsman is None else KeptCutouts(kept, draughtsman.sha256)
 
-        def visit(kind: str, file: Path, image: Image.Image) -> None:
+        def visit(kind: str, file: Path, picture: Picture) -> None:
+            image = picture.image
             if kind == "photo" and draughtsman is not None:
-                show = partial(as_shown, image, size, draughtsman)
-                image = Image.fromarray(show() if cutouts is None else cutouts.picture(image, size, show))
+                show, named = partial(as_shown, picture, size, draughtsman), image
+                if picture.mask is not None:  # what it shows depends on the mask, too, so the name must
+                    named = Image.merge("RGBA", (*image.split(), Image.fromarray((255 * picture.mask + 0.5).astype(np.uint8))))
+                image = Image.fromarray(show() if cutouts is None else cutouts.picture(named, size, show))
             squares[file] = _square(_on_white_paper(image) if kind == "sketch" else image, size)
 
         self.report = inspect(self.path, visit, most)
@@ -308,15 +311,15 @@ def _add_pair(files: list[Path], report: Report, visit: Visit) -> None:
     """Read a photograph, its sketch and perhaps its guide; a pair, if all of them are good."""
     photo, sketch, *guides = files
     pictures = [read(photo, report), read_drawing(sketch, report), *(read(guide, report) for guide in guides)]
-    images = [picture.image for picture in pictures if picture is not None]
-    if len(images) < len(files):
+    good = [picture for picture in pictures if picture is not None]
+    if len(good) < len(files):
         return
-    for file, picture in zip(files, pictures, strict=True):
-        if picture is not None and picture.pages > 1:
+    for file, picture in zip(files, good, strict=True):
+        if picture.pages > 1:
             report.notes.append((file, f"only the first of its {picture.pages} pages is used"))
-    for kind, file, image in zip(KINDS, files, images, strict=False):
-        visit(kind, file, image)
-    (w, h), (v, k) = images[0].size, images[-1].size
+    for kind, file, picture in zip(KINDS, files, good, strict=False):
+        visit(kind, file, picture)
+    (w, h), (v, k) = good[0].image.size, good[-1].image.size
     if abs(w * k - v * h) > SKEW * max(w * k, v * h):
         report.notes.append(
             (
@@ -376,8 +379,9 @@ def _on_white_paper(image: Image.Image) -> Image.Image:
     return Image.fromarray(on_white_paper(np.asarray(image)))
 
 
-def as_shown(photo: Image.Image, size: int, draughtsman: Draughtsman) -> NDArray[np.uint8]:
-    """What the studio's network would be shown of a photograph: (H, W, 3) uint8, ``size`` px on the long side, at least 64."""
+def as_shown(photo: Image.Image | Picture, size: int, draughtsman: Draughtsman) -> NDArray[np.uint8]:
+    """What the studio's network would be shown of a photograph: (H, W, 3) uint8, ``size`` px on the long side, at least 64.
+    Where the picture's own transparency cuts the garment out, that counts."""
     side = min(max(size, SIZES[0]), SIZES[1])
     seen = look(photo, side, side, draughtsman, cutout=True, detail=1.0, print_amount=0.0, on_missing="keep")
     return np.asarray(seen.picture, np.uint8)

@@ -73,7 +73,7 @@ class MeasuredPairs:
         if i in self._targets:
             return self._targets[i]
         photo = self.pairs[i][0][None].to(self.device)
-        guide = self.pairs.guide(i)[None].to(self.device)  # the sketch itself, but for drawings paired with others' garments
+        guide = self.pairs.guide(i)[None].to(self.device)  # the sketch itself, where there are no guides
         target = (*self.semantic.target(photo, guide), guide)
         self._keep(self._targets, i, target, self._room)
         return target
