@@ -66,6 +66,7 @@ class Plan:
         pairs: drawings of each stranger. garments: that the house learns on. unseen: that are measured on.
         seed: of the training at home and of the house's choices.
         refined: 1 if the strangers' machines refine their signatures, as designers' do by default; 0 for measured ones.
+        photographs: 1 if they refine them on photographs and drawings of the same garments; 0 for drawings alone.
     """
 
     rounds: int = 3
@@ -75,12 +76,15 @@ class Plan:
     unseen: int = 8
     seed: int = 24
     refined: int = 0
+    photographs: int = 1
 
 
 class Run:
-    """One seed's federation of strangers, kept in a folder."""
+    """One seed's federation of strangers, kept in a folder; ``hands`` are the names of those whose drawings are made."""
 
-    def __init__(self, plan: Plan, photos: Path, home: Path, weights: Path = WEIGHTS) -> None:
+    def __init__(
+        self, plan: Plan, photos: Path, home: Path, weights: Path = WEIGHTS, hands: Sequence[str] = tuple(STRANGERS)
+    ) -> None:
         self.plan, self.home, self.weights = plan, home, weights
         home.mkdir(parents=True, exist_ok=True)
         self.start = FedGAI.load(weights)
@@ -91,8 +95,8 @@ class Run:
         self.photos.mkdir(exist_ok=True)
         for i, garment in enumerate(self.others):
             Image.fromarray(garment.photo).save(self.photos / f"{i:03}.png")
-        self.pairs = {name: self._drawn(name) for name in STRANGERS}
-        self.signatures = {name: self._signature(name) for name in STRANGERS}
+        self.pairs = {name: self._drawn(name) for name in hands}
+        self.signatures = {name: self._signature(name) for name in hands}
 
     def _drawn(self, name: str) -> list[tuple[Path, Path]]:
         folder = self.home / name
@@ -109,9 +113,11 @@ class Run:
     def _signature(self, name: str) -> Signature:
         file = self.home / name / "signature.safetensors"
         if not file.exists():
-            signature = self.start.signature((drawing for _, drawing in self.pairs[name]), name)
+            drawings = [drawing for _, drawing in self.pairs[name]]
+            signature = self.start.signature(drawings, name)
             if self.plan.refined:
-                signature = refine(self.start, signature, self.pairs[name]).signature
+                pairs = self.pairs[name] if self.plan.photographs else ()
+                signature = refine(self.start, signature, pairs, drawings).signature
             signature.save(file)
         kept = Signature.load(file)
         return replace(kept, extra={**kept.extra, "designer": name})
