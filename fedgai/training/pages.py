@@ -22,6 +22,32 @@ TOPSTITCH = LINE_TYPES.index("topstitch")
 SILHOUETTE = LINE_TYPES.index("silhouette")
 
 
+def placing(mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """A way to lay a picture on a page of ``HEIGHT`` x ``WIDTH``, its garment turned, scaled and moved a little.
+
+    Args:
+        mask: (H, W) uint8, 255 on the garment.
+        rng: of turn, scale and place.
+
+    Returns:
+        (2, 3) float64 for ``cv2.warpAffine``, and by how much it enlarges.
+    """
+    rows, columns = (np.flatnonzero((mask > 127).any(axis)) for axis in (1, 0))
+    top, bottom, left, right = (
+        (int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])) if len(rows) else (0, mask.shape[0], 0, mask.shape[1])
+    )
+    height, width = bottom - top + 1, right - left + 1
+    scale = min(HEIGHT / height, WIDTH / width) * float(np.exp(rng.uniform(np.log(0.55), np.log(1.08))))
+    angle = np.radians(float(rng.normal(0, 5) + rng.choice([0, 90, -90, 180], p=[0.9, 0.04, 0.04, 0.02])))
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    turn = np.array([[flip * cos, -sin], [flip * sin, cos]], np.float64)
+    slack = [max(6.0, 0.5 * (page - scale * side)) for page, side in ((WIDTH, width), (HEIGHT, height))]
+    centre = np.array([WIDTH / 2, HEIGHT / 2], np.float64) + [rng.uniform(-s, s) for s in slack]
+    matrix = np.column_stack([turn, centre - turn @ [left + width / 2, top + height / 2]])
+    return matrix, scale
+
+
 @dataclass
 class Page:
     """A picture and what is known about it, all (H, W); zero in a weight: not known.
@@ -42,21 +68,7 @@ class Page:
 
     def placed(self, rng: np.random.Generator) -> Page:
         """Turned, scaled and moved a little, on a page of ``HEIGHT`` x ``WIDTH``; what lies beyond is not known."""
-        rows, columns = (np.flatnonzero((self.mask > 127).any(axis)) for axis in (1, 0))
-        top, bottom, left, right = (
-            (int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1]))
-            if len(rows)
-            else (0, self.mask.shape[0], 0, self.mask.shape[1])
-        )
-        height, width = bottom - top + 1, right - left + 1
-        scale = min(HEIGHT / height, WIDTH / width) * float(np.exp(rng.uniform(np.log(0.55), np.log(1.08))))
-        angle = np.radians(float(rng.normal(0, 5) + rng.choice([0, 90, -90, 180], p=[0.9, 0.04, 0.04, 0.02])))
-        cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-        flip = -1.0 if rng.random() < 0.5 else 1.0
-        turn = np.array([[flip * cos, -sin], [flip * sin, cos]], np.float64)
-        slack = [max(6.0, 0.5 * (page - scale * side)) for page, side in ((WIDTH, width), (HEIGHT, height))]
-        centre = np.array([WIDTH / 2, HEIGHT / 2], np.float64) + [rng.uniform(-s, s) for s in slack]
-        matrix = np.column_stack([turn, centre - turn @ [left + width / 2, top + height / 2]])
+        matrix, scale = placing(self.mask, rng)
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
 
         def move(plane: np.ndarray, border: int = cv2.BORDER_CONSTANT) -> np.ndarray:

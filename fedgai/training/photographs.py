@@ -118,12 +118,12 @@ class Opinions:
 
     Attributes:
         draughtsman: an earlier one, for the cut-out as the studio makes it.
-        saliency: U²-Net.
+        saliency: U²-Net; None: the cut-out is believed alone, for lessons that need no exact masks.
         reviewed: what a person chose, by folder and name of a photograph (``reviewed_masks``); None: not to be taken.
     """
 
     draughtsman: Draughtsman
-    saliency: Saliency
+    saliency: Saliency | None
     reviewed: Mapping[str, Verdict | None] = field(default_factory=dict)
 
     def mask(self, photo: np.ndarray, kept: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -136,7 +136,7 @@ class Opinions:
         """
         if name in self.reviewed and self.reviewed[name] is None:
             return None
-        if not kept.exists():
+        if self.saliency is not None and not kept.exists():
             cv2.imwrite(str(kept), self.saliency.look(photo))
         seen = self.draughtsman.look(photo)
         verdict = self.reviewed.get(name)
@@ -146,6 +146,8 @@ class Opinions:
             if verdict is None:
                 return None
             mask = np.zeros(photo.shape[:2], np.float32)
+        if self.saliency is None:
+            return mask, np.zeros(mask.shape, bool)
         stands_out = cv2.resize(_read(kept, cv2.IMREAD_GRAYSCALE), photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         if verdict is not None:
             return verdict.mask(photo, mask, stands_out / np.float32(255))
@@ -173,7 +175,7 @@ def gather(
         seed: of the order.
         limit: look at so many photographs only.
         progress: called with how many of how many were looked at.
-        opinions: take the masks on which two agree; None: where the search for one ends in one place.
+        opinions: whose masks are taken; None: where the search for one ends in one place.
     """
     work.mkdir(parents=True, exist_ok=True)
     files = [(folder, file) for folder in folders for file in find_images(folder)]
@@ -211,25 +213,36 @@ def _look(file: Path, stem: Path, known_as: str, opinions: Opinions | None) -> d
     if mask is not None and (mask > 0.5).any():
         if doubt is not None:
             cv2.imwrite(str(stem.with_suffix(".doubt.png")), 255 * doubt.astype(np.uint8))
-        facts = _facts(photo, mask)
+        facts = facts_about(photo, mask)
         cv2.imwrite(str(stem.with_suffix(".png")), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
         cv2.imwrite(str(stem.with_suffix(".mask.png")), (255 * mask + 0.5).astype(np.uint8))
     kept.write_text(json.dumps(facts))
     return facts
 
 
-def _facts(photo: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+def facts_about(photo: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     """``Photograph``'s busy, dark and margins, of (H, W, 3) uint8 RGB and its (H, W) float32 mask."""
     solid = mask > 0.5
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     margins = [rows[0], len(solid) - 1 - rows[-1], columns[0], solid.shape[1] - 1 - columns[-1]]
-    inner = cv2.erode(solid.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0
-    inner = inner if inner.any() else solid
-    smooth = cv2.GaussianBlur(photo, (0, 0), 1.0).astype(np.float32)
-    steps = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)]) / 4
-    busy = float((np.abs(steps).max(0).max(-1)[inner] > LIGHTEST_EDGE / 2).mean())
+    strong, inner = strong_edges(photo, mask)
+    busy = float(strong[inner].mean())
     dark = float(np.quantile(photo.max(-1)[solid], 0.8) / 255)
     return {"busy": busy, "dark": dark, "margins": [int(m) for m in margins]}
+
+
+def strong_edges(photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a photograph has strong edges, and its garment's inside without the rim: (H, W) bool both.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB.
+        mask: (H, W) float32 in [0, 1], not empty.
+    """
+    solid = mask > 0.5
+    inner = cv2.erode(solid.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0
+    smooth = cv2.GaussianBlur(photo, (0, 0), 1.0).astype(np.float32)
+    steps = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)]) / 4
+    return np.abs(steps).max(0).max(-1) > LIGHTEST_EDGE / 2, inner if inner.any() else solid
 
 
 def background(photograph: Photograph, height: int, width: int, rng: np.random.Generator) -> np.ndarray | None:

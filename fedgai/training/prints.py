@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 TILE = 256  # px, side of one repeat of a print
+ALONE = 0.25  # share of the prints that are put on in one place and do not repeat
 
 
 def _colours(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -140,7 +141,80 @@ def zigzag(rng: np.random.Generator) -> np.ndarray:
     return zigzags
 
 
-PRINTS: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (stripes, checks, dots, floral, camouflage, lettering, zigzag)
+def argyle(rng: np.random.Generator) -> np.ndarray:
+    """Large diamonds in two or three colours, often with thin lines laid across them."""
+    colours = _colours(rng, 5)
+    y, x = np.mgrid[:TILE, :TILE] / TILE
+    across = np.abs(x - 0.5) + np.abs(y - 0.5)  # 0.5 on the rim of the diamond in the middle
+    tile = np.where((across < 0.5)[..., None], colours[1], colours[0])
+    if rng.random() < 0.5:
+        tile = np.where((across < rng.uniform(0.15, 0.4))[..., None], colours[2], tile)
+    if rng.random() < 0.7:
+        thin = rng.uniform(0.005, 0.03)
+        lines = np.minimum(np.abs((x + y) % 1 - 0.5), np.abs((x - y) % 1 - 0.5)) < thin
+        tile = np.where(lines[..., None], colours[3], tile)
+    diamonds: np.ndarray = tile.astype(np.float32)
+    return diamonds
+
+
+def windowpane(rng: np.random.Generator) -> np.ndarray:
+    """A wide grid of thin lines, single or in pairs."""
+    colours = _colours(rng, 4)
+    tile = np.broadcast_to(colours[0], (TILE, TILE, 3)).copy()
+    thick, apart = int(rng.integers(2, 16)), int(rng.integers(20, 60))
+    for number, axis in enumerate(rng.permutation(2)[: int(rng.choice([1, 2, 2]))]):
+        for start in (40, 40 + apart)[: int(rng.choice([1, 2]))]:
+            band = (slice(start, start + thick), slice(None)) if axis else (slice(None), slice(start, start + thick))
+            tile[band] = colours[1 + number]
+    return tile
+
+
+PRINTS: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (
+    stripes,
+    checks,
+    dots,
+    floral,
+    camouflage,
+    lettering,
+    zigzag,
+    argyle,
+    windowpane,
+)
+
+
+def words(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One to four lines of lettering: (TILE, TILE, 3) float32 sRGB in [0, 1], and (TILE, TILE) float32, 1 where they are."""
+    colours = _colours(rng, 4)
+    tile, cover = np.empty((TILE, TILE, 3), np.float32), np.zeros((TILE, TILE), np.uint8)
+    lines = int(rng.integers(1, 5))
+    for i in range(lines):
+        text = "".join(rng.choice(list("ABCDEFGHIKLMNOPRSTUVWXYZabcdeghiklmnorstu0123456789"), int(rng.integers(2, 9))))
+        font, thick = int(rng.choice([0, 2, 3, 4, 6])), int(rng.integers(3, 12))
+        width, height = cv2.getTextSize(text, font, 1, thick)[0]
+        scale = min(0.9 * TILE / width, 0.75 * TILE / lines / height)
+        at = (int(0.5 * (TILE - scale * width)), int((i + 0.85) * TILE / lines))
+        cv2.putText(cover, text, at, font, scale, 255, thick, cv2.LINE_AA)
+        tile[i * TILE // lines : (i + 1) * TILE // lines] = colours[rng.integers(4)]
+    return tile, cover.astype(np.float32) / 255
+
+
+def picture(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A shape filled with a print or one colour, such as a badge or a photograph; as ``words``."""
+    tile = PRINTS[rng.integers(len(PRINTS))](rng).astype(np.float32)
+    if rng.random() < 0.3:
+        tile = np.broadcast_to(_colours(rng, 2)[0], (TILE, TILE, 3)).copy()
+    corners = int(rng.choice([4, 4, 40, 40, 3, 5, 6, 11]))
+    angles = 2 * np.pi * (np.arange(corners) + (0.5 if corners == 4 else 0)) / corners - np.pi / 2
+    radii = np.where(np.arange(corners) % 2, rng.uniform(0.45, 1), 1) if corners == 11 else np.ones(corners)
+    sides = np.array([1.0, rng.uniform(0.4, 1)]) * (0.48 * TILE / np.abs(np.cos(angles)).max())
+    ring = TILE / 2 + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * sides
+    cover = np.zeros((TILE, TILE), np.float32)
+    cv2.fillPoly(cover, [np.rint(ring.clip(1, TILE - 2)).astype(np.int32)], 1.0, cv2.LINE_AA)
+    if rng.random() < 0.4:
+        drawn, letters = words(rng)
+        inside = (letters * cover)[..., None]
+        tile += inside * (drawn - tile)
+    return tile, cover
 
 
 def dye_photograph(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -155,6 +229,8 @@ def dye_photograph(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator
         The dyed photograph (H, W, 3) uint8, and where the print has edges, (H, W) float32 in [0, 1].
     """
     height, width = photo.shape[:2]
+    if rng.random() < ALONE:
+        return _put_on(photo, mask, rng)
     tile = PRINTS[rng.integers(len(PRINTS))](rng)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     repeat = float(np.exp(rng.uniform(np.log(0.1), np.log(1.1)))) * max(height, width)  # px, one repeat in the photograph
@@ -170,10 +246,35 @@ def dye_photograph(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator
     albedo = cv2.remap(blurred, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP).clip(
         0, 1
     )
+    return _lit(photo, mask, albedo, np.ones(mask.shape, np.float32))
+
+
+def _put_on(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One print in one place, as on the front of a T-shirt; the cloth around it keeps its own colour. As ``dye_photograph``."""
+    tile, cover = (words, picture)[rng.integers(2)](rng)
+    rows, columns = (np.flatnonzero((mask > 0.5).any(axis)) for axis in (1, 0))
+    top, left, tall, wide = rows[0], columns[0], np.ptp(rows) + 1, np.ptp(columns) + 1
+    size = float(np.exp(rng.uniform(np.log(0.15), np.log(0.7)))) * min(tall, wide)
+    centre = left + wide * rng.normal(0.5, 0.12), top + tall * rng.uniform(0.2, 0.75)
+    turn, scale = rng.normal(0, 4), size / TILE
+    matrix = cv2.getRotationMatrix2D((TILE / 2, TILE / 2), turn, scale)
+    matrix = np.asarray(matrix) + np.array([[0, 0, centre[0] - TILE / 2], [0, 0, centre[1] - TILE / 2]])
+    to = photo.shape[1::-1]
+    albedo = cv2.warpAffine(tile, matrix, to, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
+    there = cv2.warpAffine(cover, matrix, to, flags=cv2.INTER_AREA)
+    soft = rng.uniform(0.3, 1.2)
+    return _lit(photo, mask, cv2.GaussianBlur(albedo, (0, 0), soft), cv2.GaussianBlur(there, (0, 0), soft))
+
+
+def _lit(photo: np.ndarray, mask: np.ndarray, albedo: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A print's (H, W, 3) albedo in the photograph's own light, laid on where (H, W) ``there`` is 1. As ``dye_photograph``."""
     linear = (photo.astype(np.float32) / 255) ** 2.2
     light = linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     shading = np.clip(light / max(float(np.quantile(light[mask > 0.5], 0.8)), 1e-3), 0, 1.4)[..., None]
     dyed = (0.03 + 0.85 * albedo**2.2) * shading
-    mixed = linear + mask[..., None] * (dyed - linear)
-    edges = np.abs(np.stack([cv2.Sobel(albedo, cv2.CV_32F, 1, 0), cv2.Sobel(albedo, cv2.CV_32F, 0, 1)])).max(0).max(-1)
+    mixed = linear + (mask * there)[..., None] * (dyed - linear)
+    edges = np.zeros(mask.shape, np.float32)
+    for plane in (*np.moveaxis(albedo * there[..., None], -1, 0), there):
+        slopes = [cv2.Sobel(np.ascontiguousarray(plane), cv2.CV_32F, *way) for way in ((1, 0), (0, 1))]
+        edges = np.maximum(edges, np.abs(slopes).max(0) * (there > 0))
     return (255 * np.clip(mixed, 0, 1) ** (1 / 2.2) + 0.5).astype(np.uint8), np.clip(edges, 0, 1) * mask
