@@ -23,13 +23,15 @@ from skimage.draw import polygon2mask
 from skimage.morphology import skeletonize
 from tqdm import tqdm
 
-from fedgai.content import Content
+from fedgai.content import Content, fit_and_cut
 from fedgai.data.listing import find_images
 from fedgai.draughtsman import Draughtsman
 from fedgai.garments import dye, make
 from fedgai.line_types import LINE_TYPES
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.draughtsman import HELD_OUT
+from fedgai.training.draughtsman_prints import DARKEST, STRAY, stray_edges
+from fedgai.training.prints import dye_photograph
 
 MARKS = Path(__file__).with_suffix(".json")
 OUTLINES = MARKS.with_name("outlines.json")
@@ -130,6 +132,48 @@ def _seams_kept(ink: np.ndarray, seams: Sequence[Sequence[Sequence[float]]]) -> 
         cv2.polylines(page, [np.int32(np.round(np.array(seam) * (width, height)))], False, 1)
     along = page > 0
     return float((_distance(ink)[along] <= SEAM_REACH * max(ink.shape)).mean()) if along.any() else float("nan")
+
+
+def dyed(draughtsman: Draughtsman, folder: Path, prints: int = 3, seed: int = 9_000) -> dict[str, float]:
+    """What dyeing changes: lines in plain garments of real photographs, before and after they are dyed with random prints.
+
+    Args:
+        draughtsman: that looks.
+        folder: of the photographs; those count whose garment is plain in the eyes of the checkpoint's own draughtsman.
+        prints: for each garment.
+        seed: of the prints.
+
+    Returns:
+        How many garments; means over dyed photographs of: the share of the lines before that are drawn after, and the share of
+        the lines after that were not there before, both within ``NEAR``. Silhouettes do not count.
+    """
+    own = SketchPipeline.from_pretrained().model.draughtsman
+    assert own is not None
+    rows, garments = [], 0
+    for number, file in enumerate(tqdm(find_images(folder), desc="dyed photographs")):
+        shown, mask = fit_and_cut(file, SIZE, on_missing="keep", draughtsman=own)
+        if mask is None or not (mask > 0.5).any():
+            continue
+        photo = np.asarray(shown)
+        dark = float(np.quantile(photo.max(-1)[mask > 0.5], 0.8) / 255)
+        if dark <= DARKEST or stray_edges(photo, mask, own) >= STRAY:
+            continue
+        garments += 1
+        inside = cv2.erode(np.uint8(mask > 0.5), np.ones((9, 9), np.uint8)) > 0
+        before = _inner_lines(draughtsman, photo, inside)
+        for i in range(prints):
+            printed, _ = dye_photograph(photo, mask, np.random.default_rng([seed, number, i]))
+            after = _inner_lines(draughtsman, printed, inside)
+            rows.append((_share_near(before, after), 1 - _share_near(after, before)))
+    kept, new = np.mean(rows, 0).tolist()
+    return {"garments": garments, "lines_kept": kept, "lines_of_prints": new}
+
+
+def _inner_lines(draughtsman: Draughtsman, photo: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """(H, W) bool, one pixel wide, where ``inside``."""
+    inner = [i for i, name in enumerate(LINE_TYPES) if name != "silhouette"]
+    thin: np.ndarray = skeletonize((draughtsman.look(photo).lines[inner].max(0) > LIKELY) & inside)
+    return thin
 
 
 def masks(pipes: dict[str, SketchPipeline], folder: Path, sheet: Path | None) -> dict[str, float]:
@@ -256,6 +300,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     result: dict[str, object] = {"rendered": lines_seen(now.model.draughtsman, options.count)}
     if options.photos:
         result |= {
+            "dyed": dyed(now.model.draughtsman, options.photos),
             "drawings": drawings(pipes, options.photos),
             "masks": masks(pipes, options.photos, options.sheet),
             "masks_against_outlines": against_outlines(pipes, options.photos),

@@ -40,7 +40,7 @@ from fedgai.training.prints import dye_photograph
 log = logging.getLogger("fedgai.training.draughtsman_prints")
 
 PLANES = 8  # of a page: the photograph, it dyed, the print's edges, and whether its lines are held
-STRAY = 0.02  # share of a garment's inside with strong edges away from all lines, above which it has a print of its own
+STRAY = 0.02  # of ``stray_edges``, above which a garment has a print of its own
 DARKEST = 0.16  # brightness at the 80th percentile, below which dye looks wrong: no shading is to be seen
 LIKELY, BESIDE = 0.25, 4  # likelihood of a line that explains edges, and px around it that are explained
 
@@ -140,17 +140,25 @@ class RenderedPages(Dataset[dict[str, Tensor]]):
 
 
 def is_plain(photograph: Photograph, draughtsman: Draughtsman) -> bool:
-    """Whether what is seen in a garment is its make and not a print: nearly all strong edges lie on lines that were seen.
+    """Whether a garment may be dyed: what is seen in it is its make and not a print, and it is light enough to show its folds.
 
-    So jackets and jeans count, whose seams are to stay when they are dyed. A print with few edges counts, too.
+    Jackets and jeans count as plain, whose seams are to stay when they are dyed.
     """
-    if photograph.dark <= DARKEST:
-        return False
-    photo = photograph.photo()
-    strong, inner = strong_edges(photo, photograph.mask())
+    return photograph.dark > DARKEST and stray_edges(photograph.photo(), photograph.mask(), draughtsman) < STRAY
+
+
+def stray_edges(photo: np.ndarray, mask: np.ndarray, draughtsman: Draughtsman) -> float:
+    """Share of a garment's inside with strong edges away from all lines that the draughtsman sees.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB.
+        mask: (H, W) float32 in [0, 1], not empty.
+        draughtsman: that looks.
+    """
+    strong, inner = strong_edges(photo, mask)
     near = np.ones((2 * BESIDE + 1,) * 2, np.uint8)
     explained = cv2.dilate((draughtsman.look(photo).lines.max(0) > LIKELY).astype(np.uint8), near) > 0
-    return float((strong & ~explained)[inner].mean()) < STRAY
+    return float((strong & ~explained)[inner].mean())
 
 
 def held_loss(network: Network, teacher: Network, pages: Tensor, edges: float) -> dict[str, Tensor]:
