@@ -30,7 +30,8 @@ from fedgai.garments import dye, make
 from fedgai.line_types import LINE_TYPES
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.draughtsman import HELD_OUT
-from fedgai.training.draughtsman_prints import DARKEST, STRAY, stray_edges
+from fedgai.training.draughtsman_prints import STRAY, stray_edges
+from fedgai.training.photographs import DARKEST, facts_about
 from fedgai.training.prints import dye_photograph
 
 MARKS = Path(__file__).with_suffix(".json")
@@ -155,8 +156,7 @@ def dyed(draughtsman: Draughtsman, folder: Path, prints: int = 3, seed: int = 9_
         if mask is None or not (mask > 0.5).any():
             continue
         photo = np.asarray(shown)
-        dark = float(np.quantile(photo.max(-1)[mask > 0.5], 0.8) / 255)
-        if dark <= DARKEST or stray_edges(photo, mask, own) >= STRAY:
+        if facts_about(photo, mask)["dark"] <= DARKEST or stray_edges(photo, mask, own) >= STRAY:
             continue
         garments += 1
         inside = cv2.erode(np.uint8(mask > 0.5), np.ones((9, 9), np.uint8)) > 0

@@ -32,7 +32,7 @@ from fedgai.garments import Garment
 from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
 from fedgai.training.draughtsman import entropy, one_thread, render_garments
-from fedgai.training.pages import SILHOUETTE, Page, real, rendered
+from fedgai.training.pages import SILHOUETTE, Page, other_light, real, rendered
 from fedgai.training.photographs import Opinions, Photograph, background, gather
 from fedgai.training.reviewed_masks import read
 from fedgai.training.saliency import Saliency
@@ -119,9 +119,7 @@ def _without_other_lines(page: Page) -> Page:
 
 def _planes(page: Page, rng: np.random.Generator) -> np.ndarray:
     """uint8 (7, H, W), its photo lighter or darker and its colours a little warmer or colder."""
-    curve = (np.arange(256) / 255) ** np.exp(rng.normal(0, 0.2))
-    table = np.clip(255 * curve[:, None] * np.exp(rng.normal(0, 0.06, 3)), 0, 255).astype(np.uint8)
-    photo = cv2.LUT(page.photo, table[None])
+    photo = cv2.LUT(page.photo, other_light(rng))
     weights = [np.clip(WEIGHT * weight, 0, 255).astype(np.uint8) for weight in (page.mask_weight, page.line_weight)]
     return np.concatenate([photo.transpose(2, 0, 1), np.stack([page.mask, weights[0], page.lines, weights[1]])])
 
@@ -181,7 +179,7 @@ def learn(
         progress = max(step / lesson.steps, (time.monotonic() - begun) / lesson.seconds)
         if progress >= 1:
             break
-        _set_rates(optimizer, (lesson.backbone_rate, lesson.rate), step, progress)
+        set_rates(optimizer, (lesson.backbone_rate, lesson.rate), step, progress)
         losses = loss(network, teacher, pages.to(device), lesson.hold)
         optimizer.zero_grad(set_to_none=True)
         sum(losses.values(), torch.zeros((), device=device)).backward()
@@ -204,7 +202,7 @@ def learn(
     return learned
 
 
-def _set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float], step: int, progress: float) -> None:
+def set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float], step: int, progress: float) -> None:
     """The rate of each group: full after 100 steps, then falling to zero along a cosine as progress goes from 0 to 1."""
     for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * progress))

@@ -33,15 +33,15 @@ from fedgai.garments import Garment
 from fedgai.networks.layers import channels_last
 from fedgai.training.draughtsman import entropy, one_thread, render_garments
 from fedgai.training.draughtsman import loss as known_loss
-from fedgai.training.pages import HEIGHT, WIDTH, placing, rendered
-from fedgai.training.photographs import Opinions, Photograph, gather, strong_edges
+from fedgai.training.draughtsman_masks import set_rates
+from fedgai.training.pages import HEIGHT, WIDTH, other_light, placing, rendered
+from fedgai.training.photographs import DARKEST, Opinions, Photograph, gather, strong_edges
 from fedgai.training.prints import dye_photograph
 
 log = logging.getLogger("fedgai.training.draughtsman_prints")
 
 PLANES = 8  # of a page: the photograph, it dyed, the print's edges, and whether its lines are held
 STRAY = 0.02  # of ``stray_edges``, above which a garment has a print of its own
-DARKEST = 0.16  # brightness at the 80th percentile, below which dye looks wrong: no shading is to be seen
 LIKELY, BESIDE = 0.25, 4  # likelihood of a line that explains edges, and px around it that are explained
 
 
@@ -112,9 +112,8 @@ class PrintPages(Dataset[np.ndarray]):
 
 def _in_other_light(photos: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
     """Both (H, W, 3) uint8 lighter or darker and a little warmer or colder; the last as from a poorer camera, too."""
-    curve = (np.arange(256) / 255) ** np.exp(rng.normal(0, 0.2))
-    table = np.clip(255 * curve[:, None] * np.exp(rng.normal(0, 0.06, 3)), 0, 255).astype(np.uint8)
-    *others, last = (cv2.LUT(photo, table[None]) for photo in photos)
+    table = other_light(rng)
+    *others, last = (cv2.LUT(photo, table) for photo in photos)
     if rng.random() < 0.3:
         last = cv2.GaussianBlur(last, (0, 0), rng.uniform(0.3, 1.0))
     if rng.random() < 0.3:
@@ -216,8 +215,7 @@ def learn(
     photos = _batches(PrintPages(photographs, plain, lesson), lesson.pictures, lesson.steps, processes, np.stack)
     known = _batches(RenderedPages(garments, lesson.seed), lesson.drawn, lesson.steps, processes)
     for step, (pages, drawn) in enumerate(zip(photos, known, strict=True), 1):
-        for group in optimizer.param_groups:
-            group["lr"] = lesson.rate * min(1, step / 100) * 0.5 * (1 + np.cos(np.pi * (step - 1) / lesson.steps))
+        set_rates(optimizer, [lesson.rate], step - 1, (step - 1) / lesson.steps)
         losses = held_loss(network, teacher, torch.from_numpy(pages), lesson.edges)
         of_drawn = known_loss(network, drawn)
         losses["drawn"] = (of_drawn["lines"] + of_drawn["union"]) / 4

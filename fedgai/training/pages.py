@@ -22,6 +22,13 @@ TOPSTITCH = LINE_TYPES.index("topstitch")
 SILHOUETTE = LINE_TYPES.index("silhouette")
 
 
+def other_light(rng: np.random.Generator) -> np.ndarray:
+    """A table for ``cv2.LUT``, (1, 256, 3) uint8: a photograph lighter or darker, its colours a little warmer or colder."""
+    curve = (np.arange(256) / 255) ** np.exp(rng.normal(0, 0.2))
+    table: np.ndarray = np.clip(255 * curve[:, None] * np.exp(rng.normal(0, 0.06, 3)), 0, 255).astype(np.uint8)[None]
+    return table
+
+
 def placing(mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """A way to lay a picture on a page of ``HEIGHT`` x ``WIDTH``, its garment turned, scaled and moved a little.
 

@@ -34,6 +34,7 @@ GOOD_SCORE = 0.6  # of the cut-out's own measure of an outline
 NEARLY = 0.85  # overlap of two opinions above which a photograph is taken
 BESIDE = 5  # px around what they disagree about that counts as disagreed, too
 PLAIN = 0.045  # share of a garment's inside with strong edges, below which it counts as plain
+DARKEST = 0.16  # a garment's brightness (``Photograph.dark``), up to which it shows no shading, and dye looks wrong
 LIGHTEST_EDGE = 26  # grey levels of 255, a strong edge
 
 
@@ -70,7 +71,7 @@ class Photograph:
     @property
     def plain(self) -> bool:
         """Whether dyeing it looks real: no print of its own, and light enough to show its shading."""
-        return self.busy < PLAIN and self.dark > 0.16
+        return self.busy < PLAIN and self.dark > DARKEST
 
     def photo(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB."""
