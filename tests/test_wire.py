@@ -51,8 +51,8 @@ from fedgai.networks.style import Signature
 
 SIZE, PAIRS = 128, 4
 USER, MACHINE = "ottilie.weaver", "ottilies-laptop"
-"""As the companion's processes know them. True ones may be short, and four letters like "root" come about by chance in the base64 of
-a key or a signature."""
+"""As the companion's processes know them. True ones may be short, and four letters like "root" come about by chance in the
+base64 of a key or a signature."""
 WINDOW = 16  # bytes: a fragment is known by so many that lie as they lie in a secret
 MOST = 1 << 20  # bytes of one unpacked stream that are looked at
 BROKEN = 1 << 14  # of one that does not come to its end
