@@ -84,7 +84,7 @@ def test_what_an_earlier_release_paired_up_is_made_anew(tmp_path: Path) -> None:
             sketch(20 + i).save(made / name / f"{i:04d}.{'jpg' if name == 'photos' else 'png'}")
     assert prepare(home, settings(own)) == made and not (made / "guides").exists()
     assert sorted(os.listdir(made / "photos")) == sorted(os.listdir(made / "sketches")) == ["0000.png", "0001.png"]
-    assert not PairFolder(made, 64).report.guides
+    assert len(PairFolder(made, 64)) == 2
 
 
 def test_sheets_are_looked_at_before_they_count(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

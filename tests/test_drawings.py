@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +185,7 @@ def test_drawings_alone_are_paired_with_the_garments_that_they_show(tmp_path: Pa
     for _ in range(2):  # the second run replaces the first
         report = pair_up(sorted(own.iterdir()), tmp_path / "out", draughtsman, progress=lambda *x: told.append(x))
     assert sorted(file.name for file, _ in report.bad) == ["no. 001.png", "no. 005.png"] and "no closed outline" in str(report)
-    assert len(report.pairs) == 4 and not report.guides and told == 2 * [(i, 5) for i in range(5)]
+    assert len(report.pairs) == 4 and not (tmp_path / "out" / "guides").exists() and told == 2 * [(i, 5) for i in range(5)]
     pairs_again = PairFolder(tmp_path / "out", 96)
     assert len(pairs_again) == 4 and not pairs_again.report.bad + pairs_again.report.notes
     assert look(tmp_path / "out").kind == "pairs"
@@ -210,26 +211,31 @@ def test_a_picture_s_own_mask_is_what_is_learned_from(tmp_path: Path, draughtsma
     assert shown[:, :, 54:].min() == 1 and shown[:, 20:76, 16:40].max() < 1
 
 
-def test_guides_show_what_photographs_show(tmp_path: Path) -> None:
-    for name in ("photos", "sketches", "guides"):
+def test_photographs_of_other_garments_are_refused(tmp_path: Path) -> None:
+    """0.1.0 wrote ``guides/`` beside them: as pairs, each would teach another garment's lines."""
+    for name in ("photos", "sketches", "Guides"):
         (tmp_path / name).mkdir()
         for i in range(3):
             sketch(10 * i + len(name)).save(tmp_path / name / f"{i}.png")
-    guided = PairFolder(tmp_path, 96)
+    for read in (check, look, lambda folder: PairFolder(folder, 96, skip_bad=True)):
+        with pytest.raises(PairsError, match="other garments than its sketches") as refused:
+            read(tmp_path)
+        assert "\n" not in str(refused.value)
+    shutil.rmtree(tmp_path / "Guides")
+    assert len(check(tmp_path).pairs) == 3
+
+
+def test_a_sketch_is_what_its_pair_shows(tmp_path: Path) -> None:
+    for name in ("photos", "sketches"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            sketch(10 * i + len(name)).save(tmp_path / name / f"{i}.png")
+    pairs = PairFolder(tmp_path, 96)
     for i in range(3):
         true = torch.from_numpy(np.array(sketch(10 * i + len("sketches")))).permute(2, 0, 1) / 127.5 - 1
-        assert torch.allclose(guided.sketch(i), true) and torch.equal(guided[i][1], guided.sketch(i))
-        assert not torch.equal(guided.guide(i), guided.sketch(i))
-    assert not torch.equal(guided.guide(0), guided.guide(1))
-    (tmp_path / "guides" / "1.png").unlink()
-    assert "one guide" in str(check(tmp_path))
-
-
-def test_without_guides_a_sketch_is_its_own_guide(tmp_path: Path) -> None:
-    for name in ("photos", "sketches"):
-        fill(tmp_path / name, 2)
-    plain = PairFolder(tmp_path, 96)
-    assert torch.equal(plain.guide(1), plain.sketch(1))
+        assert torch.allclose(pairs.sketch(i), true) and torch.equal(pairs[i][1], pairs.sketch(i))
+        assert not torch.equal(pairs[i][0], pairs.sketch(i))
+    assert not torch.equal(pairs.sketch(0), pairs.sketch(1))
 
 
 def test_what_cannot_be_paired_up_is_one_line(tmp_path: Path, draughtsman: Draughtsman, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,12 +44,7 @@ def refine_own_hand(trainer: LocalTrainer, node_config: UserConfig, progress: Ca
     file = trainer.out / REFINED_FILE
     kept = _read(file, trainer.model)
     if kept is None or {key: kept.extra.get(key) for key in made_from} != made_from:
-        report = trainer.pairs.report
-        if report.guides:  # the photographs are of other garments than the drawings
-            drawings = [drawing for _, drawing in report.pairs]
-            kept = refine(house, trainer.signature, (), drawings, progress=progress).signature
-        else:
-            kept = refine(house, trainer.signature, report.pairs, progress=progress).signature
+        kept = refine(house, trainer.signature, trainer.pairs.report.pairs, progress=progress).signature
         kept = replace(kept, extra={**kept.extra, **made_from})
         trainer.out.mkdir(parents=True, exist_ok=True)
         kept.save(file)

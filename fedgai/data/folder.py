@@ -122,7 +122,7 @@ class _Look:
 
     def at_pairs(self) -> None:
         found = self.found
-        names = [folder for name in ("photos", "sketches", "guides") if (folder := subfolder(found.path, name))]
+        names = [folder for name in ("photos", "sketches") if (folder := subfolder(found.path, name))]
         self.expected = sum(min(MOST, len(list_pictures(folder).pictures)) for folder in names)
         report = inspect(found.path, self.visit)
         found.pairs, found.bad, found.notes, found.left_out = report.pairs, report.bad, report.notes, report.left_out

@@ -79,7 +79,7 @@ def _folders(out: Path, drawings: Sequence[Path]) -> list[Path]:
     with writing(out):
         for file in [file for folder in folders for file in folder.iterdir() if file.stem.isdecimal()]:
             file.unlink()
-        folders.pop().rmdir()  # release 0.1.0 wrote guides/, and pairs are trained on otherwise where there are any
+        folders.pop().rmdir()  # release 0.1.0 wrote guides/; pairs beside one are refused
     return folders
 
 

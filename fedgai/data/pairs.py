@@ -1,8 +1,4 @@
-"""A designer's folder of pairs: ``photos/`` and ``sketches/`` with equal stems, checked before anything starts.
-
-A third folder, ``guides/``, may be there where the sketches are of other garments than the photographs: a guide shows what a
-drawing of the photograph must show, the sketch only the designer's hand.
-"""
+"""A designer's folder of pairs: ``photos/`` and ``sketches/`` with equal stems, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -40,7 +36,6 @@ log = logging.getLogger(__name__)
 
 SMALLEST = 32  # px, the shorter side; below, a pair teaches nothing
 FEW = 24  # pairs; a signature of fewer sketches than this is not to be relied on
-KINDS = ("photo", "sketch", "guide")
 MOST = 1000  # pairs; beyond, that many are used, evenly spread: 0.4 MB each, and a hand is known long before
 SMALL_SIDE = 256  # px, of squares where drawings are no larger, as in the paper
 LISTED = 20  # files named in a report, beyond which it only counts
@@ -48,7 +43,7 @@ SKEW = 0.03  # share by which the proportions of a photograph and its sketch may
 
 
 T = TypeVar("T")
-Visit = Callable[[str, Path, Picture], None]  # one of KINDS, a picture's file, and the picture
+Visit = Callable[[str, Path, Picture], None]  # "photo" or "sketch", a picture's file, and the picture
 
 
 class PairsError(FedGAIError):
@@ -63,14 +58,12 @@ class Report:
         pairs: good (photo, sketch) files, sorted by stem.
         bad: each file that cannot be used, with the reason as a sentence.
         notes: what is usable but worth a look, with the reason.
-        guides: the pairs' guides, in their order; none where there is no ``guides/``.
         left_out: reason -> files and folders that are not pictures.
     """
 
     pairs: list[tuple[Path, Path]] = field(default_factory=list)
     bad: list[tuple[Path, str]] = field(default_factory=list)
     notes: list[tuple[Path, str]] = field(default_factory=list)
-    guides: list[Path] = field(default_factory=list)
     left_out: dict[str, list[Path]] = field(default_factory=dict)
 
     def __str__(self) -> str:
@@ -94,7 +87,7 @@ def check(path: str | Path) -> Report:
     Of more than ``MOST`` pairs, so many are opened, evenly spread; the report says so.
 
     Raises:
-        PairsError: there is no ``photos/`` or no ``sketches/`` to look into.
+        PairsError: there is no ``photos/`` or no ``sketches/`` to look into, or the photographs are of other garments.
     """
     return inspect(Path(path), lambda *_: None)
 
@@ -165,10 +158,6 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         self._sketches = torch.from_numpy(np.stack([squares[sketch] for _, sketch in self.report.pairs]))
         digest = hashlib.sha256(self._photos.numpy().tobytes())
         digest.update(self._sketches.numpy().tobytes())
-        self._guides = self._sketches
-        if self.report.guides:
-            self._guides = torch.from_numpy(np.stack([squares[guide] for guide in self.report.guides]))
-            digest.update(self._guides.numpy().tobytes())
         self.sha256 = digest.hexdigest()
 
     def __len__(self) -> int:
@@ -180,10 +169,6 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
 
     def sketch(self, i: int) -> Tensor:
         return _to_tensor(self._sketches[i])
-
-    def guide(self, i: int) -> Tensor:
-        """What a drawing of photograph i must show, (3, size, size): the sketch itself where there are no guides."""
-        return _to_tensor(self._guides[i])
 
     def _on_paper(self, file: Path, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         try:
@@ -290,45 +275,38 @@ def inspect(path: Path, visit: Visit, most: int = MOST) -> Report:
     """``check``, handing each decoded picture to ``visit``, so that nothing has to be decoded twice."""
     report = Report()
     photos, sketches = (_by_stem(path, name, report) for name in ("photos", "sketches"))
-    guides = _by_stem(path, "guides", report) if subfolder(path, "guides") else None
+    if subfolder(path, "guides"):  # release 0.1.0 wrote it where there were drawings alone
+        raise PairsError(
+            f"{printable(str(path))} has a folder guides/, so its photographs are of other garments than its sketches: name the "
+            "folder that the drawings themselves are in"
+        )
     partners = _partners(photos, sketches, report)
-    guided = _matched(photos, guides) if guides is not None else {}
     used = set(thin(sorted(partners), path, report, most))
     for stem in sorted(partners):
-        if stem not in used:
-            continue
-        files = [photos[stem][0], sketches[partners[stem]][0]]
-        if guides is not None:
-            if stem not in guided:
-                report.bad.append((files[0], f"it should have one guide, {stem}.* in guides/"))
-                continue
-            files.append(guides[guided[stem]][0])
-        _add_pair(files, report, visit)
+        if stem in used:
+            _add_pair(photos[stem][0], sketches[partners[stem]][0], report, visit)
     return report
 
 
-def _add_pair(files: list[Path], report: Report, visit: Visit) -> None:
-    """Read a photograph, its sketch and perhaps its guide; a pair, if all of them are good."""
-    photo, sketch, *guides = files
-    pictures = [read(photo, report), read_drawing(sketch, report), *(read(guide, report) for guide in guides)]
-    good = [picture for picture in pictures if picture is not None]
-    if len(good) < len(files):
+def _add_pair(photo: Path, sketch: Path, report: Report, visit: Visit) -> None:
+    """Read a photograph and its sketch; a pair, if both are good."""
+    photographed, drawn = read(photo, report), read_drawing(sketch, report)
+    if photographed is None or drawn is None:
         return
-    for file, picture in zip(files, good, strict=True):
+    for file, picture in ((photo, photographed), (sketch, drawn)):
         if picture.pages > 1:
             report.notes.append((file, f"only the first of its {picture.pages} pages is used"))
-    for kind, file, picture in zip(KINDS, files, good, strict=False):
-        visit(kind, file, picture)
-    (w, h), (v, k) = good[0].image.size, good[-1].image.size
+    visit("photo", photo, photographed)
+    visit("sketch", sketch, drawn)
+    (w, h), (v, k) = photographed.image.size, drawn.image.size
     if abs(w * k - v * h) > SKEW * max(w * k, v * h):
         report.notes.append(
             (
-                files[-1],
+                sketch,
                 f"it has other proportions ({v} x {k}) than its photograph ({w} x {h}), so the two will not lie on each other",
             )
         )
     report.pairs.append((photo, sketch))
-    report.guides += guides
 
 
 def _by_stem(path: Path, name: str, report: Report) -> dict[str, list[Path]]:

@@ -40,23 +40,21 @@ class Figure:
         unit: what it counts; "" for a distance in features, which has none.
         compared: what with what.
         by: what is seen of the pictures.
-        paired: compares a drawing with the sketch of the same garment.
     """
 
     better: str
     unit: str
     compared: str
     by: str
-    paired: bool = False
 
 
 FIGURES = {
     "style_distance": Figure("lower", "", "drawings - the folder's signature", "encoder, 4 levels"),
     "style_distance_real": Figure("", "", "real sketches - the same: a perfect copy's", "encoder, 4 levels"),
-    "gram_distance": Figure("lower", "", "drawing - its real sketch", "Gram matrices, 4 levels", True),
-    "lpips": Figure("lower", "", "drawing - its real sketch", "VGG-16, 5 levels, LPIPS 0.1", True),
-    "ssim": Figure("higher", "-1 to 1", "drawing - its real sketch", "luminance", True),
-    "boundary_fscore": Figure("higher", "0 to 1", "drawing - its real sketch", "outlines of ink, within 2 px", True),
+    "gram_distance": Figure("lower", "", "drawing - its real sketch", "Gram matrices, 4 levels"),
+    "lpips": Figure("lower", "", "drawing - its real sketch", "VGG-16, 5 levels, LPIPS 0.1"),
+    "ssim": Figure("higher", "-1 to 1", "drawing - its real sketch", "luminance"),
+    "boundary_fscore": Figure("higher", "0 to 1", "drawing - its real sketch", "outlines of ink, within 2 px"),
     "mid_grey_share": Figure("", "of pixels", "drawings: as the real ones is best", "luminance"),
     "mid_grey_share_real": Figure("", "of pixels", "real sketches", "luminance"),
     "fid": Figure("lower", "", "all drawings - all real sketches", "Inception-v3 of 2015, 2,048"),
@@ -237,8 +235,7 @@ def evaluate(
     The hand is asked for by the statistics of the very squares that are compared, as in training.
 
     Args:
-        data_dir: ``photos/`` and ``sketches/`` with equal stems. Where there are ``guides/`` too, the sketches are of other
-            garments than the photographs, and nothing that compares a pair is computed.
+        data_dir: ``photos/`` and ``sketches/`` with equal stems.
         model_dir: checkpoint folder or Hub repository; the built-in weights by default.
         size: side in px; the boundary tolerance of 2 px is meant for 256.
         progress: called after each pair with how many of how many are done.
@@ -260,7 +257,7 @@ def evaluate(
         photo, real = (x[None] for x in pairs[i])
         pictures = {"drawn": network.generator(network.encoder(photo), style[None]), "real": real}
         maps = {k: network.encoder(x) for k, x in pictures.items()}
-        row = _row(pictures, maps, photo, style, model.preset.channels, paired=not pairs.report.guides)
+        row = _row(pictures, maps, photo, style, model.preset.channels)
         if lpips:
             row["lpips"] = lpips(pictures["drawn"].clamp(-1, 1), real).item()
         rows.append(row)
@@ -302,13 +299,8 @@ def _own_style(model: FedGAI, pairs: PairFolder) -> Tensor:
 
 def _missing(pairs: PairFolder) -> dict[str, str]:
     """Figures that this folder cannot give, and why."""
-    missing: dict[str, str] = {}
-    if pairs.report.guides:
-        reason = "the photographs are not of the garments that were sketched: there are guides/"
-        missing |= {name: reason for name, figure in FIGURES.items() if figure.paired}
-    if len(pairs) < 2:
-        missing |= dict.fromkeys(("fid", "kid", "frechet_encoder", "kid_encoder"), "one picture is not enough: add pairs")
-    return missing
+    sets = "fid", "kid", "frechet_encoder", "kid_encoder"
+    return dict.fromkeys(sets, "one picture is not enough: add pairs") if len(pairs) < 2 else {}
 
 
 def _row(
@@ -317,7 +309,6 @@ def _row(
     photo: Tensor,
     style: Tensor,
     channels: Sequence[int],
-    paired: bool,
 ) -> dict[str, float]:
     """The figures of one picture.
 
@@ -327,27 +318,22 @@ def _row(
         photo: (1, 3, H, W) in [-1, 1].
         style: (D,), the signature that was drawn in.
         channels: the encoder's widths.
-        paired: the real sketch is of the same garment.
     """
     from skimage.metrics import structural_similarity  # scipy takes a quarter of a second, and many commands draw nothing
 
     distance = {k: style_distance(image_statistics(levels), style, channels).item() for k, levels in maps.items()}
     eight_bit = {k: _uint8(x) for k, x in pictures.items()}
-    row = {
+    grams = {k: [gram_matrix(level) for level in levels] for k, levels in maps.items()}
+    return {
         "style_distance": distance["drawn"],
         "style_distance_real": distance["real"],
         "mid_grey_share": mid_grey_share(eight_bit["drawn"]),
         "mid_grey_share_real": mid_grey_share(eight_bit["real"]),
         "pixel_frechet": pixel_frechet(*(x[0].permute(1, 2, 0).double().numpy() for x in (pictures["drawn"], photo))),
+        "gram_distance": gram_loss(grams["drawn"], grams["real"]).item(),
+        "ssim": structural_similarity(luminance(eight_bit["drawn"]), luminance(eight_bit["real"]), data_range=255),
+        "boundary_fscore": boundary_fscore(eight_bit["drawn"], eight_bit["real"]),
     }
-    if paired:
-        grams = {k: [gram_matrix(level) for level in levels] for k, levels in maps.items()}
-        row |= {
-            "gram_distance": gram_loss(grams["drawn"], grams["real"]).item(),
-            "ssim": structural_similarity(luminance(eight_bit["drawn"]), luminance(eight_bit["real"]), data_range=255),
-            "boundary_fscore": boundary_fscore(eight_bit["drawn"], eight_bit["real"]),
-        }
-    return row
 
 
 def table(result: Mapping[str, Any]) -> str:

@@ -72,9 +72,8 @@ class MeasuredPairs:
         """The semantic loss's, then the picture whose colours count, (1, 3, S, S)."""
         if i in self._targets:
             return self._targets[i]
-        photo = self.pairs[i][0][None].to(self.device)
-        guide = self.pairs.guide(i)[None].to(self.device)  # the sketch itself, where there are no guides
-        target = (*self.semantic.target(photo, guide), guide)
+        photo, sketch = (picture[None].to(self.device) for picture in self.pairs[i])
+        target = (*self.semantic.target(photo, sketch), sketch)
         self._keep(self._targets, i, target, self._room)
         return target
 
