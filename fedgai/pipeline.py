@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from fedgai.content import Content, OnMissing, Paper, Photo, finish, look
+from fedgai.content import Content, Found, OnMissing, Paper, Photo, find, finish, look
 from fedgai.measure import MULTIPLE, SMALLEST
 from fedgai.measure import SIDE as DRAWN
 from fedgai.model import CheckpointError, FedGAI
@@ -134,9 +134,20 @@ class SketchPipeline:
                 images[i] = finish(sketch, contents[i], paper)
         return SketchOutput(images, contents, lambda content: self.trace(content, style))
 
+    def find(self, photo: Photo, *, cutout: bool = True, on_missing: OnMissing = "raise") -> Found:
+        """Read a photograph and cut it out: what ``prepare`` begins with, for those who prepare one photograph in several ways.
+
+        Args:
+            photo, cutout, on_missing: see there.
+
+        Raises:
+            ImageError, NoGarment: see there.
+        """
+        return find(photo, self.model.draughtsman, cutout=cutout, on_missing=on_missing)
+
     def prepare(
         self,
-        photo: Photo,
+        photo: Photo | Found,
         size: int = 512,
         *,
         cutout: bool = True,
@@ -148,7 +159,8 @@ class SketchPipeline:
         """Everything that does not depend on the style: read, cut out, take the print away, scale, encode.
 
         Args:
-            photo: as ``images.read_image`` takes it.
+            photo: as ``images.read_image`` takes it, or what ``find`` returned. That was cut out or not, whatever ``cutout``
+                says.
             size: long side of the sketch, 64 to 1,024 px; it keeps the photograph's proportions.
             cutout: take the garment out of its background.
             detail: line detail in (0, 1]; below 1, small structures are smoothed away before the network looks, so that

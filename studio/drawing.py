@@ -6,14 +6,14 @@ import hashlib
 import json
 import math
 import random
-from collections.abc import Container, Mapping
+from collections.abc import Container, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from fedgai.content import Content, Paper, fit_and_cut
+from fedgai.content import Content, Found, Paper, fit_and_cut
 from fedgai.errors import FedGAIError
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
@@ -27,7 +27,7 @@ from studio.uploads import PhotoFile
 
 SIZES = (256, 512, 768, 1024)  # px, long side, as the page offers them
 STEPS = 5  # of a blend row
-CUTOUTS = 8  # cut-outs may take an eighth of the memory that photographs made ready may
+CUTOUTS = 8  # cut-outs, and garments that were found, may each take an eighth of the memory that photographs made ready may
 OUTLINE_SIDE = 1024  # px, long side at which a cut-out is shown and repaired
 OPENING = ("trench_coat", {"Dara": 0.5, "Goro": 0.5})  # what the page opens with, where it has these
 NO_GARMENT = (
@@ -147,6 +147,7 @@ class Bank:
         encoder: SHA-256 of the pipeline's encoder.
         contents: photographs that this encoder has read.
         cutouts: of photographs, repaired or not.
+        found: photographs with their garments, for other sizes and line details.
         edition: names all that a sketch depends on besides the photograph and the look: the weights and the styles.
     """
 
@@ -155,6 +156,7 @@ class Bank:
     encoder: str
     contents: ContentCache[Content]
     cutouts: ContentCache[CutOut]
+    found: ContentCache[Found]
     edition: str
 
     @property
@@ -203,10 +205,13 @@ class Bank:
             ImageError, UploadError: the photograph or its mask cannot be read.
             RepairError: the strokes leave nothing of the garment.
         """
+        return self.cutouts.get(self._garment_key(garment), lambda: self._cut(garment, session), session)
+
+    def _garment_key(self, garment: Garment) -> tuple[Hashable, ...]:
+        """What a cut-out depends on."""
         draughtsman = self.pipeline.model.draughtsman
         seen_by = draughtsman.sha256 if draughtsman else ""
-        key = (garment.photo.sha256(), garment.mask and garment.mask.sha256(), garment.strokes, seen_by)
-        return self.cutouts.get(key, lambda: self._cut(garment, session), session)
+        return garment.photo.sha256(), garment.mask and garment.mask.sha256(), garment.strokes, seen_by
 
     def _cut(self, garment: Garment, session: str) -> CutOut:
         if garment.strokes:
@@ -233,12 +238,19 @@ class Bank:
         return self.pipeline.draw(content, {self.styles[name]: 1})
 
     def _prepare(self, garment: Garment, look: Look, session: str) -> Content:
-        photo: bytes | Picture = garment.photo.read()
-        if look.cutout and (garment.strokes or garment.mask):
-            photo = replace(read_picture(photo), mask=self.cutout(garment, session).mask)
+        found: bytes | Found = garment.photo.read()
+        if look.cutout:
+            lasting = bool(garment.name) and not garment.strokes
+            found = self.found.get(self._garment_key(garment), lambda: self._find(garment, session), session, lasting)
         return self.pipeline.prepare(
-            photo, look.size, cutout=look.cutout, detail=look.detail, print_amount=look.print, on_missing="keep"
+            found, look.size, cutout=look.cutout, detail=look.detail, print_amount=look.print, on_missing="keep"
         )
+
+    def _find(self, garment: Garment, session: str) -> Found:
+        photo: bytes | Picture = garment.photo.read()
+        if garment.strokes or garment.mask:
+            photo = replace(read_picture(photo), mask=self.cutout(garment, session).mask)
+        return self.pipeline.find(photo, on_missing="keep")
 
 
 class SketchStudio:
@@ -270,11 +282,12 @@ class SketchStudio:
         encoder, before = pipeline.model.encoder_sha256, self._now
         contents = before.contents if before and before.encoder == encoder else ContentCache(self._cache, self._pages)
         cutouts = before.cutouts if before else ContentCache(self._cache // CUTOUTS, self._pages)
+        found = before.found if before else ContentCache(self._cache // CUTOUTS, self._pages)
         styles = dict(pipeline.styles)
         edition = hashlib.sha256(pipeline.checkpoint.encode())
         for name, signature in styles.items():
             edition.update(repr((name, signature.description)).encode() + signature.numbers.numpy().tobytes())
-        self._now = Bank(pipeline, styles, encoder, contents, cutouts, edition.hexdigest()[:16])
+        self._now = Bank(pipeline, styles, encoder, contents, cutouts, found, edition.hexdigest()[:16])
 
     @property
     def now(self) -> Bank:
@@ -333,6 +346,7 @@ class SketchStudio:
         """Forget the photographs of visitors who have left."""
         self.now.contents.drop_idle()
         self.now.cutouts.drop_idle()
+        self.now.found.drop_idle()
 
 
 def number(value: object, low: float, high: float, what: str) -> float:

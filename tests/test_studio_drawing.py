@@ -17,6 +17,7 @@ from PIL import Image
 
 pytest.importorskip("gradio")
 
+import fedgai.content
 from fedgai.content import Content
 from fedgai.pipeline import SketchPipeline
 from fedgai.vision.repair import read_strokes
@@ -209,3 +210,34 @@ def test_a_repaired_garment_is_another_one_and_is_forgotten_with_its_visitor(tin
     pages.clear()
     own.drop_idle()
     assert len(own.now.cutouts) == 0
+
+
+def test_another_size_detail_or_print_does_not_cut_the_photograph_out_again(
+    tiny_model_dir: Path, clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = {"ada"}
+    own = SketchStudio(SketchPipeline.from_pretrained(tiny_model_dir), pages=pages)
+    cut_out, calls = fedgai.content._cut, list[Any]()
+
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return cut_out(*arguments)
+
+    monkeypatch.setattr(fedgai.content, "_cut", counted)
+    garment = replace(own.examples["denim_jacket"], name="")  # as if a visitor had brought it
+    lines = [{}, {"detail": 0.4}, {"print": 1.0}]
+    made = [own.content(garment, own.look({"Ada Line": 1}, line, 256, True), session="ada") for line in lines]
+    made.append(own.content(garment, own.look({"Ada Line": 1}, {}, 512, True), session="ada"))
+    assert len(calls) == 1 and len({id(one) for one in made}) == 4
+    photo = garment.photo.read()
+    apart = own.now.pipeline.prepare(photo, 256, detail=0.4, print_amount=own.first_look.print, on_missing="keep")
+    assert all(torch.equal(kept, fresh) for kept, fresh in zip(made[1].features, apart.features, strict=True))
+
+    repaired = replace(garment, strokes=read_strokes([{"belongs": False, "radius": 72, "points": [1500, 700, 1500, 900]}]))
+    other = own.content(repaired, own.look({"Ada Line": 1}, {}, 256, True), session="ada")
+    assert other.mask is not None and made[0].mask is not None and (other.mask != made[0].mask).any()
+    assert len(own.now.found) == 2
+    pages.clear()
+    clock[0] += IDLE_SECONDS + 1
+    own.drop_idle()
+    assert len(own.now.found) == 0
