@@ -19,7 +19,8 @@ from federation.server.update_check import ERRORS
 
 log = logging.getLogger("flwr")
 
-POLL = 1.0  # seconds between two looks for answers
+POLL = 1.0  # seconds between two looks for answers, where few are waited for
+LOOKS = 4  # questions to the SuperLink in that time: each takes both processes some 10 ms
 PUSHES = 5  # tries to hand one message to the SuperLink
 GRACE = 10.0  # seconds after the deadline for what is just being received
 
@@ -77,7 +78,7 @@ class Replies:
                         break
                     self.folder.set_status(progress=1 - len(pending) / asked, asked=asked, answered=asked - len(pending))
                 if pending:
-                    time.sleep(POLL)
+                    time.sleep(POLL * min(max(1, len(pending) / LOOKS), 4))
         finally:
             puller.shutdown(wait=False, cancel_futures=True)
         for message_id in uploads.keys() & pending.keys():
