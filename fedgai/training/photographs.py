@@ -3,7 +3,8 @@
 Two rules tell which masks are believed. *Without help*: every start of the cut-out's search ends at one outline; about half
 of all photographs, the easy ones. *With two opinions*: the cut-out as the studio makes it, and a network that knows nothing
 of clothes (``saliency``). Where they nearly agree the photograph is taken, and of its pixels those that both call the same;
-where a person looked at both, the mask is the one chosen (``reviewed_masks``).
+where a person looked at both, the mask is the one chosen (``reviewed_masks``). Without that network, the cut-out is compared with
+what the draughtsman alone sees.
 
 Everything is found once and kept in a work folder, so that a second run starts at once.
 """
@@ -119,7 +120,7 @@ class Opinions:
 
     Attributes:
         draughtsman: an earlier one, for the cut-out as the studio makes it.
-        saliency: U²-Net; None: the cut-out is believed alone, for lessons that need no exact masks.
+        saliency: U²-Net; None: the cut-out is believed where the draughtsman alone sees nearly the same.
         reviewed: what a person chose, by folder and name of a photograph (``reviewed_masks``); None: not to be taken.
     """
 
@@ -148,7 +149,10 @@ class Opinions:
                 return None
             mask = np.zeros(photo.shape[:2], np.float32)
         if self.saliency is None:
-            return mask, np.zeros(mask.shape, bool)
+            if verdict is not None:
+                return verdict.mask(photo, mask, mask) if verdict.take == "cutout" else None
+            nearly = cutout._overlap(mask > 0.5, seen.mask > 0.5) >= NEARLY
+            return (mask, np.zeros(mask.shape, bool)) if nearly else None
         stands_out = cv2.resize(_read(kept, cv2.IMREAD_GRAYSCALE), photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         if verdict is not None:
             return verdict.mask(photo, mask, stands_out / np.float32(255))
