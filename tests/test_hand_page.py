@@ -10,7 +10,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fedgai.__main__ import main
+from fedgai.content import Content
+from fedgai.evaluation import hand_page
 from fedgai.evaluation.hand_page import WORDS, Trait, _traits, measure_hand, to_html
+from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES
 
@@ -39,6 +42,8 @@ def test_it_counts_what_a_designer_sees() -> None:
     )
     assert fine["line width"] == pytest.approx(2, abs=1) and broad["line width"] == pytest.approx(8, abs=2)
     assert fine["separate pieces of ink"] == 4 < broken["separate pieces of ink"]
+    dashes = dict(zip(names, _traits(lines(1, 12, colour=(150, 150, 150))), strict=True))
+    assert dashes["separate pieces of ink"] == 24  # thin stitches are seldom black when a drawing is made smaller
     assert broad["ink"] > 3 * fine["ink"] and fine["colour"] < 1 < red["colour"]
 
 
@@ -59,6 +64,42 @@ def test_a_hand_of_the_house_is_found_again(pipe: SketchPipeline) -> None:
     assert not any(trait.differs for trait in report.traits)  # they are the very drawings
     html = to_html(report)
     assert html.count("data:image/png") == 2 * len(garments) and "100 %" in html
+
+
+def test_all_hands_are_described_on_the_designer_s_garments(pipe: SketchPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    garments = sorted(EXAMPLES.glob("*.jpg"))[:2]
+    own = [pipe(garment, {"Goro": 1}).images[0] for garment in sorted(EXAMPLES.glob("*.jpg"))[2:6]]
+    drawn: dict[str, list[int]] = {}
+    draw = pipe.draw
+
+    def note(content: Content, blend: dict[Signature, float]) -> Image.Image:
+        (signature,) = blend
+        drawn.setdefault(signature.name, []).append(id(content))
+        return draw(content, blend)
+
+    monkeypatch.setattr(pipe, "draw", note)
+    measure_hand(pipe, pipe.styles["Goro"], own, garments)
+    others = [contents for name, contents in drawn.items() if name != "Goro"]
+    assert len(drawn["Goro"]) == 2 and len(others) == 7
+    assert all(len(contents) == 4 and not set(contents) & set(drawn["Goro"]) for contents in others)
+    drawn.clear()
+    measure_hand(pipe, pipe.styles["Goro"], own, garments, own_garments=True)  # their photographs are there
+    assert all(contents == drawn["Goro"] for contents in drawn.values()) and len(drawn) == 8
+
+
+def test_garments_are_taken_from_the_whole_folder(pipe: SketchPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hand_page, "GARMENTS", 2)
+    good, shown = sorted(EXAMPLES.glob("*.jpg")), []
+    own = pipe(good[4], {"Goro": 1}).images
+    prepare = pipe.prepare
+
+    def note(photo: Path, *args: int) -> Content:
+        shown.append(photo)
+        return prepare(photo, *args)
+
+    monkeypatch.setattr(pipe, "prepare", note)
+    measure_hand(pipe, pipe.styles["Goro"], own, good[:4])
+    assert shown == [good[0], good[3]]
 
 
 def test_the_command_writes_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

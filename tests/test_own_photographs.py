@@ -69,13 +69,17 @@ def test_hatching_becomes_tone_and_lines_stay(draughtsman: Draughtsman) -> None:
         assert cloth[150:240, 256].max() < 0.5 * plain.mean()  # the seam
 
 
-def test_a_hand_that_does_not_shade_has_even_cloth(draughtsman: Draughtsman) -> None:
-    lightness = []
+def test_cloth_of_a_hand_that_does_not_shade_has_light_and_shadow(draughtsman: Draughtsman) -> None:
+    """Real cloth has them, too, and such a hand leaves them out; they are soft, for lines are to be drawn."""
+    lightness, shadows = [], []
     for photo in own_photographs([drawn() for _ in range(4)], draughtsman):
-        cloth = np.asarray(photo)[150:400, 150:240, 0]
-        assert np.ptp(cloth) <= 1
-        lightness.append(int(cloth[0, 0]))
+        cloth = np.asarray(photo)[150:400, 150:240, 0].astype(float)
+        assert np.ptp(cloth) > 10
+        assert max(np.abs(np.diff(cloth, axis=axis)).max() for axis in (0, 1)) <= 8
+        lightness.append(float(np.median(cloth)))
+        shadows.append((cloth - cloth.mean()) / cloth.std())
     assert max(lightness) - min(lightness) > 20  # of any lightness, for a drawing does not say it
+    assert abs(float((shadows[0] * shadows[1]).mean())) < 0.5  # elsewhere on each, or they would be taken for the hand's
 
 
 def test_the_same_drawings_give_the_same_photographs(draughtsman: Draughtsman) -> None:

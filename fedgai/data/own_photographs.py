@@ -36,6 +36,9 @@ LINES = 0.9  # share of the cloth's light that black ink takes
 LIGHT = 0.3, 0.8  # of white, how light cloth is: by chance, for a drawing does not say it
 DARK_CLOTH = 0.1, 0.35  # the same of a garment that is shaded all over
 SHADES = 0.04, 0.1  # of white, how much darker shading is than the cloth: the less, the fainter the tone that is read from it
+FOLDS = 6.0, 40.0  # px, sigma of light and shadow on the cloth of a hand that does not shade: real cloth has them, and so such
+# a hand learns to leave them out
+DEEP = 0.02, 0.08  # of white, their deviation
 SEED = 24
 
 
@@ -88,9 +91,19 @@ def own_photographs(
             tone, ink = np.clip(one.tone / top, 0, 1), one.ink * one.lines
             if (tone[one.alpha > 0.5] > 0.5).mean() > 0.5:
                 lightness = DARK_CLOTH
-        cloth = np.clip(rng.uniform(*lightness) - rng.uniform(*SHADES) * tone, 0, 1) * (1 - LINES * ink)
+        shade = rng.uniform(*lightness) - rng.uniform(*SHADES) * tone
+        if top <= FAINTEST_TONE:
+            shade = shade + rng.uniform(*DEEP) * _folds(tone.shape, rng)
+        cloth = np.clip(shade, 0, 1) * (1 - LINES * ink)
         pictures.append(Image.fromarray((255 * np.dstack([cloth, cloth, cloth, one.alpha])).astype(np.uint8)))
     return pictures
+
+
+def _folds(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
+    """Soft light and shadow by chance, (H, W) float32, of deviation 1."""
+    unit, noise = max(shape) / REFERENCE, rng.standard_normal(shape, np.float32)
+    soft = cv2.GaussianBlur(noise, (0, 0), rng.uniform(*FOLDS) * unit, sigmaY=rng.uniform(*FOLDS) * unit)
+    return np.asarray((soft - soft.mean()) / soft.std(), np.float32)
 
 
 def _read(page: NDArray[np.uint8], draughtsman: Draughtsman) -> _Read | None:

@@ -18,6 +18,7 @@ from PIL import Image
 
 from fedgai.content import Content
 from fedgai.data.folder import drawings_in
+from fedgai.data.own_photographs import own_photographs
 from fedgai.data.pairs import FEW, Report
 from fedgai.errors import FedGAIError
 from fedgai.evaluation import independent
@@ -32,6 +33,8 @@ GARMENTS = 12  # that the studio draws to be measured
 DRAWINGS = 60  # of the designer's own that are measured for the table, evenly among them
 SIZE = 512  # px
 INKED = 128  # luminance below which a pixel is ink
+MARKED = 230  # luminance below which something is drawn: a line of 1 px is seldom as dark as ink
+FEWEST = 4  # garments that drawings show, on which other hands are described; with fewer, on those of the photographs
 SPREAD = 2.0  # deviations of the designer's own drawings within which the studio's are as they should be
 Levels = NDArray[np.uint8]
 T = TypeVar("T")
@@ -88,7 +91,8 @@ class HandReport:
         own, drawn: up to ``SHOWN`` pictures of each.
         traits: see there.
         nearest: share of the studio's drawings that are nearest to this hand, among it and the bank's, in the encoder.
-        independent: the same by ``fedgai.evaluation.independent``, which knows nothing of the encoder.
+        independent: the same by ``fedgai.evaluation.independent``, which knows nothing of the encoder. All hands are described
+            on the garments that the designer drew: which lines a garment has would else tell more than how they are drawn.
         hands: how many hands that is in all.
     """
 
@@ -177,9 +181,9 @@ def measure_hand(
         pipe: the studio's.
         signature: of the hand, measured or refined.
         drawings: the designer's own.
-        garments: photographs; those without a garment are left out.
+        garments: photographs, ``GARMENTS`` of which are drawn, evenly among them; those without a garment are left out.
         progress: called with the share that is done, after each picture.
-        own_garments: the photographs are the designer's own; only the page's words depend on it.
+        own_garments: the photographs are the designer's own.
 
     Raises:
         ImageError: a drawing that cannot be read.
@@ -191,22 +195,25 @@ def measure_hand(
     say = progress or _silent
     chosen = evenly(drawings, DRAWINGS)
     own = [page(drawing) for drawing in _tracked(chosen, len(chosen), 0.0, 0.1, say)]
-    contents = list(_tracked(_contents(pipe, garments), GARMENTS, 0.1, 0.3, say))
+    files = list(dict.fromkeys([*evenly(garments, GARMENTS), *garments]))  # the rest only where these show no garment
+    contents = list(_tracked(_contents(pipe, files), GARMENTS, 0.1, 0.3, say))
     if not contents:
         raise NoGarment("none of the photographs shows a garment that can be cut out: name a folder of garments with --photos")
     hands = [signature, *(s for name, s in pipe.styles.items() if name != signature.name)]
-    wanted = [(content, hand) for hand in hands for content in contents]
+    drawn_by_designer = contents if own_garments else _drawn_garments(pipe, own) or contents
+    wanted = [(content, hand) for hand in hands for content in (contents if hand is signature else drawn_by_designer)]
     pages = [page(pipe.draw(content, {hand: 1})) for content, hand in _tracked(wanted, len(wanted), 0.3, 1.0, say)]
-    drawn = [pages[i : i + len(contents)] for i in range(0, len(pages), len(contents))]
+    drawn, others = pages[: len(contents)], pages[len(contents) :]
+    count = len(drawn_by_designer)
     return HandReport(
         signature.name,
         len(own),
         len(contents),
         tuple(evenly(own, SHOWN)),
-        tuple(drawn[0][:SHOWN]),
-        _compared(own, drawn[0]),
-        _nearest_in_encoder(pipe, hands, drawn[0]),
-        _nearest_by_sight(own, drawn),
+        tuple(drawn[:SHOWN]),
+        _compared(own, drawn),
+        _nearest_in_encoder(pipe, hands, drawn),
+        _nearest_by_sight(own, [others[i : i + count] for i in range(0, len(others), count)], drawn),
         len(hands),
         signature.sketches,
         own_garments,
@@ -244,6 +251,14 @@ def _contents(pipe: SketchPipeline, garments: Sequence[Path]) -> Iterator[Conten
         yield content
 
 
+def _drawn_garments(pipe: SketchPipeline, own: Sequence[Levels]) -> list[Content]:
+    """Garments that drawings show themselves, ``GARMENTS`` at most; none where there are fewer than ``FEWEST``."""
+    if pipe.model.draughtsman is None:
+        return []
+    pictures = [one for one in own_photographs(evenly(own, GARMENTS), pipe.model.draughtsman) if one is not None]
+    return [pipe.prepare(one, SIZE) for one in pictures] if len(pictures) >= FEWEST else []
+
+
 def _compared(own: Sequence[Levels], drawn: Sequence[Levels]) -> tuple[Trait, ...]:
     """The designer's drawings and the studio's, trait by trait."""
     ours, theirs = (np.array([_traits(picture) for picture in pictures]) for pictures in (own, drawn))
@@ -258,17 +273,16 @@ def _traits(picture: Levels) -> list[float]:
     """Of one drawing (H, W, 3), in the order of ``WORDS``."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     scale = SIZE / max(grey.shape)
-    ink = grey < INKED
-    count, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    ink, marked = grey < INKED, grey < MARKED
+    count, _, stats, _ = cv2.connectedComponentsWithStats(marked.astype(np.uint8), connectivity=8)
     pieces = int((stats[1:count, cv2.CC_STAT_AREA] * scale**2 >= 6).sum())
     width = 0.0
     if ink.any():
         # a stroke's area over its length, from the distance to paper: mean distance is a quarter of the width
         width = 4 * float(cv2.distanceTransform(np.pad(ink, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1][ink].mean()) - 1
     lab = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    marked = grey < 230
     colour = float(np.hypot(lab[..., 1], lab[..., 2])[marked].mean()) if marked.any() else 0.0
-    middle = (grey >= INKED) & (grey < 230)
+    middle = (grey >= INKED) & (grey < MARKED)
     return [100 * float((1 - grey / 255).mean()), max(width, 0) * scale, float(pieces), 100 * float(middle.mean()), colour]
 
 
@@ -278,12 +292,10 @@ def _nearest_in_encoder(pipe: SketchPipeline, hands: Sequence[Signature], drawn:
     return float(np.mean([int(style_distance(style, bank, channels).argmin()) == 0 for style in styles]))
 
 
-def _nearest_by_sight(own: Sequence[Levels], drawn: Sequence[Sequence[Levels]]) -> float:
+def _nearest_by_sight(own: Sequence[Levels], others: Sequence[Sequence[Levels]], drawn: Sequence[Levels]) -> float:
     """The designer's hand is what they drew; the others' is what the studio draws in theirs."""
-    described = [[independent.describe(picture) for picture in pictures] for pictures in drawn]
-    means = [independent.mean([independent.describe(picture) for picture in own])]
-    means += [independent.mean(pictures) for pictures in described[1:]]
-    found = [int(np.argmin([independent.distance(one, mean) for mean in means])) for one in described[0]]
+    means = [independent.mean([independent.describe(picture) for picture in pictures]) for pictures in (own, *others)]
+    found = [int(np.argmin([independent.distance(independent.describe(one), mean) for mean in means])) for one in drawn]
     return float(np.mean(np.equal(found, 0)))
 
 
