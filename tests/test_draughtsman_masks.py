@@ -114,18 +114,20 @@ class TestGathering:
                 return Seen(mask.astype(np.float32), lines, mask.astype(np.float32))
 
         reviewed = {"more/b.png": None, "more/c.png": Verdict("saliency")}
-        taken = gather([folder], tmp_path / "all", 1, opinions=Opinions(Sees(False), None, reviewed))  # type: ignore[arg-type]
+        taken = gather([folder], tmp_path / "all", 1, opinions=Opinions(Sees(False), None, reviewed, exact=True))  # type: ignore[arg-type]
         assert len(taken) == 1 and taken[0].known().min() == 1 and not taken[0].chosen
         cut = Verdict("cutout", above=((0, 50), (100, 50)))
         [chosen] = gather(
             [folder],
             tmp_path / "chosen",
             1,
-            opinions=Opinions(Sees(False), None, reviewed | {"more/a.png": cut}),  # type: ignore[arg-type]
+            opinions=Opinions(Sees(False), None, reviewed | {"more/a.png": cut}, exact=True),  # type: ignore[arg-type]
         )
         assert chosen.chosen and chosen.mask()[: chosen.mask().shape[0] // 2 - 4].max() == 0
         with patch("fedgai.vision.cutout.cut_out_seen", return_value=taken[0].mask()):
-            assert not gather([folder], tmp_path / "half", 1, opinions=Opinions(Sees(True), None, reviewed))  # type: ignore[arg-type]
+            for exact in (True, False):
+                opinions = Opinions(Sees(True), None, reviewed, exact)  # type: ignore[arg-type]
+                assert len(gather([folder], tmp_path / f"half {exact}", 1, opinions=opinions)) == (not exact)
 
 
 class TestPages:

@@ -279,7 +279,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.work / "photographs",
             lesson.seed,
             progress=lambda i, n: log.info("looked at %d of %d photographs", i, n) if i % 500 == 0 else None,
-            opinions=Opinions(start, Saliency(args.opinion) if args.opinion else None, read()),
+            opinions=Opinions(start, Saliency(args.opinion) if args.opinion else None, read(), exact=True),
         )
     except FedGAIError as error:
         parser.error(str(error))
