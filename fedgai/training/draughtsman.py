@@ -41,6 +41,7 @@ from fedgai.errors import FedGAIError
 from fedgai.garments import KINDS, make
 from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
+from fedgai.training.optimisers import AdamW
 from fedgai.training.pages import SILHOUETTE, TOPSTITCH, Pages
 from fedgai.training.photographs import Opinions, Photograph, gather
 from fedgai.training.reviewed_masks import read
@@ -160,7 +161,7 @@ class Training:
         channels_last(self.network)
         self.mean = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.trained, lessons.rate, weight_decay=1e-4)
+        self.optimizer = AdamW(self.trained, lessons.rate, weight_decay=1e-4)
         self.step = 0
         self.stop_after = lessons.first + lessons.second
 

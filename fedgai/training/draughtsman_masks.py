@@ -34,6 +34,7 @@ from fedgai.garments import Garment
 from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
 from fedgai.training.draughtsman import entropy, one_thread, render_garments
+from fedgai.training.optimisers import AdamW
 from fedgai.training.pages import LARGEST, SILHOUETTE, Page, other_light, real, rendered
 from fedgai.training.photographs import Opinions, Photograph, background, gather
 from fedgai.training.reviewed_masks import read
@@ -182,7 +183,7 @@ def learn(
     mean = copy.deepcopy(network).requires_grad_(False)
     backbone = list(network.backbone.parameters())
     decoder = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
-    optimizer = torch.optim.AdamW([{"params": backbone}, {"params": decoder}], lesson.rate, weight_decay=1e-4)
+    optimizer = AdamW([{"params": backbone}, {"params": decoder}], lesson.rate, weight_decay=1e-4)
     held = photographs[::HELD_OUT]
     shown = [one for i, one in enumerate(photographs) if i % HELD_OUT]
     log.info("before: overlap with %d photographs never shown %s", len(held), measure(start, held))

@@ -34,6 +34,7 @@ from fedgai.networks.layers import channels_last
 from fedgai.training.draughtsman import entropy, one_thread, render_garments
 from fedgai.training.draughtsman import loss as known_loss
 from fedgai.training.draughtsman_masks import set_rates
+from fedgai.training.optimisers import AdamW
 from fedgai.training.pages import HEIGHT, WIDTH, other_light, placing, rendered
 from fedgai.training.photographs import DARKEST, Opinions, Photograph, gather, strong_edges
 from fedgai.training.prints import dye_photograph
@@ -209,7 +210,7 @@ def learn(
     network.backbone.requires_grad_(False)
     mean = copy.deepcopy(network).requires_grad_(False)
     trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lesson.rate, weight_decay=1e-4)
+    optimizer = AdamW(trained, lesson.rate, weight_decay=1e-4)
     sums: dict[str, float] = {}
     begun = time.monotonic()
     photos = _batches(PrintPages(photographs, plain, lesson), lesson.pictures, lesson.steps, processes, np.stack)

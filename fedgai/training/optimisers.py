@@ -1,4 +1,4 @@
-"""SGD and Adam as torch has them, without torch.compile, which nothing in this project uses.
+"""SGD, Adam and AdamW as torch has them, without torch.compile, which nothing in this project uses.
 
 torch's own import ``torch._dynamo`` when they are made: 1.4 s of processor time and 70 MB, in each process that trains. Flower
 starts one for each designer in each round. Read from torch 2.13: each method that a subclass gets below is wrapped there for
@@ -33,3 +33,8 @@ class SGD(torch.optim.SGD):
 @without_compile
 class Adam(torch.optim.Adam):
     """``torch.optim.Adam``."""
+
+
+@without_compile
+class AdamW(torch.optim.AdamW):
+    """``torch.optim.AdamW``."""

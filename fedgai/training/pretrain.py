@@ -58,6 +58,7 @@ from fedgai.training.losses import (
     hinge_generator,
     pair_loss,
 )
+from fedgai.training.optimisers import Adam, AdamW
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.garment_lines import PenMap
 from fedgai.vision.images import ImageError
@@ -289,9 +290,7 @@ class Stage:
     ) -> None:
         self.name, self.steps, self.rate, self.save_every = name, steps, rate, save_every
         self.path, self.parts = work / f"{name}.pt", parts
-        self.optimisers = {
-            k: torch.optim.AdamW(m.parameters(), rate, betas=(0.9, 0.98), weight_decay=1e-4) for k, m in parts.items()
-        }
+        self.optimisers = {k: AdamW(m.parameters(), rate, betas=(0.9, 0.98), weight_decay=1e-4) for k, m in parts.items()}
         self.rng, self.step = np.random.default_rng(seed), 0
         if self.path.exists():  # written by this command; weights_only refuses anything but tensors and plain values
             state = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -596,7 +595,7 @@ def settle_codes(model: FedGAI, data: Drawings, bank: Tensor, config: HouseConfi
     """
     head, rng = model.generator.style_head, torch.Generator().manual_seed(config.seed + 3)
     assert head is not None
-    optimiser = torch.optim.Adam(head.code.parameters(), 3e-3)
+    optimiser = Adam(head.code.parameters(), 3e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 1500)
     weight = torch.ones(len(bank), 1, device=data.device)
     weight[:NAMED] = (len(bank) - NAMED) / NAMED
