@@ -7,8 +7,14 @@
 Each stranger draws 24 garments. The house draws ten others in the measured signature, in the refined one, and in the refined one
 with its adapter, which is what a designer shares. All are compared with what the stranger drew of them, by measures that know
 nothing of our encoder (0 the same, 1 as two ateliers differ). The strangers leave prints out, as the studio does, unless
-``--printed`` says that they draw them. The sheet has a row for each hand; for two garments it shows what the stranger drew, the
-house in the measured signature, and the house in what is shared.
+``--printed`` says that they draw them.
+
+Printed, too, is the share of drawings that are nearest to the stranger of nine hands, the others being the built-in ones: in our
+encoder to the nine signatures as measured; by the other measures to what the stranger drew, and to what the house draws in the
+built-in hands, of the same garment.
+
+The sheet has a row for each hand; for two garments it shows what the stranger drew, the house in the measured signature, and the
+house in what is shared.
 """
 
 from __future__ import annotations
@@ -32,10 +38,12 @@ from experiments.strangers import Cut, cut
 from fedgai import ateliers as atelier
 from fedgai.evaluation import independent
 from fedgai.model import WEIGHTS, FedGAI
+from fedgai.networks.style import Signature, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.refine_signature import RefineConfig, refine
 
 SIZE = 512
+Described = dict[str, np.ndarray]  # of ``independent.describe``
 Draw = Callable[[Cut, int], np.ndarray]  # a garment and a seed -> (H, W, 3) uint8
 
 
@@ -49,11 +57,28 @@ def scales(garments: Sequence[Cut]) -> dict[str, float]:
     return {name: float(np.mean([row[name] for row in rows])) for name in independent.MEASURES}
 
 
+def nearest(
+    model: FedGAI, measured: Signature, sketch: np.ndarray, true: Described, built_in: Sequence[Described]
+) -> dict[str, bool]:
+    """Whether a drawing (H, W, 3) is nearest to the hand that it is meant to be in, among it and the built-in hands."""
+    bank = torch.stack([measured.style, *(signature.style for signature in model.styles.values())])
+    in_encoder = style_distance(model.signature([sketch], "").style, bank, model.preset.channels)
+    by_sight = [independent.distance(independent.describe(sketch), one) for one in (true, *built_in)]
+    return {"encoder": int(in_encoder.argmin()) == 0, "independent": int(np.argmin(by_sight)) == 0}
+
+
 def measure_hand(
-    model: FedGAI, hand: Draw, own: Sequence[Cut], unseen: Sequence[Cut], photographs: bool, config: RefineConfig
+    model: FedGAI,
+    hand: Draw,
+    own: Sequence[Cut],
+    unseen: Sequence[Cut],
+    built_in: Sequence[Sequence[Described]],
+    photographs: bool,
+    config: RefineConfig,
 ) -> tuple[dict[str, float], np.ndarray]:
-    """Distances by signature, over the unseen garments, and the seconds that refining took; and this hand's row of the sheet,
-    (SIZE, 6 * SIZE, 3) uint8."""
+    """Distances by signature, over the unseen garments, the share that is nearest to this hand, and the seconds that refining
+    took; and this hand's row of the sheet, (SIZE, 6 * SIZE, 3) uint8. ``built_in``: of each unseen garment, what the house draws
+    in the built-in hands."""
     with tempfile.TemporaryDirectory() as folder:
         pairs = []
         for i, garment in enumerate(own):
@@ -63,23 +88,24 @@ def measure_hand(
             pairs.append(pair)
         drawings = [drawing for _, drawing in pairs]
         measured = model.signature(drawings, "stranger")
-        started = time.monotonic()
+        started, computed = time.monotonic(), time.process_time()
         if photographs:
             refined = refine(model, measured, pairs, config=config)
         else:
             refined = refine(model, measured, (), drawings, config)
-        seconds = time.monotonic() - started
+        seconds = {"seconds": time.monotonic() - started, "cpu seconds": time.process_time() - computed}
     shared = refined.signature
     signatures = {"measured": measured, "refined": replace(shared, adapter=None), "with adapter": shared}
     pipe, found = SketchPipeline(model), {name: [] for name in signatures}
-    drawn = []
-    for garment in unseen:
+    drawn, near = [], {name: [] for name in signatures}
+    for garment, others in zip(unseen, built_in, strict=True):
         content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
         drawn.append(hand(garment, 99))
         true = independent.describe(drawn[-1])
         for name, signature in signatures.items():
             sketch = np.asarray(pipe.draw(content, {signature: 1}))
             found[name].append(independent.distances(independent.describe(sketch), true))
+            near[name].append(nearest(model, measured, sketch, true, others))
             if name != "refined":
                 drawn.append(sketch)
     figures = {}
@@ -87,10 +113,11 @@ def measure_hand(
         by_measure = {m: float(np.mean([row[m] for row in rows])) / independent.SCALES[m] for m in independent.MEASURES}
         figures[name] = float(np.mean(list(by_measure.values())))
         figures |= {f"{name} {m}": value for m, value in by_measure.items()}
+        figures |= {f"{name} nearest, {m}": float(np.mean([row[m] for row in near[name]])) for m in ("encoder", "independent")}
     row = np.full((SIZE, 6 * SIZE, 3), 255, np.uint8)
     for i, picture in enumerate(drawn[: 3 * min(2, len(unseen))]):
         row[: picture.shape[0], i * SIZE : i * SIZE + picture.shape[1]] = picture
-    return figures | {"seconds": seconds}, row
+    return figures | seconds, row
 
 
 def main() -> None:
@@ -117,6 +144,11 @@ def main() -> None:
         parser.error("name the garments to draw at home with --photos")
     own = cut(args.photos, args.pairs, model.draughtsman)
     torch.manual_seed(24)
+    pipe = SketchPipeline(model)
+    built_in = []
+    for garment in unseen:
+        content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
+        built_in.append([independent.describe(pipe.draw(content, {one: 1})) for one in model.styles.values()])
     found, rows = {}, []
     for name in args.hands:
 
@@ -125,13 +157,14 @@ def main() -> None:
             return strangers.draw(garment.photo, garment.mask, strangers.STRANGERS[name], seed, seen)
 
         config = RefineConfig(steps=args.steps)
-        found[name], row = measure_hand(model, hand, own, unseen, not args.without_photographs, config)
+        found[name], row = measure_hand(model, hand, own, unseen, built_in, not args.without_photographs, config)
         rows.append(row)
         if not args.json:
             f = found[name]
             print(
                 f"{name:16} measured {f['measured']:.3f}  refined {f['refined']:.3f}  with adapter {f['with adapter']:.3f}  "
-                f"{1 - f['with adapter'] / f['measured']:+.0%}  {f['seconds']:.0f} s",
+                f"{1 - f['with adapter'] / f['measured']:+.0%}  {f['seconds']:.0f} s, {f['cpu seconds']:.0f} s of computing; "
+                f"nearest {f['with adapter nearest, encoder']:.0%}, {f['with adapter nearest, independent']:.0%}",
                 flush=True,
             )
     if args.sheet:
@@ -142,6 +175,9 @@ def main() -> None:
         return
     mean = {name: float(np.mean([f[name] for f in found.values()])) for name in ("measured", "refined", "with adapter")}
     print(f"mean: {', '.join(f'{name} {value:.3f}' for name, value in mean.items())}")
+    for m in ("encoder", "independent"):
+        shares = [f[f"with adapter nearest, {m}"] for f in found.values()]
+        print(f"nearest of nine, {m}: {np.mean(shares):.0%} in the mean, {min(shares):.0%} in the worst hand")
     print(f"nearer in the mean: refined {1 - mean['refined'] / mean['measured']:.0%}", end=", ")
     print(f"with adapter {1 - mean['with adapter'] / mean['measured']:.0%}")
 

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import inference
+from benchmarks import inference, refined
 from benchmarks.networks import YARDSTICKS, AuthorsFull
+from fedgai.evaluation import independent
+from fedgai.model import FedGAI
+from fedgai.pipeline import SketchPipeline
+from fedgai.shipped import EXAMPLES
+
+
+def test_a_drawing_is_nearest_to_its_own_hand_or_not() -> None:
+    model = FedGAI.load()
+    pipe, garment = SketchPipeline(model), next(EXAMPLES.glob("*.jpg"))
+    content = pipe.prepare(garment, 256)
+    goro, emeka = (np.asarray(pipe.draw(content, {model.styles[name]: 1})) for name in ("Goro", "Emeka"))
+    others = [independent.describe(pipe.draw(content, {one: 1})) for name, one in model.styles.items() if name != "Goro"]
+    own = model.styles.pop("Goro")
+    true = independent.describe(goro)
+    assert refined.nearest(model, own, goro, true, others) == {"encoder": True, "independent": True}
+    assert refined.nearest(model, own, emeka, true, others) == {"encoder": False, "independent": False}
 
 
 def count(*modules: torch.nn.Module) -> int:
