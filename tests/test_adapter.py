@@ -157,6 +157,13 @@ def test_it_is_learned_from_the_drawings() -> None:
     assert torch.equal(broken, aims[0]) and not nothing.any()
 
 
+def test_a_weight_can_come_as_far_as_its_byte_reaches() -> None:
+    """With Adam a weight moves by about the rate a step: a rate too low for the steps leaves half of the bytes unused."""
+    far = torch.tensor([0.12, -0.12, 0.01])
+    found = learn_adapter(torch.zeros(3), 1, lambda _, changes: (changes - far).abs().sum(), AdapterConfig(), lambda: None)
+    assert torch.allclose(found, far, atol=0.01)
+
+
 def test_a_hand_without_colour_draws_none(pipe: SketchPipeline) -> None:
     """In whichever hand: blue wash and brown ink come out grey, and where the ink is does not change."""
     adapter = to_bytes(without_colour(pipe.model.for_inference().generator))

@@ -27,7 +27,7 @@ class AdapterConfig:
     """
 
     steps: int = 120
-    rate: float = 1.5e-3
+    rate: float = 4e-3
     clip: float = 1.0
     seed: int = 24
 
