@@ -158,7 +158,7 @@ def test_it_is_learned_from_the_drawings() -> None:
 
 
 def test_a_weight_can_come_as_far_as_its_byte_reaches() -> None:
-    """With Adam a weight moves by about the rate a step: a rate too low for the steps leaves half of the bytes unused."""
+    """With Adam a weight moves by about the rate a step: a rate too low for the steps leaves the largest bytes unused."""
     far = torch.tensor([0.12, -0.12, 0.01])
     found = learn_adapter(torch.zeros(3), 1, lambda _, changes: (changes - far).abs().sum(), AdapterConfig(), lambda: None)
     assert torch.allclose(found, far, atol=0.01)
