@@ -4,8 +4,9 @@
         --photos PHOTOS_DIR --photos MORE_DIR --work WORK_DIR --out draughtsman.safetensors
 
 The whole network learns, its backbone more slowly. What it learns from: rendered garments, whose masks are known, and
-photographs on whose garment two opinions agree or one was chosen by eye (``photographs``, ``reviewed_masks``). Hangers are laid
-behind some of them (``hangers``), and some are cut off by the page's edge. Silhouettes go with the masks. Every other line, and
+photographs on whose garment two opinions agree or one was chosen by eye (``photographs``, ``reviewed_masks``). With
+``--hangers`` and ``--zoomed``, hangers are laid behind some of them (``hangers``), and the page's edge cuts some off.
+Silhouettes go with the masks. Every other line, and
 the tone, is held to what the network saw in the same page before the lesson.
 
 Seeded. With ``--device cuda`` the sums are added in another order each time, so that two runs give masks alike in kind only.
@@ -71,8 +72,8 @@ class Lesson:
     pictures: int = 12
     copies: int = 2
     share: float = 0.4
-    hangers: float = 0.4
-    zoomed: float = 0.2
+    hangers: float = 0.0
+    zoomed: float = 0.0
     often: int = 3
     rate: float = 6e-4
     backbone_rate: float = 2e-4
