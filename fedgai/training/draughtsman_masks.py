@@ -6,8 +6,7 @@
 The whole network learns, its backbone more slowly. What it learns from: rendered garments, whose masks are known, and
 photographs on whose garment two opinions agree or one was chosen by eye (``photographs``, ``reviewed_masks``). With
 ``--hangers`` and ``--zoomed``, hangers are laid behind some of them (``hangers``), and the page's edge cuts some off.
-Silhouettes go with the masks. Every other line, and
-the tone, is held to what the network saw in the same page before the lesson.
+Silhouettes go with the masks. Every other line, and the tone, is held to what the network saw in the same page before the lesson.
 
 Seeded. With ``--device cuda`` the sums are added in another order each time, so that two runs give masks alike in kind only.
 """
