@@ -15,6 +15,7 @@ from federation.processes import KEEPER, QUIET, free_port
 from fedgai.errors import FedGAIError
 
 GRACE = 10.0  # s to end
+PROGRAM = Path(__file__).with_name("supernode_program.py")
 
 
 class SuperNodeError(FedGAIError):
@@ -22,9 +23,9 @@ class SuperNodeError(FedGAIError):
 
 
 class SuperNode:
-    """``flower-supernode``, started at once. It runs the ClientApp in another process. Both end with this process.
+    """``flower-supernode``, as ``supernode_program`` mends it, started at once. It runs the ClientApp in another process.
 
-    It talks only to this machine, so it uses no proxy, whichever are set.
+    Both end with this process. It talks only to this machine, so it uses no proxy, whichever are set.
 
     Args:
         home: Flower's folder for this designer, with its log; two SuperNodes on one machine need two.
@@ -52,12 +53,11 @@ class SuperNode:
         self.log = self.home / "supernode.log"
         programs = Path(sys.executable).parent  # flower-supernode starts flower-superexec by its name alone
         path = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
-        program = shutil.which("flower-supernode", path=path)  # on Windows it ends in .exe
-        if program is None:
+        if shutil.which("flower-superexec", path=path) is None:
             raise SuperNodeError("Flower is not installed with this Python: pip install 'fedgai[federation]'")
         entries = " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in config.items())  # TOML reads these as JSON does
         command = [
-            program,
+            *(sys.executable, "-P", str(PROGRAM)),  # -P: the files beside it are no modules of its own
             "--superlink",
             server,
             "--auth-supernode-private-key",
