@@ -15,7 +15,7 @@ federation-demo: $(VENV)/.installed ## studio, host and eight virtual designers;
 test: style ## rules and format; then types, and beside them all tests
 	$(MAKE) -j 2 types all-tests
 
-all-tests: $(VENV)/.installed-dev # in two processes: with three, a run on two cores took no less time
+all-tests: $(VENV)/.installed-dev # in two processes: three have not been shown to be quicker on two cores
 	$(RUN) -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.installed-dev ## the unit tests alone

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -13,21 +12,15 @@ import torch
 from conftest import draw_garment
 from PIL import Image
 
-from fedgai.draughtsman import Draughtsman, Network, Seen
+from fedgai.draughtsman import Draughtsman, Network
 from fedgai.garments import make
 from fedgai.training import draughtsman_masks
 from fedgai.training.draughtsman_masks import Lesson, learn, loss
-from fedgai.training.pages import HEIGHT, SILHOUETTE, WIDTH, placing, real
 from fedgai.training.photographs import Opinions, Photograph, gather
 from fedgai.training.reviewed_masks import Verdict, read
 
 HALF = np.zeros((100, 80), np.float32)
 HALF[:, :40] = 1
-
-
-def blue(photo: np.ndarray) -> np.ndarray:
-    """Where ``draw_garment`` has its garment: (H, W) uint8, 0 or 1."""
-    return cv2.morphologyEx((photo[..., 2] > photo[..., 0].astype(int) + 20).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5)))
 
 
 class TestVerdicts:
@@ -93,93 +86,8 @@ class TestGathering:
         mask = found.mask()
         assert mask[:, : mask.shape[1] // 4].min() > 0.9 and mask[:, mask.shape[1] // 2 :].max() == 0
 
-    def test_without_the_other_network_the_cutout_is_compared_with_what_the_draughtsman_sees(self, tmp_path: Path) -> None:
-        folder = tmp_path / "photos" / "more"
-        folder.mkdir(parents=True)
-        for name in "abc":
-            draw_garment(320).save(folder / f"{name}.png")
-
-        class Sees:
-            """The garment, or only its left half, where the cut-out finds all of it."""
-
-            def __init__(self, half: bool) -> None:
-                self.half = half
-
-            def look(self, photo: np.ndarray) -> Seen:
-                mask = blue(photo)
-                lines = np.zeros((6, *mask.shape), np.float32)
-                lines[SILHOUETTE] = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-                if self.half:
-                    mask[:, photo.shape[1] // 2 :] = 0
-                return Seen(mask.astype(np.float32), lines, mask.astype(np.float32))
-
-        reviewed = {"more/b.png": None, "more/c.png": Verdict("saliency")}
-        taken = gather([folder], tmp_path / "all", 1, opinions=Opinions(Sees(False), None, reviewed, exact=True))  # type: ignore[arg-type]
-        assert len(taken) == 1 and taken[0].known().min() == 1 and not taken[0].chosen
-        cut = Verdict("cutout", above=((0, 50), (100, 50)))
-        [chosen] = gather(
-            [folder],
-            tmp_path / "chosen",
-            1,
-            opinions=Opinions(Sees(False), None, reviewed | {"more/a.png": cut}, exact=True),  # type: ignore[arg-type]
-        )
-        assert chosen.chosen and chosen.mask()[: chosen.mask().shape[0] // 2 - 4].max() == 0
-        with patch("fedgai.vision.cutout.cut_out_seen", return_value=taken[0].mask()):
-            for exact in (True, False):
-                opinions = Opinions(Sees(True), None, reviewed, exact)  # type: ignore[arg-type]
-                assert len(gather([folder], tmp_path / f"half {exact}", 1, opinions=opinions)) == (not exact)
-
-
-class TestPages:
-    def test_a_hanger_is_laid_behind_as_many_photographs_as_asked_for(self, tmp_path: Path) -> None:
-        picture = draw_garment(384)
-        picture.save(tmp_path / "one.png")
-        photo = np.asarray(picture)
-        mask = blue(photo)
-        Image.fromarray(255 * mask).save(tmp_path / "one.mask.png")
-        one = Photograph(tmp_path / "one.png", 0.5, 0.5, (20, 20, 20, 20))
-        for hangers in (0.0, 1.0):
-            page = real(one, np.random.default_rng(1), hangers=hangers)
-            changed = (np.abs(page.photo.astype(int) - photo).max(-1) > 25) & (mask == 0)
-            assert changed.any() == (hangers == 1)
-            assert not (page.mask > 127)[mask == 0].any()
-
-    def test_a_zoomed_page_cuts_the_garment_off(self) -> None:
-        mask = np.zeros((400, 300), np.uint8)
-        mask[50:350, 50:250] = 255
-        scales = [placing(mask, np.random.default_rng(seed), largest)[1] for largest in (1.08, 2.0) for seed in range(40)]
-        fits = min(HEIGHT / 300, WIDTH / 200)
-        assert max(scales[:40]) <= 1.08 * fits < max(scales[40:]) <= 2 * fits
-
 
 class TestLesson:
-    def test_no_lines_are_asked_for_on_a_hanger(self) -> None:
-        torch.manual_seed(5)
-        teacher = Network().fuse()
-        with torch.no_grad():
-            teacher.head.bias[4:28] += 8  # type: ignore[index]  # lines everywhere
-        pages = torch.randint(0, 255, (1, 7, 64, 64), dtype=torch.uint8)
-        pages[:, 4] = 100  # the mask is known
-        losses = {}
-        for name, value in (("garment", 255), ("hanger", 0)):
-            pages[:, 3] = value
-            losses[name] = loss(teacher, teacher, pages, 1.0)["lines"]
-        assert losses["hanger"] > 10 * losses["garment"]
-
-    def test_a_backbone_without_a_rate_stays_as_it_is(self, tmp_path: Path) -> None:
-        make(3, long_side=128).save(tmp_path / "garment.npz")
-        picture = draw_garment(96)
-        picture.save(tmp_path / "one.png")
-        Image.fromarray(np.full(picture.size[::-1], 255, np.uint8)).save(tmp_path / "one.mask.png")
-        one = Photograph(tmp_path / "one.png", 0.1, 0.5, (20, 20, 20, 20))
-        torch.manual_seed(5)
-        start = Draughtsman(Network())
-        lesson = Lesson(steps=2, pictures=2, copies=1, share=0.5, rate=0.1, backbone_rate=0)
-        learned = learn(start, [tmp_path / "garment.npz"], [one, one], lesson, processes=0)
-        before, after = start.network.state_dict(), learned.network.state_dict()
-        moved = {name for name in before if not torch.equal(before[name], after[name])}
-        assert moved and not any(name.startswith("backbone.") for name in moved)
-
     def test_other_lines_and_the_tone_are_held_to_what_was_seen_before(self) -> None:
         torch.manual_seed(5)
         teacher, network = (Network().fuse() for _ in range(2))

@@ -2,8 +2,8 @@
 
 A SuperNode pulls one message, then waits for an answer and sends it. When the studio stops while a message arrives, Flower passes
 that message over, but trains on it all the same. The answer that comes then is sent in place of the next message's, and from
-then on each answer waits until the message after it has arrived. By then its round is over: that designer counts in no round
-any more. Here a SuperNode goes on sending until the message that it pulled last is answered.
+then on each answer waits until the message after it has arrived. By then its round is over, so the designer counts in no round.
+Here a SuperNode goes on sending until it has sent the answer to the message that it pulled last.
 
 The names that are replaced are private to Flower, and were read from flwr 1.42.0 (``flwr/supernode/start_client_internal.py``);
 ``tests/test_supernode_program.py`` fails when an update moves them. This file imports nothing of ours.
@@ -49,9 +49,10 @@ class InOrder:
             answered.add(message.metadata.reply_to_message_id)
             return send(message, *others)
 
-        self._push(send=remembered, **rest)
-        while self._asked not in answered:
+        while True:
             self._push(send=remembered, **rest)
+            if self._asked in answered:
+                return
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ log = logging.getLogger("flwr")
 
 POLL = 1.0  # seconds between two looks for answers, where few are waited for
 LOOKS = 4  # questions to the SuperLink in that time: each takes both processes some 10 ms
+LONGEST = 4.0  # seconds between two looks, however many are waited for
 PUSHES = 5  # tries to hand one message to the SuperLink
 GRACE = 10.0  # seconds after the deadline for what is just being received
 
@@ -78,7 +79,7 @@ class Replies:
                         break
                     self.folder.set_status(progress=1 - len(pending) / asked, asked=asked, answered=asked - len(pending))
                 if pending:
-                    time.sleep(POLL * min(max(1, len(pending) / LOOKS), 4))
+                    time.sleep(min(POLL * max(1, len(pending) / LOOKS), LONGEST))
         finally:
             puller.shutdown(wait=False, cancel_futures=True)
         for message_id in uploads.keys() & pending.keys():

@@ -36,8 +36,7 @@ LINES = 0.9  # share of the cloth's light that black ink takes
 LIGHT = 0.3, 0.8  # of white, how light cloth is: by chance, for a drawing does not say it
 DARK_CLOTH = 0.1, 0.35  # the same of a garment that is shaded all over
 SHADES = 0.04, 0.1  # of white, how much darker shading is than the cloth: the less, the fainter the tone that is read from it
-FOLDS = 6.0, 40.0  # px, sigma of light and shadow on the cloth of a hand that does not shade: real cloth has them, and so such
-# a hand learns to leave them out
+FOLDS = 6.0, 40.0  # px, sigma of light and shadow, for a hand that does not shade learns here to leave out those of real cloth
 DEEP = 0.02, 0.08  # of white, their deviation
 SEED = 24
 

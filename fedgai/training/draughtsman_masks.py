@@ -1,12 +1,11 @@
 """The draughtsman's last lesson, masks alone; lines and tone stay what an earlier draughtsman sees:
 
-    python -m fedgai.training.draughtsman_masks --start weights/draughtsman.safetensors [--opinion u2net.onnx] \
+    python -m fedgai.training.draughtsman_masks --start weights/draughtsman.safetensors --opinion u2net.onnx \
         --photos PHOTOS_DIR --photos MORE_DIR --work WORK_DIR --out draughtsman.safetensors
 
 The whole network learns, its backbone more slowly. What it learns from: rendered garments, whose masks are known, and
-photographs on whose garment two opinions agree or one was chosen by eye (``photographs``, ``reviewed_masks``). With
-``--hangers`` and ``--zoomed``, hangers are laid behind some of them (``hangers``), and the page's edge cuts some off.
-Silhouettes go with the masks. Every other line, and the tone, is held to what the network saw in the same page before the lesson.
+photographs on whose garment two opinions agree or one was chosen by eye (``photographs``, ``reviewed_masks``). Silhouettes go
+with the masks. Every other line, and the tone, is held to what the network saw in the same page before the lesson.
 
 Seeded. With ``--device cuda`` the sums are added in another order each time, so that two runs give masks alike in kind only.
 """
@@ -25,7 +24,6 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from fedgai.draughtsman import Draughtsman, Network
@@ -35,7 +33,7 @@ from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
 from fedgai.training.draughtsman import entropy, one_thread, render_garments
 from fedgai.training.optimisers import AdamW
-from fedgai.training.pages import LARGEST, SILHOUETTE, Page, other_light, real, rendered
+from fedgai.training.pages import SILHOUETTE, Page, other_light, real, rendered
 from fedgai.training.photographs import Opinions, Photograph, background, gather
 from fedgai.training.reviewed_masks import read
 from fedgai.training.saliency import Saliency
@@ -43,7 +41,6 @@ from fedgai.training.saliency import Saliency
 log = logging.getLogger("fedgai.training.draughtsman_masks")
 
 OTHERS = [i for i in range(len(LINE_TYPES)) if i != SILHOUETTE]
-ZOOM = 1.25  # of a garment on a page that cuts it off, at most
 WEIGHT = 100  # a weight of 1, as uint8
 HELD_OUT = 24  # of so many photographs one is never shown: the masks are measured on it
 
@@ -56,10 +53,8 @@ class Lesson:
         garments: rendered geometries.
         steps: of the lesson; seconds: it ends after so many at the latest, its rate falling in time.
         pictures: dyed pictures a step, each laid on ``copies`` pages; share: of them rendered.
-        hangers: share of the photographs that get a hanger (``hangers``).
-        zoomed: share of the pages on which the picture's edge may cut off much of the garment.
         often: how many times as often a photograph is shown whose mask was chosen by eye.
-        rate: of AdamW, at first; backbone_rate: of the backbone; 0: it stays as it is.
+        rate: of AdamW, at first; backbone_rate: of the backbone.
         hold: weight of what should stay as it was.
         average: decay of the weights' running mean, which is what is kept.
         seed: of everything.
@@ -71,8 +66,6 @@ class Lesson:
     pictures: int = 12
     copies: int = 2
     share: float = 0.4
-    hangers: float = 0.0
-    zoomed: float = 0.0
     often: int = 3
     rate: float = 6e-4
     backbone_rate: float = 2e-4
@@ -114,13 +107,9 @@ class MaskPages(Dataset[np.ndarray]):
             page = rendered(garment, rng, behind)
         else:
             photograph = self.photographs[rng.choice(len(self.photographs), p=self.chances)]
-            page = real(photograph, rng, behind if rng.random() < 0.3 else None, lesson.hangers)
+            page = real(photograph, rng, behind if rng.random() < 0.3 else None)
         page = _without_other_lines(page)
-        pages = []
-        for _ in range(lesson.copies):
-            largest = ZOOM if rng.random() < lesson.zoomed else LARGEST
-            pages.append(_planes(page.placed(rng, largest), rng))
-        return np.stack(pages)
+        return np.stack([_planes(page.placed(rng), rng) for _ in range(lesson.copies)])
 
 
 def _without_other_lines(page: Page) -> Page:
@@ -147,7 +136,6 @@ def loss(network: Network, teacher: Network, pages: Tensor, hold: float) -> dict
     want, known, rim, rim_known = (planes[:, i : i + 1] for i in range(3, 7))
     want, rim, known, rim_known = want / 255, rim / 255, known / WEIGHT, rim_known / WEIGHT
     likely = mask.sigmoid() * known
-    seen = seen * torch.maximum(F.max_pool2d(want, 7, 1, 3), 1 - known)  # no lines on a hanger
     overlap = (2 * (likely * want).sum((1, 2, 3)) + 1) / (likely.square() + (known * want).square()).sum((1, 2, 3)).add(1)
     return {
         "mask": 3 * entropy(mask, want, known) + 1.5 * (1 - overlap).mean(),
@@ -179,7 +167,6 @@ def learn(
     torch.manual_seed(lesson.seed)
     teacher, network = (channels_last(copy.deepcopy(start.network).to(device)) for _ in range(2))
     network.requires_grad_(True).train()
-    network.backbone.requires_grad_(lesson.backbone_rate > 0)
     mean = copy.deepcopy(network).requires_grad_(False)
     backbone = list(network.backbone.parameters())
     decoder = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
@@ -260,7 +247,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
     parser.add_argument("--work", type=Path, required=True, help="for what is made on the way")
     parser.add_argument("--start", type=Path, required=True, metavar="FILE", help="the draughtsman that learns")
-    parser.add_argument("--opinion", type=Path, metavar="FILE.onnx", help="U²-Net, the second opinion (default: --start's own)")
+    parser.add_argument("--opinion", type=Path, required=True, metavar="FILE.onnx", help="U²-Net")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--processes", type=int, default=1, help="that make pages, beside the one that learns")
@@ -280,7 +267,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.work / "photographs",
             lesson.seed,
             progress=lambda i, n: log.info("looked at %d of %d photographs", i, n) if i % 500 == 0 else None,
-            opinions=Opinions(start, Saliency(args.opinion) if args.opinion else None, read(), exact=True),
+            opinions=Opinions(start, Saliency(args.opinion), read()),
         )
     except FedGAIError as error:
         parser.error(str(error))

@@ -14,12 +14,10 @@ from torch.utils.data import Dataset
 
 from fedgai.garments import Garment, dye
 from fedgai.line_types import LINE_TYPES
-from fedgai.training.hangers import hang
 from fedgai.training.photographs import Photograph, background
 from fedgai.training.prints import dye_photograph
 
 HEIGHT, WIDTH = 416, 320  # px, of a page
-LARGEST = 1.08  # scale of a garment on its page, at most; 1: it just fits
 TOPSTITCH = LINE_TYPES.index("topstitch")
 SILHOUETTE = LINE_TYPES.index("silhouette")
 
@@ -31,13 +29,12 @@ def other_light(rng: np.random.Generator) -> np.ndarray:
     return table
 
 
-def placing(mask: np.ndarray, rng: np.random.Generator, largest: float = LARGEST) -> tuple[np.ndarray, float]:
+def placing(mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
     """A way to lay a picture on a page of ``HEIGHT`` x ``WIDTH``, its garment turned, scaled and moved a little.
 
     Args:
         mask: (H, W) uint8, 255 on the garment.
         rng: of turn, scale and place.
-        largest: scale of the garment, 1 being as large as the page; above it parts of the garment are cut off.
 
     Returns:
         (2, 3) float64 for ``cv2.warpAffine``, and by how much it enlarges.
@@ -47,12 +44,12 @@ def placing(mask: np.ndarray, rng: np.random.Generator, largest: float = LARGEST
         (int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])) if len(rows) else (0, mask.shape[0], 0, mask.shape[1])
     )
     height, width = bottom - top + 1, right - left + 1
-    scale = min(HEIGHT / height, WIDTH / width) * float(np.exp(rng.uniform(np.log(0.55), np.log(largest))))
+    scale = min(HEIGHT / height, WIDTH / width) * float(np.exp(rng.uniform(np.log(0.55), np.log(1.08))))
     angle = np.radians(float(rng.normal(0, 5) + rng.choice([0, 90, -90, 180], p=[0.9, 0.04, 0.04, 0.02])))
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     flip = -1.0 if rng.random() < 0.5 else 1.0
     turn = np.array([[flip * cos, -sin], [flip * sin, cos]], np.float64)
-    slack = [max(6.0, 0.5 * abs(page - scale * side)) for page, side in ((WIDTH, width), (HEIGHT, height))]
+    slack = [max(6.0, 0.5 * (page - scale * side)) for page, side in ((WIDTH, width), (HEIGHT, height))]
     centre = np.array([WIDTH / 2, HEIGHT / 2], np.float64) + [rng.uniform(-s, s) for s in slack]
     matrix = np.column_stack([turn, centre - turn @ [left + width / 2, top + height / 2]])
     return matrix, scale
@@ -76,9 +73,9 @@ class Page:
     line_weight: np.ndarray
     tone_weight: np.ndarray
 
-    def placed(self, rng: np.random.Generator, largest: float = LARGEST) -> Page:
-        """Turned, scaled and moved (``placing``) on a page of ``HEIGHT`` x ``WIDTH``; what lies beyond is not known."""
-        matrix, scale = placing(self.mask, rng, largest)
+    def placed(self, rng: np.random.Generator) -> Page:
+        """Turned, scaled and moved a little, on a page of ``HEIGHT`` x ``WIDTH``; what lies beyond is not known."""
+        matrix, scale = placing(self.mask, rng)
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
 
         def move(plane: np.ndarray, border: int = cv2.BORDER_CONSTANT) -> np.ndarray:
@@ -121,16 +118,10 @@ def rendered(garment: Garment, rng: np.random.Generator, behind: np.ndarray | No
     return Page(picture.photo, picture.alpha, lines, picture.tone, known, weight, (picture.alpha > 200).astype(np.float32))
 
 
-def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | None = None, hangers: float = 0) -> Page:
+def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | None = None) -> Page:
     """A photograph: its mask is known, but not its rim, nor where opinions differ; outside is no line; the outline is the mask's.
 
     A plain garment is dyed every other time; what was seen in it before (``Photograph.label_path``) is then still right.
-
-    Args:
-        photograph: with its mask.
-        rng: of the dye and the hanger.
-        behind: another background, of any size.
-        hangers: share of the photographs that get a hanger.
     """
     photo, mask, known = photograph.photo(), photograph.mask(), photograph.known()
     if photograph.plain and rng.random() < 0.6:
@@ -138,8 +129,6 @@ def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | 
     if behind is not None:
         behind = cv2.resize(behind, photo.shape[1::-1], interpolation=cv2.INTER_AREA)
         photo = (0.5 + behind + mask[..., None] * (photo.astype(np.float32) - behind)).astype(np.uint8)
-    if rng.random() < hangers and (mask > 0.5).any():
-        photo, mask = hang(photo, mask, rng)
     solid = (mask > 0.5).astype(np.uint8)
     depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5)
     away = cv2.distanceTransform(1 - solid, cv2.DIST_L2, 5)

@@ -3,8 +3,7 @@
 Two rules tell which masks are believed. *Without help*: every start of the cut-out's search ends at one outline; about half
 of all photographs, the easy ones. *With two opinions*: the cut-out as the studio makes it, and a network that knows nothing
 of clothes (``saliency``). Where they nearly agree the photograph is taken, and of its pixels those that both call the same;
-where a person looked at both, the mask is the one chosen (``reviewed_masks``). Without that network, the cut-out is
-believed, or only where the draughtsman alone sees nearly the same.
+where a person looked at both, the mask is the one chosen (``reviewed_masks``).
 
 Everything is found once and kept in a work folder, so that a second run starts at once.
 """
@@ -120,15 +119,13 @@ class Opinions:
 
     Attributes:
         draughtsman: an earlier one, for the cut-out as the studio makes it.
-        saliency: U²-Net; None: the cut-out is believed alone.
+        saliency: U²-Net; None: the cut-out is believed alone, for lessons that need no exact masks.
         reviewed: what a person chose, by folder and name of a photograph (``reviewed_masks``); None: not to be taken.
-        exact: without ``saliency``, take only cut-outs with which the draughtsman alone nearly agrees.
     """
 
     draughtsman: Draughtsman
     saliency: Saliency | None
     reviewed: Mapping[str, Verdict | None] = field(default_factory=dict)
-    exact: bool = False
 
     def mask(self, photo: np.ndarray, kept: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The cut-out (H, W) float32 in [0, 1], and where the other opinion differs, (H, W) bool; None for too much of that.
@@ -151,10 +148,6 @@ class Opinions:
                 return None
             mask = np.zeros(photo.shape[:2], np.float32)
         if self.saliency is None:
-            if verdict is not None:
-                return verdict.mask(photo, mask, mask) if verdict.take == "cutout" else None
-            if self.exact and cutout._overlap(mask > 0.5, seen.mask > 0.5) < NEARLY:
-                return None
             return mask, np.zeros(mask.shape, bool)
         stands_out = cv2.resize(_read(kept, cv2.IMREAD_GRAYSCALE), photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         if verdict is not None:
