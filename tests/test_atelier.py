@@ -109,6 +109,18 @@ def test_a_crop_with_its_origin_is_the_crop_of_the_page():
     assert torch.allclose(page[:, 200:240, 210:260], crop, atol=2e-3)
 
 
+@pytest.mark.parametrize("angle, period", [(0, 9.0), (90, 12.0), (40, 5.5), (150, 7.3)])
+def test_the_lattice_is_laid_onto_a_drawing_s_hatching(angle: float, period: float) -> None:
+    """Half of the garment is hatched, from another corner of the page; the seams beside it do not count."""
+    code = strokes.stroke_code(angle, period)
+    there = strokes.stroke_field(code[None], 200, 160, torch.tensor([[7, 5]]))[0, :, :, 0].numpy()
+    ink = np.where(there > 0.6, 1.0, 0.0)
+    ink[:, 80:] = 0
+    ink[:, 100:103] = ink[40:43] = 1
+    found = strokes.stroke_field(code[None], 200, 160, strokes.aligned_origin(code, ink)[None])[0, :, :, 0].numpy()
+    assert np.corrcoef(found[:, :80].ravel(), there[:, :80].ravel())[0, 1] > 0.65  # each page wavers elsewhere
+
+
 def test_an_atelier_draws_the_lines_that_the_network_is_shown():
     """Whole lines; a hand that leaves much out leaves out what is not sure; black cloth is drawn darker than white cloth."""
     mask = np.zeros((200, 160), np.float32)

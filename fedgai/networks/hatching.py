@@ -19,6 +19,7 @@ CHANNELS = ("hatch", "hatch rank", "cross", "cross rank", "dot", "dot rank", "gr
 CROSS_ANGLE = math.radians(72)
 TILE = 256
 PERIODS = (3.5, 16.0)
+_CORNERS = np.moveaxis(np.mgrid[0:48, 0:48], 0, -1).reshape(-1, 2)  # (row, column): enough for any phase of both hatchings
 
 
 def stroke_code(angle: float, period: float) -> Tensor:
@@ -106,6 +107,26 @@ def stroke_field(code: Tensor, height: int, width: int, origin: Tensor | None = 
     return planes.permute(0, 2, 3, 1)
 
 
+def aligned_origin(code: Tensor, ink: np.ndarray) -> Tensor:
+    """The corner from which ``stroke_field`` lays its lines onto the hatching of a drawing, as well as whole pixels can.
+
+    Args:
+        code: (3,), see ``CODE``, of the drawing's hatching.
+        ink: (H, W), 0 paper to 1 ink.
+
+    Returns:
+        (2,) integer pixels (row, column).
+    """
+    waves = _waves(code)[0]
+    down, across = np.rint(waves / (waves @ waves)).astype(int)  # from one line to the next
+    next_line = np.maximum(*(np.roll(ink, (sign * down, sign * across), (0, 1)) for sign in (1, -1)))
+    rows, columns = np.mgrid[0 : ink.shape[0], 0 : ink.shape[1]]
+    turns = np.exp(2j * math.pi * (rows * waves[0] + columns * waves[1]))
+    phase = float(np.angle((ink * next_line * turns).sum())) / (2 * math.pi)  # a seam has no next line
+    away = _CORNERS @ waves + phase
+    return torch.from_numpy(_CORNERS[np.abs(away - np.rint(away)).argmin()])
+
+
 def moved_origins(code: Tensor, count: int) -> Tensor:
     """Corners that place the same hatching elsewhere: drawn from these, a line stays where it is and hatching does not.
 
@@ -117,14 +138,17 @@ def moved_origins(code: Tensor, count: int) -> Tensor:
         (count, 2) integer pixels (row, column), the first one (0, 0), as ``stroke_field`` takes them. Hatching and
         cross-hatching of any two lie as far from each other's as can be.
     """
-    angle, period = math.atan2(float(code[1]), float(code[0])) / 2, min(max(math.exp(float(code[2])), PERIODS[0]), PERIODS[1])
-    corners = np.moveaxis(np.mgrid[0:48, 0:48], 0, -1).reshape(-1, 2)
-    waves = [(math.cos(a) / period, math.sin(a) / period) for a in (angle, angle + CROSS_ANGLE)]
-    phases = corners @ np.array(waves).T  # (n, 2), of row and column
+    phases = _CORNERS @ _waves(code).T  # (n, 2), of hatching and cross-hatching
     chosen = [0]
-    apart = np.full(len(corners), np.inf)
+    apart = np.full(len(_CORNERS), np.inf)
     for _ in range(count - 1):
         moved = phases - phases[chosen[-1]]
         apart = np.minimum(apart, np.abs(moved - np.rint(moved)).min(1))
         chosen.append(int(apart.argmax()))
-    return torch.from_numpy(corners[chosen])
+    return torch.from_numpy(_CORNERS[chosen])
+
+
+def _waves(code: Tensor) -> np.ndarray:
+    """(2, 2): of hatching and of cross-hatching, periods per pixel (down, across)."""
+    angle, period = math.atan2(float(code[1]), float(code[0])) / 2, min(max(math.exp(float(code[2])), PERIODS[0]), PERIODS[1])
+    return np.array([(math.cos(a) / period, math.sin(a) / period) for a in (angle, angle + CROSS_ANGLE)])

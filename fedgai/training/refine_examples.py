@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ from fedgai.content import SIZES, Content, Photo
 from fedgai.data.own_photographs import own_photographs
 from fedgai.measure import SIDE, page
 from fedgai.model import FedGAI
+from fedgai.networks.hatching import aligned_origin
 from fedgai.networks.style import image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.adapting import likeness
@@ -36,6 +37,7 @@ class Example:
         features: its maps, (1, C_l, H / 2^l, W / 2^l) each.
         size: (width, height) without the padding.
         drawing: the designer's of it, (1, 3, H, W), with its statistics, (1, D), and Gram matrices, (1, C_l, C_l) each.
+        code, origin: (1, 3) and (1, 2), of the drawing's hatching (``fedgai.networks.hatching``); None where it is not known.
     """
 
     features: tuple[Tensor, ...]
@@ -43,6 +45,16 @@ class Example:
     drawing: Tensor
     statistics: Tensor
     grams: list[Tensor]
+    code: Tensor | None = None
+    origin: Tensor | None = None
+
+    def hatched(self, code: Tensor) -> Example:
+        """With the place of its hatching, whose stroke code (3,) is known.
+
+        Else the house's hatching lies beside the designer's, ink between lines counts twice, and to leave it out is nearest.
+        """
+        ink = (1 - self.drawing[0].mean(0).numpy()) / 2
+        return replace(self, code=code[None], origin=aligned_origin(code, ink)[None])
 
 
 def closely(model: FedGAI, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:

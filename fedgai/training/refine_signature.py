@@ -141,6 +141,8 @@ def refine(
         return distance
 
     before, code = judge(measured.style), _code(work.pictures)
+    if code is not None:
+        work.examples = [example.hatched(code) for example in work.examples]
     begin = measured.style if code is None else _aimed(model, measured.style, code, config)
     style = _descend(model, measured.style, begin, code, work, config, count)
     found = min(((judge(s), i, s) for i, s in enumerate((style, (style + begin) / 2))), key=lambda f: f[:2])
@@ -178,8 +180,9 @@ def _adapters(style: Tensor, work: _Work, config: RefineConfig, done: _Count) ->
     start = without_colour(house) if colourless(work.pictures) else torch.zeros(adapter_size(house))
 
     def loss(number: int, changes: Tensor) -> Tensor:
-        drawn = house(examples[number].features, style[None], adapter=changes)
-        return closely(model, examples[number], drawn, work.encoder(drawn))
+        example = examples[number]
+        drawn = house(example.features, style[None], adapter=changes, code=example.code, origin=example.origin)
+        return closely(model, example, drawn, work.encoder(drawn))
 
     learned = learn_adapter(start, len(examples), loss, config.adapter, done.one_more)
     return [to_bytes(start + share * (learned - start)) for share in SHARES]
@@ -304,7 +307,7 @@ def _descend(
         optimiser.param_groups[0]["lr"] = config.rate * min(1.0, 2 * (1 - step / config.steps) + 0.05)
         style = _held(model, start, unit, away, config)
         example = work.examples[int(order.integers(len(work.examples)))]
-        drawn = work.house(example.features, style[None])
+        drawn = work.house(example.features, style[None], code=example.code, origin=example.origin)
         loss = work.loss(example, drawn, work.encoder(drawn)) + 1e-3 * away.square().mean()
         if code is not None and work.house.style_head is not None:
             read, _, _ = work.house.style_head(style[None])

@@ -94,5 +94,9 @@ def _period(excess: np.ndarray, fy: np.ndarray, fx: np.ndarray, across: np.ndarr
     weight, frequency = np.sqrt(np.maximum(excess - 1, 0))[of_lines], (fy * across[0] + fx * across[1])[of_lines]
     distances = np.arange(PERIODS[0] - 0.5, PERIODS[1] + 0.5, 0.05)
     same = np.cos(2 * np.pi * distances[:, None] * frequency) @ weight
-    high = [i for i in range(1, len(same) - 1) if same[i - 1] <= same[i] > same[i + 1] and same[i] > 0.85 * same.max()]
-    return float(distances[high[0]] if high else distances[same.argmax()])
+    # overtones may agree at distances below the shortest, where no lines are
+    peaks = [i for i in range(1, len(same) - 1) if same[i - 1] <= same[i] > same[i + 1] and distances[i] > PERIODS[0] - 0.1]
+    if not peaks:
+        return float(distances[same.argmax()])
+    highest = max(same[peaks])
+    return float(next(distances[i] for i in peaks if same[i] > 0.85 * highest))
