@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from conftest import draw_garment
@@ -12,7 +13,7 @@ from conftest import draw_garment
 from experiments.strangers import STRANGERS, draw
 from fedgai.ateliers import Hand, render, study
 from fedgai.content import fit_and_cut, on_white
-from fedgai.vision.ruled_lines import SIDE, _period, ruled_lines
+from fedgai.vision.ruled_lines import ruled_lines
 
 Draw = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
@@ -50,14 +51,25 @@ def test_no_hatching(garments: list[tuple[np.ndarray, np.ndarray]], name: str) -
     assert ruled_lines([draw(photo, mask, replace(STRANGERS[name], detail=0.2)) for photo, mask in garments]) is None
 
 
-def test_the_distance_is_none_of_the_shortest() -> None:
-    """Cells of the spectrum of lines 2 px wide and 12 px apart, found in 24 drawings. At 3.3 px their overtones agree better than
-    at 12 px; but no lines are that near."""
-    excess = np.ones((SIDE, SIDE))
-    for cell, strength in ((21, 159), (16, 128), (22, 102), (17, 96), (20, 58), (18, 42), (27, 40), (15, 38)):
-        excess[0, [cell, -cell]] = strength
-    fy, fx = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.fftfreq(SIDE), indexing="ij")
-    assert _period(excess, fy, fx, np.array([0.0, 1.0])) == pytest.approx(12, rel=0.02)
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("period", [9, 12, 15])
+def test_thick_lines(width: int, period: int) -> None:
+    """The overtones of thick lines are as strong as the lines; outlines are drawn over them."""
+    rng, drawings = np.random.default_rng(24), []
+    for _ in range(4):
+        page = np.full((384, 384, 3), 255, np.uint8)
+        for x in range(width):
+            page[:, x::period] = 10
+        hatched = np.zeros((384, 384), bool)
+        for y, x, height, breadth in rng.integers((40, 40, 10, 10), (300, 300, 60, 60), (6, 4)):
+            hatched[y : y + height, x : x + breadth] = True
+        page[~hatched] = 255
+        for x, y, radius in rng.integers((80, 80, 30), (300, 300, 120), (6, 3)):
+            cv2.circle(page, (int(x), int(y)), int(radius), (10, 10, 12), 2, cv2.LINE_AA)
+        drawings.append(page)
+    lines = ruled_lines(drawings)
+    assert lines is not None
+    assert lines.angle == pytest.approx(90, abs=2) and lines.period == pytest.approx(period, rel=0.05)
 
 
 def test_blank_and_small_drawings() -> None:

@@ -18,6 +18,7 @@ SIDE = 64  # px, of the places that are looked at; half of it from one to the ne
 LEAST = 0.02  # share of ink, below which a place is empty; above 1 - LEAST it is filled
 SHARP = 20.0  # how many times its surroundings' median a peak of the spectrum has to be
 GRID = 0.3  # share of the peak's sharpness, above which one at right angles to it speaks of dots on a grid, or of a weave
+AGREES = 0.06  # share of the distance, by which a whole number of the peak's periods may differ from it
 BESIDE = 10.0  # degrees beside the peak's direction, in which its overtones lie
 
 
@@ -69,9 +70,10 @@ def ruled_lines(drawings: Sequence[np.ndarray]) -> RuledLines | None:
         return None
     # lines run across their frequency; ``stroke_field`` counts the phase along (sin a, cos a) of (x, y)
     across = np.array([y, x]) / math.hypot(y, x)
-    period = _period(np.where(radius >= 1 / 20, total / np.maximum(median[ring], 1e-9), 0), fy, fx, across)
+    period = _period(np.where(radius >= 1 / 20, total * radius, 0), fy, fx, across)
     peak_period = SIDE / math.hypot(y, x)
-    period = max(1, round(period / peak_period)) * peak_period
+    whole = max(1, round(period / peak_period)) * peak_period  # the peak is more exact, where it is an overtone of that
+    period = whole if abs(whole - period) < AGREES * period else period
     return RuledLines(math.degrees(math.atan2(x, y)) % 180, period, sharpness)
 
 
@@ -86,14 +88,19 @@ def _finer(total: np.ndarray, row: int, column: int) -> tuple[float, float]:
     return y, x
 
 
-def _period(excess: np.ndarray, fy: np.ndarray, fx: np.ndarray, across: np.ndarray) -> float:
+def _period(power: np.ndarray, fy: np.ndarray, fx: np.ndarray, across: np.ndarray) -> float:
     """The lines' distance, px. Thin lines have overtones as strong as themselves, so the strongest frequency does not tell: the
-    ink's correlation with itself does, moved ``across`` (y, x) the lines. It is high first after one distance."""
+    ink's correlation with itself does, moved ``across`` (y, x) the lines. It is high first after one distance.
+
+    Args:
+        power: (SIDE, SIDE), the spectrum times the frequency: outlines fall off with it, so that they do not outweigh lines.
+        fy, fx: (SIDE, SIDE), periods per pixel.
+    """
     along = fy * across[1] - fx * across[0]
     of_lines = np.abs(along) <= np.sin(np.radians(BESIDE)) * np.hypot(fy, fx)
-    weight, frequency = np.sqrt(np.maximum(excess - 1, 0))[of_lines], (fy * across[0] + fx * across[1])[of_lines]
+    frequency = (fy * across[0] + fx * across[1])[of_lines]
     distances = np.arange(PERIODS[0] - 0.5, PERIODS[1] + 0.5, 0.05)
-    same = np.cos(2 * np.pi * distances[:, None] * frequency) @ weight
+    same = np.cos(2 * np.pi * distances[:, None] * frequency) @ power[of_lines]
     # overtones may agree at distances below the shortest, where no lines are
     peaks = [i for i in range(1, len(same) - 1) if same[i - 1] <= same[i] > same[i + 1] and distances[i] > PERIODS[0] - 0.1]
     if not peaks:
