@@ -16,9 +16,9 @@ SMALL = [
     "--views",
     "1",
     "--hands",
-    "4",
-    "--measured",
     "2",
+    "--measured",
+    "1",
     "--drawings",
     "3",
     "--named-drawings",
@@ -31,6 +31,8 @@ SMALL = [
     "1",
     "--batch",
     "2",
+    "--processes",
+    "1",
 ]
 
 
@@ -45,7 +47,7 @@ def house(photos, work, out, *more) -> subprocess.CompletedProcess:
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     for i in range(3):
-        draw_garment().resize((150 + 4 * i, 200)).save(folder / f"{i}.png")
+        draw_garment().resize((80 + 4 * i, 200)).save(folder / f"{i}.png")
     return folder
 
 

@@ -184,12 +184,12 @@ def hands(config: HouseConfig) -> list[atelier.Hand]:
     return list(atelier.ATELIERS.values()) + [atelier.random_hand(rng) for _ in range(config.hands)]
 
 
-def draw_all(photos: list[Path], draughtsman: Path, work: Path, config: HouseConfig) -> None:
+def draw_all(photos: list[Path], draughtsman: Path, work: Path, config: HouseConfig, processes: int) -> None:
     """Stage 1: pages and drawings as arrays in ``work``; skipped where a former run finished it."""
     if (work / "drawings.json").exists():
         return
     # spawned: a fork of a process whose torch has run threads may hang
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         if not (work / "mask.npy").exists():
             jobs = [(str(p), str(draughtsman), config.views, config.seed + i) for i, p in enumerate(photos)]
             pages = [page for found in pool.map(_study_one, jobs, chunksize=8) for page in found]
@@ -453,7 +453,9 @@ def _measure_hand(job: tuple[atelier.Hand, np.ndarray | None]) -> tuple[Tensor, 
     return measure(_measuring["encoder"], (atelier.render(study, hand) for study in of))
 
 
-def signatures(model: FedGAI, photos: list[Path], draughtsman: Path, work: Path, config: HouseConfig) -> tuple[Tensor, list[int]]:
+def signatures(
+    model: FedGAI, photos: list[Path], draughtsman: Path, work: Path, config: HouseConfig, processes: int
+) -> tuple[Tensor, list[int]]:
     """(hands, D): every hand's signature, measured as a designer's is, on whole drawings: what the Generator is trained to
     draw from; and of how many drawings each. Kept in ``work`` for the encoder that measured them."""
     kept = work / f"signatures-{model.encoder_sha256[:12]}.safetensors"
@@ -465,7 +467,7 @@ def signatures(model: FedGAI, photos: list[Path], draughtsman: Path, work: Path,
     chosen = [rng.choice(MEASURED, config.measured, replace=False) for _ in range(config.hands)]
     jobs = list(zip(hands(config), [*[None] * NAMED, *chosen], strict=True))
     context, found = multiprocessing.get_context("spawn"), list[tuple[Tensor, int]]()
-    with ProcessPoolExecutor(os.cpu_count(), context, _prepare_measuring, (work, photos, draughtsman)) as pool:
+    with ProcessPoolExecutor(processes, context, _prepare_measuring, (work, photos, draughtsman)) as pool:
         for signature in pool.map(_measure_hand, jobs, chunksize=4):
             found.append(signature)
             if len(found) % 100 == 0:
@@ -638,6 +640,7 @@ def main() -> None:
     parser.add_argument("--start", help="checkpoint whose encoder stays and whose networks are trained on; none: from nothing")
     parser.add_argument("--encoder", help="checkpoint whose encoder stays; the other networks are trained from nothing")
     parser.add_argument("--device", default="cpu", help="to train on: cpu or cuda")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="that draw and measure")
     parser.add_argument("--until", choices=["draw", "encoder", "generator", "adversarial"], default="adversarial")
     for name, default in asdict(HouseConfig()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
@@ -649,7 +652,7 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     photos = sorted(p for p in args.photos.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    draw_all(photos, args.draughtsman, args.work, config)
+    draw_all(photos, args.draughtsman, args.work, config, args.processes)
     if args.until == "draw":
         return
     device = args.device
@@ -664,7 +667,7 @@ def main() -> None:
         model.freeze_encoder()
     elif args.start is None:
         train_encoder(model, data, args.work, config)
-    bank, drawings = signatures(model, photos, args.draughtsman, args.work, config)
+    bank, drawings = signatures(model, photos, args.draughtsman, args.work, config, args.processes)
     if args.until == "encoder":
         return
     train_generator(model, data, bank.to(device), args.work, config, args.start is None)
