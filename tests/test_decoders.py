@@ -43,6 +43,14 @@ def answering(what: str) -> str:
     return PROGRAM.replace("main()", f"from decoding import process\nimport os\nprocess.answer = lambda *_: {what}\nmain()")
 
 
+def gif_of_colours(side: int, count: int) -> bytes:
+    """A GIF whose frames are of one colour each. Pillow takes seven times as long to write frames that have no palette."""
+    frames = [Image.new("P", (side, side), number) for number in range(count)]
+    for frame in frames:
+        frame.putpalette(range(3 * count))
+    return encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], optimize=False)
+
+
 HANGS = answering("exec('while 1: pass')")
 
 # Each of these took seconds or gigabytes in the studio's own process.
@@ -50,9 +58,7 @@ ATTACKS = {
     "scans": lambda: many_scans(7000, 7000, 1000),  # 200 kB
     "floats": lambda: float_tiff(7000),  # 230 kB
     "webp": lambda: encoded(Image.new("RGB", (7000, 7000)), "WEBP", lossless=True),  # 300 bytes or so
-    "frames": lambda: encoded(
-        Image.new("L", (6000, 6000)), "GIF", save_all=True, append_images=[Image.new("L", (6000, 6000), i) for i in range(1, 8)]
-    ),
+    "frames": lambda: gif_of_colours(6000, 8),  # 200 kB
     "animated": lambda: encoded(
         Image.new("RGB", (4900, 4900)), "WEBP", save_all=True, append_images=[Image.new("RGB", (4900, 4900), "white")]
     ),
