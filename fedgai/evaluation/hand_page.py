@@ -91,8 +91,7 @@ class HandReport:
         own, drawn: up to ``SHOWN`` pictures of each.
         traits: see there.
         nearest: share of the studio's drawings that are nearest to this hand, among it and the bank's, in the encoder.
-        independent: the same by ``fedgai.evaluation.independent``, which knows nothing of the encoder. All hands are described
-            on the garments that the designer drew: which lines a garment has would else tell more than how they are drawn.
+        independent: the same by ``fedgai.evaluation.independent``, which knows nothing of the encoder, see ``_nearest_by_sight``.
         hands: how many hands that is in all.
     """
 
@@ -200,11 +199,13 @@ def measure_hand(
     if not contents:
         raise NoGarment("none of the photographs shows a garment that can be cut out: name a folder of garments with --photos")
     hands = [signature, *(s for name, s in pipe.styles.items() if name != signature.name)]
-    drawn_by_designer = contents if own_garments else _drawn_garments(pipe, own) or contents
-    wanted = [(content, hand) for hand in hands for content in (contents if hand is signature else drawn_by_designer)]
+    further = [] if own_garments else _drawn_garments(pipe, own)  # that the designer drew
+    wanted = [(content, signature) for content in contents]
+    wanted += [(content, hand) for hand in hands[1:] for content in (*contents, *further)]
     pages = [page(pipe.draw(content, {hand: 1})) for content, hand in _tracked(wanted, len(wanted), 0.3, 1.0, say)]
-    drawn, others = pages[: len(contents)], pages[len(contents) :]
-    count = len(drawn_by_designer)
+    count, all_of_them = len(contents), len(contents) + len(further)
+    drawn = pages[:count]
+    others = [pages[i : i + all_of_them] for i in range(count, len(pages), all_of_them)]
     return HandReport(
         signature.name,
         len(own),
@@ -213,7 +214,7 @@ def measure_hand(
         tuple(drawn[:SHOWN]),
         _compared(own, drawn),
         _nearest_in_encoder(pipe, hands, drawn),
-        _nearest_by_sight(own, [others[i : i + count] for i in range(0, len(others), count)], drawn),
+        _nearest_by_sight(own, drawn, [row[:count] for row in others], [row[count:] or row for row in others]),
         len(hands),
         signature.sketches,
         own_garments,
@@ -292,11 +293,31 @@ def _nearest_in_encoder(pipe: SketchPipeline, hands: Sequence[Signature], drawn:
     return float(np.mean([int(style_distance(style, bank, channels).argmin()) == 0 for style in styles]))
 
 
-def _nearest_by_sight(own: Sequence[Levels], others: Sequence[Sequence[Levels]], drawn: Sequence[Levels]) -> float:
-    """The designer's hand is what they drew; the others' is what the studio draws in theirs."""
-    means = [independent.mean([independent.describe(picture) for picture in pictures]) for pictures in (own, *others)]
-    found = [int(np.argmin([independent.distance(independent.describe(one), mean) for mean in means])) for one in drawn]
-    return float(np.mean(np.equal(found, 0)))
+def _nearest_by_sight(
+    own: Sequence[Levels], drawn: Sequence[Levels], others: Sequence[Sequence[Levels]], others_at_home: Sequence[Sequence[Levels]]
+) -> float:
+    """Share of the studio's drawings that are nearest to the designer's by ``independent``.
+
+    Two garments differ more than two hands do: one hangs straight, another lies askew. So a drawing counts by how it differs from
+    what the other hands draw of the same garment in the mean; the designer's drawings by how they differ from what the others
+    draw of the garments that the designer drew.
+
+    Args:
+        own: the designer's drawings. drawn: the studio's in this hand.
+        others: the studio's in each other hand, of the same garments as ``drawn``.
+        others_at_home: the same of the garments that the designer drew.
+    """
+    if not others:
+        return 1.0
+    at_home = [independent.mean([independent.describe(picture) for picture in row]) for row in others_at_home]
+    usual = independent.mean(at_home)
+    hands = [independent.apart(hand, usual) for hand in (independent.mean([independent.describe(one) for one in own]), *at_home)]
+    found = []
+    for picture, same_garment in zip(drawn, zip(*others, strict=True), strict=True):
+        usual = independent.mean([independent.describe(other) for other in same_garment])
+        sketch = independent.apart(independent.describe(picture), usual)
+        found.append(int(np.argmin([independent.distance(sketch, hand) for hand in hands])) == 0)
+    return float(np.mean(found))
 
 
 def evenly(items: Sequence[T], most: int) -> list[T]:

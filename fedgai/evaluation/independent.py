@@ -52,6 +52,11 @@ def distance(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
     return float(np.mean([d / SCALES[name] for name, d in distances(a, b).items()]))
 
 
+def apart(description: dict[str, np.ndarray], usual: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """How a description differs from a usual one, number by number. ``distance`` compares two such differences, too."""
+    return {name: description[name] - usual[name] for name in MEASURES}
+
+
 def mean(descriptions: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Of a set of drawings. Raises ValueError for none."""
     if not descriptions:
