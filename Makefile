@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 
 .PHONY: demo federation-demo test all-tests test-fast test-long coverage bench lint style types lock
 
@@ -15,7 +15,7 @@ federation-demo: $(VENV)/.installed ## studio, host and eight virtual designers;
 test: style ## rules and format; then types, and beside them all tests
 	$(MAKE) -j 2 types all-tests
 
-all-tests: $(VENV)/.installed-dev # in two processes: three have not been shown to be quicker on two cores
+all-tests: $(VENV)/.installed-dev # more processes than two cores: some tests wait for a round
 	$(RUN) -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.installed-dev ## the unit tests alone
