@@ -140,11 +140,9 @@ def refine(
         count.one_more()
         return distance
 
-    before, code = judge(measured.style), _code(work.pictures)
-    if code is not None:
-        work.examples = [example.hatched(code) for example in work.examples]
-    begin = measured.style if code is None else _aimed(model, measured.style, code, config)
-    style = _descend(model, measured.style, begin, code, work, config, count)
+    before = judge(measured.style)
+    begin = measured.style if work.code is None else _aimed(model, measured.style, work.code, config)
+    style = _descend(model, measured.style, begin, work, config, count)
     found = min(((judge(s), i, s) for i, s in enumerate((style, (style + begin) / 2))), key=lambda f: f[:2])
     log.info("signature refined: %.3f before, %.3f after", before, found[0])
     best, after = (found[2], found[0]) if found[0] < before else (measured.style, before)
@@ -222,8 +220,9 @@ class _Work:
         drawer = model.for_inference()
         self.model, self.house, self.encoder = model, drawer.generator, drawer.encoder
         self.aside = [(example, independent.describe(own)) for example, own in aside]
-        self.examples = [example for example, _ in learned]
         self.pictures = [own for _, own in (*aside, *learned)]
+        self.code = code = _code(self.pictures)
+        self.examples = [example if code is None else example.hatched(code) for example, _ in learned]
 
     def loss(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """L1 of 3 x 3 means, and how it is drawn."""
@@ -293,7 +292,6 @@ def _descend(
     model: FedGAI,
     start: Tensor,
     begin: Tensor,
-    code: Tensor | None,
     work: _Work,
     config: RefineConfig,
     done: _Count,
@@ -309,9 +307,9 @@ def _descend(
         example = work.examples[int(order.integers(len(work.examples)))]
         drawn = work.house(example.features, style[None], code=example.code, origin=example.origin)
         loss = work.loss(example, drawn, work.encoder(drawn)) + 1e-3 * away.square().mean()
-        if code is not None and work.house.style_head is not None:
+        if work.code is not None and work.house.style_head is not None:
             read, _, _ = work.house.style_head(style[None])
-            loss = loss + _misread(read, code)
+            loss = loss + _misread(read, work.code)
         (away.grad,) = torch.autograd.grad(loss, [away])
         if not (torch.isfinite(loss) and torch.isfinite(away.grad).all()):
             break
