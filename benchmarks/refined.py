@@ -11,7 +11,7 @@ nothing of our encoder (0 the same, 1 as two ateliers differ). The strangers lea
 
 Printed, too, is the share of drawings that are nearest to the stranger of nine hands, the others being the built-in ones: in our
 encoder to the nine signatures as measured; by the other measures to what the stranger drew, and to what the house draws in the
-built-in hands, of the same garment.
+built-in hands, of the same garment. And the share of mid-grey pixels, the house's and the hand's own.
 
 The sheet has a row for each hand; for two garments it shows what the stranger drew, the house in the measured signature, and the
 house in what is shared.
@@ -37,6 +37,7 @@ from experiments import strangers
 from experiments.strangers import Cut, cut
 from fedgai import ateliers as atelier
 from fedgai.evaluation import independent
+from fedgai.evaluation.metrics import mid_grey_share
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.style import Signature, style_distance
 from fedgai.pipeline import SketchPipeline
@@ -97,18 +98,20 @@ def measure_hand(
     shared = refined.signature
     signatures = {"measured": measured, "refined": replace(shared, adapter=None), "with adapter": shared}
     pipe, found = SketchPipeline(model), {name: [] for name in signatures}
-    drawn, near = [], {name: [] for name in signatures}
+    drawn, near, grey = [], {name: [] for name in signatures}, {"own": [], "house": []}
     for garment, others in zip(unseen, built_in, strict=True):
         content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
         drawn.append(hand(garment, 99))
         true = independent.describe(drawn[-1])
+        grey["own"].append(mid_grey_share(drawn[-1]))
         for name, signature in signatures.items():
             sketch = np.asarray(pipe.draw(content, {signature: 1}))
             found[name].append(independent.distances(independent.describe(sketch), true))
             near[name].append(nearest(model, measured, sketch, true, others))
             if name != "refined":
                 drawn.append(sketch)
-    figures = {}
+        grey["house"].append(mid_grey_share(sketch))  # with the adapter
+    figures = {f"mid-grey, {whose}": float(np.mean(shares)) for whose, shares in grey.items()}
     for name, rows in found.items():
         by_measure = {m: float(np.mean([row[m] for row in rows])) / independent.SCALES[m] for m in independent.MEASURES}
         figures[name] = float(np.mean(list(by_measure.values())))
@@ -164,7 +167,8 @@ def main() -> None:
             print(
                 f"{name:16} measured {f['measured']:.3f}  refined {f['refined']:.3f}  with adapter {f['with adapter']:.3f}  "
                 f"{1 - f['with adapter'] / f['measured']:+.0%}  {f['seconds']:.0f} s, {f['cpu seconds']:.0f} s of computing; "
-                f"nearest {f['with adapter nearest, encoder']:.0%}, {f['with adapter nearest, independent']:.0%}",
+                f"nearest {f['with adapter nearest, encoder']:.0%}, {f['with adapter nearest, independent']:.0%}; "
+                f"mid-grey {f['mid-grey, house']:.1%}, the hand's own {f['mid-grey, own']:.1%}",
                 flush=True,
             )
     if args.sheet:
