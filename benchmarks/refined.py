@@ -59,12 +59,13 @@ def scales(garments: Sequence[Cut]) -> dict[str, float]:
 
 
 def nearest(
-    model: FedGAI, measured: Signature, sketch: np.ndarray, true: Described, built_in: Sequence[Described]
+    model: FedGAI, measured: Signature, sketch: np.ndarray, described: Described, true: Described, built_in: Sequence[Described]
 ) -> dict[str, bool]:
-    """Whether a drawing (H, W, 3) is nearest to the hand that it is meant to be in, among it and the built-in hands."""
+    """Whether a drawing (H, W, 3), and as ``described``, is nearest to the hand that it is meant to be in, of it and the built-in
+    hands."""
     bank = torch.stack([measured.style, *(signature.style for signature in model.styles.values())])
     in_encoder = style_distance(model.signature([sketch], "").style, bank, model.preset.channels)
-    by_sight = [independent.distance(independent.describe(sketch), one) for one in (true, *built_in)]
+    by_sight = [independent.distance(described, one) for one in (true, *built_in)]
     return {"encoder": int(in_encoder.argmin()) == 0, "independent": int(np.argmin(by_sight)) == 0}
 
 
@@ -106,11 +107,13 @@ def measure_hand(
         grey["own"].append(mid_grey_share(drawn[-1]))
         for name, signature in signatures.items():
             sketch = np.asarray(pipe.draw(content, {signature: 1}))
-            found[name].append(independent.distances(independent.describe(sketch), true))
-            near[name].append(nearest(model, measured, sketch, true, others))
+            described = independent.describe(sketch)
+            found[name].append(independent.distances(described, true))
+            near[name].append(nearest(model, measured, sketch, described, true, others))
             if name != "refined":
                 drawn.append(sketch)
-        grey["house"].append(mid_grey_share(sketch))  # with the adapter
+            if name == "with adapter":
+                grey["house"].append(mid_grey_share(sketch))
     figures = {f"mid-grey, {whose}": float(np.mean(shares)) for whose, shares in grey.items()}
     for name, rows in found.items():
         by_measure = {m: float(np.mean([row[m] for row in rows])) / independent.SCALES[m] for m in independent.MEASURES}

@@ -23,9 +23,9 @@ def test_a_drawing_is_nearest_to_its_own_hand_or_not() -> None:
     goro, emeka = (np.asarray(pipe.draw(content, {model.styles[name]: 1})) for name in ("Goro", "Emeka"))
     others = [independent.describe(pipe.draw(content, {one: 1})) for name, one in model.styles.items() if name != "Goro"]
     own = model.styles.pop("Goro")
-    true = independent.describe(goro)
-    assert refined.nearest(model, own, goro, true, others) == {"encoder": True, "independent": True}
-    assert refined.nearest(model, own, emeka, true, others) == {"encoder": False, "independent": False}
+    true, other = independent.describe(goro), independent.describe(emeka)
+    assert refined.nearest(model, own, goro, true, true, others) == {"encoder": True, "independent": True}
+    assert refined.nearest(model, own, emeka, other, true, others) == {"encoder": False, "independent": False}
 
 
 def count(*modules: torch.nn.Module) -> int:

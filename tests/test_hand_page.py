@@ -79,11 +79,12 @@ def test_a_garment_that_lies_askew_is_not_taken_for_another_hand() -> None:
                 ImageDraw.Draw(page).line([(x, 300), (x + 60, 240)], "black", 2)
         return np.asarray(page)
 
-    own, others = [drawing(0)], [[drawing(-45, hatched=True)], [drawing(-45, width=5)]]
-    others_at_home = [[drawing(0, hatched=True)], [drawing(0, width=5)]]
-    assert _nearest_by_sight(own, [drawing(-45)], others, others_at_home) == 1
-    assert _nearest_by_sight(own, [row[0] for row in others], [[*row, *row] for row in others], others_at_home) == 0
-    askew, true, wrong = (independent.describe(one) for one in (drawing(-45), own[0], others_at_home[0][0]))
+    hatched, thick = drawing(-45, hatched=True), drawing(-45, width=5)
+    others = [[independent.describe(one)] for one in (hatched, thick)]
+    others_at_home = [[independent.describe(one)] for one in (drawing(0, hatched=True), drawing(0, width=5))]
+    assert _nearest_by_sight([drawing(0)], [drawing(-45)], others, others_at_home) == 1
+    assert _nearest_by_sight([drawing(0)], [hatched, thick], [[*row, *row] for row in others], others_at_home) == 0
+    askew, true, wrong = independent.describe(drawing(-45)), independent.describe(drawing(0)), others_at_home[0][0]
     assert independent.distance(askew, wrong) < independent.distance(askew, true)  # the drawing alone does not tell
 
 

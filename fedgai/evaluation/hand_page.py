@@ -37,6 +37,7 @@ MARKED = 230  # luminance below which something is drawn: a line of 1 px is seld
 FEWEST = 4  # garments that drawings show, on which other hands are described; with fewer, on those of the photographs
 SPREAD = 2.0  # deviations of the designer's own drawings within which the studio's are as they should be
 Levels = NDArray[np.uint8]
+Description = dict[str, np.ndarray]  # of ``independent.describe``
 T = TypeVar("T")
 
 _PAGES = Environment(
@@ -200,12 +201,15 @@ def measure_hand(
         raise NoGarment("none of the photographs shows a garment that can be cut out: name a folder of garments with --photos")
     hands = [signature, *(s for name, s in pipe.styles.items() if name != signature.name)]
     further = [] if own_garments else _drawn_garments(pipe, own)  # that the designer drew
-    wanted = [(content, signature) for content in contents]
-    wanted += [(content, hand) for hand in hands[1:] for content in (*contents, *further)]
-    pages = [page(pipe.draw(content, {hand: 1})) for content, hand in _tracked(wanted, len(wanted), 0.3, 1.0, say)]
-    count, all_of_them = len(contents), len(contents) + len(further)
-    drawn = pages[:count]
-    others = [pages[i : i + all_of_them] for i in range(count, len(pages), all_of_them)]
+    drawn = [page(pipe.draw(content, {signature: 1})) for content in _tracked(contents, len(contents), 0.3, 0.4, say)]
+    wanted = [(content, hand) for hand in hands[1:] for content in (*contents, *further)]
+    # described one by one: a studio may have many hands, and all of their drawings would take much memory
+    described = [
+        independent.describe(page(pipe.draw(content, {hand: 1})))
+        for content, hand in _tracked(wanted, len(wanted), 0.4, 1.0, say)
+    ]
+    count, both = len(contents), len(contents) + len(further)
+    others = [described[i : i + both] for i in range(0, len(described), both)]
     return HandReport(
         signature.name,
         len(own),
@@ -294,28 +298,30 @@ def _nearest_in_encoder(pipe: SketchPipeline, hands: Sequence[Signature], drawn:
 
 
 def _nearest_by_sight(
-    own: Sequence[Levels], drawn: Sequence[Levels], others: Sequence[Sequence[Levels]], others_at_home: Sequence[Sequence[Levels]]
+    own: Sequence[Levels],
+    drawn: Sequence[Levels],
+    others: Sequence[Sequence[Description]],
+    others_at_home: Sequence[Sequence[Description]],
 ) -> float:
     """Share of the studio's drawings that are nearest to the designer's by ``independent``.
 
-    Two garments differ more than two hands do: one hangs straight, another lies askew. So a drawing counts by how it differs from
-    what the other hands draw of the same garment in the mean; the designer's drawings by how they differ from what the others
-    draw of the garments that the designer drew.
+    Two garments differ more than two hands do: one hangs straight, another lies askew. So the other hands draw each garment, too,
+    and their mean is subtracted: from a drawing by the studio, what they draw of the same garment; from the designer's drawings,
+    what they draw of the garments that the designer drew.
 
     Args:
         own: the designer's drawings. drawn: the studio's in this hand.
-        others: the studio's in each other hand, of the same garments as ``drawn``.
+        others: of each other hand, the descriptions of what the studio draws of the garments in ``drawn``.
         others_at_home: the same of the garments that the designer drew.
     """
     if not others:
         return 1.0
-    at_home = [independent.mean([independent.describe(picture) for picture in row]) for row in others_at_home]
+    at_home = [independent.mean(row) for row in others_at_home]
     usual = independent.mean(at_home)
     hands = [independent.apart(hand, usual) for hand in (independent.mean([independent.describe(one) for one in own]), *at_home)]
     found = []
     for picture, same_garment in zip(drawn, zip(*others, strict=True), strict=True):
-        usual = independent.mean([independent.describe(other) for other in same_garment])
-        sketch = independent.apart(independent.describe(picture), usual)
+        sketch = independent.apart(independent.describe(picture), independent.mean(same_garment))
         found.append(int(np.argmin([independent.distance(sketch, hand) for hand in hands])) == 0)
     return float(np.mean(found))
 
