@@ -51,14 +51,19 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temp_path
         if temp_path.exists():
-            sync_file(temp_path)
-            os.replace(temp_path, path)
-            sync_folder(path.parent)
+            put_in_place(temp_path, path)
     except BaseException as error:
         with contextlib.suppress(OSError):  # on a read-only disk there is nothing to take away
             temp_path.unlink(missing_ok=True)
         _name(error, path, temp_path)
         raise
+
+
+def put_in_place(temp_path: Path, path: Path) -> None:
+    """Give a file, or all that was written to it, another name on the same disk, in place of the file that had it."""
+    sync_file(temp_path)
+    os.replace(temp_path, path)
+    sync_folder(path.parent)
 
 
 def _name(error: BaseException, path: Path, temp_path: Path) -> None:

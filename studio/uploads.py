@@ -25,6 +25,7 @@ from typing import BinaryIO
 from filelock import FileLock, Timeout
 
 from fedgai.errors import FedGAIError
+from fedgai.files import write_atomically
 from fedgai.vision.images import MAX_BYTES
 
 SHARE = 4  # of all that may lie in the folder, one address may have sent a quarter
@@ -169,9 +170,7 @@ class UploadFolder:
         """Keep a picture that was made here, for as long as one that was sent. ``ending``: such as ".jpg"."""
         path = self.path / f"{hashlib.sha256(content).hexdigest()}{ending}"
         if not path.exists():
-            temp_path = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-            temp_path.write_bytes(content)
-            os.replace(temp_path, path)
+            write_atomically(path, content)
             self._used += len(content)
         return PhotoFile(path, self.path)
 

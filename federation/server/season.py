@@ -34,6 +34,7 @@ from federation.server.update_spec import UpdateSpec
 from federation.wire import NONCE, NONCE_BYTES, pack, unpack
 from fedgai import __version__
 from fedgai.environment import variable
+from fedgai.files import replacing
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature
 
@@ -281,9 +282,8 @@ def show_signature(folder: Folder, node: int, signature: Signature) -> None:
     """Let the studio have a new designer's slider before the round ends."""
     signatures = folder.path / "signatures"
     signatures.mkdir(exist_ok=True)
-    temp_path = signatures / f".{node}"
-    signature.save(temp_path)
-    os.replace(temp_path, signatures / f"{node}.safetensors")
+    with replacing(signatures / f"{node}.safetensors") as temp_path:
+        signature.save(temp_path)
 
 
 def forget_signatures(folder: Folder) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from fedgai.data.pairs import PairFolder
+from fedgai.files import put_in_place, replacing, write_atomically
 from fedgai.model import CONFIG_FILE, FedGAI
 from fedgai.networks.style import Signature
 from fedgai.training.optimisers import SGD
@@ -98,12 +98,10 @@ def _parameters(model: FedGAI, optimisers: dict[str, Optimizer]) -> list[tuple[s
 
 def write_state(out: Path, tensors: dict[str, Tensor], meta: dict[str, Any], signature: Signature) -> None:
     """All that a resumed training needs, in one file, so that there is never half of it; and the signature."""
-    aside = out / (STATE_FILE + ".new")
-    save_file(tensors, str(aside), {"training": json.dumps(meta)})
-    _replace(aside, out / STATE_FILE)
-    aside = out / (SIGNATURE_FILE + ".new")
-    signature.save(aside)
-    _replace(aside, out / SIGNATURE_FILE)
+    with replacing(out / STATE_FILE) as temp_path:
+        save_file(tensors, str(temp_path), {"training": json.dumps(meta)})
+    with replacing(out / SIGNATURE_FILE) as temp_path:
+        signature.save(temp_path)
 
 
 def write_checkpoint(out: Path, model: FedGAI) -> None:
@@ -113,7 +111,7 @@ def write_checkpoint(out: Path, model: FedGAI) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)
     for file in sorted(folder.iterdir(), key=lambda f: f.name == CONFIG_FILE):
-        _replace(file, out / file.name)
+        put_in_place(file, out / file.name)
     folder.rmdir()
 
 
@@ -137,13 +135,4 @@ def forget_lines_after(out: Path, step: int) -> None:
                 kept.append(line)
         except ValueError:
             continue
-    aside = path.with_suffix(".new")
-    aside.write_text("".join(kept))
-    _replace(aside, path)
-
-
-def _replace(aside: Path, path: Path) -> None:
-    """Onto the disk first, then into place: a reader sees the old file or the new one."""
-    with aside.open("rb") as f:
-        os.fsync(f.fileno())
-    os.replace(aside, path)
+    write_atomically(path, "".join(kept).encode())
