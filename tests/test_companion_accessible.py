@@ -13,7 +13,7 @@ from helpers.studio_server import PATIENCE
 from PIL import Image, ImageDraw
 from test_window import WindowServer
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 from federation.designer.receipt import BEGAN, SAMPLE, Receipt, TensorRow

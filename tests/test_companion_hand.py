@@ -16,7 +16,7 @@ from helpers.studio_server import PATIENCE
 from PIL import Image
 from test_companion_words import drawn, until_looked
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 import federation.designer.hand_preview as preview

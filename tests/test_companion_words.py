@@ -10,7 +10,7 @@ import pytest
 from helpers.studio_server import PATIENCE
 from PIL import Image, ImageDraw
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 from federation.designer.companion import State

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 import federation

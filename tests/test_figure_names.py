@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 from federation.designer.receipt import Receipt

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from helpers.studio_server import PATIENCE, ROOT
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 from federation.designer.settings import CompanionError, Settings

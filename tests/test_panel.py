@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 from fastapi import FastAPI

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,10 +20,9 @@ from fedgai.evaluation.metrics import evaluate
 from fedgai.evaluation.perceptual import LPIPS_LEVELS, Inception, Lpips
 from fedgai.hub_files import WeightsError
 
-torchvision_ops.declare_missing()
-pytest.importorskip("lpips")
-pytest.importorskip("torch_fidelity")
-from torchvision.models import inception  # noqa: E402
+for library in ("lpips", "torch_fidelity"):
+    if find_spec(library) is None:
+        pytest.skip(f"{library} is not installed", allow_module_level=True)
 
 
 class Pools:
@@ -34,24 +35,36 @@ class Pools:
         return F.avg_pool2d(x, **options, count_include_pad=False)
 
 
-class LastBlock(inception.InceptionE):
+@pytest.fixture(scope="module")
+def inception() -> ModuleType:
+    """torchvision's module. It is imported here, and not by every test process while it looks for tests: it takes seconds."""
+    torchvision_ops.declare_missing()
+    from torchvision.models import inception
+
+    return inception
+
+
+def last_block(inception: ModuleType) -> nn.Module:
     """The last block of TensorFlow's graph takes a maximum where torchvision's takes an average."""
 
-    def _forward(self, x: Tensor) -> list[Tensor]:
-        real, inception.F = inception.F, Pools()
-        inception.F.avg_pool2d = lambda x, **options: F.max_pool2d(x, **options)
-        try:
-            return super()._forward(x)
-        finally:
-            inception.F = real
+    class LastBlock(inception.InceptionE):
+        def _forward(self, x: Tensor) -> list[Tensor]:
+            real, inception.F = inception.F, Pools()
+            inception.F.avg_pool2d = lambda x, **options: F.max_pool2d(x, **options)
+            try:
+                return super()._forward(x)
+            finally:
+                inception.F = real
+
+    return LastBlock(2048)
 
 
 @pytest.fixture(scope="module")
-def inception_net(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
+def inception_net(inception: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
     """torchvision's Inception-v3 made into FID's, and its weights in a file."""
     torch.manual_seed(24)
     net = inception.Inception3(num_classes=1008, aux_logits=False, transform_input=False, init_weights=False)
-    net.Mixed_7c = LastBlock(2048)
+    net.Mixed_7c = last_block(inception)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eps = 0.001
@@ -91,7 +104,9 @@ def resized(picture: np.ndarray, side: int) -> np.ndarray:
     return picture
 
 
-def test_inceptions_features_against_torchvisions(inception_net: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inceptions_features_against_torchvisions(
+    inception: ModuleType, inception_net: tuple, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net, file = inception_net
     monkeypatch.setenv("FEDGAI_INCEPTION", str(file))
     monkeypatch.setattr(inception, "F", Pools())
@@ -110,6 +125,7 @@ def test_inceptions_features_against_torchvisions(inception_net: tuple, monkeypa
 
 
 def test_lpips_against_a_computation_by_hand(vgg16: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    torchvision_ops.declare_missing()
     import lpips
 
     tensors, file = vgg16

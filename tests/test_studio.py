@@ -15,7 +15,7 @@ from helpers.screen import boxes, slow_requests, stand_still, width
 from helpers.studio_server import PATIENCE, StudioServer, dropped_choices
 from PIL import Image
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 BAD = ("text.png", "dot.png", "wide.png", "bomb.png", "cut_short.jpg", "empty.jpg")
 
 

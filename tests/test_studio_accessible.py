@@ -10,7 +10,7 @@ from helpers.axe_rules import violations
 from helpers.screen import stand_still
 from helpers.studio_server import PATIENCE, StudioServer
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 TABS = ("Contact sheet", "Blend row", "Imagine", "About")
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 import fedgai.content
 from fedgai.content import Content

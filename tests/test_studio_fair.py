@@ -11,7 +11,7 @@ import pytest
 from helpers.studio_server import PATIENCE, ROOT, StudioServer
 from helpers.studio_visitor import Answer, Visitor, file_data
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.jpg"))
 SHEETS, SECONDS = 60, 5.0  # the floor: so many contact sheets at once, and a newcomer's sketch within this

@@ -24,7 +24,7 @@ from helpers.studio_server import PATIENCE, ROOT, StudioServer, untrained
 from PIL import Image
 from test_studio import Visit
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 from federation.operator import approve, members

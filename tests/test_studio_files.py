@@ -14,7 +14,7 @@ from helpers.studio_server import ROOT, StudioServer
 from helpers.studio_visitor import Answer, Visitor, file_data
 from PIL import Image
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 from studio.uploads import PhotoFile, UploadError, UploadFolder
 

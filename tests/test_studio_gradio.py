@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 import gradio as gr
 import gradio.processing_utils

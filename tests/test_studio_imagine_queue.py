@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers.studio_server import PATIENCE
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 from fedgai.imagine import Imaginer, prompt
 from studio.imagine_queue import MOST_OF_ONE, MOST_PICTURES, MOST_WAITING, NO_MODEL, ImagineQueue, Request

@@ -24,7 +24,7 @@ from helpers.studio_server import PATIENCE, ROOT, StudioServer, untrained
 from helpers.studio_visitor import Visitor, file_data
 from PIL import Image
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 EXAMPLE = ROOT / "examples" / "denim_jacket.jpg"
 CONTROLS = ({"Ada": 1}, {}, 256, True)

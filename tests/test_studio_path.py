@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 PREFIX = "/tools/sketch"
 

@@ -15,7 +15,7 @@ from helpers.studio_server import PATIENCE, ROOT, StudioServer
 from helpers.studio_visitor import Visitor
 from PIL import Image
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 FOLLOWED = "document.querySelector('#repair .status').textContent === 'The outline has followed.'"
 IDLE = "!document.querySelector('#repair dialog').hasAttribute('data-busy')"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.studio_server import PATIENCE, ROOT, untrained
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 from fedgai.errors import FedGAIError
 from studio.settings import SettingError, from_environment, whole_number

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from helpers.studio_server import PATIENCE
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 
 from fedgai.vision.decoders import PROCESSES
 from studio.turns import BusyError, Caller, TurnLimits, Turns

@@ -23,7 +23,7 @@ from helpers.screen import width
 from helpers.studio_server import PATIENCE, ROOT, dropped_choices
 from test_studio import decoded
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 from PIL import Image

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("gradio")
+pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 ROOT = Path(__file__).resolve().parent.parent

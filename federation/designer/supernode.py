@@ -10,12 +10,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from federation import flower_commands
 from federation.designer.network import loopback_environment
 from federation.processes import KEEPER, QUIET, free_port
 from fedgai.errors import FedGAIError
 
 GRACE = 10.0  # s to end
-PROGRAM = Path(__file__).with_name("supernode_program.py")
 
 
 class SuperNodeError(FedGAIError):
@@ -23,7 +23,7 @@ class SuperNodeError(FedGAIError):
 
 
 class SuperNode:
-    """``flower-supernode``, as ``supernode_program`` mends it, started at once. It runs the ClientApp in another process.
+    """``flower-supernode``, as ``flower_commands.py`` mends it, started at once. It runs the ClientApp in another process.
 
     Both end with this process. It talks only to this machine, so it uses no proxy, whichever are set.
 
@@ -56,8 +56,8 @@ class SuperNode:
         if shutil.which("flower-superexec", path=path) is None:
             raise SuperNodeError("Flower is not installed with this Python: pip install 'fedgai[federation]'")
         entries = " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in config.items())  # TOML reads these as JSON does
-        command = [
-            *(sys.executable, "-P", str(PROGRAM)),  # -P: the files beside it are no modules of its own
+        command = flower_commands.command(
+            "flower-supernode",
             "--superlink",
             server,
             "--auth-supernode-private-key",
@@ -68,7 +68,7 @@ class SuperNode:
             str(free_port()),
             "--node-config",
             entries,
-        ]
+        )
         if root_certificate:
             command += ["--root-certificates", str(root_certificate)]
         environment = {**loopback_environment(), **QUIET, "FLWR_HOME": str(self.home / "flwr"), "PATH": path}

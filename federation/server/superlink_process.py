@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from federation import flower_commands
 from federation.processes import KEEPER, QUIET, free_port
 from federation.server.folder import Folder
 from federation.server.superlink_state import SuperLinkControl
@@ -117,9 +118,8 @@ class SuperLinkProcess:
     def _command(self) -> list[str]:
         secrets = self.folder.secrets
         host, _, port = self.address.partition(":")
-        program = Path(sys.executable).parent / "flower-superlink"  # not resolved: it is the environment's, where Flower is
-        return [
-            str(program),
+        return flower_commands.command(
+            "flower-superlink",
             "--host",
             host,
             "--port",
@@ -134,7 +134,7 @@ class SuperLinkProcess:
             str(secrets / "server.key"),
             "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
-        ]
+        )
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

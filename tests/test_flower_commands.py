@@ -1,10 +1,14 @@
-"""A SuperNode answers the message that it was sent last, also after a studio stopped in the middle of one."""
+"""Flower's commands start as its own scripts do, and a SuperNode answers the message that it was sent last."""
 
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import distribution, version
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,13 +18,14 @@ pytest.importorskip("flwr")
 
 from flwr.supernode import start_client_internal as flower
 
-from federation.designer import supernode_program
-from federation.designer.supernode_program import READ_FROM, InOrder
+from federation import flower_commands
+from federation.flower_commands import PACKAGES, READ_FROM, InOrder, SoonerPopen, command
+from federation.processes import QUIET
 
 
 def test_flower_still_has_what_is_replaced() -> None:
     assert version("flwr") == READ_FROM, (
-        f"read start_client_internal.py again, and then set READ_FROM: {supernode_program.__file__}"
+        f"read start_client_internal.py again, and then set READ_FROM: {flower_commands.__file__}"
     )
     loop = inspect.getsource(flower.start_client_internal)
     assert loop.count("_pull_and_store_message(") == 1 and loop.count("_push_messages(") == 1
@@ -28,6 +33,41 @@ def test_flower_still_has_what_is_replaced() -> None:
         assert argument in inspect.signature(step).parameters
         assert f"{argument}={argument}," in loop  # by name
     assert "continue" in loop[loop.index("run_id is None") : loop.index("_push_messages(")]  # the fault: else this file may go
+
+
+def test_each_command_is_the_one_that_flower_installs() -> None:
+    scripts = {script.name: script.value for script in distribution("flwr").entry_points if script.group == "console_scripts"}
+    for name, package in PACKAGES.items():
+        assert scripts[name] == f"{package}:{name.replace('-', '_')}"
+
+
+def run(folder: Path, *words: str) -> str:
+    environment = {**os.environ, **QUIET, "FLWR_HOME": str(folder)}
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_each_command_is_found_and_none_imports_what_is_ours(tmp_path: Path) -> None:
+    """An app brings its own copy of our packages."""
+    look = (
+        "import runpy, sys; here = runpy.run_path(sys.argv[1]); "
+        "print(*(here['load'](name).__name__ for name in here['PACKAGES'])); "
+        "print(*(name for name in sys.modules if name.partition('.')[0] in ('fedgai', 'federation', 'studio')))"
+    )
+    found, ours = run(tmp_path, sys.executable, "-P", "-c", look, flower_commands.__file__).splitlines()
+    assert found.split() == [name.replace("-", "_") for name in PACKAGES] and ours == ""
+
+
+def test_a_command_says_what_flowers_script_says(tmp_path: Path) -> None:
+    script = run(tmp_path, str(Path(sys.executable).parent / "flwr-clientapp"), "--help")
+    assert script.startswith("usage: flwr-clientapp ") and run(tmp_path, *command("flwr-clientapp", "--help")) == script
+
+
+def test_commands_that_a_command_starts_begin_in_the_same_way() -> None:
+    """And others as they are."""
+    for words in (["flower-superexec", "--version"], [sys.executable, "--version"]):
+        with SoonerPopen(words, stdout=subprocess.DEVNULL) as started:
+            assert started.args == (command(*words) if words[0] in PACKAGES else words)
+            assert started.wait() == 0
 
 
 class Node:
