@@ -20,7 +20,7 @@ from helpers.studio_server import PATIENCE
 
 pytest.importorskip("flwr")
 
-from federation import operator
+from federation import flower_commands, operator
 from federation.identity import fingerprint
 from federation.keeper import descendants
 from federation.processes import KEEPER, free_port
@@ -128,17 +128,17 @@ class Designer:
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         }
         self.process = subprocess.Popen(
-            [
-                BIN / "flower-supernode",
+            flower_commands.command(
+                "flower-supernode",
                 "--superlink",
                 address,
                 "--root-certificates",
-                certificate,
+                str(certificate),
                 "--auth-supernode-private-key",
-                self.home / "key",
+                str(self.home / "key"),
                 "--port",
                 str(free_port()),
-            ],
+            ),
             env=environment,
             stdout=(self.home / "log").open("a"),
             stderr=subprocess.STDOUT,

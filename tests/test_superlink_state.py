@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import shutil
 import sqlite3
 import stat
 import time
@@ -47,15 +48,30 @@ def state(tmp_path: Path) -> SuperLinkState:
     return SuperLinkState(tmp_path / "superlink.db")
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of Flower's with nobody in it. To make one takes more than a second."""
+    made = SuperLinkState(tmp_path_factory.mktemp("empty") / "superlink.db")
+    made.admit([])
+    return made.database
+
+
+@pytest.fixture
+def copied(state: SuperLinkState, empty: Path) -> SuperLinkState:
+    """A copy of ``empty``."""
+    shutil.copy(empty, state.database)
+    return state
+
+
 def test_flower_is_the_release_that_this_was_read_from() -> None:
     """Fails when an update comes: read the names in superlink_state.py again, run its tests, then change READ_FROM."""
     assert importlib.metadata.version("flwr") == superlink_state.READ_FROM
 
 
-def test_the_table_of_nodes_is_flowers(state: SuperLinkState, ada: Member) -> None:
+def test_the_table_of_nodes_is_flowers(copied: SuperLinkState, ada: Member) -> None:
     """Fails when a column moves: the host writes rows of its own."""
-    state.admit([ada])
-    with contextlib.closing(sqlite3.connect(state.database)) as connection:
+    copied.admit([ada])
+    with contextlib.closing(sqlite3.connect(copied.database)) as connection:
         columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(node)")}
     assert columns == {
         "node_id",
@@ -74,38 +90,38 @@ def test_the_table_of_nodes_is_flowers(state: SuperLinkState, ada: Member) -> No
     }
 
 
-def test_admitted_rows_are_those_of_flower(state: SuperLinkState, ada: Member) -> None:
+def test_admitted_rows_are_those_of_flower(copied: SuperLinkState, ada: Member) -> None:
     """What is written into the SuperLink's table is what its RegisterNode writes, but for the number."""
-    state.admit([ada])
-    flower = get_objectstore_linkstate_factories(str(state.database), NoOpFederationManager())[1].state()
+    copied.admit([ada])
+    flower = get_objectstore_linkstate_factories(str(copied.database), NoOpFederationManager())[1].state()
     their_key = public_bytes(line())
     flower.create_node(NOOP_FLWR_AID, NOOP_ACCOUNT_NAME, their_key, 30)
-    with contextlib.closing(sqlite3.connect(state.database)) as connection:
+    with contextlib.closing(sqlite3.connect(copied.database)) as connection:
         connection.row_factory = sqlite3.Row
         own, flowers = (dict(row) for row in connection.execute("SELECT * FROM node ORDER BY registered_at"))
     assert {name for name in own if own[name] != flowers[name]} == {"node_id", "public_key", "registered_at"}
     assert own["node_id"] == ada.node_id
 
-    state.admit([ada])  # theirs is no member: unregistered, as Flower does it
+    copied.admit([ada])  # theirs is no member: unregistered, as Flower does it
     assert flower.get_node_id_by_public_key(their_key) is None
     assert flower.get_node_id_by_public_key(own["public_key"]) == ada.node_id
-    state.admit([])
+    copied.admit([])
     assert flower.get_node_id_by_public_key(own["public_key"]) is None
-    state.admit([ada])
+    copied.admit([ada])
     assert flower.activate_node(ada.node_id, 30)
-    assert state.online() == {ada.node_id}
-    state.all_offline()
-    assert state.online() == set()
+    assert copied.online() == {ada.node_id}
+    copied.all_offline()
+    assert copied.online() == set()
 
 
-def test_a_node_id_above_half_of_64_bits(state: SuperLinkState) -> None:
+def test_a_node_id_above_half_of_64_bits(copied: SuperLinkState) -> None:
     key = line()
     member = Member("Bruno", key, 2**63 + 5, "2026-01-01")
-    state.admit([member])
-    flower = get_objectstore_linkstate_factories(str(state.database), NoOpFederationManager())[1].state()
+    copied.admit([member])
+    flower = get_objectstore_linkstate_factories(str(copied.database), NoOpFederationManager())[1].state()
     assert flower.get_node_id_by_public_key(public_bytes(key)) == member.node_id
     assert flower.activate_node(member.node_id, 30)
-    assert state.online() == {member.node_id}
+    assert copied.online() == {member.node_id}
 
 
 def test_nobody_else_can_read_the_database(state: SuperLinkState, ada: Member) -> None:
@@ -127,15 +143,15 @@ def test_a_damaged_database_is_said(state: SuperLinkState, ada: Member) -> None:
 
 
 def test_a_database_that_is_locked_is_waited_for_and_then_said(
-    state: SuperLinkState, ada: Member, monkeypatch: pytest.MonkeyPatch
+    copied: SuperLinkState, ada: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state.admit([ada])
+    copied.admit([ada])
     monkeypatch.setattr(superlink_state, "BUSY", 0.3)
-    with contextlib.closing(sqlite3.connect(state.database, isolation_level=None)) as other:
+    with contextlib.closing(sqlite3.connect(copied.database, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         started = time.monotonic()
         with pytest.raises(sqlite3.OperationalError, match="locked"):
-            state.admit([])
+            copied.admit([])
         assert time.monotonic() - started >= 0.3
 
 

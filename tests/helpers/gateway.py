@@ -33,6 +33,7 @@ from flwr.proto.message_pb2 import Message, Metadata, ObjectTree, PushObjectRequ
 from flwr.proto.node_pb2 import Node
 from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes, sign_message
 
+from federation import flower_commands
 from federation.server.folder import Folder
 from federation.server.gateway import gateway
 from federation.server.members import Member
@@ -221,23 +222,23 @@ class RealSuperLink:
             "FLWR_HOME": str(folder),
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-        command = [
-            Path(sys.executable).parent / "flower-superlink",
+        command = flower_commands.command(
+            "flower-superlink",
             "--host",
             "127.0.0.1",
             "--port",
             str(port),
             "--ssl-ca-certfile",
-            certificate[0],
+            str(certificate[0]),
             "--ssl-certfile",
-            certificate[1],
+            str(certificate[1]),
             "--ssl-keyfile",
-            certificate[2],
+            str(certificate[2]),
             "--enable-supernode-auth",
             "--disable-runtime-dependency-installation",
             "--database",
-            folder / "state.db",
-        ]
+            str(folder / "state.db"),
+        )
         self.log = (folder / "log").open("w+")
         self.process = subprocess.Popen(command, env=environment, cwd=folder, stdout=self.log, stderr=subprocess.STDOUT)
         trust = ssl.create_default_context(cafile=certificate[0])
