@@ -35,6 +35,17 @@ def page(request: pytest.FixtureRequest, studio: StudioServer, browser: Any) -> 
     context.close()
 
 
+def test_what_is_wrong_is_found_each_time(browser: Any) -> None:
+    page = browser.new_page()
+    page.set_content("<html lang=en><title>A page</title><main><h1>A page</h1><button></button>")
+    assert [found.partition(":")[0] for found in violations(page)] == ["button-name"]
+    page.set_content(
+        "<html lang=en><title>Another</title><main><h1>Another</h1><button aria-label='Open'>Close</button><img src=x>"
+    )
+    assert [found.partition(":")[0] for found in violations(page)] == ["image-alt", "label-content-name-mismatch"]
+    page.close()
+
+
 def test_no_serious_violation_on_any_tab(page: Any) -> None:
     for tab in TABS:
         page.get_by_role("tab", name=tab).first.click()
