@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fedgai.environment import variable
+from fedgai.imports import collector_paused
 from fedgai.pipeline_weights import Cancelled as Cancelled
 from fedgai.pipeline_weights import ImagineError as ImagineError
 from fedgai.pipeline_weights import PipelineWeights
@@ -154,7 +155,8 @@ class Imaginer:
             return
         folder = self._weights.locate(on_bytes)
         try:
-            self._pipe = self._read(folder)
+            with collector_paused(freeze=False):
+                self._pipe = self._read(folder)
         except ImagineError:
             raise
         except Exception as error:  # a damaged file may raise anything

@@ -114,7 +114,8 @@ def tiny_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a whole text-to-image pipeline, see there."""
     from helpers import tiny_diffusion
 
-    return tiny_diffusion.save(tmp_path_factory.mktemp("diffusion") / "garments")
+    with collector_paused():
+        return tiny_diffusion.save(tmp_path_factory.mktemp("diffusion") / "garments")
 
 
 @pytest.fixture(scope="session")

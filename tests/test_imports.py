@@ -23,6 +23,13 @@ def test_it_pauses_in_the_block_alone() -> None:
     assert gc.isenabled()
 
 
+def test_a_program_at_work_looks_again() -> None:
+    kept = gc.get_freeze_count()
+    with collector_paused(freeze=False):
+        assert not gc.isenabled()
+    assert gc.isenabled() and gc.get_freeze_count() == kept
+
+
 SELDOM = {"diffusers", "gradio", "matplotlib", "open_clip", "pandas", "scipy", "skimage", "transformers"}
 """Libraries that take long to import, and that a program imports where it needs them."""
 
