@@ -1,4 +1,4 @@
-"""The draughtsman's last lesson, masks alone; lines and tone stay what an earlier draughtsman sees:
+"""The draughtsman's lesson on masks alone; lines and tone stay what an earlier draughtsman sees:
 
     python -m fedgai.training.draughtsman_masks --start weights/draughtsman.safetensors --opinion u2net.onnx \
         --photos PHOTOS_DIR --photos MORE_DIR --work WORK_DIR --out draughtsman.safetensors

@@ -1,0 +1,249 @@
+"""Masks learned on a GPU, with pages laid out there: the last lesson of the shipped draughtsman.
+
+    python -m experiments.masks_on_gpu --start weights/draughtsman.safetensors --opinion u2net.onnx \
+        --photos PHOTOS_DIR --photos MORE_DIR --work WORK_DIR --out NEW.safetensors [--processes 12] [--seconds 480]
+
+As ``fedgai.training.draughtsman_masks``, the whole network learns masks, and every other line, and the tone, is held to what it
+saw before. What is new: hangers are laid behind garments, photographs are laid on other photographs' backgrounds, half of
+the pages show the whole picture, and processes on the CPU make pictures while the GPU learns from those that are there already.
+Masks come from ``photographs.gather``: the cut-out and U²-Net where they agree, and verdicts by eye where they do not.
+
+The shipped weights come from a longer form of this program, with masks prepared beforehand; weights/README.md says what was
+different. The lesson ends by time, and a GPU adds in another order each time: two runs give masks alike in kind only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import copy
+import logging
+import multiprocessing
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from experiments.mask_pages import Pages, Pictures, Shares, laid
+from experiments.mask_pictures import KINDS_MADE, LONG, PHOTO_LONG, Shown, box_of, planes, produce, read
+from fedgai.draughtsman import Draughtsman, Network
+from fedgai.errors import FedGAIError
+from fedgai.networks.layers import channels_last
+from fedgai.training import reviewed_masks
+from fedgai.training.draughtsman import entropy
+from fedgai.training.draughtsman_masks import OTHERS
+from fedgai.training.pages import SILHOUETTE
+from fedgai.training.photographs import Opinions, gather
+from fedgai.training.saliency import Saliency
+
+log = logging.getLogger("experiments.masks_on_gpu")
+
+HELD_OUT = 33  # of so many photographs one is never shown: the masks are measured on it
+RATE, BACKBONE_RATE = 6e-4, 2e-4  # of AdamW, at first
+HOLD = 1.5  # weight of what should stay as it was
+AVERAGE = 0.998  # decay of the weights' running mean, which is what is kept
+WARM_UP = 150  # steps
+RING = 2400  # made pictures on the device
+WAITING = 200  # made pictures before the device
+GARMENTS = 40  # rendered by each process
+EVERY = 100  # steps between lines of the log
+
+
+def loss(network: Network, teacher: Network, photo: Tensor, rest: Tensor) -> dict[str, Tensor]:
+    """As ``draughtsman_masks.loss``; beside the garment, where a hanger lies, no lines are held."""
+    photo = photo.contiguous(memory_format=torch.channels_last)
+    mask, lines, tone = network(photo)
+    with torch.no_grad():
+        _, seen, light = teacher(photo)
+    want, known, rim, rim_known = (rest[:, i : i + 1] for i in range(4))
+    want, rim, known, rim_known = want / 255, rim / 255, known / 100, rim_known / 100
+    seen = seen[:, OTHERS].sigmoid() * torch.maximum(F.max_pool2d(want, 7, 1, 3), (known < 0.5).float())
+    likely, area = mask.sigmoid(), known.clamp(max=1)
+    overlap = (2 * (likely * want * area).sum((1, 2, 3)) + 1) / ((likely * area).square() + (area * want).square()).sum(
+        (1, 2, 3)
+    ).add(1)
+    return {
+        "mask": 3 * entropy(mask, want, known) + 1.5 * (1 - overlap).mean(),
+        "silhouette": 2 * entropy(lines[:, [SILHOUETTE]], rim, rim_known * (1 + 3 * rim)),
+        "lines": 6 * HOLD * entropy(lines[:, OTHERS], seen, 1 + 9 * seen),
+        "tone": 2 * HOLD * (tone - light).abs().mean(),
+    }
+
+
+class Source:
+    """Processes that make pictures, and a thread that reads from them."""
+
+    def __init__(self, shown: Sequence[Shown], processes: int, seed: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.waiting: collections.deque[bytes] = collections.deque()
+        self.ends: list[Connection] = []
+        self.workers, self.stopped = [], False
+        for i in range(processes):
+            mine, theirs = context.Pipe(duplex=False)
+            worker = context.Process(target=produce, args=(shown, 1000 * seed + i, GARMENTS, theirs), daemon=True)
+            worker.start()
+            theirs.close()
+            self.ends.append(mine)
+            self.workers.append(worker)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        ends = list(self.ends)
+        while ends and not self.stopped:
+            for end in wait(ends, 1.0):
+                try:
+                    self.waiting.append(end.recv_bytes())
+                except (EOFError, OSError):
+                    ends.remove(end)
+            while len(self.waiting) > WAITING and not self.stopped:
+                time.sleep(0.01)
+
+    def fill(self, pages: Pages, most: int = 48) -> None:
+        """Lay what was made into the ring, up to so many pictures, in place of the oldest."""
+        ring, take = pages.ring, min(most, len(self.waiting))
+        if not take:
+            return
+        sheet = np.zeros((take, 7, ring.canvas, ring.canvas), np.uint8)
+        slots = [(pages.came + i) % len(ring.sizes) for i in range(take)]
+        for i, slot in enumerate(slots):
+            data = self.waiting.popleft()
+            kind, height, width, *box = np.frombuffer(data, np.int32, 7)
+            sheet[i, :, :height, :width] = np.frombuffer(data, np.uint8, offset=28).reshape(7, height, width)
+            ring.kinds[slot], ring.sizes[slot], ring.boxes[slot] = kind, (height, width), box
+        ring.planes[torch.tensor(slots, device=ring.device)] = torch.from_numpy(sheet).to(ring.device)
+        pages.came += take
+        pages.filled = min(pages.came, len(ring.sizes))
+
+    def close(self) -> None:
+        self.stopped = True
+        for worker in self.workers:
+            worker.terminate()
+
+
+def stored(shown: Sequence[Shown], device: str, threads: int) -> Pictures:
+    """The photographs' pictures on the device."""
+    store = Pictures(len(shown), PHOTO_LONG, device)
+    with ThreadPoolExecutor(threads) as pool:
+        for i, made in enumerate(pool.map(lambda one: planes(*read(one.photograph)), shown)):
+            height, width = made.shape[1:]
+            store.planes[i, :, :height, :width] = torch.from_numpy(made).to(device)
+            store.sizes[i], store.boxes[i] = (height, width), box_of(made[3])
+    return store
+
+
+@torch.no_grad()
+def measure(network: Network, store: Pictures, held: Sequence[int]) -> str:
+    """Overlap (IoU) of the network's own masks with those of photographs that were held out, long side 512 px."""
+    overlaps: list[float] = []
+    for start in range(0, len(held), 16):
+        chosen = np.array(held[start : start + 16])
+        back = store.sizes[chosen].max(1) / 512
+        ways = np.stack([np.stack([back, 0 * back, 0 * back], 1), np.stack([0 * back, back, 0 * back], 1)], 1)
+        sheet, inside = laid(store, chosen, ways, (512, 512))
+        known = inside & (sheet[:, 4:5] > 50)
+        want = (sheet[:, 3:4] > 127) & known
+        mask = (network((sheet[:, :3] / 255).contiguous(memory_format=torch.channels_last))[0] > 0) & known
+        overlaps += ((mask & want).sum((1, 2, 3)) / (mask | want).sum((1, 2, 3)).clamp_min(1)).tolist()
+    found = np.array(overlaps)
+    return f"{found.mean():.4f}, {(found < 0.9).sum()} of {len(found)} below 0.9" if len(found) else "none"
+
+
+def learn(start: Draughtsman, pages: Pages, source: Source, seconds: float, device: str) -> Network:
+    """Teach masks for so many seconds; the running mean of the weights."""
+    teacher, network = (channels_last(copy.deepcopy(start.network).to(device)) for _ in range(2))
+    network.requires_grad_(True).train()
+    mean = copy.deepcopy(network).requires_grad_(False)
+    backbone = list(network.backbone.parameters())
+    decoder = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
+    optimizer = torch.optim.AdamW([{"params": backbone}, {"params": decoder}], RATE, weight_decay=1e-4, fused=device == "cuda")
+    sums: dict[str, Tensor] = {}
+    step, begun = 0, time.monotonic()
+    while (progress := (time.monotonic() - begun) / seconds) < 1:
+        source.fill(pages)
+        fall = 0.5 * (1 + np.cos(np.pi * progress)) * min(1, (step + 1) / WARM_UP)
+        for group, rate in zip(optimizer.param_groups, (BACKBONE_RATE, RATE), strict=True):
+            group["lr"] = rate * fall
+        losses = loss(network, teacher, *pages.batch())
+        optimizer.zero_grad(set_to_none=True)
+        sum(losses.values(), torch.zeros((), device=device)).backward()
+        nn.utils.clip_grad_norm_([*backbone, *decoder], 1.0)
+        optimizer.step()
+        decay = min(AVERAGE, (step + 1) / (step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), 1 - decay)
+        sums = {name: sums.get(name, 0) + value.detach() for name, value in losses.items()}
+        step += 1
+        if step % EVERY == 0:
+            text = ", ".join(f"{name} {value.item() / EVERY:.4f}" for name, value in sums.items())
+            log.info("%d, %.0f %%: %s", step, 100 * progress, text)
+            sums = {}
+    log.info("%d steps; %d pictures (%s) made", step, pages.came, ", ".join(KINDS_MADE))
+    return mean
+
+
+def teach(start: Draughtsman, shown: Sequence[Shown], args: argparse.Namespace) -> Draughtsman:
+    """The lesson, from photographs to the draughtsman that learned."""
+    held = list(range(0, len(shown), HELD_OUT))
+    ours = [one for i, one in enumerate(shown) if i % HELD_OUT]
+    source = Source(ours, args.processes, args.seed)
+    try:
+        store = stored(shown, args.device, max(2, args.processes))
+        pages = Pages(shown, held, store, Pictures(RING, LONG, args.device), replace(Shares(), batch=args.batch), args.seed)
+        while pages.came < min(300, 20 * args.processes):
+            source.fill(pages)
+            time.sleep(0.05)
+        log.info("before: held out %s", measure(channels_last(copy.deepcopy(start.network).to(args.device)), store, held))
+        learned = learn(start, pages, source, args.seconds, args.device)
+        log.info("after: held out %s", measure(learned, store, held))
+    finally:
+        source.close()
+    return Draughtsman(learned.cpu())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
+    parser.add_argument("--work", type=Path, required=True, help="for what is made on the way")
+    parser.add_argument("--start", type=Path, required=True, metavar="FILE", help="the draughtsman that learns")
+    parser.add_argument("--opinion", type=Path, required=True, metavar="FILE.onnx", help="U²-Net")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    parser.add_argument("--device", default="cuda", help="cpu or cuda")
+    parser.add_argument("--processes", type=int, default=12, help="that make pictures")
+    parser.add_argument("--batch", type=int, default=Shares().batch, help="pages a step")
+    parser.add_argument("--seconds", type=float, default=480, help="of learning, once everything is ready")
+    parser.add_argument("--limit", type=int, default=None, help="look at so many photographs only")
+    parser.add_argument("--seed", type=int, default=29)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    cv2.setNumThreads(1)
+    torch.manual_seed(args.seed)
+    if args.device == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+    args.work.mkdir(parents=True, exist_ok=True)
+    try:
+        start = Draughtsman.load(args.start)
+        opinions = Opinions(start, Saliency(args.opinion), reviewed_masks.read())
+        photographs = gather(args.photos, args.work / "photographs", args.seed, args.limit, opinions=opinions)
+    except FedGAIError as error:
+        parser.error(str(error))
+    with ThreadPoolExecutor(max(2, args.processes)) as pool:
+        shown = list(pool.map(Shown.of, photographs))
+    log.info("%d photographs", len(shown))
+    learned = teach(start, shown, args)
+    learned.save(args.out)
+    log.info("%s: SHA-256 %s", args.out, learned.sha256)
+
+
+if __name__ == "__main__":
+    main()
