@@ -25,12 +25,10 @@ from fedgai.data import pairs as pairs_module
 from fedgai.data.pairs import PairFolder, PairsError, check
 from fedgai.hub_files import load_vgg16
 from fedgai.model import FedGAI
-from fedgai.networks import hatching
 from fedgai.networks.style import image_statistics, style_distance
-from fedgai.training import adapting, losses, measured_pairs
+from fedgai.training import adapting, losses
 from fedgai.training import local as train_module
 from fedgai.training.local import LocalTrainer, train
-from fedgai.training.measured_pairs import MeasuredPairs
 from fedgai.training.saved_training import LOG_FILE, STATE_FILE
 from fedgai.training.train_config import StepReport, TrainConfig, TrainError
 
@@ -394,40 +392,6 @@ def test_a_trained_generator_learns_its_designers_hand_and_draws_others_as_the_h
         return float(np.mean(found))
 
     assert changed(bank) < 0.9 * changed(None)
-
-
-@torch.no_grad()
-def test_hatching_is_learned_where_the_designers_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = FedGAI.load()
-    dara, rng = model.styles["Dara"], np.random.default_rng(24)
-    code = model.generator.style_head(dara.style[None])[0]
-    for name in ("photos", "sketches"):
-        (tmp_path / name).mkdir()
-    for i in range(4):
-        photo, sketch = np.full((256, 256, 3), 255, np.uint8), np.full((256, 256, 3), 255, np.uint8)
-        lines = hatching.stroke_field(code, 256, 256, torch.from_numpy(rng.integers(0, 40, (1, 2))))[0, :, :, 0].numpy()
-        photo[40:220, 60:200] = 40
-        sketch[40:220, 60:200][lines[40:220, 60:200] > 0.6] = 0
-        Image.fromarray(photo).save(tmp_path / "photos" / f"{i}.png")
-        Image.fromarray(sketch).save(tmp_path / "sketches" / f"{i}.png")
-    pairs = PairFolder(tmp_path, 256)
-    trainer = LocalTrainer(model, pairs, replace(SMALL, size=256, freeze_batchnorm=True), tmp_path / "out", name="Ada")
-    trainer.take_style(dara)
-    assert trainer._lattice is not None
-    found, origins = trainer._lattice[0][:1], trainer._lattice[1]
-    assert hatching.same_hatching(found[0], code[0]) and len({tuple(origin) for origin in origins.tolist()}) > 1
-    for i, origin in enumerate(origins):
-        ink = pairs.sketch(i).mean(0).numpy() < 0
-        lines = hatching.stroke_field(found, 256, 256, origin[None])[0, :, :, 0].numpy()
-        assert lines[ink].mean() > 0.3 > 0.1 > lines.mean()
-    beside = LocalTrainer(FedGAI.load(), pairs, trainer.config, tmp_path / "out", name="Ada")
-    beside.take_style(dara)
-    beside._lattice = None
-    with torch.enable_grad():
-        assert trainer.step()["near"] < beside.step()["near"]
-    assert trainer.measured.lattice(model.generator.style_head(model.styles["Goro"].style[None])[0][0]) is None
-    monkeypatch.setattr(measured_pairs, "ruled_lines", lambda drawings: None)
-    assert MeasuredPairs(model, pairs, beside.semantic, 64, False).lattice(code[0]) is None
 
 
 def test_a_part_of_a_page_is_the_same_place_in_every_map() -> None:

@@ -127,13 +127,6 @@ def aligned_origin(code: Tensor, ink: np.ndarray) -> Tensor:
     return torch.from_numpy(_CORNERS[np.abs(away - np.rint(away)).argmin()])
 
 
-def same_hatching(a: Tensor, b: Tensor) -> bool:
-    """Whether two stroke codes (3,) mean nearly the same: lines at most 10 degrees and a tenth of their distance apart."""
-    angles = [math.atan2(float(code[1]), float(code[0])) / 2 for code in (a, b)]
-    turned = math.remainder(angles[0] - angles[1], math.pi)
-    return abs(turned) <= math.radians(10) and abs(float(a[2] - b[2])) <= math.log(1.1)
-
-
 def moved_origins(code: Tensor, count: int) -> Tensor:
     """Corners that place the same hatching elsewhere: drawn from these, a line stays where it is and hatching does not.
 

@@ -107,7 +107,6 @@ class LocalTrainer:
         }
         if config.freeze_batchnorm:
             self.optimisers["generator"] = Adam(model.generator.adaptable(), config.generator_lr, betas=(0.9, 0.98))
-        self._lattice = _lattice(self)
         self._bf16 = config.bf16 and _has_bf16(self.device)
         if config.bf16 and not self._bf16:
             log.info("no bfloat16 on this machine: float32")
@@ -120,7 +119,6 @@ class LocalTrainer:
         """From now on, learn with this signature; without its adapter, which belongs to the house's weights."""
         self.model.add_style(replace(signature, adapter=None))
         self.style = signature.style.to(self.device)
-        self._lattice = _lattice(self)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -180,8 +178,7 @@ class LocalTrainer:
         features = [torch.cat(level) for level in zip(*map(self.measured.photo_maps, batch), strict=True)]
         real = [g[batch] for g in self.grams]
         with self._autocast():
-            code, origin = (part[batch] for part in self._lattice) if self._lattice else (None, None)
-            sketch = model.generator(features, self.style, code=code, origin=origin)
+            sketch = model.generator(features, self.style)
             drawn = model.encoder(sketch)
             fake = model.grams(drawn)
 
@@ -212,6 +209,8 @@ class LocalTrainer:
         self.step_count += 1
         return {name: loss.item() for name, loss in (d | g | {"discriminator": d_sum, "generator": g_sum}).items()}
 
+    # -- on disk -------------------------------------------------------------------------------------------------------
+
     def save(self) -> None:
         """Write the resume state, then the checkpoint, each file aside and renamed: a kill never leaves half of one."""
         self.out.mkdir(parents=True, exist_ok=True)
@@ -237,6 +236,8 @@ class LocalTrainer:
         self.step_count = meta["step"]
         forget_lines_after(self.out, self.step_count)
 
+    # -- inside --------------------------------------------------------------------------------------------------------
+
     def _rows(self, step: int, count: int) -> list[int]:
         """Pairs of a step, shuffled anew each epoch; a function of seed and step, so there is nothing to resume."""
         epoch, position = divmod(step, self.steps_per_epoch)
@@ -257,19 +258,6 @@ class LocalTrainer:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self._bf16)
-
-
-@torch.no_grad()
-def _lattice(trainer: LocalTrainer) -> tuple[Tensor, Tensor] | None:
-    """The stroke lattice that lies on the drawings' own hatching (``MeasuredPairs.lattice``); None where the Generator begins
-    from random weights, too.
-
-    Else its lines lie beside the designer's, ink between lines counts twice, and it learns to leave them out.
-    """
-    head = trainer.model.generator.style_head
-    if head is None or not trainer.config.freeze_batchnorm:
-        return None
-    return trainer.measured.lattice(head(trainer.style.view(1, -1))[0][0])
 
 
 def _identity(trainer: LocalTrainer) -> dict[str, str]:

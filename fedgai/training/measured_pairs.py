@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from fedgai.data.pairs import PairFolder
 from fedgai.model import FedGAI
-from fedgai.networks.hatching import aligned_origin, same_hatching, stroke_code
 from fedgai.networks.style import StreamingStatistics, image_statistics
-from fedgai.vision.images import to_image
-from fedgai.vision.ruled_lines import ruled_lines
 
 Tensors = TypeVar("Tensors", bound=Sequence[Tensor])
-LOOKED_AT = 24  # drawings, at most, for whether a hand rules lines
 
 
 class MeasuredPairs:
@@ -82,28 +76,6 @@ class MeasuredPairs:
         target = (*self.semantic.target(photo, sketch), sketch)
         self._keep(self._targets, i, target, self._room)
         return target
-
-    def lattice(self, read: Tensor) -> tuple[Tensor, Tensor] | None:
-        """The stroke lattice whose lines lie on the sketches' own hatching.
-
-        Args:
-            read: (3,), the stroke code that a Generator reads from the signature (``fedgai.networks.hatching``).
-        Returns:
-            the stroke code of the sketches' hatching, the same for each sketch, (N, 3), and where its lattice begins, (N, 2)
-            integer pixels (row, column). None where the sketches show no hatching, or the Generator reads another one.
-        """
-        if self._code is None or not same_hatching(read.cpu(), self._code):
-            return None
-        inks = ((1 - self.pairs.sketch(i).mean(0).numpy()) / 2 for i in range(len(self.pairs)))
-        origins = torch.stack([aligned_origin(self._code, ink) for ink in inks])
-        return self._code.expand(len(origins), -1).to(self.device), origins.to(self.device)
-
-    @cached_property
-    def _code(self) -> Tensor | None:
-        """(3,), of the hatching that the sketches show."""
-        some = np.linspace(0, len(self.pairs) - 1, min(len(self.pairs), LOOKED_AT)).astype(int).tolist()
-        lines = ruled_lines([np.asarray(to_image(self.pairs.sketch(i))) for i in some])
-        return None if lines is None else stroke_code(lines.angle, lines.period)
 
     def _keep(self, kept: dict[int, Tensors], i: int, tensors: Tensors, room: float) -> None:
         if _bytes(tensors) <= room:
