@@ -14,8 +14,9 @@ from torch import Tensor
 from fedgai import draughtsman as draughtsmen
 from fedgai.draughtsman import Draughtsman, Seen
 from fedgai.line_types import LINE_TYPES
+from fedgai.vision.buttons import Button
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
-from fedgai.vision.garment_lines import GarmentLine, garment_lines, line_cover
+from fedgai.vision.garment_lines import GarmentLine, garment_lines, line_cover, rings
 from fedgai.vision.images import Picture, read_picture, simplify
 from fedgai.vision.outline import redrawn
 from fedgai.vision.prints import plain
@@ -29,7 +30,7 @@ SIZES = (64, 1024)  # px, long side of a sketch
 NEARLY_WHITE, OUTLINED = 225, 178  # grey levels: a garment lighter than the first is made as dark as the second
 MASK_SIDE = 1024  # px, the finest that ``cut_out`` looks at
 DARKNESS = 0.8  # share of the light that a sure line takes
-SILHOUETTE = LINE_TYPES.index("silhouette")
+SILHOUETTE, FASTENING = LINE_TYPES.index("silhouette"), LINE_TYPES.index("fastening")
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,13 @@ class Found:
         image: the photograph, RGB.
         mask: (H, W) float32 in [0, 1], 1 on the garment; None where it is not cut out.
         seen: by the draughtsman; None where it did not look, or there is no garment.
+        buttons: that it found, px of the image.
     """
 
     image: Image.Image
     mask: np.ndarray | None
     seen: Seen | None
+    buttons: tuple[Button, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -110,7 +113,11 @@ class Looked:
 def find(photo: Photo, draughtsman: Draughtsman | None, *, cutout: bool, on_missing: OnMissing) -> Found:
     """Read a photograph and cut it out. Arguments and errors are those of ``look``, which takes what this returns, too."""
     picture = read_picture(photo)
-    return Found(picture.image, *(_cut(picture, draughtsman, on_missing) if cutout else (None, None)))
+    mask, seen = _cut(picture, draughtsman, on_missing) if cutout else (None, None)
+    buttons: list[Button] = []
+    if draughtsman is not None and mask is not None:
+        buttons = draughtsman.find_buttons(np.asarray(picture.image), mask)
+    return Found(picture.image, mask, seen, tuple(buttons))
 
 
 def look(
@@ -155,12 +162,18 @@ def look(
     tone: np.ndarray | None = None
     lines: tuple[GarmentLine, ...] = ()
     if print_amount < 1:
-        tone, lines = tone_of(plain(picture, mask, seen.tone), mask), tuple(garment_lines(seen.lines, mask))
+        buttons = rings(found.buttons, max(small.size) / max(found.image.size), max(small.size))
+        tone, lines = tone_of(plain(picture, mask, seen.tone), mask), (*garment_lines(seen.lines, mask), *buttons)
         clean = grey_cloth(tone) * (1 - DARKNESS * line_cover(lines, mask.shape)[..., None])
         picture = (np.clip(clean + print_amount * (picture - clean), 0, 255) + 0.5).astype(np.uint8)
     picture = simplify(picture, detail, mask)
     picture = on_white((picture * (1 - DARKNESS * outline[..., None])).astype(np.uint8), mask)
     types = (255 * seen.lines.clip(0, 1)).astype(np.uint8)
+    if found.buttons:
+        page = np.zeros(types.shape[1:], np.uint8)
+        circles = rings(found.buttons, max(page.shape) / max(found.image.size), max(page.shape))
+        cv2.polylines(page, [np.rint(ring.points).astype(np.int32) for ring in circles], True, 255, 2)
+        types[FASTENING] = np.maximum(types[FASTENING], page)
     return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture, tone, lines)
 
 

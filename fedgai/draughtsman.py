@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from fedgai.errors import FedGAIError
 from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
+from fedgai.vision.buttons import Button, ButtonNetwork, find_buttons
 
 SIDE = 512  # px, long side at which a photograph is looked at
 STRIDE = 32  # of the backbone's coarsest map: sides are padded to a multiple of it
@@ -48,6 +49,7 @@ BLOCKS = (
     (5, 2, 6, 192),
 )
 TAPS = {0: 16, 2: 24, 4: 40, 10: 112, 11: 192}  # block -> channels, the last of each stride 2, 4, 8, 16, 32
+BUTTONS = "buttons."  # before the names of the weights that tell buttons from other spots
 WIDTHS, DEPTHS = (128, 96, 64, 32), (2, 2, 2, 1)  # of the decoder at strides 16, 8, 4, 2
 
 
@@ -212,20 +214,22 @@ class Draughtsman:
 
     Args:
         network: with or without normalisation; a fused copy in eval mode is kept.
+        buttons: tells buttons from other round spots; without it, none are found.
 
     Attributes:
         sha256: of the file that it would be saved to; checkpoints name it.
     """
 
-    def __init__(self, network: Network) -> None:
-        self._data = _to_bytes(network)
-        self.network = _from_bytes(self._data)
+    def __init__(self, network: Network, buttons: ButtonNetwork | None = None) -> None:
+        self._data = _to_bytes(network, buttons)
+        self.network, self.buttons = _from_bytes(self._data)
         self.sha256 = hashlib.sha256(self._data).hexdigest()
 
     @property
     def parameters(self) -> int:
-        """How many weights the network has."""
-        return sum(p.numel() for p in self.network.parameters())
+        """How many weights it has."""
+        networks = [self.network] if self.buttons is None else [self.network, self.buttons]
+        return sum(p.numel() for network in networks for p in network.parameters())
 
     @torch.inference_mode()
     def look(self, photo: np.ndarray, side: int = SIDE) -> Seen:
@@ -256,6 +260,15 @@ class Draughtsman:
         every = np.concatenate(parts, 2).transpose(2, 0, 1)
         return Seen(every[0], every[1:-1], every[-1])
 
+    def find_buttons(self, photo: np.ndarray, mask: np.ndarray) -> list[Button]:
+        """A garment's buttons, px of the photograph; none where it is not sure (``fedgai.vision.buttons``).
+
+        Args:
+            photo: (H, W, 3) uint8 RGB.
+            mask: (h, w) float32 in [0, 1], the garment, in the photograph's proportions.
+        """
+        return [] if self.buttons is None else find_buttons(photo, mask, self.buttons)
+
     def save(self, path: str | Path) -> None:
         """Write the weights as float16 safetensors."""
         Path(path).write_bytes(self._data)
@@ -284,27 +297,35 @@ class Draughtsman:
         if sha256 is not None and found != sha256:
             raise DraughtsmanError(f"{path} has SHA-256 {found[:12]}, its checkpoint names {sha256[:12]}: {advice}")
         try:
-            return cls(_from_bytes(data))
+            return cls(*_from_bytes(data))
         except (SafetensorError, RuntimeError, ValueError) as error:
             raise DraughtsmanError(f"{path} does not hold this draughtsman's weights: {advice}") from error
 
 
-def _to_bytes(network: Network) -> bytes:
-    """The network, normalisation folded in, as float16 safetensors."""
+def _to_bytes(network: Network, buttons: ButtonNetwork | None) -> bytes:
+    """The network, normalisation folded in, and the one for buttons, as float16 safetensors."""
     copy = Network()
     fused = any(isinstance(m, Join) and isinstance(m.norm, nn.Identity) for m in network.modules())
     if fused:
         copy.fuse()
     copy.load_state_dict(network.state_dict())
-    return save({name: value.half().contiguous() for name, value in copy.fuse().state_dict().items()})
+    tensors = dict(copy.fuse().state_dict())
+    if buttons is not None:
+        tensors |= {BUTTONS + name: value for name, value in buttons.state_dict().items()}
+    return save({name: value.half().contiguous() for name, value in tensors.items()})
 
 
-def _from_bytes(data: bytes) -> Network:
-    """A fused network in eval mode, channels_last. Raises SafetensorError, RuntimeError or ValueError for
-    anything else."""
-    network = Network().fuse()
+def _from_bytes(data: bytes) -> tuple[Network, ButtonNetwork | None]:
+    """A fused network in eval mode, channels_last, and the one for buttons, if there is one. Raises SafetensorError,
+    RuntimeError or ValueError for anything else."""
     tensors = {name: value.float() for name, value in load(data).items()}
     if not all(value.isfinite().all() for value in tensors.values()):
         raise ValueError("not all numbers are finite")
+    of_buttons = {name.removeprefix(BUTTONS): tensors.pop(name) for name in list(tensors) if name.startswith(BUTTONS)}
+    network, buttons = Network().fuse(), None
     network.load_state_dict(tensors)
-    return channels_last(network.eval().requires_grad_(False))
+    if of_buttons:
+        buttons = ButtonNetwork()
+        buttons.load_state_dict(of_buttons)
+        buttons.eval().requires_grad_(False)
+    return channels_last(network.eval().requires_grad_(False)), buttons

@@ -197,8 +197,8 @@ def learn(
             sums = {}
         if keep is not None and int(4 * progress) > kept:
             kept = int(4 * progress)
-            keep(step, Draughtsman(copy.deepcopy(mean).cpu()))
-    learned = Draughtsman(mean.cpu())
+            keep(step, Draughtsman(copy.deepcopy(mean).cpu(), start.buttons))
+    learned = Draughtsman(mean.cpu(), start.buttons)
     log.info("after: overlap with %d photographs never shown %s", len(held), measure(learned, held))
     return learned
 

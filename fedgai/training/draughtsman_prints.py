@@ -234,8 +234,8 @@ def learn(
             log.info("step %d of %d: %s (%.2f s a step)", step, lesson.steps, text, (time.monotonic() - begun) / step)
             sums = {}
         if keep is not None and step % max(1, lesson.steps // 4) == 0:
-            keep(step, Draughtsman(copy.deepcopy(mean)))
-    return Draughtsman(mean)
+            keep(step, Draughtsman(copy.deepcopy(mean), start.buttons))
+    return Draughtsman(mean, start.buttons)
 
 
 def _batches(

@@ -15,6 +15,7 @@ from fedgai.line_types import LINE_TYPES
 from fedgai.strokes.drawing import Floats, Plane
 from fedgai.strokes.lines import Tracing, centre_lines, strokes_along, to_edge
 from fedgai.strokes.raster import SHIFT, fixed
+from fedgai.vision.buttons import Button
 
 FAINT, SURE = 0.25, 0.5  # likelihood that a line must keep along its length, and reach somewhere
 SHORTEST = 20  # px of 512, length below which a line is a speck
@@ -22,6 +23,7 @@ RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a li
 STIFFNESS = 400.0  # of the spline through a line's points, at 512 px
 WIDTH = 2.0  # px of 512, of a line, and at least one of the picture
 REFERENCE = 512  # px, long side to which lengths above refer
+SMALLEST_RING = 3.0  # px of 512, radius
 STITCH, SPACE = 9.0, 4.0  # px of 512, of a topstitched line
 SEAMED = 36.0  # px of 512; a shorter topstitched line is drawn through: two or three stitches look like dirt
 TOPSTITCH, FOLD = LINE_TYPES.index("topstitch"), LINE_TYPES.index("fold")
@@ -95,6 +97,22 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
         else:
             found.append(GarmentLine(points, stroke.closed, sure * (FOLDS if kind == FOLD else 1)))
     return sorted(found, key=lambda line: line.sure)
+
+
+def rings(buttons: Sequence[Button], scale: float, side: float) -> list[GarmentLine]:
+    """Buttons as a person draws them: a ring each, never so small that it would be a dot.
+
+    Args:
+        buttons: in px of a picture. scale: by how much the drawing is larger. side: long side of the drawing, px.
+    """
+    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    circle = np.stack([np.cos(turn), np.sin(turn)], 1)
+    smallest = SMALLEST_RING * side / REFERENCE
+    found = []
+    for button in buttons:
+        middle = (np.array([button.x, button.y]) + 0.5) * scale - 0.5
+        found.append(GarmentLine(middle + max(button.radius * scale, smallest) * circle, True, 1.0))
+    return found
 
 
 def _dashes(points: Floats, unit: float) -> list[Floats]:

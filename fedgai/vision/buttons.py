@@ -1,0 +1,282 @@
+"""Finds a garment's buttons: small, round, alike and in a row.
+
+    photograph --> round spots that differ from the cloth around them --> a small network says which look like buttons
+               --> rows of them, evenly apart --> buttons
+
+Prints, zips, and rivets have round spots, too. So what only looks like a button does not count: it must be in a row, or be of
+the size of those that are. Where many spots that look like buttons are in no row, the cloth is printed, and none is a button.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Floats = NDArray[np.float64]
+
+SIDE = 768  # px, long side at which buttons are looked for
+RADII = 2.4 * 1.22 ** np.arange(9)  # px of it, 2.4 to 11.8
+MOST_SPOTS, MOST_CANDIDATES = 500, 140
+FAINTEST, WEAKEST = 5.0, 1.2  # differences in CIELAB, below which there is no spot: from the cloth; between two blurs
+PATCH, REACH = 25, 2.6  # pixels of what the network looks at; radii from its middle to its edge
+WIDTH = 24  # of the network
+# logits: may be in a row; looks like a button; looks like one without doubt; so do both of two, without a third
+LEAST, LIKELY, SURE, PAIR = -1.5, 0.0, 1.0, 1.8
+
+
+class Button(NamedTuple):
+    """One, px of the picture; the centre of the first pixel is (0, 0)."""
+
+    x: float
+    y: float
+    radius: float
+
+
+class ButtonNetwork(nn.Module):
+    """Says of round spots whether they are buttons."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        w = WIDTH
+        self.body = nn.Sequential(
+            nn.Conv2d(3, w, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(w, w, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(w, 2 * w, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * w, 2 * w, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Dropout(0.3),
+            nn.Linear(2 * w * 16, 1),
+        )
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """(N, 3, PATCH, PATCH) as of ``patches`` -> logits (N,)."""
+        logits: Tensor = self.body(patches)[:, 0]
+        return logits
+
+
+def find_buttons(photo: NDArray[np.uint8], mask: np.ndarray, network: ButtonNetwork) -> list[Button]:
+    """A garment's buttons.
+
+    Args:
+        photo: (H, W, 3) uint8 RGB.
+        mask: (H, W) float32 in [0, 1], the garment.
+    Returns:
+        In pixels of the photograph; none where it is not sure.
+    """
+    scale = SIDE / max(photo.shape[:2])
+    size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    garment = cv2.resize(mask.astype(np.float32), size) > 0.5
+    spots = candidates(lab, garment)
+    if not len(spots):
+        return []
+    length = max(float(np.ptp(place)) for place in np.nonzero(garment))
+    with torch.inference_mode():
+        scores = network(patches(lab, spots)).numpy().astype(np.float64)
+    return [Button((x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5, r / scale) for x, y, r in in_rows(spots, scores, length)]
+
+
+def candidates(lab: np.ndarray, garment: NDArray[np.bool_]) -> Floats:
+    """Round spots within the garment that differ from what is around them: (N, 3), x, y and radius, the clearest first.
+
+    Args:
+        lab: (H, W, 3) float32, CIELAB.
+        garment: (H, W) bool.
+    """
+    depth = cv2.distanceTransform(np.pad(garment, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    sigmas = np.append(RADII / np.sqrt(2) / 1.2, RADII[-1] / np.sqrt(2) * 1.2)
+    strength: list[np.ndarray] = []
+    finer, done = lab, 0.0
+    for i, sigma in enumerate(sigmas.tolist()):
+        coarser = cv2.GaussianBlur(finer, (0, 0), float(np.sqrt(sigma**2 - done**2)))  # blurred twice is blurred more
+        if i:
+            apart = finer - coarser
+            strength.append(cv2.transform(apart * apart, np.ones((1, 3), np.float32)))
+        finer, done = coarser, sigma
+    highest = np.stack([cv2.dilate(plane, np.ones((5, 5), np.uint8)) for plane in strength])
+    found = []
+    for i, plane in enumerate(strength):
+        peak = (plane >= highest[max(0, i - 1) : i + 2].max(0)) & (plane > WEAKEST**2) & (depth > RADII[i] + 2)
+        rows, columns = np.nonzero(peak)
+        found.append(np.stack([columns, rows, np.full(len(rows), i), plane[rows, columns]], 1))
+    spots = np.concatenate(found)
+    spots = spots[np.argsort(-spots[:, 3], kind="stable")][:MOST_SPOTS]
+    # each with the radius of its level, and with those beside it
+    x, y, level = (np.repeat(spots[:, i], 3) for i in range(3))
+    beside = np.tile([-1, 0, 1], len(spots)) + level
+    fits = (beside >= 0) & (beside < len(RADII))
+    rings = np.stack([x, y, RADII[beside.clip(0, len(RADII) - 1).astype(int)]], 1)[fits]
+    return _apart(rings, _roundness(lab, rings))
+
+
+def _roundness(lab: np.ndarray, rings: Floats) -> Floats:
+    """How clearly each ring (N, 3) bounds a spot of one colour on another, (N,); 0 where it does not."""
+    if not len(rings):
+        return np.zeros(0)
+    angles = np.arange(16) * 2 * np.pi / 16
+    x, y, r = (rings[:, i, None, None] for i in range(3))
+    away = np.stack([0.3 * r, 0.65 * r, 0.6 * r, 1.55 * r + 1], 1)[..., 0]  # (N, 4, 1)
+    at = [
+        (place + away * turn).astype(np.float32).reshape(len(rings), -1)
+        for place, turn in ((x, np.cos(angles)), (y, np.sin(angles)))
+    ]
+    seen = cv2.remap(lab, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).reshape(len(rings), 4, 16, 3)
+    cloth = np.median(seen[:, 3], axis=1)  # (N, 3)
+    colour = seen[:, :2].mean((1, 2)) - cloth
+    contrast = np.linalg.norm(colour, axis=1)
+    along = colour / np.maximum(contrast, 1e-6)[:, None]
+    outside = np.einsum("nac,nc->na", seen[:, 3] - cloth[:, None], along)
+    inside = np.einsum("nac,nc->na", seen[:, 2] - cloth[:, None], along)
+    share = ((outside < 0.45 * contrast[:, None]) & (inside > 0.35 * contrast[:, None])).mean(1)
+    uneven = np.linalg.norm(seen[:, 3] - cloth[:, None], axis=2).mean(1) / np.maximum(contrast, 1e-6)
+    good = (contrast >= FAINTEST) & (share >= 0.7) & (uneven < 1.1)
+    return np.where(good, share * contrast / (1 + uneven), 0)
+
+
+def _apart(rings: Floats, clear: Floats) -> Floats:
+    """The clearest rings, none on another."""
+    kept: list[Floats] = []
+    for i in np.argsort(-clear, kind="stable"):
+        if clear[i] <= 0 or len(kept) == MOST_CANDIDATES:
+            break
+        x, y, r = rings[i]
+        if all(np.hypot(x - a, y - b) > 1.5 * max(r, c) for a, b, c in kept):
+            kept.append(rings[i])
+    return np.array(kept).reshape(-1, 3)
+
+
+def patches(lab: np.ndarray, spots: Floats) -> Tensor:
+    """What the network looks at: (N, 3, PATCH, PATCH) float32, a spot's surroundings without its cloth's colour, its contrast 1.
+
+    Args:
+        lab: (H, W, 3) float32, CIELAB.
+        spots: (N, 3), x, y and radius.
+    """
+    steps = np.linspace(-REACH, REACH, PATCH)
+    x, y, r = (spots[:, i, None, None] for i in range(3))
+    columns = np.broadcast_to(x + r * steps[None, None, :], (len(spots), PATCH, PATCH)).reshape(len(spots) * PATCH, PATCH)
+    rows = np.broadcast_to(y + r * steps[None, :, None], (len(spots), PATCH, PATCH)).reshape(len(spots) * PATCH, PATCH)
+    seen = cv2.remap(lab, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    tensor = torch.from_numpy(seen.reshape(len(spots), PATCH, PATCH, 3)).permute(0, 3, 1, 2)
+    rim = torch.cat([tensor[:, :, 0], tensor[:, :, -1], tensor[..., 0], tensor[..., -1]], 2).median(2)[0][:, :, None, None]
+    middle = slice(PATCH // 2 - 3, PATCH // 2 + 4)
+    apart = tensor - rim
+    contrast = apart[:, :, middle, middle].mean((2, 3)).norm(dim=1).clamp(min=4)
+    even: Tensor = (apart / contrast[:, None, None, None]).clamp(-3, 3)
+    return even
+
+
+class _Row(NamedTuple):
+    """Spots at equal distances along a line: which, and at what number of steps from the first."""
+
+    members: list[int]
+    at: list[int]
+
+
+def in_rows(spots: Floats, scores: Floats, length: float) -> Floats:
+    """The buttons among spots.
+
+    Args:
+        spots: (N, 3), x, y and radius.
+        scores: (N,), the network's logits.
+        length: of the garment, px: its height or width, whichever is more.
+    Returns:
+        (M, 3). Where one is missing between two of a row, it is put there.
+    """
+    spots, scores = spots[scores > LEAST], scores[scores > LEAST]
+    rows = _best_rows(spots, scores, length)
+    members = [i for row in rows for i in row.members]
+    if not members:
+        return np.zeros((0, 3))
+    radius = float(np.median(spots[members, 2]))
+    alike = np.maximum(spots[:, 2], radius) < 1.4 * np.minimum(spots[:, 2], radius)
+    single = [
+        i for i in np.flatnonzero((scores > SURE) & alike).tolist() if i not in members and len(members) > 2
+    ]  # on cuffs, pockets
+    others = int((scores > LIKELY).sum()) - sum(scores[i] > LIKELY for i in [*members, *single])
+    if others > max(2, len(members)) or len(single) > max(4, len(members)):
+        return np.zeros((0, 3))
+    found = [spots[i] for i in single]
+    for row in rows:
+        for i, j, a, b in zip(row.members, row.members[1:], row.at, row.at[1:], strict=False):
+            found.append(spots[i])
+            if b - a == 2:
+                found.append((spots[i] + spots[j]) / 2)
+        found.append(spots[row.members[-1]])
+    buttons = np.array(found)
+    buttons[:, 2] = np.median(buttons[:, 2])  # those of a garment are of one size
+    return buttons
+
+
+def _best_rows(spots: Floats, scores: Floats, length: float) -> list[_Row]:
+    """The surest row, and another beside it with the same distances, as on a double-breasted coat."""
+    rows = [_row_through(spots, int(i), int(j)) for i, j in np.argwhere(_neighbours(spots, length))]
+    rows = [row for row in rows if _convincing(row, spots, scores)]
+    rows.sort(key=lambda row: -(scores[row.members] + 1).clip(0, 4).sum() + 1.5 * (row.at[-1] + 1 - len(row.at)))
+    chosen = rows[:1]
+    for row in rows[1:]:
+        if set(row.members).isdisjoint(chosen[0].members) and 0.75 < _gap(row, spots) / _gap(chosen[0], spots) < 1.33:
+            return [*chosen, row]
+    return chosen
+
+
+def _neighbours(spots: Floats, length: float) -> NDArray[np.bool_]:
+    """(N, N), whether the second spot can come after the first one in a row: below it, and alike in size."""
+    across, down = (spots[None, :, i] - spots[:, None, i] for i in range(2))
+    gap, radius = np.hypot(across, down), spots[:, 2]
+    larger, smaller = np.maximum(radius[:, None], radius), np.minimum(radius[:, None], radius)
+    far_enough = gap >= np.maximum(5 * larger, 0.05 * length)
+    follow: NDArray[np.bool_] = (down >= 1.5 * np.abs(across)) & far_enough & (gap <= 0.3 * length) & (larger <= 1.5 * smaller)
+    return follow
+
+
+def _row_through(spots: Floats, first: int, second: int) -> _Row:
+    """The longest row that begins with these two."""
+    places, radii = spots[:, :2], spots[:, 2]
+    step = places[second] - places[first]
+    gap = float(np.hypot(*step))
+    row = _Row([first, second], [0, 1])
+    alike = (radii < 1.5 * radii[first]) & (radii > radii[first] / 1.5)
+    while True:
+        for skipped in (1, 2):
+            away = np.hypot(*(places - places[row.members[-1]] - skipped * step).T)
+            away[~alike], away[row.members] = np.inf, np.inf
+            next_one = int(away.argmin())
+            if away[next_one] < max(0.5 * radii[first] + 1.5, 0.12 * gap) * np.sqrt(skipped):
+                row.members.append(next_one)
+                row.at.append(row.at[-1] + skipped)
+                step = (places[next_one] - places[first]) / row.at[-1]
+                break
+        else:
+            return row
+
+
+def _convincing(row: _Row, spots: Floats, scores: Floats) -> bool:
+    """Whether a row is straight, has few gaps and nothing between its spots, and the surer spots the shorter it is."""
+    count, mean = len(row.members), float(scores[row.members].mean())
+    places = spots[row.members, :2] - spots[row.members, :2].mean(0)
+    if count == 2:
+        across, down = np.abs(places[1] - places[0])
+        return bool(scores[row.members].min() > PAIR and across < 0.15 * down)
+    if row.at[-1] + 1 - count > count // 3 or mean < {3: 0.4, 4: 0.0}.get(count, -0.4):
+        return False
+    ends = spots[row.members, :2]
+    between = (ends[1:] + ends[:-1])[:, None] / 2 - spots[scores > LIKELY, :2]  # (gaps, spots, 2)
+    if (np.hypot(*between.transpose(2, 0, 1)) < 0.25 * _gap(row, spots)).any(1).mean() >= 0.5:
+        return False  # every second spot of a printed line
+    along = np.linalg.svd(places)[2][0]
+    return bool(np.abs(places @ np.array([-along[1], along[0]])).max() <= max(2.5, spots[row.members[0], 2]))
+
+
+def _gap(row: _Row, spots: Floats) -> float:
+    return float(np.hypot(*(spots[row.members[1], :2] - spots[row.members[0], :2])) / row.at[1])

@@ -1,0 +1,187 @@
+"""Buttons: round spots in rows, and no print."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fedgai.draughtsman import Draughtsman, Network
+from fedgai.line_types import LINE_TYPES
+from fedgai.pipeline import SketchPipeline
+from fedgai.shipped import WEIGHTS
+from fedgai.vision.buttons import LEAST, SIDE, Button, ButtonNetwork, candidates, find_buttons, in_rows
+from fedgai.vision.garment_lines import SMALLEST_RING, rings
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+@pytest.fixture(scope="module")
+def pipe() -> SketchPipeline:
+    return SketchPipeline.from_pretrained()
+
+
+def row(count: int, gap: float = 60.0, radius: float = 5.0) -> np.ndarray:
+    """(count, 3), spots below one another."""
+    return np.stack([np.full(count, 300.0), 100 + gap * np.arange(count), np.full(count, radius)], 1)
+
+
+# -- which spots are buttons -----------------------------------------------------------------------------------------------
+
+
+def test_spots_in_a_row_are_buttons_and_one_that_is_missing_is_put_there() -> None:
+    spots = row(5)
+    found = in_rows(spots, np.full(5, 1.5), 600)
+    assert sorted(map(tuple, found)) == sorted(map(tuple, spots))
+    found = in_rows(np.delete(spots, 2, 0), np.full(4, 1.5), 600)
+    assert sorted(map(tuple, found)) == sorted(map(tuple, spots))
+
+
+def test_a_short_row_must_be_surer_than_a_long_one() -> None:
+    for count, enough, too_little in ((2, 2.0, 1.5), (3, 0.6, 0.2), (4, 0.2, -0.2), (6, -0.2, -0.6)):
+        assert len(in_rows(row(count), np.full(count, enough), 600)) == count
+        assert len(in_rows(row(count), np.full(count, too_little), 600)) == 0
+    assert len(in_rows(row(6), np.full(6, LEAST - 0.1), 600)) == 0
+
+
+def test_spots_that_are_level_or_at_odd_distances_or_bent_are_none() -> None:
+    level = row(5)[:, [1, 0, 2]]
+    odd, bent, dense = row(4), row(4), row(6, gap=26)
+    odd[:, 1] = [100, 160, 260, 330]
+    bent[:, 0] += [0, 20, -25, 30]
+    for spots in (level, odd, bent, dense):
+        assert len(in_rows(spots, np.full(len(spots), 0.6), 600)) == 0
+
+
+def test_a_printed_cloth_has_no_buttons() -> None:
+    dots = np.array([(x, y, 6.0) for x, y in itertools.product(range(100, 500, 50), range(100, 600, 50))])
+    assert len(in_rows(dots, np.full(len(dots), 2.0), 600)) == 0
+
+
+def test_a_single_one_counts_beside_a_row_of_its_size() -> None:
+    cuff, large = (500.0, 400.0, 5.5), (520.0, 200.0, 11.0)
+    found = in_rows(np.array([*row(4), cuff, large]), np.full(6, 1.5), 600)
+    assert {(x, y) for x, y, _ in found} == {(x, y) for x, y, _ in [*row(4), cuff]}
+    assert len({radius for *_, radius in found}) == 1
+    assert len(in_rows(np.array([cuff]), np.array([3.0]), 600)) == 0
+
+
+def test_two_rows_of_a_double_breasted_coat_are_found() -> None:
+    second = row(3) + np.array([80, 5, 0])
+    found = in_rows(np.concatenate([row(3), second]), np.full(6, 1.0), 600)
+    assert len(found) == 6
+
+
+# -- in pictures -----------------------------------------------------------------------------------------------------------
+
+
+def test_round_spots_are_candidates_where_they_differ_from_the_cloth() -> None:
+    photo = np.full((600, 500, 3), 120, np.uint8)
+    for i, (x, y, radius, grey) in enumerate([(150, 150, 5, 20), (250, 300, 8, 230), (350, 450, 6, 122)]):
+        cv2.circle(photo, (x, y), radius, (grey, grey, grey), -1, cv2.LINE_AA)
+        assert i < 3
+    cv2.line(photo, (100, 500), (400, 520), (20, 20, 20), 3)
+    lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    garment = np.zeros((600, 500), bool)
+    garment[50:550, 50:450] = True
+    found = candidates(lab, garment)
+    for x, y, radius in ((150, 150, 5), (250, 300, 8)):
+        away = np.hypot(found[:, 0] - x, found[:, 1] - y)
+        assert away.min() < 2 and abs(found[away.argmin(), 2] / radius - 1) < 0.3
+    assert np.hypot(found[:, 0] - 350, found[:, 1] - 450).min() > 5  # as good as the cloth's grey
+    assert not len(candidates(lab, np.zeros((600, 500), bool)))
+
+
+def test_the_examples_have_the_buttons_that_one_sees(pipe: SketchPipeline) -> None:
+    trench = pipe.find(EXAMPLES / "trench_coat.jpg")
+    width, height = trench.image.size
+    places = sorted((round(b.y / height, 1), round(b.x / width, 1)) for b in trench.buttons)
+    assert places == [(0.4, 0.4), (0.4, 0.5), (0.6, 0.4), (0.6, 0.5), (0.7, 0.4), (0.7, 0.5)]
+    denim = pipe.find(EXAMPLES / "denim_jacket.jpg")
+    front = [button for button in denim.buttons if abs(button.x / denim.image.width - 0.5) < 0.03]
+    assert len(front) == 7
+    for name in ("midi_dress", "pleated_skirt", "hoodie", "cable_sweater", "wide_trousers"):
+        assert pipe.find(EXAMPLES / f"{name}.jpg").buttons == (), name
+
+
+def test_a_photograph_that_is_larger_or_turned_into_grey_has_the_same_buttons(pipe: SketchPipeline) -> None:
+    found = pipe.find(EXAMPLES / "trench_coat.jpg")
+    assert found.mask is not None and pipe.model.draughtsman is not None
+    larger = found.image.resize((2 * found.image.width, 2 * found.image.height), Image.Resampling.LANCZOS)
+    twice = pipe.model.draughtsman.find_buttons(np.asarray(larger), found.mask)
+    assert len(twice) == len(found.buttons)
+    for button in twice:
+        assert min(np.hypot(button.x / 2 - b.x, button.y / 2 - b.y) for b in found.buttons) < 3
+    grey = pipe.model.draughtsman.find_buttons(np.asarray(found.image.convert("L").convert("RGB")), found.mask)
+    assert len(grey) == len(found.buttons)
+
+
+def test_nothing_is_found_in_an_empty_mask_or_a_tiny_picture() -> None:
+    network = ButtonNetwork().eval()
+    photo = np.random.default_rng(24).integers(0, 256, (90, 64, 3)).astype(np.uint8)
+    assert find_buttons(photo, np.zeros((90, 64), np.float32), network) == []
+    assert find_buttons(photo[:3, :2], np.ones((3, 2), np.float32), network) == []
+
+
+# -- in drawings -----------------------------------------------------------------------------------------------------------
+
+
+def test_buttons_are_drawn_as_rings(pipe: SketchPipeline) -> None:
+    content = pipe.prepare(EXAMPLES / "trench_coat.jpg", 512)
+    found = pipe.find(EXAMPLES / "trench_coat.jpg")
+    scale = 512 / max(found.image.size)
+    ink = 255 - np.asarray(pipe.draw(content, {"Bruno": 1}).convert("L")).astype(int)
+    for button in found.buttons:
+        x, y, radius = button.x * scale, button.y * scale, max(button.radius * scale, SMALLEST_RING)
+        turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+        around = [ink[round(y + radius * np.sin(a)) - 1 :, round(x + radius * np.cos(a)) - 1 :][:3, :3].max() for a in turn]
+        assert np.mean(around) > 90
+    drawing = pipe.trace(content, {"Bruno": 1})
+    fastenings = [stroke for stroke in drawing.strokes if stroke.kind == "fastening"]
+    for button in found.buttons:
+        assert any(np.hypot(*(stroke.points.mean(0) - [button.x * scale, button.y * scale])) < 6 for stroke in fastenings)
+
+
+def test_a_ring_is_never_so_small_that_it_is_a_dot() -> None:
+    (small, large) = rings([Button(100, 100, 1), Button(200, 100, 20)], 0.5, 512)
+    assert small.closed and small.sure == 1
+    assert np.ptp(small.points, axis=0) == pytest.approx([2 * SMALLEST_RING] * 2, rel=0.05)
+    assert np.ptp(large.points, axis=0) == pytest.approx([20, 20], rel=0.05)
+    assert large.points.mean(0) == pytest.approx([99.75, 49.75])
+
+
+# -- weights ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_network_is_in_the_draughtsmans_file(tmp_path: Path) -> None:
+    torch.manual_seed(24)
+    both = Draughtsman(Network(), ButtonNetwork())
+    both.save(tmp_path / "both.safetensors")
+    again = Draughtsman.load(tmp_path / "both.safetensors", both.sha256)
+    assert again.buttons is not None and both.buttons is not None
+    assert all(torch.equal(a, b) for a, b in zip(again.buttons.parameters(), both.buttons.parameters(), strict=True))
+    assert both.parameters > Draughtsman(both.network).parameters
+
+
+def test_a_draughtsman_of_before_finds_no_buttons(tmp_path: Path) -> None:
+    before = Draughtsman(Network())
+    before.save(tmp_path / "before.safetensors")
+    again = Draughtsman.load(tmp_path / "before.safetensors")
+    assert again.buttons is None
+    assert again.find_buttons(np.zeros((SIDE, SIDE, 3), np.uint8), np.ones((SIDE, SIDE), np.float32)) == []
+    assert Draughtsman.load(WEIGHTS / "draughtsman.safetensors").buttons is not None
+
+
+def test_what_is_drawn_without_print_alone_has_rings(pipe: SketchPipeline) -> None:
+    types = pipe.prepare(EXAMPLES / "trench_coat.jpg", 512).types
+    assert types is not None
+    found = pipe.find(EXAMPLES / "trench_coat.jpg")
+    scale = 512 / max(found.image.size)
+    for button in found.buttons:
+        x, y = int(button.x * scale), int(button.y * scale)
+        assert types[LINE_TYPES.index("fastening"), y - 6 : y + 7, x - 6 : x + 7].max() == 255
