@@ -45,13 +45,13 @@ class ButtonNetwork(nn.Module):
         w = WIDTH
         self.body = nn.Sequential(
             nn.Conv2d(3, w, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(w, w, 3, stride=2, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(w, 2 * w, 3, stride=2, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(2 * w, 2 * w, 3, stride=2, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Flatten(),
             nn.Dropout(0.3),
             nn.Linear(2 * w * 16, 1),
@@ -74,16 +74,19 @@ def find_buttons(photo: NDArray[np.uint8], mask: np.ndarray, network: ButtonNetw
     """
     scale = SIDE / max(photo.shape[:2])
     size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     garment = cv2.resize(mask.astype(np.float32), size) > 0.5
-    spots = candidates(lab, garment)
+    if not garment.any():
+        return []
+    (top, bottom), (left, right) = ((int(place.min()), int(place.max()) + 1) for place in np.nonzero(garment))
+    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)[top:bottom, left:right]
+    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    spots = candidates(lab, garment[top:bottom, left:right])
     if not len(spots):
         return []
-    length = max(float(np.ptp(place)) for place in np.nonzero(garment))
     with torch.inference_mode():
         scores = network(patches(lab, spots)).numpy().astype(np.float64)
-    return [Button((x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5, r / scale) for x, y, r in in_rows(spots, scores, length)]
+    found = in_rows(spots, scores, max(bottom - top, right - left)) + np.array([left, top, 0])
+    return [Button((x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5, r / scale) for x, y, r in found]
 
 
 def candidates(lab: np.ndarray, garment: NDArray[np.bool_]) -> Floats:
@@ -103,11 +106,13 @@ def candidates(lab: np.ndarray, garment: NDArray[np.bool_]) -> Floats:
             apart = finer - coarser
             strength.append(cv2.transform(apart * apart, np.ones((1, 3), np.float32)))
         finer, done = coarser, sigma
-    highest = np.stack([cv2.dilate(plane, np.ones((5, 5), np.uint8)) for plane in strength])
+    highest = [cv2.dilate(plane, np.ones((5, 5), np.uint8)) for plane in strength]
     found = []
     for i, plane in enumerate(strength):
-        peak = (plane >= highest[max(0, i - 1) : i + 2].max(0)) & (plane > WEAKEST**2) & (depth > RADII[i] + 2)
-        rows, columns = np.nonzero(peak)
+        rows, columns = np.nonzero((plane >= highest[i]) & (plane > WEAKEST**2) & (depth > RADII[i] + 2))
+        beside = [level[rows, columns] for level in highest[max(0, i - 1) : i + 2]]
+        peak = plane[rows, columns] >= np.max(beside, axis=0)
+        rows, columns = rows[peak], columns[peak]
         found.append(np.stack([columns, rows, np.full(len(rows), i), plane[rows, columns]], 1))
     spots = np.concatenate(found)
     spots = spots[np.argsort(-spots[:, 3], kind="stable")][:MOST_SPOTS]
@@ -145,13 +150,12 @@ def _roundness(lab: np.ndarray, rings: Floats) -> Floats:
 
 def _apart(rings: Floats, clear: Floats) -> Floats:
     """The clearest rings, none on another."""
-    kept: list[Floats] = []
-    for i in np.argsort(-clear, kind="stable"):
-        if clear[i] <= 0 or len(kept) == MOST_CANDIDATES:
-            break
-        x, y, r = rings[i]
-        if all(np.hypot(x - a, y - b) > 1.5 * max(r, c) for a, b, c in kept):
-            kept.append(rings[i])
+    order = np.argsort(-clear, kind="stable")
+    left, kept = rings[order[clear[order] > 0]], []
+    while len(left) and len(kept) < MOST_CANDIDATES:
+        first = left[0]
+        kept.append(first)
+        left = left[np.hypot(*(left[:, :2] - first[:2]).T) > 1.5 * np.maximum(left[:, 2], first[2])]
     return np.array(kept).reshape(-1, 3)
 
 
