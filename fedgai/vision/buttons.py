@@ -151,7 +151,8 @@ def _roundness(lab: np.ndarray, rings: Floats) -> Floats:
 def _apart(rings: Floats, clear: Floats) -> Floats:
     """The clearest rings, none on another."""
     order = np.argsort(-clear, kind="stable")
-    left, kept = rings[order[clear[order] > 0]], []
+    left = rings[order[clear[order] > 0]]
+    kept: list[Floats] = []
     while len(left) and len(kept) < MOST_CANDIDATES:
         first = left[0]
         kept.append(first)
