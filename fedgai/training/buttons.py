@@ -1,4 +1,4 @@
-"""Teaches a network what buttons look like (``fedgai.vision.buttons``), and puts it into a draughtsman's file:
+"""Teaches a network what buttons look like, and puts it into a draughtsman's file:
 
     python -m fedgai.training.buttons --draughtsman IN.safetensors --photos PHOTOS_DIR --photos MORE_DIR --out OUT.safetensors
 
