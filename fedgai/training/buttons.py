@@ -76,6 +76,8 @@ def of_garments(count: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
     """Patches of rendered garments, on two fabrics each: of buttons, and of other spots."""
     rng, yes, no = np.random.default_rng(seed), [], []
     for number in range(count):
+        if number % 50 == 0:
+            log.info("garment %d of %d", number, count)
         garment = make(seed * 100_003 + number, LONG_SIDE)
         rings = np.array([ring for vector in garment.vectors if (ring := _ring(vector)) is not None]).reshape(-1, 3)
         for _ in range(2):
