@@ -27,7 +27,7 @@ def test_a_program_at_work_looks_again() -> None:
     kept = gc.get_freeze_count()
     with collector_paused(freeze=False):
         assert not gc.isenabled()
-    assert gc.isenabled() and gc.get_freeze_count() == kept
+    assert gc.isenabled() and gc.get_freeze_count() <= kept  # a kept object may be gone, but none was added
 
 
 SELDOM = {"diffusers", "gradio", "matplotlib", "open_clip", "pandas", "scipy", "skimage", "transformers"}

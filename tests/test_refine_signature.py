@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from federation.designer import own_hand
 from federation.designer.own_hand import own_signature, refine_own_hand
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.pairs import PairFolder
+from fedgai.evaluation import independent
 from fedgai.model import FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import Signature
@@ -87,9 +89,11 @@ def test_an_adapter_counts_only_where_it_brings_drawings_nearer(
     assert spoiled.signature.adapter is None and spoiled.after == without.after
 
 
-def test_where_it_is_not_nearer_the_measured_one_stays(folder: Path, model: FedGAI) -> None:
+def test_where_it_is_not_nearer_the_measured_one_stays(folder: Path, model: FedGAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    distances = itertools.count(1.0)  # each drawing is farther than the one before; the measured signature is judged first
+    monkeypatch.setattr(independent, "distance", lambda drawn, own: next(distances))
     measured = model.signature(sorted((folder / "sketches").iterdir()))
-    found = refine(model, measured, pairs_of(folder), config=replace(SHORT, steps=0, adapter=AdapterConfig(steps=0)))
+    found = refine(model, measured, pairs_of(folder), config=replace(SHORT, steps=2, adapter=AdapterConfig(steps=2)))
     assert found == Refined(measured, found.before, found.before) and not found.better
 
 
