@@ -49,7 +49,7 @@ GOOD = {
 def garments(tmp_path_factory):
     """Two of the examples: a folder of photographs, and a probe that takes a quarter of the time."""
     folder = tmp_path_factory.mktemp("garments")
-    for name in ("denim_jacket", "pleated_skirt"):
+    for name in ("hoodie", "pleated_skirt"):  # without a row of buttons: at the sizes of these tests a ring is a grey dot
         shutil.copy(EXAMPLES / f"{name}.jpg", folder)
     return folder
 
