@@ -206,7 +206,7 @@ def teach(start: Draughtsman, shown: Sequence[Shown], args: argparse.Namespace) 
         log.info("after: held out %s", measure(learned, store, held))
     finally:
         source.close()
-    return Draughtsman(learned.cpu())
+    return Draughtsman(learned.cpu(), start.buttons)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

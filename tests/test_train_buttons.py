@@ -13,12 +13,12 @@ import torch
 from fedgai.draughtsman import Draughtsman
 from fedgai.shipped import WEIGHTS
 from fedgai.training import buttons as training
-from fedgai.vision.buttons import PATCH, ButtonNetwork
+from fedgai.vision.buttons import PATCH, ButtonNetwork, Spots, round_spots
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
-def cloth(spot: str) -> training.Spots:
+def cloth(spot: str) -> Spots:
     """A cloth with a row of four dark discs, or with four short lines."""
     photo = np.full((384, 384, 3), 170, np.uint8)
     for y in (90, 150, 210, 270):
@@ -28,7 +28,7 @@ def cloth(spot: str) -> training.Spots:
             cv2.line(photo, (184, y), (196, y), (40, 40, 60), 4, cv2.LINE_AA)
     mask = np.zeros((384, 384), np.float32)
     mask[30:350, 60:330] = 1
-    found = training.spots_of(photo, mask, "shirt")
+    found = round_spots(photo, mask)
     assert found is not None and found.length == pytest.approx(640, abs=4)
     return found
 
@@ -47,13 +47,13 @@ def test_rows_in_photographs_count_as_buttons_but_not_on_kinds_without(monkeypat
     discs = cloth("disc")
     network = ButtonNetwork().eval()
     monkeypatch.setattr(network, "forward", lambda patches: torch.full((len(patches),), 1.5))
-    yes, no = training.taken_for_buttons(network, [discs])
+    yes, no = training.taken_for_buttons(network, [("shirt", discs)])
     assert len(yes) == 4 and not no
-    yes, no = training.taken_for_buttons(network, [discs._replace(kind="t-shirt")])
+    yes, no = training.taken_for_buttons(network, [("t-shirt", discs)])
     assert not yes and len(no) == len(discs.places)
     many = discs._replace(places=np.random.default_rng(24).uniform(0, 700, (40, 3)), patches=torch.zeros(40, 3, PATCH, PATCH))
     assert many.places[:, 2].min() > 0
-    yes, no = training.taken_for_buttons(network, [many])
+    yes, no = training.taken_for_buttons(network, [("shirt", many)])
     assert not yes and len(no) == 40
 
 

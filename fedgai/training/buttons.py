@@ -16,9 +16,7 @@ import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,7 +29,7 @@ from fedgai.garments import make
 from fedgai.garments.lines import Vector
 from fedgai.training.optimisers import AdamW
 from fedgai.training.pages import rendered
-from fedgai.vision.buttons import LEAST, LIKELY, SIDE, SURE, ButtonNetwork, Floats, candidates, in_rows, patches
+from fedgai.vision.buttons import LEAST, LIKELY, SIDE, SURE, ButtonNetwork, Spots, in_rows, round_spots
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.images import ImageError
 
@@ -45,31 +43,7 @@ FEW = 8  # likely spots, up to which sure ones count as buttons without a row
 BUTTONS, OTHERS = 32, 96  # patches a step
 
 
-class Spots(NamedTuple):
-    """The round spots of one garment.
-
-    Attributes:
-        kind: of the garment, its folder's name. length: of the garment, px.
-        places: (N, 3), x, y and radius, px. patches: (N, 3, PATCH, PATCH) float32.
-    """
-
-    kind: str
-    length: float
-    places: Floats
-    patches: Tensor
-
-
-def spots_of(photo: np.ndarray, mask: np.ndarray, kind: str) -> Spots | None:
-    """The round spots of a garment, (H, W, 3) uint8 with its mask (H, W) in [0, 1]; None where there are none."""
-    scale = SIDE / max(photo.shape[:2])
-    size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
-    small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    garment = cv2.resize(mask.astype(np.float32), size) > 0.5
-    places = candidates(lab, garment)
-    if not len(places):
-        return None
-    return Spots(kind, float(max(np.ptp(place) for place in np.nonzero(garment))), places, patches(lab, places))
+Kind = str  # of a garment, its folder's name
 
 
 def of_garments(count: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
@@ -83,7 +57,7 @@ def of_garments(count: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
         for _ in range(2):
             page = rendered(garment, rng, None)
             scale = SIDE / max(page.photo.shape[:2])
-            spots = spots_of(page.photo, page.mask / np.float32(255), garment.kind)
+            spots = round_spots(page.photo, page.mask / np.float32(255))
             for place, patch in zip(spots.places, spots.patches, strict=True) if spots else ():
                 away = (
                     np.hypot(*(rings[:, :2] * scale - place[:2]).T) / (rings[:, 2] * scale) if len(rings) else np.array([np.inf])
@@ -106,7 +80,7 @@ def _ring(vector: Vector) -> tuple[float, float, float] | None:
     return (float(middle[0]), float(middle[1]), radius) if size.max() < 1.5 * size.min() and 1.2 < radius < 10 else None
 
 
-def of_photographs(folders: Sequence[Path], most: int, draughtsman: Draughtsman, seed: int) -> Iterator[Spots]:
+def of_photographs(folders: Sequence[Path], most: int, draughtsman: Draughtsman, seed: int) -> Iterator[tuple[Kind, Spots]]:
     """Spots of photographs, ``most`` of each kind at most."""
     rng = np.random.default_rng(seed)
     for kind in (*WITHOUT, *WITH):
@@ -117,9 +91,9 @@ def of_photographs(folders: Sequence[Path], most: int, draughtsman: Draughtsman,
             except (ImageError, NoGarment) as error:
                 log.info("%s is left out: %s", files[i].name, error)
                 continue
-            spots = None if mask is None else spots_of(np.asarray(image), mask, kind)
+            spots = None if mask is None else round_spots(np.asarray(image), mask)
             if spots is not None:
-                yield spots
+                yield kind, spots
 
 
 def learn(yes: Tensor, no: Tensor, steps: int, seed: int) -> ButtonNetwork:
@@ -151,16 +125,16 @@ def _varied(x: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def taken_for_buttons(network: ButtonNetwork, photographs: Sequence[Spots]) -> tuple[list[Tensor], list[Tensor]]:
+def taken_for_buttons(network: ButtonNetwork, photographs: Sequence[tuple[Kind, Spots]]) -> tuple[list[Tensor], list[Tensor]]:
     """Patches of photographs that count as buttons, and as others, by what a network says of them."""
     yes: list[Tensor] = []
     no: list[Tensor] = []
-    for spots in photographs:
+    for kind, spots in photographs:
         scores = network(spots.patches).numpy().astype(np.float64)
         found = in_rows(spots.places, scores, spots.length)
         of_rows = [bool(len(found)) and bool((np.hypot(*(found[:, :2] - place[:2]).T) < 0.5).any()) for place in spots.places]
         likely = scores > LIKELY
-        if spots.kind in WITHOUT:
+        if kind in WITHOUT:
             no += [patch for patch, score in zip(spots.patches, scores, strict=True) if score > 2 * LEAST]
         elif any(of_rows):
             yes += [patch for patch, row in zip(spots.patches, of_rows, strict=True) if row]
@@ -186,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     draughtsman = Draughtsman.load(args.draughtsman)
     yes, no = of_garments(args.garments, args.seed)
     photographs = list(of_photographs(args.photos, args.each, draughtsman, args.seed))
-    no += [patch for spots in photographs if spots.kind in WITHOUT for patch in spots.patches]
+    no += [patch for kind, spots in photographs if kind in WITHOUT for patch in spots.patches]
     log.info("%d buttons, %d other spots, %d photographs", len(yes), len(no), len(photographs))
     network = learn(torch.stack(yes), torch.stack(no), args.steps, args.seed)
     further, wrong = taken_for_buttons(network, photographs)

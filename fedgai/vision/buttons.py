@@ -63,30 +63,53 @@ class ButtonNetwork(nn.Module):
         return logits
 
 
+class Spots(NamedTuple):
+    """The round spots of a garment, in a picture that is ``SIDE`` px long.
+
+    Attributes:
+        places: (N, 3), x, y and radius, px.
+        patches: (N, 3, PATCH, PATCH) float32, what the network looks at.
+        length: of the garment, px: its height or width, whichever is more.
+    """
+
+    places: Floats
+    patches: Tensor
+    length: int
+
+
 def find_buttons(photo: NDArray[np.uint8], mask: np.ndarray, network: ButtonNetwork) -> list[Button]:
     """A garment's buttons.
 
     Args:
         photo: (H, W, 3) uint8 RGB.
-        mask: (H, W) float32 in [0, 1], the garment.
+        mask: (h, w) float32 in [0, 1], the garment, in the photograph's proportions.
     Returns:
         In pixels of the photograph; none where it is not sure.
     """
+    spots = round_spots(photo, mask)
+    if spots is None:
+        return []
+    with torch.inference_mode():
+        scores = network(spots.patches).numpy().astype(np.float64)
+    scale = SIDE / max(photo.shape[:2])
+    found = in_rows(spots.places, scores, spots.length)
+    return [Button((x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5, r / scale) for x, y, r in found]
+
+
+def round_spots(photo: NDArray[np.uint8], mask: np.ndarray) -> Spots | None:
+    """The spots of a garment that may be buttons; None where there are none. Arguments as for ``find_buttons``."""
     scale = SIDE / max(photo.shape[:2])
     size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
     garment = cv2.resize(mask.astype(np.float32), size) > 0.5
     if not garment.any():
-        return []
+        return None
     (top, bottom), (left, right) = ((int(place.min()), int(place.max()) + 1) for place in np.nonzero(garment))
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)[top:bottom, left:right]
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    spots = candidates(lab, garment[top:bottom, left:right])
-    if not len(spots):
-        return []
-    with torch.inference_mode():
-        scores = network(patches(lab, spots)).numpy().astype(np.float64)
-    found = in_rows(spots, scores, max(bottom - top, right - left)) + np.array([left, top, 0])
-    return [Button((x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5, r / scale) for x, y, r in found]
+    places = candidates(lab, garment[top:bottom, left:right])
+    if not len(places):
+        return None
+    return Spots(places + np.array([left, top, 0]), patches(lab, places), max(bottom - top, right - left))
 
 
 def candidates(lab: np.ndarray, garment: NDArray[np.bool_]) -> Floats:
@@ -205,9 +228,9 @@ def in_rows(spots: Floats, scores: Floats, length: float) -> Floats:
         return np.zeros((0, 3))
     radius = float(np.median(spots[members, 2]))
     alike = np.maximum(spots[:, 2], radius) < 1.4 * np.minimum(spots[:, 2], radius)
-    single = [
-        i for i in np.flatnonzero((scores > SURE) & alike).tolist() if i not in members and len(members) > 2
-    ]  # on cuffs, pockets
+    single: list[int] = []
+    if len(members) > 2:  # on cuffs and pockets
+        single = [i for i in np.flatnonzero((scores > SURE) & alike).tolist() if i not in members]
     others = int((scores > LIKELY).sum()) - sum(scores[i] > LIKELY for i in [*members, *single])
     if others > max(2, len(members)) or len(single) > max(4, len(members)):
         return np.zeros((0, 3))
