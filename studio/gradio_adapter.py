@@ -34,6 +34,7 @@ WORKERS = 400  # events under way: they wait in lines of our own, where the one 
 SESSIONS = 1000  # visitors whose state is kept
 UNREAD_SECONDS = 60.0  # answers that nobody fetches are dropped after this
 PROGRAM_SECONDS = 120.0  # that the state of a program stays, which has no page open
+LOOK, PROGRESS = 0.05, 0.1  # s between two looks for new events, and for progress; on Windows Gradio itself takes these
 LOGGERS = ("uvicorn.error", "asyncio", "gradio", "httpx")  # whose messages may repeat what a visitor sent
 
 
@@ -92,6 +93,8 @@ def mount(app: FastAPI, demo: gr.Blocks, **options: Any) -> FastAPI:
     app = gr.mount_gradio_app(
         app, demo, "/", run_history=False, ssr_mode=False, mcp_server=False, show_error=False, max_file_size=MAX_BYTES, **options
     )
+    # elsewhere 1 and 10 ms, which take a studio that nobody visits 3 % of a core
+    demo._queue.sleep_when_free, demo._queue.progress_update_sleep_when_free = LOOK, PROGRESS
     # launch() would say so. Once mounted, Gradio does not, and until then lets a caller name any file of the server
     demo.has_launched = True
     return app

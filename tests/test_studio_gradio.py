@@ -19,6 +19,7 @@ import gradio as gr
 import gradio.processing_utils
 import gradio.queueing
 import gradio.routes
+from fastapi import FastAPI
 from gradio.utils import LRUCache
 from helpers.studio_server import ROOT
 
@@ -39,6 +40,7 @@ def test_the_names_are_still_there() -> None:
     assert isinstance(queue.pending_messages_per_session, LRUCache)
     assert queue.event_ids_to_events == {} and queue.pending_event_ids_session == {}
     assert {"ANALYTICS_MAX_EVENTS", "ANAYLTICS_CACHE_FREQUENCY"} <= vars(queue).keys()
+    assert queue.sleep_when_free < gradio_adapter.LOOK and queue.progress_update_sleep_when_free < gradio_adapter.PROGRESS
     assert demo.temp_file_sets and demo.has_launched is False
     assert demo.state_holder.capacity == gradio_adapter.SESSIONS
     assert {"session_data", "time_last_used", "lock"} <= vars(demo.state_holder).keys()
@@ -47,6 +49,28 @@ def test_the_names_are_still_there() -> None:
     for module in (gradio.queueing, gradio.routes):
         assert hasattr(module.traceback, "print_exc")
     assert gradio.processing_utils._check_allowed  # what has_launched is for
+
+
+def test_an_idle_page_is_seldom_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    with gr.Blocks() as demo:
+        gr.State(1)
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        slept.append(seconds)
+        demo._queue.stopped = len(slept) > 9
+        await sleep(0)
+
+    async def run() -> None:
+        demo._queue.stopped = False
+        await asyncio.gather(demo._queue.start_processing(), demo._queue.start_progress_updates())
+
+    gradio_adapter.mount(FastAPI(), gradio_adapter.queued(demo))
+    monkeypatch.setattr(asyncio, "sleep", note)
+    with ThreadPoolExecutor(1) as thread:  # Playwright's loop may run in this one
+        thread.submit(asyncio.run, run()).result()
+    assert set(slept) == {gradio_adapter.LOOK, gradio_adapter.PROGRESS}
 
 
 @pytest.mark.parametrize("module", ["studio.without_stubs", "studio.companion.quiet_network"])
