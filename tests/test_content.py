@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fedgai.content import Content
 from fedgai.garments import dye, make
 from fedgai.pipeline import SketchPipeline
 from fedgai.vision.outline import redrawn
@@ -25,6 +26,12 @@ def photo() -> np.ndarray:
     return dye(make(11, long_side=512, kind="t-shirt"), np.random.default_rng(5)).photo
 
 
+@pytest.fixture(scope="module")
+def contents(pipe: SketchPipeline, photo: np.ndarray) -> dict[int, Content]:
+    """The photograph made ready at each size."""
+    return {size: pipe.prepare(photo, size) for size in SIZES}
+
+
 def contour_width(sketch: np.ndarray, mask: np.ndarray) -> float:
     """Ink within 3 % of the page from the mask's edge, over the edge's length: a share of the page."""
     side = max(mask.shape)
@@ -38,20 +45,18 @@ def contour_width(sketch: np.ndarray, mask: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", ["Aiko", "Bruno", "Celeste", "Dara", "Emeka", "Freya", "Goro", "Hana"])
-def test_a_contour_is_the_same_share_of_every_page(pipe: SketchPipeline, photo: np.ndarray, name: str) -> None:
+def test_a_contour_is_the_same_share_of_every_page(pipe: SketchPipeline, contents: dict[int, Content], name: str) -> None:
     widths = []
-    for size in SIZES:
-        content = pipe.prepare(photo, size)
+    for size, content in contents.items():
         sketch = pipe.draw(content, {name: 1})
         assert max(sketch.size) == size
         widths.append(contour_width(np.asarray(sketch), content.mask))
     assert min(widths) > 0 and max(widths) / min(widths) < 1.15, widths
 
 
-def test_an_outline_in_ink_is_one_piece(pipe: SketchPipeline, photo: np.ndarray) -> None:
+def test_an_outline_in_ink_is_one_piece(pipe: SketchPipeline, photo: np.ndarray, contents: dict[int, Content]) -> None:
     """Also of a garment as pale as the paper."""
-    for picture in (photo, np.uint8(255 - (255 - photo) * 0.12)):
-        content = pipe.prepare(picture, 512)
+    for content in (contents[512], pipe.prepare(np.uint8(255 - (255 - photo) * 0.12), 512)):
         ink = np.asarray(pipe.draw(content, {"Aiko": 1}).convert("L")) < 160
         solid = np.uint8(content.mask > 0.5)
         band = cv2.morphologyEx(solid, cv2.MORPH_GRADIENT, np.ones((9, 9), np.uint8)) > 0

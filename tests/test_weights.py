@@ -4,11 +4,13 @@ PYTHONPATH=. python tests/test_weights.py     records tests/golden.json anew, af
 """
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fedgai.ateliers import ATELIERS
 from fedgai.evaluation.metrics import mid_grey_share
@@ -25,12 +27,17 @@ def pipe() -> SketchPipeline:
     return SketchPipeline.from_pretrained()
 
 
+@cache
+def drawn(pipe: SketchPipeline, photo: Path) -> list[tuple[str, Image.Image]]:
+    """A garment in every atelier's hand, at 512 px."""
+    return pipe.contact_sheet(pipe.prepare(photo))
+
+
 def measure(pipe: SketchPipeline) -> dict[str, dict[str, float]]:
     """Statistics of every atelier's drawing of two example garments at 512 px."""
     found = {}
     for garment in GARMENTS:
-        content = pipe.prepare(WEIGHTS.parent / "examples" / f"{garment}.jpg")
-        for name, sketch in pipe.contact_sheet(content):
+        for name, sketch in drawn(pipe, WEIGHTS.parent / "examples" / f"{garment}.jpg"):
             levels = np.asarray(sketch.convert("L"))
             style = pipe.signature([sketch], "").style
             found[f"{garment}, {name}"] = {
@@ -64,8 +71,7 @@ def test_drawings_are_nearest_to_the_hand_they_were_asked_for(pipe):
     bank = torch.stack([s.style for s in pipe.styles.values()])
     right = []
     for photo in sorted((WEIGHTS.parent / "examples").glob("*.jpg")):
-        content = pipe.prepare(photo)
-        for i, (_, sketch) in enumerate(pipe.contact_sheet(content)):
+        for i, (_, sketch) in enumerate(drawn(pipe, photo)):
             style = pipe.signature([sketch], "").style
             right.append(int(style_distance(style, bank, pipe.model.preset.channels).argmin()) == i)
     assert np.mean(right) > 0.8  # of the eight examples; weights/README.md has the figure over many photographs
