@@ -16,6 +16,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 import numpy as np
 import pytest
 import torch
+from helpers.looked_at_once import keep
 from helpers.studio_server import CHROMIUM, ROOT, StudioServer, chromium, untrained
 from PIL import Image, ImageDraw, ImageFilter
 from safetensors.torch import save_file
@@ -107,6 +108,14 @@ def garment_photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("photo") / "shirt.jpg"
     draw_garment().save(file, quality=92)
     return file
+
+
+@pytest.fixture(scope="module")
+def looked_at_once() -> Iterator[None]:
+    """In this module each picture is looked at once, see there. For modules that ask what is done with what was seen."""
+    with pytest.MonkeyPatch.context() as patch:
+        keep(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ from fedgai.networks.encoder import sha256
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.losses import near_loss
 
+pytestmark = pytest.mark.usefixtures("looked_at_once")
 SHORT = HouseStepConfig(steps=2, batch=2, size=64, new_size=64, seconds=math.inf)
 GOOD = {
     "own_hand": 0.9,
@@ -114,7 +115,7 @@ def test_a_new_hand_comes_nearer_and_the_old_ones_stay(garments, house, start, m
     model.add_style(new_hand)
     before = style_distances(model, garments)
     shares = []
-    step = HouseStep(garments, replace(SHORT, steps=16, batch=4, size=192, new_size=192), FedGAI.load(), garments)
+    step = HouseStep(garments, replace(SHORT, steps=12, batch=4, size=128, new_size=128), FedGAI.load(), garments)
     report = step.run(model, shares.append)
     after = style_distances(model, garments)
     assert report.new_hands == ["New"]

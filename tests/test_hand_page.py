@@ -17,6 +17,8 @@ from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES
 
+pytestmark = pytest.mark.usefixtures("looked_at_once")
+
 
 @pytest.fixture(scope="module")
 def pipe() -> SketchPipeline:

@@ -28,6 +28,7 @@ from fedgai.training.local import LocalTrainer
 from fedgai.training.refine_signature import JUDGEMENTS, SHARES, RefineConfig, Refined, _unit, refine
 from fedgai.training.train_config import TrainConfig
 
+pytestmark = pytest.mark.usefixtures("looked_at_once")
 SHORT = RefineConfig(steps=24, adapter=AdapterConfig(steps=8))
 ADAPTER = SHORT.adapter.steps + len(SHARES)  # what an adapter counts in the progress
 
