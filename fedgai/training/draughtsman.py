@@ -112,10 +112,10 @@ def loss(network: Network, page: Mapping[str, Tensor]) -> dict[str, Tensor]:
     union_weight = weight[:, CONSTRUCTION].amin(1, keepdim=True)
     union = torch.logsumexp(lines[:, CONSTRUCTION], 1, keepdim=True)
     return {
-        "mask": 3 * entropy(mask, page["mask"], page["mask_weight"]) + 1.5 * _dice(mask, page["mask"], page["mask_weight"]),
+        "mask": 3 * entropy(mask, page["mask"], page["mask_weight"]) + 1.5 * dice(mask, page["mask"], page["mask_weight"]),
         "lines": 6 * entropy(lines, want, weight * (1 + 3 * want)),
         "union": 6 * entropy(union, union_want, union_weight * (1 + 3 * union_want))
-        + 0.5 * _dice(union, union_want, union_weight),
+        + 0.5 * dice(union, union_want, union_weight),
         "tone": ((tone - page["tone"]).abs() * page["tone_weight"]).sum() / page["tone_weight"].sum().clamp_min(1),
     }
 
@@ -125,7 +125,7 @@ def entropy(logits: Tensor, want: Tensor, weight: Tensor) -> Tensor:
     return (F.binary_cross_entropy_with_logits(logits, want, reduction="none") * weight).sum() / weight.sum().clamp_min(1)
 
 
-def _dice(logits: Tensor, want: Tensor, weight: Tensor) -> Tensor:
+def dice(logits: Tensor, want: Tensor, weight: Tensor) -> Tensor:
     """1 - Dice coefficient over the batch, soft."""
     seen = logits.sigmoid() * weight
     want = want * weight

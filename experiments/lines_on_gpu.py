@@ -1,0 +1,297 @@
+"""Lines learned on a GPU from rendered garments that are never shown twice in a row: a lesson of the shipped draughtsman.
+
+    python -m experiments.lines_on_gpu --start OLD.safetensors --opinion u2net.onnx --photos PHOTOS_DIR --photos MORE_DIR \
+        --work WORK_DIR --out NEW.safetensors [--processes 14] [--seconds 520]
+
+Processes on the CPU render garments while the GPU learns: some 14,500 pages of as many prints in ten minutes, where the lessons
+before had 700 geometries. On photographs mask and tone are held to what the draughtsman saw before. Lines are held to that and,
+more and more, to what the weights' running mean sees in the same photograph in better light (a mean teacher: Tarvainen and
+Valpola, arXiv 1703.01780); some of the photographs are dyed. Buttons become discs on the fastenings' plane.
+
+weights/README.md says what the shipped run had differently. A GPU adds in another order each time: two runs are alike in kind
+only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import copy
+import logging
+import multiprocessing
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from experiments.line_pages import HELD, KNOWN, PAGE, PLANES, TOPSTITCH, produce
+from experiments.mask_pages import Pictures, fit, laid, other_light
+from experiments.mask_pictures import Shown
+from experiments.masks_on_gpu import stored
+from fedgai.draughtsman import Draughtsman, Network
+from fedgai.errors import FedGAIError
+from fedgai.line_types import LINE_TYPES
+from fedgai.networks.layers import channels_last
+from fedgai.training import reviewed_masks
+from fedgai.training.draughtsman import dice, entropy
+from fedgai.training.pages import SILHOUETTE
+from fedgai.training.photographs import Opinions, gather
+from fedgai.training.saliency import Saliency
+
+log = logging.getLogger("experiments.lines_on_gpu")
+
+RATE, BACKBONE_RATE = 6e-4, 2e-4  # of AdamW, at first
+AVERAGE = 0.998  # decay of the weights' running mean, which is what is kept
+WARM_UP = 150  # steps
+BATCH = (22, 8, 18)  # pages of a step: rendered, dyed photographs, photographs
+RING = (1600, 530)  # pages on the device, by kind
+WAITING = 150  # pages before the device
+MASK, WHOLE, LINES_HELD, FASTENINGS_HELD = 0.5, 0.3, 0.5, 0.3  # weights of losses
+BLEND = 0.6  # share of the running mean in what photographs' lines are held to, from half the time on
+EDGES = 6.0  # how much more a pixel counts that lies on an edge of the print
+EVERY = 100  # steps between lines of the log
+FASTENING = LINE_TYPES.index("fastening")
+UNION = [i for i, name in enumerate(LINE_TYPES) if name != "fold"]
+
+
+def known_loss(seen: Sequence[Tensor], page: Tensor) -> dict[str, Tensor]:
+    """Of rendered pages, on which all is known.
+
+    Args:
+        seen: the network's mask logits, line logits and tone.
+        page: float (n, 13, PAGE, PAGE) in [0, 255], see ``line_pages.rendered``.
+    """
+    mask, lines, tone = seen
+    want_mask, want, light = page[:, 3:4] / 255, page[:, 4:10] / 255, page[:, 12:13] / 255
+    weight = (page[:, 10:11] / 100).repeat(1, len(LINE_TYPES), 1, 1)
+    weight[:, TOPSTITCH] = page[:, 11] / 100
+    there = (page[:, 11:12] > 50).float()
+    want_union = want[:, UNION].amax(1, keepdim=True)
+    union_weight = weight[:, UNION].amin(1, keepdim=True)
+    union = torch.logsumexp(lines[:, UNION], 1, keepdim=True)
+    # what of the lines' middles is found (skeleton recall: Kirchhoff et al., arXiv 2404.03010): gaps cost more than their area
+    middle = (want_union > 0.75).float() * (union_weight > 0.1) * (want_mask > 0.5)
+    cloth = (want_mask > 0.78).float() * there
+    return {
+        "mask": MASK * (3 * entropy(mask, want_mask, there) + 1.5 * dice(mask, want_mask, there)),
+        "lines": 6 * entropy(lines, want, weight * (1 + 3 * want)),
+        "union": 6 * entropy(union, want_union, union_weight * (1 + 3 * want_union))
+        + 0.5 * dice(union, want_union, union_weight),
+        "whole": WHOLE * (1 - (union.sigmoid() * middle).sum() / middle.sum().clamp_min(1)),
+        "tone": ((tone - light).abs() * cloth).sum() / cloth.sum().clamp_min(1),
+    }
+
+
+def held_loss(
+    seen: Sequence[Tensor], before: Sequence[Tensor], mean: Sequence[Tensor], edges: Tensor, there: Tensor, blend: float
+) -> dict[str, Tensor]:
+    """Of photographs: how far what is seen is from what was.
+
+    Args:
+        seen, before, mean: mask logits, line logits and tone of the network, of the draughtsman at first, of the running mean.
+        edges: (n, 1, PAGE, PAGE) in [0, 1], of a print.
+        there: the same, 1 where the photograph is.
+        blend: share of the running mean in what lines are held to.
+    """
+    mask, lines, tone = seen
+    now = mean[1].sigmoid()
+    want = (1 - blend) * before[1].sigmoid() + blend * now
+    want[:, SILHOUETTE] = before[1][:, SILHOUETTE].sigmoid()
+    want[:, FASTENING] = now[:, FASTENING]  # before, buttons were rings there
+    weight = there * (1 + 9 * want + EDGES * edges)
+    weight = torch.cat([weight[:, :FASTENING], FASTENINGS_HELD * weight[:, FASTENING:]], 1)
+    return {
+        "held mask": 3 * entropy(mask, before[0].sigmoid(), there.expand_as(mask)),
+        "held lines": 6 * LINES_HELD * entropy(lines, want, weight),
+        "held tone": 2 * ((tone - before[2]).abs() * there).mean(),
+    }
+
+
+def worse_light(photo: Tensor, rng: np.random.Generator) -> Tensor:
+    """(n, 3, H, W) in [0, 255] -> [0, 1]: as ``other_light``; and other contrast, less colour, some of them in less detail."""
+    n, side = len(photo), photo.shape[-1]
+
+    def numbers(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(photo.device)[:, None, None, None]
+
+    middle = photo.mean((1, 2, 3), keepdim=True)
+    photo = (middle + (photo - middle) * numbers(np.exp(rng.normal(0, 0.2, n)))).clamp(0, 255)
+    grey = photo.mean(1, keepdim=True).expand_as(photo)
+    photo = torch.lerp(photo, grey, numbers(rng.uniform(0, 1, n) * (rng.random(n) < 0.25)))
+    if rng.random() < 0.4:
+        few = int(side * rng.uniform(0.45, 0.8))
+        low = F.interpolate(photo, size=(few, few), mode="bilinear", antialias=True, align_corners=False)
+        low = F.interpolate(low, size=(side, side), mode="bilinear", align_corners=False)
+        photo = torch.where(numbers(rng.random(n)) < 0.6, low, photo)
+    return other_light(photo, rng)
+
+
+class Source:
+    """Processes that make pages, and a thread that reads from them: a queue of bytes for each kind of page."""
+
+    def __init__(self, shown: Sequence[Shown], processes: int, seed: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.waiting: tuple[collections.deque[bytes], ...] = (collections.deque(), collections.deque())
+        self.ends: list[Connection] = []
+        self.workers, self.stopped = [], False
+        for i in range(processes):
+            mine, theirs = context.Pipe(duplex=False)
+            worker = context.Process(target=produce, args=(shown, 1000 * seed + i, theirs), daemon=True)
+            worker.start()
+            theirs.close()
+            self.ends.append(mine)
+            self.workers.append(worker)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        ends = list(self.ends)
+        while ends and not self.stopped:
+            for end in wait(ends, 1.0):
+                try:
+                    page = end.recv_bytes()
+                except (EOFError, OSError):
+                    ends.remove(end)
+                    continue
+                self.waiting[page[0]].append(page)
+            while len(self.waiting[KNOWN]) > WAITING and not self.stopped:
+                time.sleep(0.01)
+
+    def close(self) -> None:
+        self.stopped = True
+        for worker in self.workers:
+            worker.terminate()
+
+
+class Ring:
+    """Pages of one kind on the device; as they come the oldest are replaced."""
+
+    def __init__(self, kind: int, device: str) -> None:
+        self.pages = torch.zeros((RING[kind], PLANES[kind], PAGE, PAGE), dtype=torch.uint8, device=device)
+        self.came = 0
+
+    def fill(self, waiting: collections.deque[bytes], most: int = 24) -> None:
+        take = min(most, len(waiting))
+        for _ in range(take):
+            page = np.frombuffer(waiting.popleft(), np.uint8, offset=1).reshape(self.pages.shape[1:])
+            self.pages[self.came % len(self.pages)] = torch.from_numpy(page.copy()).to(self.pages.device)
+            self.came += 1
+
+    def some(self, count: int, rng: np.random.Generator) -> Tensor:
+        """float (count, planes, PAGE, PAGE) in [0, 255], half of them mirrored."""
+        chosen = torch.from_numpy(rng.integers(min(self.came, len(self.pages)), size=count))
+        pages = self.pages[chosen.to(self.pages.device)].float()
+        mirrored = torch.from_numpy(rng.random(count) < 0.5).to(pages.device)[:, None, None, None]
+        return torch.where(mirrored, pages.flip(3), pages)
+
+
+def losses_of_a_step(
+    networks: tuple[Network, Network, Network], rings: Sequence[Ring], store: Pictures, blend: float, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """By name; networks are the one that learns, the one that was there before, and the running mean."""
+    network, teacher, mean = networks
+    known, pairs = (ring.some(count, rng) for ring, count in zip(rings, BATCH[:2], strict=True))
+    chosen = rng.integers(len(store.sizes), size=BATCH[2])
+    page = (PAGE, PAGE)
+    sheet, inside = laid(store, chosen, fit(store, chosen, page, rng.random(BATCH[2]) < 0.5, rng), page)
+    plain = torch.cat([pairs[:, :3], sheet[:, :3]])
+    edges = torch.cat([pairs[:, 6:7] / 255, torch.zeros_like(sheet[:, :1])])
+    there = torch.cat([pairs[:, 7:8] / 255, inside.float()])
+    good = other_light(plain, rng).contiguous(memory_format=torch.channels_last)
+    poor = worse_light(torch.cat([known[:, :3], pairs[:, 3:6], sheet[:, :3]]), rng)
+    with torch.no_grad():
+        before, now = teacher(good), mean(good)
+    seen = network(poor.contiguous(memory_format=torch.channels_last))
+    of_known, of_held = ([plane[part] for plane in seen] for part in (slice(len(known)), slice(len(known), None)))
+    return known_loss(of_known, known) | held_loss(of_held, before, now, edges, there, blend)
+
+
+def learn(start: Draughtsman, source: Source, store: Pictures, seconds: float, device: str, seed: int) -> Network:
+    """Teach lines for so many seconds; the running mean of the weights."""
+    rng, rings = np.random.default_rng(seed), [Ring(kind, device) for kind in (KNOWN, HELD)]
+    while min(ring.came for ring in rings) < 30 or rings[0].came < min(300, 20 * len(source.workers)):
+        for ring, waiting in zip(rings, source.waiting, strict=True):
+            ring.fill(waiting)
+        time.sleep(0.05)
+    teacher, network = (channels_last(copy.deepcopy(start.network).to(device)) for _ in range(2))
+    network.requires_grad_(True).train()
+    mean = copy.deepcopy(network).requires_grad_(False)
+    backbone = list(network.backbone.parameters())
+    decoder = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
+    optimizer = torch.optim.AdamW([{"params": backbone}, {"params": decoder}], RATE, weight_decay=1e-4, fused=device == "cuda")
+    sums: dict[str, Tensor] = {}
+    step, begun = 0, time.monotonic()
+    while (progress := (time.monotonic() - begun) / seconds) < 1:
+        for ring, waiting in zip(rings, source.waiting, strict=True):
+            ring.fill(waiting)
+        fall = 0.5 * (1 + np.cos(np.pi * progress)) * min(1, (step + 1) / WARM_UP)
+        for group, rate in zip(optimizer.param_groups, (BACKBONE_RATE, RATE), strict=True):
+            group["lr"] = rate * fall
+        losses = losses_of_a_step((network, teacher, mean), rings, store, BLEND * min(1, 2 * progress), rng)
+        optimizer.zero_grad(set_to_none=True)
+        sum(losses.values(), torch.zeros((), device=device)).backward()
+        nn.utils.clip_grad_norm_([*backbone, *decoder], 1.0)
+        optimizer.step()
+        decay = min(AVERAGE, (step + 1) / (step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), 1 - decay)
+        sums = {name: sums.get(name, 0) + value.detach() for name, value in losses.items()}
+        step += 1
+        if step % EVERY == 0:
+            text = ", ".join(f"{name} {value.item() / EVERY:.4f}" for name, value in sums.items())
+            log.info("%d, %.0f %%: %s", step, 100 * progress, text)
+            sums = {}
+    log.info("%d steps; %d rendered pages and %d dyed photographs came", step, rings[KNOWN].came, rings[HELD].came)
+    return mean
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
+    parser.add_argument("--work", type=Path, required=True, help="for what is made on the way")
+    parser.add_argument("--start", type=Path, required=True, metavar="FILE", help="the draughtsman that learns")
+    parser.add_argument("--opinion", type=Path, required=True, metavar="FILE.onnx", help="U²-Net")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    parser.add_argument("--device", default="cuda", help="cpu or cuda")
+    parser.add_argument("--processes", type=int, default=14, help="that make pages")
+    parser.add_argument("--seconds", type=float, default=520, help="of learning, once everything is ready")
+    parser.add_argument("--limit", type=int, default=None, help="look at so many photographs only")
+    parser.add_argument("--seed", type=int, default=31)
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    cv2.setNumThreads(1)
+    torch.manual_seed(args.seed)
+    if args.device == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("high")
+    args.work.mkdir(parents=True, exist_ok=True)
+    try:
+        start = Draughtsman.load(args.start)
+        opinions = Opinions(start, Saliency(args.opinion), reviewed_masks.read())
+        photographs = gather(args.photos, args.work / "photographs", args.seed, args.limit, opinions=opinions)
+    except FedGAIError as error:
+        parser.error(str(error))
+    with ThreadPoolExecutor(max(2, args.processes)) as pool:
+        shown = list(pool.map(Shown.of, photographs))
+    log.info("%d photographs", len(shown))
+    source = Source(shown, args.processes, args.seed)
+    try:
+        store = stored(shown, args.device, max(2, args.processes))
+        learned = learn(start, source, store, args.seconds, args.device, args.seed)
+    finally:
+        source.close()
+    learned.cpu()
+    Draughtsman(learned, start.buttons).save(args.out)
+    log.info("%s: SHA-256 %s", args.out, Draughtsman(learned, start.buttons).sha256)
+
+
+if __name__ == "__main__":
+    main()
