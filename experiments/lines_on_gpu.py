@@ -1,4 +1,4 @@
-"""Lines learned on a GPU from rendered garments that are never shown twice in a row: a lesson of the shipped draughtsman.
+"""Lines learned on a GPU from garments that are rendered meanwhile: a lesson of the shipped draughtsman.
 
     python -m experiments.lines_on_gpu --start OLD.safetensors --opinion u2net.onnx --photos PHOTOS_DIR --photos MORE_DIR \
         --work WORK_DIR --out NEW.safetensors [--processes 14] [--seconds 520]

@@ -14,7 +14,7 @@ from torch import Tensor
 from fedgai import draughtsman as draughtsmen
 from fedgai.draughtsman import Draughtsman, Seen
 from fedgai.line_types import LINE_TYPES
-from fedgai.vision.buttons import Button
+from fedgai.vision.buttons import Button, rows_of_discs
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
 from fedgai.vision.garment_lines import GarmentLine, garment_lines, line_cover, rings
 from fedgai.vision.images import Picture, read_picture, simplify
@@ -117,6 +117,8 @@ def find(photo: Photo, draughtsman: Draughtsman | None, *, cutout: bool, on_miss
     buttons: list[Button] = []
     if draughtsman is not None and mask is not None:
         buttons = draughtsman.find_buttons(np.asarray(picture.image), mask)
+        if not buttons and seen is not None:
+            buttons = rows_of_discs(seen.lines[FASTENING], mask, max(picture.image.size))
     return Found(picture.image, mask, seen, tuple(buttons))
 
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from fedgai.content import find
 from fedgai.draughtsman import Draughtsman, Network
 from fedgai.line_types import LINE_TYPES
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
-from fedgai.vision.buttons import LEAST, SIDE, Button, ButtonNetwork, candidates, find_buttons, in_rows
+from fedgai.vision.buttons import LEAST, SIDE, Button, ButtonNetwork, candidates, find_buttons, in_rows, rows_of_discs
 from fedgai.vision.garment_lines import SMALLEST_RING, rings
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -47,6 +48,26 @@ def test_a_short_row_must_be_surer_than_a_long_one() -> None:
         assert len(in_rows(row(count), np.full(count, enough), 600)) == count
         assert len(in_rows(row(count), np.full(count, too_little), 600)) == 0
     assert len(in_rows(row(6), np.full(6, LEAST - 0.1), 600)) == 0
+
+
+def test_discs_in_a_row_that_the_draughtsman_sees_are_buttons_and_a_zip_is_none() -> None:
+    seen, mask = np.zeros((512, 384), np.float32), np.ones((256, 192), np.float32)
+    for y in range(100, 400, 60):
+        cv2.circle(seen, (200, y), 4, (0.8,), -1)
+    found = rows_of_discs(seen, mask, 1024)
+    assert [round(b.y) for b in sorted(found, key=lambda b: b.y)] == [2 * y for y in range(100, 400, 60)]
+    assert all(abs(b.x - 400) < 2 and 5 < b.radius < 10 for b in found)
+    seen[:] = 0
+    seen[60:440, 196:206] = 0.9
+    assert rows_of_discs(seen, mask, 1024) == []
+    assert rows_of_discs(np.zeros((512, 384), np.float32), mask, 1024) == []
+
+
+def test_the_buttons_of_a_striped_shirt_are_found(pipe: SketchPipeline) -> None:
+    found = find(EXAMPLES / "striped_shirt.jpg", pipe.model.draughtsman, cutout=True, on_missing="keep")
+    assert 5 <= len(found.buttons) <= 9
+    middles = np.array([button.x for button in found.buttons])
+    assert np.ptp(middles) < 0.02 * found.image.width and abs(middles.mean() / found.image.width - 0.5) < 0.1
 
 
 def test_spots_that_are_level_or_at_odd_distances_or_bent_are_none() -> None:

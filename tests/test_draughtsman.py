@@ -175,6 +175,38 @@ class TestGate:
         assert cover[:, 0].min() > 0.5 and cover[:, 2].min() > 0.3 and cover[:, 2].max() < cover[:, 0].min()
         assert 15 < (np.diff((cover[:, 1] > 0.3).astype(int)) == 1).sum() < 30  # stitches
 
+    def test_a_faint_seam_is_drawn_and_a_faint_fold_is_not(self) -> None:
+        for kind, drawn in (("seam", True), ("fold", False)):
+            likely = np.zeros((6, 512, 384), np.float32)
+            likely[LINE_TYPES.index(kind), 100:400, 200:203] = 0.6
+            assert bool(garment_lines(likely, np.ones((512, 384), np.float32))) == drawn
+
+    def test_a_button_is_no_line_and_does_not_bridge_the_edges_of_a_placket(self) -> None:
+        likely, mask = np.zeros((6, 512, 384), np.float32), np.ones((512, 384), np.float32)
+        for column in (190, 206):
+            likely[LINE_TYPES.index("edge"), 60:440, column - 1 : column + 1] = 0.9
+        plain = garment_lines(likely, mask)
+        for row in range(100, 420, 40):
+            for kind in ("edge", "fastening"):  # seen as a rung, too
+                cv2.circle(likely[LINE_TYPES.index(kind)], (197, row), 6, (0.8,), -1)
+        buttoned = garment_lines(likely, mask)
+        assert len(plain) == len(buttoned) == 2
+        for line in buttoned:
+            assert np.ptp(line.points[:, 0]) < 4 and np.ptp(line.points[:, 1]) > 370
+
+    def test_a_zip_stays(self) -> None:
+        likely, mask = np.zeros((6, 512, 384), np.float32), np.ones((512, 384), np.float32)
+        likely[LINE_TYPES.index("fastening"), 60:440, 196:204] = 0.9
+        (line,) = garment_lines(likely, mask)
+        assert np.ptp(line.points[:, 1]) > 360
+
+    def test_a_seam_that_ends_near_the_silhouette_is_drawn_on_to_it(self) -> None:
+        likely, mask = np.zeros((6, 512, 384), np.float32), np.zeros((512, 384), np.float32)
+        mask[50:460, 40:340] = 1
+        likely[LINE_TYPES.index("seam"), 62:250, 200:203] = 0.9
+        (line,) = garment_lines(likely, mask)
+        assert line.points[:, 1].min() < 54 and abs(line.points[:, 1].max() - 250) < 4
+
     def test_a_pen_map_leads_any_pen_along_the_lines(self) -> None:
         likely, mask = np.zeros((6, 512, 384), np.float32), np.ones((512, 384), np.float32)
         likely[1, 100:400, 199:202] = 0.9

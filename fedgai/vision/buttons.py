@@ -3,6 +3,8 @@
     photograph --> round spots that differ from the cloth around them --> a small network says which look like buttons
                --> rows of them, evenly apart --> buttons
 
+The draughtsman sees buttons, too, as discs among the fastenings. Where the network for spots finds none, rows of these count.
+
 Prints, zips, and rivets have round spots, too. So what only looks like a button does not count: it must be in a row, or be of
 the size of those that are. Where many spots that look like buttons are in no row, the cloth is printed, and none is a button.
 """
@@ -27,6 +29,10 @@ PATCH, REACH = 25, 2.6  # pixels of what the network looks at; radii from its mi
 WIDTH = 24  # of the network
 # logits: may be in a row; looks like a button; looks like one without doubt; so do both of two, without a third
 LEAST, LIKELY, SURE, PAIR = -1.5, 0.0, 1.0, 1.8
+
+DISC, WIDEST = 9, 39  # px of it, a disc's least and largest width
+DISC_LIKELY, DISC_LONGEST = 0.3, 1.8  # how likely it must be; its length over its width
+DISC_SCORE, DISC_RADIUS = 0.6, 0.65  # what a disc counts in a row; share of its radius that a button has
 
 
 class Button(NamedTuple):
@@ -94,6 +100,48 @@ def find_buttons(photo: NDArray[np.uint8], mask: np.ndarray, network: ButtonNetw
     scale = SIDE / max(photo.shape[:2])
     found = in_rows(spots.places, scores, spots.length)
     return [Button((x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5, r / scale) for x, y, r in found]
+
+
+def rows_of_discs(fastenings: np.ndarray, mask: np.ndarray, side: int) -> list[Button]:
+    """Buttons in rows that the draughtsman sees.
+
+    Args:
+        fastenings: (h, w) float32 in [0, 1], how likely a fastening is there (``draughtsman.Seen.lines``).
+        mask: (h, w) float32 in [0, 1], the garment, in its proportions.
+        side: long side of the photograph, px.
+    Returns:
+        In pixels of the photograph.
+    """
+    places = round_fastenings(fastenings)[1]
+    inside = np.flatnonzero((mask > 0.5).any(1)), np.flatnonzero((mask > 0.5).any(0))
+    if not len(places) or not len(inside[0]):
+        return []
+    length = max(int(np.ptp(one)) + 1 for one in inside) * SIDE / max(mask.shape)
+    found = in_rows(places, np.full(len(places), DISC_SCORE), length)
+    scale = side / SIDE
+    return [Button((x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5, r * scale) for x, y, r in found]
+
+
+def round_fastenings(fastenings: np.ndarray) -> tuple[NDArray[np.bool_], Floats]:
+    """What of the fastenings is as broad as long: buttons, not zips.
+
+    Args:
+        fastenings: (h, w) float32 in [0, 1], see ``rows_of_discs``.
+    Returns:
+        Where, (h, w) bool; and each one's middle and radius, (N, 3), px of a picture that is ``SIDE`` px long.
+    """
+    size = fastenings.shape[1::-1]
+    scale = SIDE / max(size)
+    large = cv2.resize(fastenings, [max(1, round(side * scale)) for side in size], interpolation=cv2.INTER_LINEAR)
+    least = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (DISC, DISC))
+    broad = cv2.morphologyEx(large, cv2.MORPH_OPEN, least) > DISC_LIKELY
+    _, labels, boxes, middles = cv2.connectedComponentsWithStats(broad.astype(np.uint8), connectivity=8)
+    wide, high, area = (boxes[:, i] for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
+    longer = np.maximum(wide, high)
+    good = (longer <= WIDEST) & (longer <= DISC_LONGEST * np.minimum(wide, high))
+    good[0] = False  # what is no fastening
+    where = cv2.resize(good[labels].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return where, np.column_stack([middles, DISC_RADIUS * np.sqrt(area / np.pi)])[good]
 
 
 def round_spots(photo: NDArray[np.uint8], mask: np.ndarray) -> Spots | None:

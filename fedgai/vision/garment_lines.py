@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 
 from fedgai.line_types import LINE_TYPES
-from fedgai.strokes.drawing import Floats, Plane
+from fedgai.strokes.drawing import Bools, Floats, Plane
+from fedgai.strokes.joining import run_on
 from fedgai.strokes.lines import Tracing, centre_lines, strokes_along, to_edge
 from fedgai.strokes.raster import SHIFT, fixed
-from fedgai.vision.buttons import Button
+from fedgai.vision.buttons import Button, round_fastenings
 
-FAINT, SURE = 0.25, 0.5  # likelihood that a line must keep along its length, and reach somewhere
+FAINT, SURE = 0.22, 0.44  # likelihood that a line must keep along its length, and reach somewhere
 SHORTEST = 20  # px of 512, length below which a line is a speck
 RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a line of its own
 STIFFNESS = 400.0  # of the spline through a line's points, at 512 px
@@ -26,7 +27,9 @@ REFERENCE = 512  # px, long side to which lengths above refer
 SMALLEST_RING = 3.0  # px of 512, radius
 STITCH, SPACE = 9.0, 4.0  # px of 512, of a topstitched line
 SEAMED = 36.0  # px of 512; a shorter topstitched line is drawn through: two or three stitches look like dirt
-TOPSTITCH, FOLD = LINE_TYPES.index("topstitch"), LINE_TYPES.index("fold")
+RUN_ON = 10.0  # px of 512; a line that ends nearer to the silhouette, or to another line that it points at, is drawn on to it
+TOPSTITCH, FOLD, FASTENING = (LINE_TYPES.index(name) for name in ("topstitch", "fold", "fastening"))
+FOLD_LIKELY = 0.6  # of a fold's likelihood counts: a faint fold is clutter, a faint seam is not
 FOLDS = 0.75  # how sure a fold is beside a seam that is as likely: whoever leaves lines out begins with folds
 
 
@@ -75,7 +78,9 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     unit, scale = max(height, width) / REFERENCE, max(mask.shape) / max(height, width)
     solid = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
     depth = cv2.distanceTransform(np.pad(solid, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    likely = cv2.GaussianBlur(likelihoods.max(0), (0, 0), 0.8) * (depth > RIM * unit)
+    drawn = without_spots(likelihoods)
+    drawn[FOLD] *= FOLD_LIKELY
+    likely = cv2.GaussianBlur(drawn.max(0), (0, 0), 0.8) * (depth > RIM * unit)
     # hysteresis: a faint line is drawn only where it continues a sure one
     count, labels = cv2.connectedComponents((likely > FAINT).astype(np.uint8), connectivity=8)
     peak = np.zeros(count, np.float32)
@@ -84,7 +89,9 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     kept[0] = False
     ink = kept[labels]
     how = replace(Tracing.at((height, width)), shortest=SHORTEST * unit, stiffness=STIFFNESS * unit**4)
-    strokes = strokes_along(centre_lines(ink, to_edge(ink), how), np.minimum(1.4 * likely, 1).astype(np.float32), how, "line")
+    edge = to_edge(ink)
+    middle = run_on(centre_lines(ink, edge, how), edge, _rims(solid), RUN_ON * unit)
+    strokes = strokes_along(middle, np.minimum(1.4 * likely, 1).astype(np.float32), how, "line")
     around = cv2.dilate(likely, np.ones((5, 5), np.uint8))
     found = []
     for stroke in strokes:
@@ -97,6 +104,24 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
         else:
             found.append(GarmentLine(points, stroke.closed, sure * (FOLDS if kind == FOLD else 1)))
     return sorted(found, key=lambda line: line.sure)
+
+
+def without_spots(likelihoods: Plane) -> Plane:
+    """Likelihoods of lines (N, h, w) in which nothing is left of small round fastenings: buttons are no lines.
+
+    A row of them between the two edges of a placket would be taken for a chain.
+    """
+    core = round_fastenings(likelihoods[FASTENING])[0]
+    left = likelihoods.copy()
+    left[:, cv2.erode(core.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0] = 0
+    left[FASTENING][cv2.dilate(core.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0] = 0
+    return left
+
+
+def _rims(solid: Bools) -> list[tuple[Floats, Floats]]:
+    """The silhouette of a garment (h, w): points (n, 2) and widths (n,) of each of its contours, for ``run_on``."""
+    contours, _ = cv2.findContours(solid.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return [(contour[:, 0].astype(np.float64), np.full(len(contour), 2 * RIM)) for contour in contours]
 
 
 def rings(buttons: Sequence[Button], scale: float, side: float) -> list[GarmentLine]:
