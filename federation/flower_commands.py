@@ -117,7 +117,7 @@ def main() -> None:
     gc.freeze()
     gc.enable()
     if name in ("flower-superlink", "flower-supernode", "flower-superexec"):
-        subprocess.Popen = SoonerPopen  # type: ignore[misc]
+        setattr(subprocess, "Popen", SoonerPopen)  # noqa: B010  # a plain assignment to a class is an error to mypy
     run()
 
 

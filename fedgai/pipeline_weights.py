@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
@@ -185,10 +185,16 @@ def _files(index: Mapping[str, Any]) -> list[str]:
     return ["model_index.json", *(f"{part}/*.{ending}" for part in parts for ending in ("json", "txt", "model", "safetensors"))]
 
 
+if TYPE_CHECKING:
+    _Bar = tqdm[Any]
+else:
+    _Bar = tqdm  # generic in its types, but not when it runs
+
+
 def _bars(report: Callable[[int], None]) -> type[Any]:
     """Progress bars for huggingface_hub that show nothing, and say how many bytes have come in all."""
 
-    class Silent(tqdm):  # type: ignore[type-arg]  # generic in its types, but not when it runs
+    class Silent(_Bar):
         def __init__(self, *args: Any, name: str = "", **options: Any) -> None:
             self.bytes = options.get("unit") == "B"
             super().__init__(*args, **{**options, "file": io.StringIO(), "disable": False})

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 from pathlib import Path
 
 import pytest
+
+from federation.designer import flower_objects
 
 ROOT = Path(__file__).resolve().parent.parent
 FORBIDDEN = {
@@ -36,3 +39,24 @@ def test_a_room_does_not_import_what_it_must_not(room: str) -> None:
         for name in imports(file):
             for forbidden in FORBIDDEN[room]:
                 assert name != forbidden and not name.startswith(f"{forbidden}."), f"{file.relative_to(ROOT)} imports {name}"
+
+
+PRIVATE = ("flwr.supercore.", "flwr.common.", "flwr.cli.", "flwr.supernode.", "flwr.superlink.")
+ADAPTERS = {  # the one file of each room that may use what Flower keeps private, and two that need a single name
+    "federation/server/superlink_state.py",
+    "federation/designer/flower_objects.py",
+    "federation/flower_commands.py",
+    "federation/bundle.py",  # builds the app as Flower's command does
+    "federation/server/replies.py",  # catches one error, and ships with the ServerApp
+}
+
+
+def test_what_flower_keeps_private_is_used_in_one_file_of_each_room() -> None:
+    found = {
+        file.relative_to(ROOT).as_posix()
+        for room in ("fedgai", "federation", "studio")
+        for file in (ROOT / room).rglob("*.py")
+        if any(name.startswith(PRIVATE) for name in imports(file))
+    }
+    assert found == ADAPTERS
+    assert importlib.metadata.version("flwr") == flower_objects.READ_FROM, "read the names in flower_objects.py anew"

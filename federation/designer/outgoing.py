@@ -19,14 +19,15 @@ from pathlib import Path
 
 from flwr.app import Message
 from flwr.proto import fleet_pb2, message_pb2
-from flwr.supercore.inflatable.inflatable_object import (
+
+from federation.designer.flower_objects import (
     UnexpectedObjectContentError,
     get_object_id,
     get_object_type_from_object_content,
+    inflate_object_from_contents,
     iterate_object_tree,
+    validate_object_content,
 )
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents, validate_object_content
-
 from federation.designer.notices import Notices
 from federation.designer.receipt import BEGAN, Receipt
 from federation.wire import CallRefusedError

@@ -18,12 +18,12 @@ from pathlib import Path
 import httpx
 import uvicorn
 from flwr.proto import fleet_pb2, message_pb2
-from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Protobuf
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
+from federation.designer.flower_objects import iterate_object_tree
 from federation.designer.network import route
 from federation.designer.notices import Notice, Notices
 from federation.designer.outgoing import Outbox, Outgoing

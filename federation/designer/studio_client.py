@@ -11,10 +11,9 @@ from typing import Any
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
-from flwr.supercore.date import now
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
 
 from federation.bundle import build_app
+from federation.designer.flower_objects import now, public_key_to_bytes, sign_message
 from federation.designer.network import route, untrusted, untrusted_sentence
 from federation.designer.settings import CompanionError, Settings
 from federation.wire import KEY_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
