@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -198,3 +199,11 @@ def test_what_the_examples_import_is_there() -> None:
                 assert not missing, (page, node.module, missing)
                 found += 1
     assert found > 3
+
+
+def test_what_the_library_exports_is_there_and_nothing_is_imported_before_it_is_asked_for() -> None:
+    code = "import sys, fedgai; assert 'torch' not in sys.modules; print([getattr(fedgai, n).__name__ for n in fedgai.__all__])"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert ast.literal_eval(found) == fedgai.__all__
+    with pytest.raises(AttributeError, match="no attribute 'Sketch'"):
+        _ = fedgai.Sketch
