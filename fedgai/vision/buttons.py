@@ -30,7 +30,7 @@ WIDTH = 24  # of the network
 # logits: may be in a row; looks like a button; looks like one without doubt; so do both of two, without a third
 LEAST, LIKELY, SURE, PAIR = -1.5, 0.0, 1.0, 1.8
 
-DISC, WIDEST = 9, 39  # px of it, a disc's least and largest width
+DISC, WIDEST = 9, 39  # px of a picture that is ``SIDE`` px long, a disc's least and largest width
 DISC_LIKELY, DISC_LONGEST = 0.3, 1.8  # how likely it must be; its length over its width
 DISC_SCORE, DISC_RADIUS = 0.6, 0.65  # what a disc counts in a row; share of its radius that a button has
 

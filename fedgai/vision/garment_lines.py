@@ -27,10 +27,12 @@ REFERENCE = 512  # px, long side to which lengths above refer
 SMALLEST_RING = 3.0  # px of 512, radius
 STITCH, SPACE = 9.0, 4.0  # px of 512, of a topstitched line
 SEAMED = 36.0  # px of 512; a shorter topstitched line is drawn through: two or three stitches look like dirt
-RUN_ON = 10.0  # px of 512; a line that ends nearer to the silhouette, or to another line that it points at, is drawn on to it
+RUN_ON = (
+    10.0  # px of 512, beyond ``RIM``, that a line's end may lie from the silhouette or a line that it points at, to be drawn on
+)
 TOPSTITCH, FOLD, FASTENING = (LINE_TYPES.index(name) for name in ("topstitch", "fold", "fastening"))
-FOLD_LIKELY = 0.6  # of a fold's likelihood counts: a faint fold is clutter, a faint seam is not
-FOLDS = 0.75  # how sure a fold is beside a seam that is as likely: whoever leaves lines out begins with folds
+FOLD_LIKELY = 0.6  # share of a fold's likelihood that counts: a faint fold is clutter, a faint seam is not
+FOLDS = 0.75  # how sure a fold is beside a seam after that: whoever leaves lines out begins with folds
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     ink = kept[labels]
     how = replace(Tracing.at((height, width)), shortest=SHORTEST * unit, stiffness=STIFFNESS * unit**4)
     edge = to_edge(ink)
-    middle = run_on(centre_lines(ink, edge, how), edge, _rims(solid), RUN_ON * unit)
+    middle = run_on(centre_lines(ink, edge, how), edge, _rims(solid, unit), RUN_ON * unit)
     strokes = strokes_along(middle, np.minimum(1.4 * likely, 1).astype(np.float32), how, "line")
     around = cv2.dilate(likely, np.ones((5, 5), np.uint8))
     found = []
@@ -107,7 +109,7 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
 
 
 def without_spots(likelihoods: Plane) -> Plane:
-    """Likelihoods of lines (N, h, w) in which nothing is left of small round fastenings: buttons are no lines.
+    """Likelihoods of lines (N, h, w) in which small round fastenings are blotted out: buttons are no lines.
 
     A row of them between the two edges of a placket would be taken for a chain.
     """
@@ -118,10 +120,10 @@ def without_spots(likelihoods: Plane) -> Plane:
     return left
 
 
-def _rims(solid: Bools) -> list[tuple[Floats, Floats]]:
+def _rims(solid: Bools, unit: float) -> list[tuple[Floats, Floats]]:
     """The silhouette of a garment (h, w): points (n, 2) and widths (n,) of each of its contours, for ``run_on``."""
     contours, _ = cv2.findContours(solid.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return [(contour[:, 0].astype(np.float64), np.full(len(contour), 2 * RIM)) for contour in contours]
+    return [(contour[:, 0].astype(np.float64), np.full(len(contour), 2 * RIM * unit)) for contour in contours]
 
 
 def rings(buttons: Sequence[Button], scale: float, side: float) -> list[GarmentLine]:
