@@ -3,7 +3,7 @@
     python -m experiments.lines_on_gpu --start OLD.safetensors --opinion u2net.onnx --photos PHOTOS_DIR --photos MORE_DIR \
         --work WORK_DIR --out NEW.safetensors [--processes 14] [--seconds 520]
 
-Processes on the CPU render garments while the GPU learns: some 14,500 pages of as many prints in ten minutes, where the lessons
+Processes on the CPU render garments while the GPU learns: some 14,500 pages in ten minutes, each in another print. The lessons
 before had 700 geometries. On photographs mask and tone are held to what the draughtsman saw before. Lines are held to that and,
 more and more, to what the weights' running mean sees in the same photograph in better light (a mean teacher: Tarvainen and
 Valpola, arXiv 1703.01780); some of the photographs are dyed. Buttons become discs on the fastenings' plane.
@@ -14,37 +14,26 @@ only.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import copy
 import logging
-import multiprocessing
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from experiments.gpu_lesson import Source, options, prepare
 from experiments.line_pages import HELD, KNOWN, PAGE, PLANES, TOPSTITCH, produce
 from experiments.mask_pages import Pictures, fit, laid, other_light
-from experiments.mask_pictures import Shown
 from experiments.masks_on_gpu import stored
 from fedgai.draughtsman import Draughtsman, Network
-from fedgai.errors import FedGAIError
 from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
-from fedgai.training import reviewed_masks
 from fedgai.training.draughtsman import dice, entropy
 from fedgai.training.pages import SILHOUETTE
-from fedgai.training.photographs import Opinions, gather
-from fedgai.training.saliency import Saliency
 
 log = logging.getLogger("experiments.lines_on_gpu")
 
@@ -53,7 +42,6 @@ AVERAGE = 0.998  # decay of the weights' running mean, which is what is kept
 WARM_UP = 150  # steps
 BATCH = (22, 8, 18)  # pages of a step: rendered, dyed photographs, photographs
 RING = (1600, 530)  # pages on the device, by kind
-WAITING = 150  # pages before the device
 MASK, WHOLE, LINES_HELD, FASTENINGS_HELD = 0.5, 0.3, 0.5, 0.3  # weights of losses
 BLEND = 0.6  # share of the running mean in what photographs' lines are held to, from half the time on
 EDGES = 6.0  # how much more a pixel counts that lies on an edge of the print
@@ -134,42 +122,6 @@ def worse_light(photo: Tensor, rng: np.random.Generator) -> Tensor:
     return other_light(photo, rng)
 
 
-class Source:
-    """Processes that make pages, and a thread that reads from them: a queue of bytes for each kind of page."""
-
-    def __init__(self, shown: Sequence[Shown], processes: int, seed: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.waiting: tuple[collections.deque[bytes], ...] = (collections.deque(), collections.deque())
-        self.ends: list[Connection] = []
-        self.workers, self.stopped = [], False
-        for i in range(processes):
-            mine, theirs = context.Pipe(duplex=False)
-            worker = context.Process(target=produce, args=(shown, 1000 * seed + i, theirs), daemon=True)
-            worker.start()
-            theirs.close()
-            self.ends.append(mine)
-            self.workers.append(worker)
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        ends = list(self.ends)
-        while ends and not self.stopped:
-            for end in wait(ends, 1.0):
-                try:
-                    page = end.recv_bytes()
-                except (EOFError, OSError):
-                    ends.remove(end)
-                    continue
-                self.waiting[page[0]].append(page)
-            while len(self.waiting[KNOWN]) > WAITING and not self.stopped:
-                time.sleep(0.01)
-
-    def close(self) -> None:
-        self.stopped = True
-        for worker in self.workers:
-            worker.terminate()
-
-
 class Ring:
     """Pages of one kind on the device; as they come the oldest are replaced."""
 
@@ -177,12 +129,11 @@ class Ring:
         self.pages = torch.zeros((RING[kind], PLANES[kind], PAGE, PAGE), dtype=torch.uint8, device=device)
         self.came = 0
 
-    def fill(self, waiting: collections.deque[bytes], most: int = 24) -> None:
-        take = min(most, len(waiting))
-        for _ in range(take):
-            page = np.frombuffer(waiting.popleft(), np.uint8, offset=1).reshape(self.pages.shape[1:])
-            self.pages[self.came % len(self.pages)] = torch.from_numpy(page.copy()).to(self.pages.device)
-            self.came += 1
+    def take(self, page: bytes) -> None:
+        """One page, as ``line_pages.produce`` sends it."""
+        planes = np.frombuffer(page, np.uint8, offset=1).reshape(self.pages.shape[1:])
+        self.pages[self.came % len(self.pages)] = torch.from_numpy(planes.copy()).to(self.pages.device)
+        self.came += 1
 
     def some(self, count: int, rng: np.random.Generator) -> Tensor:
         """float (count, planes, PAGE, PAGE) in [0, 255], half of them mirrored."""
@@ -190,6 +141,13 @@ class Ring:
         pages = self.pages[chosen.to(self.pages.device)].float()
         mirrored = torch.from_numpy(rng.random(count) < 0.5).to(pages.device)[:, None, None, None]
         return torch.where(mirrored, pages.flip(3), pages)
+
+
+def fill(rings: Sequence[Ring], waiting: collections.deque[bytes], most: int = 48) -> None:
+    """Up to so many pages of those that wait, each into the ring of its kind."""
+    for _ in range(min(most, len(waiting))):
+        page = waiting.popleft()
+        rings[page[0]].take(page)
 
 
 def losses_of_a_step(
@@ -217,8 +175,7 @@ def learn(start: Draughtsman, source: Source, store: Pictures, seconds: float, d
     """Teach lines for so many seconds; the running mean of the weights."""
     rng, rings = np.random.default_rng(seed), [Ring(kind, device) for kind in (KNOWN, HELD)]
     while min(ring.came for ring in rings) < 30 or rings[0].came < min(300, 20 * len(source.workers)):
-        for ring, waiting in zip(rings, source.waiting, strict=True):
-            ring.fill(waiting)
+        fill(rings, source.waiting)
         time.sleep(0.05)
     teacher, network = (channels_last(copy.deepcopy(start.network).to(device)) for _ in range(2))
     network.requires_grad_(True).train()
@@ -229,8 +186,7 @@ def learn(start: Draughtsman, source: Source, store: Pictures, seconds: float, d
     sums: dict[str, Tensor] = {}
     step, begun = 0, time.monotonic()
     while (progress := (time.monotonic() - begun) / seconds) < 1:
-        for ring, waiting in zip(rings, source.waiting, strict=True):
-            ring.fill(waiting)
+        fill(rings, source.waiting)
         fall = 0.5 * (1 + np.cos(np.pi * progress)) * min(1, (step + 1) / WARM_UP)
         for group, rate in zip(optimizer.param_groups, (BACKBONE_RATE, RATE), strict=True):
             group["lr"] = rate * fall
@@ -254,43 +210,18 @@ def learn(start: Draughtsman, source: Source, store: Pictures, seconds: float, d
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
-    parser.add_argument("--work", type=Path, required=True, help="for what is made on the way")
-    parser.add_argument("--start", type=Path, required=True, metavar="FILE", help="the draughtsman that learns")
-    parser.add_argument("--opinion", type=Path, required=True, metavar="FILE.onnx", help="U²-Net")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
-    parser.add_argument("--device", default="cuda", help="cpu or cuda")
-    parser.add_argument("--processes", type=int, default=14, help="that make pages")
-    parser.add_argument("--seconds", type=float, default=520, help="of learning, once everything is ready")
-    parser.add_argument("--limit", type=int, default=None, help="look at so many photographs only")
-    parser.add_argument("--seed", type=int, default=31)
+    parser = options(__doc__, processes=14, seconds=520, seed=31)
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    cv2.setNumThreads(1)
-    torch.manual_seed(args.seed)
-    if args.device == "cuda":
-        torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")
-    args.work.mkdir(parents=True, exist_ok=True)
-    try:
-        start = Draughtsman.load(args.start)
-        opinions = Opinions(start, Saliency(args.opinion), reviewed_masks.read())
-        photographs = gather(args.photos, args.work / "photographs", args.seed, args.limit, opinions=opinions)
-    except FedGAIError as error:
-        parser.error(str(error))
-    with ThreadPoolExecutor(max(2, args.processes)) as pool:
-        shown = list(pool.map(Shown.of, photographs))
-    log.info("%d photographs", len(shown))
-    source = Source(shown, args.processes, args.seed)
+    start, shown = prepare(parser, args)
+    source = Source(produce, shown, args.processes, args.seed)
     try:
         store = stored(shown, args.device, max(2, args.processes))
         learned = learn(start, source, store, args.seconds, args.device, args.seed)
     finally:
         source.close()
-    learned.cpu()
-    Draughtsman(learned, start.buttons).save(args.out)
-    log.info("%s: SHA-256 %s", args.out, Draughtsman(learned, start.buttons).sha256)
+    draughtsman = Draughtsman(learned.cpu(), start.buttons)
+    draughtsman.save(args.out)
+    log.info("%s: SHA-256 %s", args.out, draughtsman.sha256)
 
 
 if __name__ == "__main__":

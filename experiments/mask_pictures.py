@@ -19,6 +19,7 @@ from fedgai.training.photographs import Photograph
 from fedgai.training.prints import dye_photograph
 
 HANGER = 2.5  # weight of a hanger's pixels
+GARMENTS = 40  # rendered by each process
 LONG, PHOTO_LONG = 448, 384  # px, long sides of pictures that are made, and of photographs
 ROOM_TO_HANG = 12  # px above a garment
 CELL, LEAST, BESIDE = 4, 12, 13  # of rectangles without garment: px of a cell, cells of a side, px kept away from the garment
@@ -170,10 +171,10 @@ class Maker:
         return planes(photo, mask, np.where(changed & (known > 0), np.float32(HANGER), known))
 
 
-def produce(shown: Sequence[Shown], seed: int, garments: int, out: Connection) -> None:
+def produce(shown: Sequence[Shown], seed: int, out: Connection) -> None:
     """Make pictures and send them, as bytes after seven int32 (kind, height, width, box), until the pipe is closed."""
     cv2.setNumThreads(1)
-    maker = Maker(shown, seed, garments)
+    maker = Maker(shown, seed, GARMENTS)
     try:
         while True:
             try:

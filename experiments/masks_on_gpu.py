@@ -18,32 +18,24 @@ import argparse
 import collections
 import copy
 import logging
-import multiprocessing
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from experiments.gpu_lesson import Source, options, prepare
 from experiments.mask_pages import Pages, Pictures, Shares, laid
 from experiments.mask_pictures import KINDS_MADE, LONG, PHOTO_LONG, Shown, box_of, planes, produce, read
 from fedgai.draughtsman import Draughtsman, Network
-from fedgai.errors import FedGAIError
 from fedgai.networks.layers import channels_last
-from fedgai.training import reviewed_masks
 from fedgai.training.draughtsman import entropy
 from fedgai.training.draughtsman_masks import OTHERS
 from fedgai.training.pages import SILHOUETTE
-from fedgai.training.photographs import Opinions, gather
-from fedgai.training.saliency import Saliency
 
 log = logging.getLogger("experiments.masks_on_gpu")
 
@@ -53,8 +45,6 @@ HOLD = 1.5  # weight of what should stay as it was
 AVERAGE = 0.998  # decay of the weights' running mean, which is what is kept
 WARM_UP = 150  # steps
 RING = 2400  # made pictures on the device
-WAITING = 200  # made pictures before the device
-GARMENTS = 40  # rendered by each process
 EVERY = 100  # steps between lines of the log
 
 
@@ -79,54 +69,21 @@ def loss(network: Network, teacher: Network, photo: Tensor, rest: Tensor) -> dic
     }
 
 
-class Source:
-    """Processes that make pictures, and a thread that reads from them."""
-
-    def __init__(self, shown: Sequence[Shown], processes: int, seed: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.waiting: collections.deque[bytes] = collections.deque()
-        self.ends: list[Connection] = []
-        self.workers, self.stopped = [], False
-        for i in range(processes):
-            mine, theirs = context.Pipe(duplex=False)
-            worker = context.Process(target=produce, args=(shown, 1000 * seed + i, GARMENTS, theirs), daemon=True)
-            worker.start()
-            theirs.close()
-            self.ends.append(mine)
-            self.workers.append(worker)
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        ends = list(self.ends)
-        while ends and not self.stopped:
-            for end in wait(ends, 1.0):
-                try:
-                    self.waiting.append(end.recv_bytes())
-                except (EOFError, OSError):
-                    ends.remove(end)
-            while len(self.waiting) > WAITING and not self.stopped:
-                time.sleep(0.01)
-
-    def fill(self, pages: Pages, most: int = 48) -> None:
-        """Lay what was made into the ring, up to so many pictures, in place of the oldest."""
-        ring, take = pages.ring, min(most, len(self.waiting))
-        if not take:
-            return
-        sheet = np.zeros((take, 7, ring.canvas, ring.canvas), np.uint8)
-        slots = [(pages.came + i) % len(ring.sizes) for i in range(take)]
-        for i, slot in enumerate(slots):
-            data = self.waiting.popleft()
-            kind, height, width, *box = np.frombuffer(data, np.int32, 7)
-            sheet[i, :, :height, :width] = np.frombuffer(data, np.uint8, offset=28).reshape(7, height, width)
-            ring.kinds[slot], ring.sizes[slot], ring.boxes[slot] = kind, (height, width), box
-        ring.planes[torch.tensor(slots, device=ring.device)] = torch.from_numpy(sheet).to(ring.device)
-        pages.came += take
-        pages.filled = min(pages.came, len(ring.sizes))
-
-    def close(self) -> None:
-        self.stopped = True
-        for worker in self.workers:
-            worker.terminate()
+def fill(pages: Pages, waiting: collections.deque[bytes], most: int = 48) -> None:
+    """Lay what was made into the ring, up to so many pictures, in place of the oldest."""
+    ring, take = pages.ring, min(most, len(waiting))
+    if not take:
+        return
+    sheet = np.zeros((take, 7, ring.canvas, ring.canvas), np.uint8)
+    slots = [(pages.came + i) % len(ring.sizes) for i in range(take)]
+    for i, slot in enumerate(slots):
+        data = waiting.popleft()
+        kind, height, width, *box = np.frombuffer(data, np.int32, 7)
+        sheet[i, :, :height, :width] = np.frombuffer(data, np.uint8, offset=28).reshape(7, height, width)
+        ring.kinds[slot], ring.sizes[slot], ring.boxes[slot] = kind, (height, width), box
+    ring.planes[torch.tensor(slots, device=ring.device)] = torch.from_numpy(sheet).to(ring.device)
+    pages.came += take
+    pages.filled = min(pages.came, len(ring.sizes))
 
 
 def stored(shown: Sequence[Shown], device: str, threads: int) -> Pictures:
@@ -168,7 +125,7 @@ def learn(start: Draughtsman, pages: Pages, source: Source, seconds: float, devi
     sums: dict[str, Tensor] = {}
     step, begun = 0, time.monotonic()
     while (progress := (time.monotonic() - begun) / seconds) < 1:
-        source.fill(pages)
+        fill(pages, source.waiting)
         fall = 0.5 * (1 + np.cos(np.pi * progress)) * min(1, (step + 1) / WARM_UP)
         for group, rate in zip(optimizer.param_groups, (BACKBONE_RATE, RATE), strict=True):
             group["lr"] = rate * fall
@@ -194,12 +151,12 @@ def teach(start: Draughtsman, shown: Sequence[Shown], args: argparse.Namespace) 
     """The lesson, from photographs to the draughtsman that learned."""
     held = list(range(0, len(shown), HELD_OUT))
     ours = [one for i, one in enumerate(shown) if i % HELD_OUT]
-    source = Source(ours, args.processes, args.seed)
+    source = Source(produce, ours, args.processes, args.seed)
     try:
         store = stored(shown, args.device, max(2, args.processes))
         pages = Pages(shown, held, store, Pictures(RING, LONG, args.device), replace(Shares(), batch=args.batch), args.seed)
         while pages.came < min(300, 20 * args.processes):
-            source.fill(pages)
+            fill(pages, source.waiting)
             time.sleep(0.05)
         log.info("before: held out %s", measure(channels_last(copy.deepcopy(start.network).to(args.device)), store, held))
         learned = learn(start, pages, source, args.seconds, args.device)
@@ -211,35 +168,10 @@ def teach(start: Draughtsman, shown: Sequence[Shown], args: argparse.Namespace) 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
-    parser.add_argument("--work", type=Path, required=True, help="for what is made on the way")
-    parser.add_argument("--start", type=Path, required=True, metavar="FILE", help="the draughtsman that learns")
-    parser.add_argument("--opinion", type=Path, required=True, metavar="FILE.onnx", help="U²-Net")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
-    parser.add_argument("--device", default="cuda", help="cpu or cuda")
-    parser.add_argument("--processes", type=int, default=12, help="that make pictures")
+    parser = options(__doc__, processes=12, seconds=480, seed=29)
     parser.add_argument("--batch", type=int, default=Shares().batch, help="pages a step")
-    parser.add_argument("--seconds", type=float, default=480, help="of learning, once everything is ready")
-    parser.add_argument("--limit", type=int, default=None, help="look at so many photographs only")
-    parser.add_argument("--seed", type=int, default=29)
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    cv2.setNumThreads(1)
-    torch.manual_seed(args.seed)
-    if args.device == "cuda":
-        torch.backends.cudnn.benchmark = True
-        torch.set_float32_matmul_precision("high")
-    args.work.mkdir(parents=True, exist_ok=True)
-    try:
-        start = Draughtsman.load(args.start)
-        opinions = Opinions(start, Saliency(args.opinion), reviewed_masks.read())
-        photographs = gather(args.photos, args.work / "photographs", args.seed, args.limit, opinions=opinions)
-    except FedGAIError as error:
-        parser.error(str(error))
-    with ThreadPoolExecutor(max(2, args.processes)) as pool:
-        shown = list(pool.map(Shown.of, photographs))
-    log.info("%d photographs", len(shown))
+    start, shown = prepare(parser, args)
     learned = teach(start, shown, args)
     learned.save(args.out)
     log.info("%s: SHA-256 %s", args.out, learned.sha256)

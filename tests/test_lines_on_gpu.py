@@ -14,7 +14,7 @@ from conftest import draw_garment
 
 from experiments import lines_on_gpu
 from experiments.line_pages import FASTENING, HELD, KNOWN, PAGE, PLANES, Maker, drawn, dyed, is_button, poorer, rendered
-from experiments.lines_on_gpu import Ring, losses_of_a_step, worse_light
+from experiments.lines_on_gpu import Ring, fill, losses_of_a_step, worse_light
 from experiments.mask_pictures import Shown
 from experiments.masks_on_gpu import stored
 from fedgai.draughtsman import Network
@@ -113,8 +113,8 @@ def test_a_step_has_a_loss_and_every_weight_a_gradient(shown: list[Shown], monke
     rng, one = np.random.default_rng(3), shown[0].photograph
     made = [rendered(make(7, kind="shirt"), rng, None), dyed(one.photo(), one.mask(), rng)]
     rings = [Ring(kind, "cpu") for kind in (KNOWN, HELD)]
+    fill(rings, collections.deque([bytes([kind]) + page.tobytes() for kind, page in enumerate(made)] * 3))
     for ring, page in zip(rings, made, strict=True):
-        ring.fill(collections.deque([b"\0" + page.tobytes()] * 3))
         assert ring.came == 3 and ring.some(2, rng).shape == (2, *page.shape)
     network = Network().requires_grad_(True)
     losses = losses_of_a_step((network, Network(), Network()), rings, stored(shown, "cpu", 1), 0.6, rng)
