@@ -1,15 +1,15 @@
 """Join a federation from your own machine. Your drawings stay where they are.
 
-    python -m federation.join                      asks what it needs to know, then joins; the next time it asks nothing
-    python -m federation.join --server URL --data DIR --name NAME --share-style
-    python -m federation.join --check              looks at the folder of drawings, and makes a contact sheet of it
-    python -m federation.join --accept-scans       the drawings cut out of scanned sheets are right: go on with them
-    python -m federation.join --dry-run            shows exactly what would be sent, and sends nothing
-    python -m federation.join --hand PAGE.html     writes a page: how your hand will look to others; sends nothing
-    python -m federation.join --receipt            shows what was sent, and writes a page of it
-    python -m federation.join --window             all of this as a page in your browser, on this machine alone
-    python -m federation.join --studio             draws at home with your own Generator
-    python -m federation.join --leave              leaves the federation
+    fedgai-join                    asks what it needs to know, then joins; the next time it asks nothing
+    fedgai-join --server URL --data DIR --name NAME --share-style
+    fedgai-join --check            looks at the folder of drawings, and makes a contact sheet of it
+    fedgai-join --accept-scans     the drawings cut out of scanned sheets are right: go on with them
+    fedgai-join --dry-run          shows exactly what would be sent, and sends nothing
+    fedgai-join --hand PAGE.html   writes a page: how your hand will look to others; sends nothing
+    fedgai-join --receipt          shows what was sent, and writes a page of it
+    fedgai-join --window           all of this as a page in your browser, on this machine alone
+    fedgai-join --studio           draws at home with your own Generator
+    fedgai-join --leave            leaves the federation
 
 Stop with Ctrl-C and start again at any time: it goes on where it was.
 """
@@ -55,9 +55,9 @@ with collector_paused():
 
 SIGNATURE = "\n".join(
     (
-        "A style signature is 480 numbers that describe your hand as a whole: how dense, how dark and how curved your lines "
-        "are. With it goes an adapter: it changes the studio's model a little, so that it draws more like you. Neither contains "
-        "a drawing.",
+        "A style signature is a list of numbers, 480 with the built-in model. They describe your hand as a whole: how dense, how "
+        "dark and how curved your lines are. With it goes an adapter: it changes the studio's model a little, so that it draws "
+        "more like you. Neither contains a drawing.",
         "- If you share it, everybody who uses the studio gets a slider with your name, and can draw garments in a hand like "
         "yours. And a person who already has one of your drawings could find out whether you used it here.",
         "- If you keep it, nobody gets a slider for you. You and the others still learn from each other.",

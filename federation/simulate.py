@@ -2,7 +2,7 @@
 
     python -m federation.simulate --designers 8 --rounds 11 [--epochs 11] [--seed 24] [--json]
 
-Needs ``pip install -e .[simulation]``. The first eight designers are the named ateliers, further ones draw in
+Needs ``pip install ".[simulation]"``. The first eight designers are the named ateliers, further ones draw in
 random hands.
 """
 
@@ -140,7 +140,7 @@ def simulate(
         limits: what updates must keep to.
     """
     if importlib.util.find_spec("ray") is None:  # before anything is drawn: Flower would find out minutes later
-        raise FedGAIError("The simulation engine is not installed: pip install -e .[simulation]")
+        raise FedGAIError('The simulation engine is not installed: pip install ".[simulation]" in a copy of the project')
     from flwr.simulation import run_simulation
 
     home = Path(home).resolve()

@@ -1,4 +1,4 @@
-"""The command line: ``python -m fedgai sketch | imagine | styles | signature | train | evaluate | info | pairs | garments``."""
+"""The command line: ``fedgai sketch | imagine | styles | signature | hand | train | evaluate | info | garments | pairs``."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ with collector_paused():
     from fedgai.vision.edges import EDGES
     from fedgai.vision.images import LOCAL, read_mask, read_picture
 
+DESCRIPTION = (
+    "Draw garments in designers' hands (sketch, imagine), look at hands (styles, signature, hand), train and measure models "
+    "(train, evaluate, info), and make pictures to train on (garments, pairs)."
+)
 SKETCHES = (".png", ".jpg", ".jpeg", ".webp", ".svg")
 
 
@@ -255,7 +259,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def parser() -> argparse.ArgumentParser:
-    top = Parser(prog="python -m fedgai", description=__doc__)
+    top = Parser(prog="fedgai", description=DESCRIPTION)
     commands = top.add_subparsers(dest="command", required=True)
     model = Parser(add_help=False)
     model.add_argument("--model", default=WEIGHTS, metavar="DIR_OR_REPO", help="checkpoint folder or Hub repository")

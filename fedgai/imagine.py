@@ -243,7 +243,9 @@ class Imaginer:
             import diffusers
             import transformers
         except ImportError as error:
-            raise ImagineError("Imagining needs diffusers and transformers: pip install -e .[imagine]") from error
+            raise ImagineError(
+                'Imagining needs diffusers and transformers: pip install ".[imagine]" in a copy of the project'
+            ) from error
         index = self._weights.index(folder)
         kind: Any = getattr(diffusers, index["_class_name"], None)
         accepted = inspect.signature(kind.__call__).parameters if isinstance(kind, type) else {}

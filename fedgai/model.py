@@ -172,7 +172,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         if signature.encoder != self.encoder_sha256:
             raise ValueError(
                 f"signature {signature.name!r} was measured with encoder {signature.encoder[:12]}, this model has "
-                f"{self.encoder_sha256[:12]}: measure it again with `python -m fedgai signature`"
+                f"{self.encoder_sha256[:12]}: measure it again with `fedgai signature`"
             )
         if signature.style.numel() != 2 * sum(self.preset.channels):
             raise ValueError(f"signature {signature.name!r} has {signature.style.numel()} numbers")

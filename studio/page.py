@@ -23,7 +23,7 @@ from studio.templating import render
 
 TEXT = "One garment, many hands. Bring a photograph, set how much of each designer's hand you want, and get a sketch."
 ABOUT = """The studio cuts the garment out of your photograph. One small network reads it, and another draws it, in the mix of
-hands that you set. For each designer, the studio has a *style signature*, 480 numbers that describe how they draw, and for some
+hands that you set. For each designer, the studio has a *style signature*, numbers that describe how they draw, and for some
 an *adapter*, which changes the drawing network a little. It has no drawing of theirs. The method is
 [FedGAI](https://arxiv.org/abs/2503.12389): designers exchange style, never drawings.
 

@@ -1,4 +1,4 @@
-"""The commands of ``python -m fedgai``, as DESIGN names them."""
+"""The commands of ``fedgai``."""
 
 from __future__ import annotations
 

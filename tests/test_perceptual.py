@@ -167,7 +167,7 @@ def test_what_is_missing_is_said_in_one_sentence(
     monkeypatch.setenv(setting, str(inception_net[1] if network is Inception else vgg16[1]))
     monkeypatch.setitem(sys.modules, "lpips", None)
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", None)
-    with pytest.raises(WeightsError, match=r"not installed: pip install -e .\[metrics\]"):
+    with pytest.raises(WeightsError, match=r'not installed: pip install "\.\[metrics\]"'):
         network()
     monkeypatch.delenv(setting)
     with pytest.raises(WeightsError, match=f"set {setting} to [a-z0-9]+/[a-z0-9._-]+, on the Hub .*, and pip install"):

@@ -180,6 +180,14 @@ def test_what_the_readme_links_to_is_there():
         assert (ROOT / target).exists(), target
 
 
+def test_every_page_that_the_code_names_is_there() -> None:
+    for file in files("app.py", "fedgai", "federation", "studio", "benchmarks", "experiments", "docs", "tests"):
+        text = file.read_text(encoding="utf-8")
+        assert "PA" + "PER.md" not in text, f"{file.relative_to(ROOT)} cites a page that is not here: cite docs/method.md"
+        for page in re.findall(r"docs/[\w-]+\.md", text):
+            assert (ROOT / page).exists(), f"{file.relative_to(ROOT)} names {page}"
+
+
 def test_no_absolute_path_of_some_machine():
     machine = re.compile(r"(?<![\w.])/(?:work|home|Users|root)/")
     tops = [top.name for top in ROOT.iterdir() if top.name[0] != "." and top.name not in ("runs", "checkpoints")]

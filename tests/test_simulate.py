@@ -14,7 +14,7 @@ from fedgai.errors import FedGAIError
 def test_without_the_engine_it_says_so_before_anything_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "ray" else found(name, *rest))
-    with pytest.raises(FedGAIError, match=r"pip install -e \.\[simulation\]"):
+    with pytest.raises(FedGAIError, match=r'pip install "\.\[simulation\]"'):
         simulate.simulate(2, 1, home=tmp_path)
     assert not any(tmp_path.iterdir())
 

@@ -54,7 +54,7 @@ class SuperNode:
         programs = Path(sys.executable).parent  # flower-supernode starts flower-superexec by its name alone
         path = f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"
         if shutil.which("flower-superexec", path=path) is None:
-            raise SuperNodeError("Flower is not installed with this Python: pip install 'fedgai[federation]'")
+            raise SuperNodeError('Flower is not installed with this Python: pip install ".[federation]" in a copy of the project')
         entries = " ".join(f"{k}={json.dumps(v, ensure_ascii=False)}" for k, v in config.items())  # TOML reads these as JSON does
         command = flower_commands.command(
             "flower-supernode",

@@ -2,7 +2,7 @@
 
 FID and KID mean Inception's features, and are there where its weights are (``perceptual``). ``frechet_encoder`` and
 ``kid_encoder`` are the same distances in our frozen encoder's features; ``pixel_frechet`` is what the authors' code calls
-FID (PAPER.md).
+FID (docs/method.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Networks by whose features pictures are compared in print: Inception-v3 for FID and KID, VGG-16 for LPIPS.
 
-Their architectures are torch-fidelity's and lpips's (``pip install -e .[metrics]``), their weights safetensors files: both
+Their architectures are torch-fidelity's and lpips's (``pip install ".[metrics]"``), their weights safetensors files: both
 libraries would fetch pickles. Nothing here is imported before it is asked for.
 """
 
@@ -91,7 +91,7 @@ def _file(source: Source, named: str | None) -> Path:
     if not named:
         raise WeightsError(
             f"{source.what} are needed: set {source.setting} to {source.repo}, on the Hub "
-            f"({source.megabytes} MB), or to a file, and pip install -e .[metrics]"
+            f'({source.megabytes} MB), or to a file, and pip install ".[metrics]" in a copy of the project'
         )
     return locate(source, named)
 
@@ -101,4 +101,4 @@ def _library(module: str, distribution: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise WeightsError(f"{distribution} is not installed: pip install -e .[metrics]") from error
+        raise WeightsError(f'{distribution} is not installed: pip install ".[metrics]" in a copy of the project') from error

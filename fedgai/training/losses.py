@@ -80,7 +80,7 @@ def feddecorr_loss(hidden: Tensor, eps: float = 1e-8) -> Tensor:
     another have N - 2 + 1 / N. So beta = 0.1 weighs about 0.1 on a healthy representation and 0.1 x N on a collapsed
     one: with the batch, collapse costs more, independence does not.
 
-    One row has no deviation: N = 1 gives exactly 0, which is what the authors' code always computes (PAPER.md).
+    One row has no deviation: N = 1 gives exactly 0, which is what the authors' code always computes (docs/method.md).
 
     Args:
         hidden: (N, C), C >= 2, or (N, C, H, W), pooled over H and W.

@@ -6,7 +6,7 @@
 As textual inversion adjusts a word (Gal et al., arXiv 2208.01618). Statistics say much of a hand and not all; what is missing
 is found by trying. The measured signature is the start, and the fallback: the refined one counts only where drawings that
 were kept aside come out nearer to the designer's own, by measures that know nothing of our encoder
-(``fedgai.evaluation.independent``). Nothing of the drawings is in it but their effect on the signature's few hundred numbers.
+(``fedgai.evaluation.independent``). Nothing of the drawings is in it but their effect on the signature's numbers.
 
 What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
 the signature, and it, too, counts only where the drawings that were kept aside come out nearer.
