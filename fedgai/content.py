@@ -16,7 +16,7 @@ from fedgai.draughtsman import Draughtsman, Seen
 from fedgai.line_types import LINE_TYPES
 from fedgai.vision.buttons import Button, rows_of_discs
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
-from fedgai.vision.garment_lines import GarmentLine, garment_lines, line_cover, rings
+from fedgai.vision.garment_lines import GarmentLine, as_drawn, garment_lines, line_cover, rings
 from fedgai.vision.images import Picture, read_picture, simplify
 from fedgai.vision.outline import redrawn
 from fedgai.vision.prints import plain
@@ -45,6 +45,7 @@ class Content:
         drawn: (w, h) px, the size that is drawn at; the sketch is then scaled to its own.
         features: the encoder's maps of the garment on white, padded to (h', w'): (1, C_l, h' / 2^l, w' / 2^l) each.
         types: (6, h, w) uint8, how likely a line of each of ``LINE_TYPES`` is, 255 surely, where the draughtsman looked.
+        buttons: that were laid on what is drawn, as rings; at the size that is drawn at, px.
     """
 
     photo: Image.Image
@@ -53,6 +54,7 @@ class Content:
     drawn: tuple[int, int]
     features: tuple[Tensor, ...]
     types: np.ndarray | None = None
+    buttons: tuple[Button, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -99,6 +101,7 @@ class Looked:
         tone: (h, w) float32 in [0, 1], how dark a person draws each place; None where the draughtsman did not look, or the
             print stays whole.
         lines: that were laid on it, px of the picture.
+        buttons: those of the lines that are rings.
     """
 
     photo: Image.Image
@@ -108,6 +111,7 @@ class Looked:
     picture: np.ndarray
     tone: np.ndarray | None = None
     lines: tuple[GarmentLine, ...] = ()
+    buttons: tuple[Button, ...] = ()
 
 
 def find(photo: Photo, draughtsman: Draughtsman | None, *, cutout: bool, on_missing: OnMissing) -> Found:
@@ -163,20 +167,16 @@ def look(
     mask, outline = redrawn(mask)
     tone: np.ndarray | None = None
     lines: tuple[GarmentLine, ...] = ()
+    buttons: tuple[Button, ...] = ()
     if print_amount < 1:
-        buttons = rings(found.buttons, max(small.size) / max(found.image.size), max(small.size))
-        tone, lines = tone_of(plain(picture, mask, seen.tone), mask), (*garment_lines(seen.lines, mask), *buttons)
+        buttons = as_drawn(found.buttons, max(small.size) / max(found.image.size), max(small.size))
+        tone, lines = tone_of(plain(picture, mask, seen.tone), mask), (*garment_lines(seen.lines, mask), *rings(buttons))
         clean = grey_cloth(tone) * (1 - DARKNESS * line_cover(lines, mask.shape)[..., None])
         picture = (np.clip(clean + print_amount * (picture - clean), 0, 255) + 0.5).astype(np.uint8)
     picture = simplify(picture, detail, mask)
     picture = on_white((picture * (1 - DARKNESS * outline[..., None])).astype(np.uint8), mask)
     types = (255 * seen.lines.clip(0, 1)).astype(np.uint8)
-    if found.buttons:
-        page = np.zeros(types.shape[1:], np.uint8)
-        circles = rings(found.buttons, max(page.shape) / max(found.image.size), max(page.shape))
-        cv2.polylines(page, [np.rint(ring.points).astype(np.int32) for ring in circles], True, 255, 2)
-        types[FASTENING] = np.maximum(types[FASTENING], page)
-    return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture, tone, lines)
+    return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture, tone, lines, buttons)
 
 
 def fit_and_cut(

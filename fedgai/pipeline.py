@@ -34,6 +34,7 @@ from fedgai.networks.hatching import moved_origins
 from fedgai.networks.style import EPS, Signature, blend
 from fedgai.shipped import WEIGHTS
 from fedgai.strokes import Drawing, is_hatched, trace
+from fedgai.vision.garment_lines import as_drawn
 from fedgai.vision.images import to_image, to_tensor
 
 Styles = Mapping[str | Path | Signature, float] | Sequence[tuple[str | Path | Signature, float]]
@@ -187,7 +188,7 @@ class SketchPipeline:
         )
         height, width = seen.picture.shape[:2]
         features = self._run(self._encode, seen.picture)
-        return Content(seen.photo, seen.mask, seen.ink, (width, height), features, seen.types)
+        return Content(seen.photo, seen.mask, seen.ink, (width, height), features, seen.types, seen.buttons)
 
     def style(self, styles: Styles, strength: float = 1.0) -> Tensor:
         """Blend signatures.
@@ -244,7 +245,8 @@ class SketchPipeline:
         if content.types is not None:
             types = np.stack([cv2.resize(plane, content.size) for plane in content.types]).astype(np.float32)
             types = types / 255
-        return trace(sketch, content.mask, lines=lines, types=types)
+        buttons = as_drawn(content.buttons, max(content.size) / max(content.drawn), 0)
+        return trace(sketch, content.mask, lines=lines, types=types, buttons=np.array(buttons).reshape(-1, 3))
 
     def layers(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """The sketch of a prepared photograph, and the same without hatching and stipple: (H, W, 3) uint8 RGB both.

@@ -13,11 +13,11 @@ from PIL import Image
 
 from fedgai.content import find
 from fedgai.draughtsman import Draughtsman, Network
-from fedgai.line_types import LINE_TYPES
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
+from fedgai.strokes import trace
 from fedgai.vision.buttons import LEAST, SIDE, Button, ButtonNetwork, candidates, find_buttons, in_rows, rows_of_discs
-from fedgai.vision.garment_lines import SMALLEST_RING, rings
+from fedgai.vision.garment_lines import SMALLEST_RING, as_drawn, rings
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -161,14 +161,33 @@ def test_buttons_are_drawn_as_rings(pipe: SketchPipeline) -> None:
         turn = np.linspace(0, 2 * np.pi, 16, endpoint=False)
         around = [ink[round(y + radius * np.sin(a)) - 1 :, round(x + radius * np.cos(a)) - 1 :][:3, :3].max() for a in turn]
         assert np.mean(around) > 90
-    drawing = pipe.trace(content, {"Bruno": 1})
-    fastenings = [stroke for stroke in drawing.strokes if stroke.kind == "fastening"]
-    for button in found.buttons:
-        assert any(np.hypot(*(stroke.points.mean(0) - [button.x * scale, button.y * scale])) < 6 for stroke in fastenings)
+
+
+@pytest.mark.parametrize("garment", ["denim_jacket", "striped_shirt", "trench_coat"])
+def test_buttons_are_closed_rings_among_the_strokes(pipe: SketchPipeline, garment: str) -> None:
+    """Traced as lines they would be hooks, or a part of the placket."""
+    content = pipe.prepare(EXAMPLES / f"{garment}.jpg", 768)
+    scale = 768 / max(content.drawn)
+    assert len(content.buttons) >= 6
+    rings = [stroke for stroke in pipe.trace(content, {"Aiko": 1}).strokes if stroke.kind == "fastening" and stroke.closed]
+    for button in content.buttons:
+        middle = (np.array([button.x, button.y]) + 0.5) * scale - 0.5
+        (ring,) = [stroke for stroke in rings if np.hypot(*(stroke.points.mean(0) - middle)) < 2]
+        assert np.hypot(*(ring.points - middle).T) == pytest.approx(np.full(len(ring.points), button.radius * scale), rel=0.05)
+
+
+def test_a_ring_that_a_hand_leaves_out_is_no_stroke() -> None:
+    page, there, missing = np.full((256, 256, 3), 255, np.uint8), (60, 128), (190, 128)
+    cv2.circle(page, there, 6, (0, 0, 0), 2, cv2.LINE_AA)
+    cv2.line(page, (40, 40), (220, 40), (0, 0, 0), 2, cv2.LINE_AA)
+    drawing = trace(page, buttons=np.array([[*there, 6.0], [*missing, 6.0]]))
+    rings = [stroke for stroke in drawing.strokes if stroke.kind == "fastening"]
+    assert len(rings) == 1 and rings[0].points.mean(0) == pytest.approx(there, abs=0.1) and len(drawing.strokes) == 2
+    assert 1 < rings[0].widths.mean() < 3.5
 
 
 def test_a_ring_is_never_so_small_that_it_is_a_dot() -> None:
-    (small, large) = rings([Button(100, 100, 1), Button(200, 100, 20)], 0.5, 512)
+    (small, large) = rings(as_drawn([Button(100, 100, 1), Button(200, 100, 20)], 0.5, 512))
     assert small.closed and small.sure == 1
     assert np.ptp(small.points, axis=0) == pytest.approx([2 * SMALLEST_RING] * 2, rel=0.05)
     assert np.ptp(large.points, axis=0) == pytest.approx([20, 20], rel=0.05)
@@ -195,13 +214,3 @@ def test_a_draughtsman_of_before_finds_no_buttons(tmp_path: Path) -> None:
     assert again.buttons is None
     assert again.find_buttons(np.zeros((SIDE, SIDE, 3), np.uint8), np.ones((SIDE, SIDE), np.float32)) == []
     assert Draughtsman.load(WEIGHTS / "draughtsman.safetensors").buttons is not None
-
-
-def test_the_map_of_fastenings_has_the_rings_too(pipe: SketchPipeline) -> None:
-    types = pipe.prepare(EXAMPLES / "trench_coat.jpg", 512).types
-    assert types is not None
-    found = pipe.find(EXAMPLES / "trench_coat.jpg")
-    scale = 512 / max(found.image.size)
-    for button in found.buttons:
-        x, y = int(button.x * scale), int(button.y * scale)
-        assert types[LINE_TYPES.index("fastening"), y - 6 : y + 7, x - 6 : x + 7].max() == 255

@@ -2,6 +2,7 @@
 
 ink -> skeleton -> graph -> lines through junctions and across gaps -> smooth between corners, as broad as the ink
 mask -> outline, closed, moved onto the drawn silhouette
+buttons that are drawn -> rings, closed
 what the drawing has besides -> hatching, dots, washes
 """
 
@@ -13,9 +14,10 @@ import cv2
 import numpy as np
 
 from fedgai.line_types import LINE_TYPES
-from fedgai.strokes.drawing import INK, Bools, Color, Drawing, Picture, Plane, Stroke
+from fedgai.strokes.drawing import INK, Bools, Color, Drawing, Floats, Picture, Plane, Stroke
 from fedgai.strokes.joining import Line, run_on
 from fedgai.strokes.lines import WIDEST, Tracing, centre_lines, covered, strokes_along, to_edge
+from fedgai.strokes.rings import take_rings
 from fedgai.strokes.shading import directions, hatching, washes
 from fedgai.strokes.silhouette import on_ink, outlines
 
@@ -25,10 +27,18 @@ REACH = 5  # px at 512, that a line is drawn on to the one that it points at
 BUTTON = 18  # px at 512, across the largest button
 MOST_HATCHING = 4000  # strokes, and dots
 FAINTEST = 0.35  # of full ink: fainter hatching is tone
+NO_BUTTONS: Floats = np.zeros((0, 3))
 SWELLS = 2.5  # px, see ``_swells``
 
 
-def trace(sketch: Picture, mask: Plane | None = None, *, lines: Picture | None = None, types: Plane | None = None) -> Drawing:
+def trace(
+    sketch: Picture,
+    mask: Plane | None = None,
+    *,
+    lines: Picture | None = None,
+    types: Plane | None = None,
+    buttons: Floats = NO_BUTTONS,
+) -> Drawing:
     """Strokes of a drawing.
 
     Args:
@@ -36,6 +46,7 @@ def trace(sketch: Picture, mask: Plane | None = None, *, lines: Picture | None =
         mask: (H, W) in [0, 1], the garment, whose silhouette is drawn closed. None: whatever the ink says, and no washes.
         lines: (H, W, 3) uint8, the sketch without its hatching and stipple, where that is known.
         types: (6, H, W) in [0, 1], how much each pixel belongs to a line of each of ``LINE_TYPES``; says the strokes' kinds.
+        buttons: (N, 3), x, y and radius, px, of rings that the sketch may have.
 
     Raises:
         ValueError: a picture of another shape, type or size, with what it should be.
@@ -44,10 +55,12 @@ def trace(sketch: Picture, mask: Plane | None = None, *, lines: Picture | None =
     hatched = lines is not None and is_hatched(sketch, lines)
     picture = lines if lines is not None and hatched else sketch
     ink, toned = _line_ink(_darkness(picture))
-    strokes = _strokes(ink, mask, size)
+    color = _color(picture, ink)
+    ink, rings = take_rings(ink, buttons)
+    strokes = [*_strokes(ink, mask, size), *rings]
     if types is not None:
         strokes = [_typed(stroke, types) for stroke in strokes]
-    drawing = Drawing((size[1], size[0]), tuple(strokes), _color(picture, ink), _swells(strokes))
+    drawing = Drawing((size[1], size[0]), tuple(strokes), color, _swells(strokes))
     if hatched:
         left, level = _besides(sketch, picture)
         left = np.where(covered(strokes, size, 0.5), 0, left / level).clip(0, 1).astype(np.float32)

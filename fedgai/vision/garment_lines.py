@@ -126,20 +126,24 @@ def _rims(solid: Bools, unit: float) -> list[tuple[Floats, Floats]]:
     return [(contour[:, 0].astype(np.float64), np.full(len(contour), 2 * RIM * unit)) for contour in contours]
 
 
-def rings(buttons: Sequence[Button], scale: float, side: float) -> list[GarmentLine]:
-    """Buttons as a person draws them: a ring each, never so small that it would be a dot.
+def as_drawn(buttons: Sequence[Button], scale: float, side: float) -> tuple[Button, ...]:
+    """Buttons in px of a drawing, never so small that a ring would be a dot.
 
     Args:
         buttons: in px of a picture. scale: by how much the drawing is larger. side: long side of the drawing, px.
     """
+    smallest = SMALLEST_RING * side / REFERENCE
+    return tuple(
+        Button((button.x + 0.5) * scale - 0.5, (button.y + 0.5) * scale - 0.5, max(button.radius * scale, smallest))
+        for button in buttons
+    )
+
+
+def rings(buttons: Sequence[Button]) -> list[GarmentLine]:
+    """Buttons as a person draws them: a ring each, in the buttons' px."""
     turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     circle = np.stack([np.cos(turn), np.sin(turn)], 1)
-    smallest = SMALLEST_RING * side / REFERENCE
-    found = []
-    for button in buttons:
-        middle = (np.array([button.x, button.y]) + 0.5) * scale - 0.5
-        found.append(GarmentLine(middle + max(button.radius * scale, smallest) * circle, True, 1.0))
-    return found
+    return [GarmentLine(np.array([button.x, button.y]) + button.radius * circle, True, 1.0) for button in buttons]
 
 
 def _dashes(points: Floats, unit: float) -> list[Floats]:
