@@ -12,6 +12,7 @@ import torch
 from conftest import draw_garment
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from skimage.filters import sato
 from skimage.morphology import skeletonize
 
 from fedgai.content import look
@@ -25,7 +26,7 @@ from fedgai.training.pages import real
 from fedgai.training.photographs import Opinions, gather
 from fedgai.training.saliency import Saliency, SaliencyError
 from fedgai.vision.cutout import NoGarment
-from fedgai.vision.garment_lines import garment_lines, line_cover, pen_map
+from fedgai.vision.garment_lines import garment_lines, line_cover, pen_map, ridges
 from fedgai.vision.prints import plain
 from fedgai.vision.tone import grey_cloth, tone_of
 
@@ -160,7 +161,7 @@ class TestGate:
         lines, mask = np.zeros((6, 512, 384), np.float32), np.zeros((256, 192), np.float32)
         mask[10:-10, 10:-10] = 1
         lines[1, 100:400, 200:203] = 0.9
-        lines[3, 100:400, 100:103] = 0.3  # never likely enough
+        lines[3, 100:400, 100:103] = 0.15  # never likely enough
         lines[4, 300:306, 300:303] = 0.9  # a speck
         cover = line_cover(garment_lines(lines, mask), mask.shape)
         assert cover.shape == mask.shape and cover[60:190, 100].min() > 0.5
@@ -178,7 +179,7 @@ class TestGate:
     def test_a_faint_seam_is_drawn_and_a_faint_fold_is_not(self) -> None:
         for kind, drawn in (("seam", True), ("fold", False)):
             likely = np.zeros((6, 512, 384), np.float32)
-            likely[LINE_TYPES.index(kind), 100:400, 200:203] = 0.6
+            likely[LINE_TYPES.index(kind), 100:400, 200:203] = 0.3
             assert bool(garment_lines(likely, np.ones((512, 384), np.float32))) == drawn
 
     def test_a_button_is_no_line_and_does_not_bridge_the_edges_of_a_placket(self) -> None:
@@ -193,6 +194,21 @@ class TestGate:
         assert len(plain) == len(buttoned) == 2
         for line in buttoned:
             assert np.ptp(line.points[:, 0]) < 4 and np.ptp(line.points[:, 1]) > 370
+
+    def test_a_band_is_drawn_as_the_lines_that_are_in_it(self) -> None:
+        """The edge of a placket and the seam beside it, of which a network sees one band: two lines, and none between them."""
+        likely, mask = np.zeros((6, 512, 384), np.float32), np.ones((512, 384), np.float32)
+        likely[LINE_TYPES.index("topstitch"), 130:370, 190:211] = 0.5
+        for column in (191, 208):
+            likely[LINE_TYPES.index("edge"), 100:400, column : column + 2] = 0.9
+        lines = garment_lines(likely, mask)
+        places = sorted(float(line.points[:, 0].mean()) for line in lines)
+        assert len(places) == 2 and abs(places[0] - 191.5) < 1.5 and abs(places[1] - 208.5) < 1.5
+
+    def test_ridges_are_those_of_scikit_image(self) -> None:
+        plane = cv2.GaussianBlur(np.random.default_rng(24).random((96, 80), np.float32), (0, 0), 2)
+        ours, theirs = ridges(plane, 1.7), sato(plane, sigmas=[1.7], black_ridges=False)
+        assert np.corrcoef(ours[8:-8, 8:-8].ravel(), theirs[8:-8, 8:-8].ravel())[0, 1] > 0.99
 
     def test_a_zip_stays(self) -> None:
         likely, mask = np.zeros((6, 512, 384), np.float32), np.ones((512, 384), np.float32)

@@ -18,19 +18,23 @@ from fedgai.strokes.lines import Tracing, centre_lines, strokes_along, to_edge
 from fedgai.strokes.raster import SHIFT, fixed
 from fedgai.vision.buttons import Button, round_fastenings
 
-FAINT, SURE = 0.22, 0.44  # likelihood that a line must keep along its length, and reach somewhere
-SHORTEST = 20  # px of 512, length below which a line is a speck
+RIDGE = 1.7  # px of 512, scale of the ridges
+FAINT, SURE = 0.03, 0.1  # strength that a ridge must keep along its length, and reach somewhere; a line that is certain has 0.4
+LEAST = 0.09  # likelihood below which a ridge is no line
+SHORTEST = 24  # px of 512, length below which a line is a speck
 RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a line of its own
-STIFFNESS = 400.0  # of the spline through a line's points, at 512 px
+RIM_OF_SILHOUETTE = 10.0  # px of 512, how far in the silhouette's own likelihood is left out: it would hide a hem beside it
+STIFFNESS = 1500.0  # of the spline through a line's points, at 512 px
 WIDTH = 2.0  # px of 512, of a line, and at least one of the picture
 REFERENCE = 512  # px, long side to which lengths above refer
+BLOT = 5.0  # px, how far around a button's place is looked for the lines that pass it
 SMALLEST_RING = 3.0  # px of 512, radius
 STITCH, SPACE = 9.0, 4.0  # px of 512, of a topstitched line
 SEAMED = 36.0  # px of 512; a shorter topstitched line is drawn through: two or three stitches look like dirt
 RUN_ON = (
     10.0  # px of 512, beyond ``RIM``, that a line's end may lie from the silhouette or a line that it points at, to be drawn on
 )
-TOPSTITCH, FOLD, FASTENING = (LINE_TYPES.index(name) for name in ("topstitch", "fold", "fastening"))
+SILHOUETTE, TOPSTITCH, FOLD, FASTENING = (LINE_TYPES.index(name) for name in ("silhouette", "topstitch", "fold", "fastening"))
 FOLD_LIKELY = 0.6  # share of a fold's likelihood that counts: a faint fold is clutter, a faint seam is not
 FOLDS = 0.75  # how sure a fold is beside a seam after that: whoever leaves lines out begins with folds
 
@@ -66,7 +70,10 @@ class PenMap:
 
 
 def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
-    """Whole, smooth lines where likely ones are; topstitching as dashes.
+    """Whole, smooth lines along the ridges of the likelihoods (Sato et al. 1998); topstitching as dashes.
+
+    The two edges of a placket, a seam and the stitches beside it are one broad band of likelihood with a ridge for each. The
+    middle of the band would be a line that is not there.
 
     Args:
         likelihoods: (N, h, w) float32 in [0, 1] of all types of lines (``draughtsman.Seen.lines``), in the picture's
@@ -82,18 +89,21 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     depth = cv2.distanceTransform(np.pad(solid, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
     drawn = without_spots(likelihoods)
     drawn[FOLD] *= FOLD_LIKELY
-    likely = cv2.GaussianBlur(drawn.max(0), (0, 0), 0.8) * (depth > RIM * unit)
+    drawn[SILHOUETTE] *= depth > RIM_OF_SILHOUETTE * unit
+    any_line = drawn.max(0)
+    likely = cv2.GaussianBlur(any_line, (0, 0), 0.8) * (depth > RIM * unit)
+    ridge = ridges(any_line, RIDGE * unit) * (likely > LEAST)
     # hysteresis: a faint line is drawn only where it continues a sure one
-    count, labels = cv2.connectedComponents((likely > FAINT).astype(np.uint8), connectivity=8)
+    count, labels = cv2.connectedComponents((ridge > FAINT).astype(np.uint8), connectivity=8)
     peak = np.zeros(count, np.float32)
-    np.maximum.at(peak, labels.ravel(), likely.ravel())
+    np.maximum.at(peak, labels.ravel(), ridge.ravel())
     kept = peak > SURE
     kept[0] = False
     ink = kept[labels]
     how = replace(Tracing.at((height, width)), shortest=SHORTEST * unit, stiffness=STIFFNESS * unit**4)
     edge = to_edge(ink)
     middle = run_on(centre_lines(ink, edge, how), edge, _rims(solid, unit), RUN_ON * unit)
-    strokes = strokes_along(middle, np.minimum(1.4 * likely, 1).astype(np.float32), how, "line")
+    strokes = strokes_along(middle, np.minimum(0.8 / SURE * ridge, 1), how, "line")
     around = cv2.dilate(likely, np.ones((5, 5), np.uint8))
     found = []
     for stroke in strokes:
@@ -108,15 +118,34 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     return sorted(found, key=lambda line: line.sure)
 
 
+def ridges(plane: Plane, sigma: float) -> Plane:
+    """How much each pixel lies on a ridge, (H, W) float32, at least 0 (Sato et al. 1998, in two dimensions).
+
+    It is what ``skimage.filters.sato`` gives for one scale. To import that takes 1.4 s, because it needs ``scipy.stats``.
+
+    Args:
+        plane: (H, W) float32.
+        sigma: the scale, px: ridges about twice as wide give most.
+    """
+    smooth = cv2.GaussianBlur(plane, (0, 0), sigma)
+    xx, yy, xy = (cv2.Sobel(smooth, cv2.CV_32F, dx, dy, ksize=3) / 4 for dx, dy in ((2, 0), (0, 2), (1, 1)))
+    least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)  # eigenvalue of the Hessian
+    return np.asarray(sigma**2 * np.maximum(-least, 0), np.float32)
+
+
 def without_spots(likelihoods: Plane) -> Plane:
     """Likelihoods of lines (N, h, w) in which small round fastenings are blotted out: buttons are no lines.
 
-    A row of them between the two edges of a placket would be taken for a chain.
+    A row of them between the two edges of a placket would be taken for a chain. Lines that pass go on where they were.
     """
-    core = round_fastenings(likelihoods[FASTENING])[0]
+    core = round_fastenings(likelihoods[FASTENING])[0].astype(np.uint8)
     left = likelihoods.copy()
-    left[:, cv2.erode(core.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0] = 0
-    left[FASTENING][cv2.dilate(core.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0] = 0
+    if not core.any():
+        return left
+    spot = cv2.dilate(core, np.ones((3, 3), np.uint8))
+    for plane in left:
+        plane[:] = cv2.inpaint((255 * plane.clip(0, 1)).astype(np.uint8), spot, BLOT, cv2.INPAINT_TELEA).astype(np.float32) / 255
+    left[FASTENING][cv2.dilate(core, np.ones((5, 5), np.uint8)) > 0] = 0
     return left
 
 
