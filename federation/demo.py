@@ -177,7 +177,7 @@ class Demo:
         )
 
     def get(self, path: str) -> dict[str, Any] | None:
-        """A JSON answer of the studio, or None where it has none for us yet."""
+        """A JSON answer of the studio, or None if it has no answer for us yet."""
         context = ssl.create_default_context(cafile=str(self.tls / "ca.pem"))
         try:
             with urllib.request.urlopen(self.url + path, timeout=10, context=context) as answer:

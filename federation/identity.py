@@ -86,7 +86,9 @@ def public_key(text: str) -> str:
             with Path(text).expanduser().open(errors="replace") as file:
                 text = file.read(_KEY_CHARACTERS).strip()
         except (OSError, ValueError, RuntimeError) as error:
-            raise IdentityError(f"{text[:80]!r} is neither a key nor a file that can be read") from error
+            raise IdentityError(
+                f"{text[:80]!r} is neither a key nor a file that can be read: give a designer's key, or its .pub file"
+            ) from error
     if "PRIVATE KEY" in text:
         raise IdentityError("this is a private key, which must stay with its designer: give the file that ends in .pub")
     kind, *words = text[:_KEY_CHARACTERS].split() or [""]

@@ -64,7 +64,7 @@ def approve_knock(folder: Folder, key_fingerprint: str, name: str) -> Member:
     """
     found = next((knock for knock in knocks(folder) if knock.fingerprint == key_fingerprint), None)
     if found is None:
-        raise OperatorError(f"nobody asks to be let in with the key {key_fingerprint[:80]}: see list")
+        raise OperatorError(f"nobody asks to be let in with the key {key_fingerprint[:80]}: `list` shows who asks")
     return approve(folder, found.key, name)
 
 

@@ -330,7 +330,7 @@ def _add_hands(commands: Commands, model: Parser, printed: Parser) -> None:
         action="store_true",
         dest="refined",
         help="adjust it to the model, so that its drawings come out "
-        "like yours; best where SKETCHES_DIR holds photos/ and sketches/ with equal stems; one to two minutes",
+        "like yours; best where SKETCHES_DIR holds photos/ and sketches/ with equal file names; one to two minutes",
     )
     c.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     c.add_argument("--name", help="to show; the folder's name if left out")
@@ -349,17 +349,17 @@ def _add_hands(commands: Commands, model: Parser, printed: Parser) -> None:
 def _add_training(commands: Commands, model: Parser, printed: Parser) -> None:
     """A model of one's own, and figures about it."""
     c = commands.add_parser("train", argument_default=argparse.SUPPRESS, help="one designer's GAN, at home")
-    c.add_argument("data_dir", type=Path, metavar="DATA_DIR", help="photos/ and sketches/ with equal stems")
+    c.add_argument("data_dir", type=Path, metavar="DATA_DIR", help="photos/ and sketches/ with equal file names")
     c.add_argument("--out", type=Path, required=True, metavar="DIR")
-    c.add_argument("--preset", choices=PRESETS)
-    c.add_argument("--epochs", type=int)
+    c.add_argument("--preset", choices=PRESETS, help="edge, the small one and the default; or vgg16, the paper's")
+    c.add_argument("--epochs", type=int, help="passes over the pairs; as many as make 7,000 steps if left out")
     c.add_argument("--resume", action="store_true", help="go on where an earlier run in --out stopped")
-    c.add_argument("--seed", type=int)
+    c.add_argument("--seed", type=int, help="of the first weights and of the pairs' order; 24 if left out")
     c.add_argument("--bf16", action="store_true", help="in bfloat16 where the machine has it: faster, not repeatable elsewhere")
     c.set_defaults(run=train)
 
     c = commands.add_parser("evaluate", parents=[model, printed], help="how close drawings come to a folder's own")
-    c.add_argument("--data", type=Path, required=True, metavar="DATA_DIR", help="photos/ and sketches/ with equal stems")
+    c.add_argument("--data", type=Path, required=True, metavar="DATA_DIR", help="photos/ and sketches/ with equal file names")
     c.add_argument("--size", type=int, default=256, help="side, px, divisible by 8; compare figures of one size only")
     c.set_defaults(run=evaluate)
 

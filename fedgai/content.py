@@ -145,7 +145,7 @@ def look(
         draughtsman: None: the garment is drawn as the photograph shows it.
 
     Raises:
-        ImageError, NoGarment: see there.
+        ImageError, NoGarment: see ``SketchPipeline.prepare``.
         ValueError: size, detail or print_amount out of range.
     """
     if not 0 < detail <= 1:
@@ -194,10 +194,10 @@ def fit_and_cut(
         draughtsman: finds the garment; None: the cut-out searches for it by itself.
 
     Returns:
-        RGB image with ``size`` px on its long side; (H, W) float32 mask in [0, 1], or None where nothing was cut out.
+        RGB image with ``size`` px on its long side; (H, W) float32 mask in [0, 1], or None if nothing was cut out.
 
     Raises:
-        ImageError, NoGarment: see there.
+        ImageError, NoGarment: see ``SketchPipeline.prepare``.
         ValueError: size out of range.
     """
     _check_size(size)
@@ -208,7 +208,7 @@ def fit_and_cut(
 
 
 def _cut(picture: Picture, draughtsman: Draughtsman | None, on_missing: OnMissing) -> tuple[np.ndarray | None, Seen | None]:
-    """The garment's mask, at ``MASK_SIDE`` or less, and what the draughtsman saw; None where there is no garment."""
+    """The garment's mask, at ``MASK_SIDE`` or less, and what the draughtsman saw. Both are None if there is no garment."""
     image = picture.image
     pixels = np.asarray(_fit(image, MASK_SIDE) if max(image.size) > MASK_SIDE else image)
     try:

@@ -36,7 +36,7 @@ DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errn
 
 
 class WeightsError(FedGAIError):
-    """Public weights that cannot be had. One line: which file, from where, why not, and how to put it in place."""
+    """Public weights that cannot be downloaded. One line: which file, from where, why not, and how to put it in place."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def locate(source: Source, named: str | None = None) -> Path:
         named: a file, a folder with ``source.file`` in it, or a repository "owner/name" or "owner/name@revision", as the
             user gave it in ``source.setting``; nothing, or the source's own repository: the pinned file.
     Raises:
-        WeightsError: it cannot be had. Nothing is left half-written: the next try begins anew.
+        WeightsError: it cannot be downloaded. Nothing is left half-written: the next try begins anew.
     """
     if not named or named == source.repo:
         return _fetch(source)
@@ -207,11 +207,11 @@ def _fetch(source: Source) -> Path:
         if not _right(path, source.sha256):
             raise ValueError("what came has another SHA-256 than it must have, and was thrown away; try again")
     except VariableError as error:
-        raise WeightsError(f"{source.what} cannot be had: {error}") from error
+        raise WeightsError(f"{source.what} cannot be downloaded: {error}") from error
     except (HTTPError, OSError, ValueError) as error:  # refusals and no network; the disk; a name that can be none
         raise WeightsError(
-            f"{source.what} cannot be had from {source.repo}: {_why(error)}. To put them in place by hand: fetch {source.url} "
-            f"({source.megabytes} MB) and set {source.setting} to its path"
+            f"{source.what} cannot be downloaded from {source.repo}: {_why(error)}. To put them in place by hand: fetch "
+            f"{source.url} ({source.megabytes} MB) and set {source.setting} to its path"
         ) from error
     return path
 

@@ -86,7 +86,7 @@ def measure(encoder: nn.Module, drawings: Iterable[Drawing]) -> tuple[Tensor, in
 
 
 def _ink_box(picture: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom of a drawing's ink, px; None where there is none."""
+    """Left, top, right, bottom of a drawing's ink, px. Returns None if there is no ink."""
     ink = (picture.min(2) < 255 - INK).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     if count == 1:

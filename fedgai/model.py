@@ -175,10 +175,10 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
                 f"{self.encoder_sha256[:12]}: measure it again with `fedgai signature`"
             )
         if signature.style.numel() != 2 * sum(self.preset.channels):
-            raise ValueError(f"signature {signature.name!r} has {signature.style.numel()} numbers")
+            raise ValueError(f"{signature.name!r} has {signature.style.numel()} numbers: use `fedgai signature` again")
         adapter = signature.adapter
         if adapter is not None and (adapter.dtype != torch.int8 or adapter.shape != (adapter_size(self.generator),)):
-            raise ValueError(f"signature {signature.name!r} has an adapter of another Generator")
+            raise ValueError(f"{signature.name!r} has another Generator's adapter: use `fedgai signature --refine` again")
 
     def for_inference(self) -> FedGAI:
         """A copy in eval mode with BatchNorm folded into the convolutions, channels_last. Same output, faster."""

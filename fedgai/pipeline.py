@@ -62,9 +62,9 @@ class SketchOutput:
 class SketchPipeline:
     """Draws garment photographs in blends of styles.
 
-    The network runs on one thread of the pipeline's own, first come, first served: torch already puts every core on one
-    sketch, so ten at once would only take turns, ten times the memory and ten teams of threads. Reading and cutting out
-    run on the caller's thread. So a pipeline may be shared by any number of threads.
+    The network runs on one thread of the pipeline's own, first come, first served: torch already uses every core for
+    one sketch. Ten sketches at once would not be faster and would need ten times the memory. Reading and cutting out run on
+    the caller's thread. So a pipeline may be shared by any number of threads.
 
     Args:
         model: the checkpoint to draw with.
@@ -139,10 +139,11 @@ class SketchPipeline:
         """Read a photograph and cut it out: what ``prepare`` begins with, for those who prepare one photograph in several ways.
 
         Args:
-            photo, cutout, on_missing: see there.
+            photo, cutout, on_missing: see ``prepare``.
 
         Raises:
-            ImageError, NoGarment: see there.
+            ImageError: it is not a picture, damaged, or beyond a limit (``images.read_picture``).
+            NoGarment: no garment can be found, and ``on_missing`` is "raise".
         """
         return find(photo, self.model.draughtsman, cutout=cutout, on_missing=on_missing)
 
@@ -173,7 +174,7 @@ class SketchPipeline:
                 size, whatever the sketch's.
 
         Raises:
-            ImageError, NoGarment: see there.
+            ImageError, NoGarment: see ``find``.
             ValueError: size, detail or print_amount out of range.
         """
         seen = look(
@@ -287,6 +288,9 @@ class SketchPipeline:
             if str(key).casefold() in named:
                 return named[str(key).casefold()]
             if not Path(key).is_file():
+                name, _, weight = str(key).rpartition("=")
+                if name.casefold() in named or (name and Path(name).is_file()):
+                    raise ValueError(f"{weight!r} is not a weight: write a number, as in {name}=0.7")
                 raise ValueError(f"no style {str(key)!r}: give a signature file, or one of {', '.join(self.styles)}")
             key = Signature.load(key)
         self.model.check_style(key)

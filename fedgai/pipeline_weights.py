@@ -70,7 +70,7 @@ class PipelineWeights:
             on_bytes: called with (bytes so far, bytes to come in all) while something is fetched; may raise Cancelled.
 
         Raises:
-            ImagineError: they cannot be had; the message says why, and how to put them in place.
+            ImagineError: they cannot be downloaded; the message says why, and how to put them in place.
         """
         if self._folder:
             return self._folder
@@ -95,7 +95,10 @@ class PipelineWeights:
             ) from error
         if foreign or not isinstance(index.get("_class_name"), str):
             what = ", ".join(sorted(foreign)) or "the pipeline"
-            raise ImagineError(f"{self.name} brings code of its own ({what}), which is never run: set FEDGAI_IMAGINE to another.")
+            raise ImagineError(
+                f"{self.name} needs its own Python code ({what}), which FedGAI does not run for safety: set FEDGAI_IMAGINE to "
+                "another pipeline."
+            )
         return index
 
     def _fetch(self, on_bytes: Callable[[int, int], None]) -> Path:
@@ -174,8 +177,8 @@ class PipelineWeights:
             reason = " ".join(str(error).split())[:160] or type(error).__name__
         revision = f" --revision {self.revision}" if self.revision else ""
         return (
-            f"The weights of {self.name} cannot be had: {reason}. Put them in place with `hf download {self.name}{revision}` "
-            "or set FEDGAI_IMAGINE to the folder of a diffusers pipeline, then try again."
+            f"The weights of {self.name} cannot be downloaded: {reason}. Put them in place with `hf download "
+            f"{self.name}{revision}` or set FEDGAI_IMAGINE to the folder of a diffusers pipeline, then try again."
         )
 
 

@@ -33,7 +33,7 @@ def bind(host: str, port: int) -> socket.socket:
     """The place to listen at, taken before anything else is done and before the address is printed.
 
     Raises:
-        FedGAIError: it is taken, or cannot be had.
+        FedGAIError: another program uses it, or this machine does not have it.
     """
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     if os.name == "posix":
@@ -45,7 +45,7 @@ def bind(host: str, port: int) -> socket.socket:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise FedGAIError(f"Port {port} is in use by another program: choose another one with --port.") from error
         reason = error.strerror if isinstance(error, OSError) else "there is no such port"
-        raise FedGAIError(f"{host}, port {port} cannot be listened at ({reason}): choose others with --host, --port.") from error
+        raise FedGAIError(f"The studio cannot use {host}, port {port} ({reason}): choose others with --host, --port.") from error
     return listener
 
 

@@ -162,7 +162,7 @@ class Guard:
         app: what is behind it.
         uploads: where visitors' files lie.
         pages: gets to know which sessions have a page open.
-        limits: see there.
+        limits: see ``GuardLimits``.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ def query(look: Look, garment: Garment) -> str:
 
 
 def read(studio: SketchStudio, text: str) -> Opened | None:
-    """A link's words, or None where they say nothing of ours. A link may be older than the designers: what does not fit
+    """A link's words. Returns None if none of them is ours. A link may be older than the designers: what does not fit
     is left out, and named."""
     try:
         words = parse_qs(text[:4000], keep_blank_values=True, max_num_fields=200)

@@ -100,7 +100,7 @@ class Turns:
     """Shares the workers out. Used within one event loop; the work itself runs in threads.
 
     Args:
-        limits: see there.
+        limits: see ``TurnLimits``.
     """
 
     def __init__(self, limits: TurnLimits = TurnLimits()) -> None:

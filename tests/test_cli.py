@@ -106,7 +106,7 @@ def test_sketch_refusals(capsys: pytest.CaptureFixture, tiny_model_dir: Path, ga
     assert "No such file" in sketch(tmp_path / "none.jpg", "Ada Line")
     assert "No garment" in sketch(flat, "Ada Line")
     assert "one of Ada Line, Bruno Hatch, Coco Blot" in sketch(garment_photo, "Nobody=1")
-    assert "Ada Line=much" in sketch(garment_photo, "Ada Line=much")
+    assert "'much' is not a weight" in sketch(garment_photo, "Ada Line=much")
     assert "not negative" in sketch(garment_photo, "Ada Line=-1")
     assert "64 to 1024 px" in sketch(garment_photo, "Ada Line", "--size", 2000)
     assert "--size" in sketch(garment_photo, "Ada Line", "--size", "big")

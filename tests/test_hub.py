@@ -466,7 +466,7 @@ HOSTILE = {
     "node": ({"federation/members.json": json.dumps([{**MEMBER, "node_id": -1}])}, "64 bits"),
     "control": ({"federation/control.json": b'{"paused": "no"}'}, "control.json"),
     "report": ({"federation/reports/0001.json": b"{"}, "reports/0001.json is damaged"),
-    "shape": ({"federation/reports/0001.json": b'{"designers": "x"}'}, "'designers' is not what belongs there"),
+    "shape": ({"federation/reports/0001.json": b'{"designers": "x"}'}, "'designers' is not a list"),
     "designer": ({"federation/reports/0001.json": b'{"designers": [{"name": 1}]}'}, "without name"),
     "nested": ({"federation/reports/0001.json": b"[" * 30000}, "reports/0001.json is damaged"),
     "deep": ({"federation/reports/0001.json": b'{"a":' * 20 + b"1" + b"}" * 20}, "nested deeper"),

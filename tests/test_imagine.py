@@ -132,7 +132,7 @@ def test_no_code_and_no_pickles_of_others(broken: Path, tmp_path: Path) -> None:
     (broken / "mine.py").write_text(f"open({str(ran)!r}, 'w')")
     part = json.loads((broken / "model_index.json").read_text())["unet"]
     for change in ({"unet": ["mine", "Mine"]}, {"_class_name": ["mine", "Mine"]}):
-        with pytest.raises(ImagineError, match="code of its own"):
+        with pytest.raises(ImagineError, match="its own Python code"):
             Imaginer(rewritten(broken, **change)).load()
         rewritten(broken, unet=part, _class_name="StableDiffusionPipeline")
     weights = broken / "unet" / "diffusion_pytorch_model.safetensors"
@@ -243,7 +243,7 @@ def test_a_fault_is_one_line_and_the_next_try_works(hub: HubServer, fault: dict,
 
 
 def test_an_unknown_repository_and_an_unknown_revision(hub: HubServer) -> None:
-    with pytest.raises(ImagineError, match=r"ada/nothing cannot be had: the Hub .*does not know the repository"):
+    with pytest.raises(ImagineError, match=r"ada/nothing cannot be downloaded: the Hub .*does not know the repository"):
         Imaginer("ada/nothing").load()
     with pytest.raises(ImagineError, match=r"this revision.*--revision v9"):
         Imaginer("ada/garments@v9").load()

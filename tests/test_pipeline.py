@@ -193,6 +193,7 @@ class TestStyle:
             ({"Ada Line": 1}, -0.1, "strength"),
             ({"Ada Line": 1}, float("nan"), "strength"),
             ({__file__: 1}, 1, "not a style signature"),
+            ({"Ada Line=a": 1}, 1, "'a' is not a weight"),
         ],
     )
     def test_refused(self, pipe: SketchPipeline, styles: dict, strength: float, says: str) -> None:

@@ -295,7 +295,7 @@ def test_without_the_weights_the_command_says_so_in_one_line(tmp_path: Path) -> 
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert ended.returncode == 2 and not (tmp_path / "out").exists()
     (line,) = [line for line in ended.stderr.splitlines() if "WARNING" not in line and "pairs" not in line]
-    assert line.startswith("fedgai train: VGG-16's ImageNet weights cannot be had from timm/vgg16.tv_in1k")
+    assert line.startswith("fedgai train: VGG-16's ImageNet weights cannot be downloaded from timm/vgg16.tv_in1k")
     assert "http://127.0.0.1:9/timm/vgg16.tv_in1k/resolve/3394518cba29aee1ea82a49d971be90d2dd1dab7/model.safetensors" in line
 
 

@@ -79,8 +79,8 @@ def test_a_port_in_use_is_said_and_no_address_is(tmp_path: Path) -> None:
         ({"SSL_CERT_FILE": "/no/such/file.pem"}, (), "SSL_CERT_FILE names /no/such/file.pem"),
         ({"FEDGAI_FEDERATION": "enabled"}, (), "FEDGAI_FEDERATION is 'enabled'"),
         ({"FEDGAI_HOUSE_PHOTOS": "/nowhere"}, ("--federation",), "FEDGAI_HOUSE_PHOTOS names /nowhere"),
-        ({}, ("--port", "99999"), "port 99999 cannot be listened at"),
-        ({}, ("--host", "192.0.2.1"), "192.0.2.1, port 0 cannot be listened at"),
+        ({}, ("--port", "99999"), "port 99999 (there is no such port)"),
+        ({}, ("--host", "192.0.2.1"), "The studio cannot use 192.0.2.1, port 0"),
     ],
 )
 def test_what_was_set_wrongly_is_one_sentence(

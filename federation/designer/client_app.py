@@ -363,7 +363,10 @@ def everybody(config: RoundConfig, model: FedGAI) -> dict[str, Signature]:
 
 
 def others(config: RoundConfig, model: FedGAI, name: str) -> Tensor | None:
-    """Those of ``everybody`` but ``name``, (K, D); None where there are none. Raises as it does."""
+    """The signatures of ``everybody`` without that of ``name``: (K, D). Returns None if nobody else has one.
+
+    Raises RoundRefusedError as ``everybody`` does.
+    """
     hands = [signature.style for other, signature in everybody(config, model).items() if other != name]
     return torch.stack(hands) if hands else None
 

@@ -52,8 +52,8 @@ class Photographs:
         return [[torch.cat(level) for level in zip(*group, strict=True)] for _, group in sorted(by_shape.items())]
 
     def _features(self, pipe: SketchPipeline, file: Path) -> tuple[Tensor, ...] | None:
-        """A photograph's maps, cut out once and kept for later rounds, since the encoder is frozen; None where there is no
-        garment in it."""
+        """A photograph's maps, cut out once and kept for later rounds, since the encoder is frozen. Returns None if there
+        is no garment in it."""
         key = file, file.stat().st_mtime_ns
         if key not in self._maps:
             try:

@@ -50,8 +50,8 @@ class HouseStepConfig:
         batch: drawings a step in hands that round 0 knew, and in blends.
         size: long side of these, px.
         lr: the highest learning rate (Adam), after five steps of warming up; it ends near 0.
-        seconds: no step is begun so many seconds after the first. Only to stop a runaway, so it is far more than 30 steps take
-            on a busy machine: where it strikes, the weights depend on the machine, and the round is held back.
+        seconds: after this time, no further step begins, and the round is held back. It is a limit for faults only: 30 steps
+            take far less, even on a busy machine. If it is reached, the weights depend on the machine.
         seed: of photographs, hands and blends; each round has its own, made from this and the round's number.
         blends: share of the drawings that are asked for in a blend of two signatures.
         photographs: at most so many of the folder's in a round, another choice each round.
@@ -156,7 +156,7 @@ class HouseStep:
 
     Args:
         photos: folder of the operator's public photographs; None for the shipped examples.
-        config: see there.
+        config: see ``HouseStepConfig``.
         reference: round 0, which the anchor and the probe are held against. By default the first model that this object
             is given: after a restart that would be a later round, and many small changes could add up.
         examples: folder of the probe's garments.
@@ -182,7 +182,7 @@ class HouseStep:
     def run(self, model: FedGAI, progress: Callable[[float], None] | None = None) -> HouseReport:
         """Train ``model.generator`` in place against ``model.discriminator`` and ``model.styles``.
 
-        Same model, photographs and config: same weights, as long as ``seconds`` does not strike. The Discriminator's
+        Same model, photographs and config: same weights, as long as ``seconds`` is not reached. The Discriminator's
         BatchNorm statistics are settled anew; else it is left as it is. A loss that is not finite ends the step; what is
         left then is for the probe to judge.
 
@@ -226,7 +226,7 @@ class HouseStep:
         return self._hold_against(model).measure(model)
 
     def _hold_against(self, model: FedGAI) -> Probe:
-        """The probe with its reference, for inference; the model becomes it where there is none yet."""
+        """The probe, with its reference ready for inference. If there is no reference yet, this model becomes it."""
         if self._probe is None:
             if not model.styles:
                 raise ValueError("the style bank is empty: there is no hand to draw in")

@@ -72,7 +72,7 @@ class HubRepository:
         self.api = HfApi(endpoint=endpoint, token=token or False, library_name="fedgai", library_version=fedgai.__version__)
 
     def refs(self) -> tuple[str | None, dict[int, str]]:
-        """Commit at the head of main, None where there is none; and of every round that is tagged."""
+        """Commit at the head of main, or None if there is no commit; and of every round that is tagged."""
         refs = self.api.list_repo_refs(self.repo_id)
         main = next((branch.target_commit for branch in refs.branches if branch.name == "main"), None)
         return main, {int(m[1]): tag.target_commit for tag in refs.tags if (m := ROUND_TAG.fullmatch(tag.name))}
@@ -87,7 +87,7 @@ class HubRepository:
         return {file.path: file.size for file in files if isinstance(file, RepoFile)}
 
     def content_hash(self, path: str, revision: str) -> str | None:
-        """What a file's content is known by (see ``content_hashes``), None where it is not there."""
+        """What a file's content is known by (see ``content_hashes``). Returns None if there is no such file."""
         found = self.api.get_paths_info(self.repo_id, [path], revision=revision)
         for file in found:
             if file.path == path and isinstance(file, RepoFile):

@@ -101,11 +101,11 @@ def read_report(content: bytes, number: int) -> dict[str, Any]:
     }
     for field, shape in shapes.items():
         if type(report.get(field, shape())) is not shape:
-            raise CheckpointError(f"{name}: {field!r} is not what belongs there")
+            raise CheckpointError(f"{name}: {field!r} is not a {shape.__name__}: put a whole report there, or delete it")
     for designer in report.get("designers", ()):
         kinds = (("name", str), ("accepted", bool), ("node_id", int))
         if not isinstance(designer, dict) or any(type(designer.get(key)) is not kind for key, kind in kinds):
-            raise CheckpointError(f"{name}: a designer without name, node id or verdict")
+            raise CheckpointError(f"{name}: a designer without name, node id or verdict: put a whole report there, or delete it")
     return report
 
 

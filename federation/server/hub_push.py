@@ -181,7 +181,7 @@ class HubPush:
         return self._hash(path, revision) in content_hashes(content)
 
     def _download(self, path: str, revision: str | None) -> bytes | None:
-        """A small file, None where it is not there."""
+        """A small file. Returns None if it is not there."""
         if revision is None:
             return None
         with tempfile.TemporaryDirectory(dir=self.work, prefix=".download-") as temp_path:

@@ -185,7 +185,7 @@ class _Restoring:
         return main
 
     def _plain_model(self, snapshot: Snapshot) -> int | None:
-        """The round of a repository that no federation has pushed to; None where it holds no model."""
+        """The round of a repository that no federation has pushed to. Returns None if it holds no model."""
         config = self._fetch(CONFIG_FILE, snapshot)
         if config is None:
             return None
@@ -243,7 +243,7 @@ class _Restoring:
         return next((self._fetch(path, snapshot) for snapshot in snapshots if path in snapshot.files), None)
 
     def _fetch(self, path: str, snapshot: Snapshot) -> bytes | None:
-        """One file, None where it is not there. Raises CheckpointError where it is too large."""
+        """One file. Returns None if it is not there. Raises CheckpointError if it is too large."""
         if path not in snapshot.files:
             return None
         size, limit = snapshot.files[path], limit_of(path)

@@ -140,7 +140,7 @@ class Runs:
         if why:
             log.warning("the run ended after round %d: %s", last, why)
             self._note = f"The round is tried again: {why}"[:300]
-        # a run that ended well without a round had nobody to ask; do not turn round at once
+        # a run that ended well but has no new round found no designer: wait before the next run
         wait = pause(self._failures) if why else 0.0 if last > self._base else NOBODY
         self._try_again = time.time() + wait
 

@@ -105,7 +105,7 @@ def make_pairs(
         photos: a folder; its pictures may lie any number of folders deep. Files whose names say that they are masks or
             annotations are left out.
         style: an atelier's name, in upper or lower case, or ``canny`` or ``xdog``.
-        out: gets ``photos/``, ``sketches/`` with equal stems, ``contact.jpg``, and ``pairs.jsonl``, which says where each
+        out: gets ``photos/``, ``sketches/`` with equal file names, ``contact.jpg``, and ``pairs.jsonl``, which says where each
             pair comes from.
         size: long side, 64 to 1024 px.
         limit: stop at so many pairs. They are chosen by ``seed`` and evenly: at each level, from all folders in turn.

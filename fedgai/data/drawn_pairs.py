@@ -23,7 +23,7 @@ def draw_pair(photo: Path, size: int, pen: Pen) -> tuple[Levels, Levels]:
     """A photograph's garment on white, and its drawing: (H, W, 3) uint8 each, ``size`` px on the long side.
 
     Raises:
-        ImageError, NoGarment: see there.
+        ImageError, NoGarment: see ``SketchPipeline.prepare``.
         ValueError: it is too small or too narrow to draw from.
     """
     picture = read_picture(photo, LOCAL)

@@ -91,7 +91,7 @@ def _digest(content: bytes, key: str) -> bytes:
 
 
 def _read(file: Path, key: str) -> Pixels | None:
-    """None where there is no such file, or it is not as it was written."""
+    """Returns None if there is no such file, or it is not as it was written."""
     try:
         if file.stat().st_size > 4 * LARGEST**2:
             return None

@@ -116,7 +116,7 @@ def every_file(folder: str | Path) -> list[Path]:
 
 
 def subfolder(folder: Path, name: str) -> Path | None:
-    """The folder of this name, in upper or lower case, as ``Photos`` for ``photos``; None where there is none.
+    """The folder of this name, in upper or lower case, as ``Photos`` for ``photos``. Returns None if there is no such folder.
 
     Raises FolderError where ``folder`` cannot be opened.
     """

@@ -106,7 +106,7 @@ def _folds(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
 
 
 def _read(page: NDArray[np.uint8], draughtsman: Draughtsman) -> _Read | None:
-    """None where no closed shape is drawn."""
+    """Returns None if no closed shape is drawn."""
     unit = max(page.shape) / REFERENCE
     dark = np.asarray(1 - page.min(2) / np.float32(255), np.float32)
     garment, outline = _garment(dark > INK, unit)

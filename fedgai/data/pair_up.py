@@ -17,7 +17,7 @@ from fedgai.measure import READ_SIDE, page
 from fedgai.text import printable
 
 AT_ONCE = 64  # drawings at most whose pictures are made together, about 200 MB: they tell each other how dark this hand shades
-NO_SHAPE = "no closed outline can be seen on it, so what garment it shows cannot be told"
+NO_SHAPE = "no closed outline can be seen on it, which a drawing without a photograph needs: close its outline"
 
 
 def pair_up(

@@ -1,4 +1,4 @@
-"""A designer's folder of pairs: ``photos/`` and ``sketches/`` with equal stems, checked before anything starts."""
+"""A designer's folder of pairs: ``photos/`` and ``sketches/`` with equal file names, checked before anything starts."""
 
 from __future__ import annotations
 

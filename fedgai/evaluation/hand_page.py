@@ -90,7 +90,7 @@ class HandReport:
         sketches: how many of the designer's own drawings the signature is measured over.
         own_garments: the garments are those of the designer's own photographs, which the designer has drawn, too.
         own, drawn: up to ``SHOWN`` pictures of each.
-        traits: see there.
+        traits: what was counted in the drawings, see ``Trait``.
         nearest: share of the studio's drawings that are nearest to this hand, among it and the bank's, in the encoder.
         independent: the same by ``fedgai.evaluation.independent``, which knows nothing of the encoder, see ``_nearest_by_sight``.
         hands: how many hands that is in all.

@@ -235,7 +235,7 @@ def evaluate(
     The hand is asked for by the statistics of the very squares that are compared, as in training.
 
     Args:
-        data_dir: ``photos/`` and ``sketches/`` with equal stems.
+        data_dir: ``photos/`` and ``sketches/`` with equal file names.
         model_dir: checkpoint folder or Hub repository; the built-in weights by default.
         size: side in px; the boundary tolerance of 2 px is meant for 256.
         progress: called after each pair with how many of how many are done.

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from fedgai.networks.adapter import STEP
 
 EPS = 1e-6  # as in the authors' code
+MEASURE = "make it again with `fedgai signature`"
 
 
 def channel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,15 +198,15 @@ class Signature:
                 adapter = f.get_tensor("adapter") if "adapter" in f.keys() else None
             encoder, name, description, sketches = (meta[key] for key in ("encoder", "name", "description", "sketches"))
         except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
-            raise ValueError(f"{path} is not a style signature ({error})") from error
+            raise ValueError(f"{path} is not a style signature ({error}): {MEASURE}") from error
         if not (isinstance(encoder, str) and isinstance(name, str) and isinstance(description, str)):
-            raise ValueError(f"{path}: a signature's encoder, name and description are text")
+            raise ValueError(f"{path}: a signature's encoder, name and description are text: {MEASURE}")
         if type(sketches) is not int or sketches < 0:
-            raise ValueError(f"{path}: the number of sketches of a signature is a whole number")
+            raise ValueError(f"{path}: the number of sketches of a signature is a whole number: {MEASURE}")
         if style.dtype != torch.float32 or style.ndim != 1 or not torch.isfinite(style).all():
-            raise ValueError(f"{path}: a signature is one row of finite float32 numbers")
+            raise ValueError(f"{path}: a signature is one row of finite float32 numbers: {MEASURE}")
         if adapter is not None and (adapter.dtype != torch.int8 or adapter.ndim != 1):
-            raise ValueError(f"{path}: a signature's adapter is one row of bytes")
+            raise ValueError(f"{path}: a signature's adapter is one row of bytes: {MEASURE}")
         known = ("name", "description", "encoder", "sketches")
         return cls(
             style,

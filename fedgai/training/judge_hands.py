@@ -86,7 +86,7 @@ class Evidence:
 
     @classmethod
     def load(cls, file: Path, made_from: str) -> Evidence | None:
-        """What was kept; None where it is not there, damaged, or made from something else."""
+        """What was kept. Returns None if it is not there, damaged, or made from something else."""
         try:
             with safe_open(str(file), "pt") as kept:
                 if (kept.metadata() or {}).get("made_from") != made_from:

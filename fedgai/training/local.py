@@ -212,7 +212,8 @@ class LocalTrainer:
     # -- on disk -------------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Write the resume state, then the checkpoint, each file aside and renamed: a kill never leaves half of one."""
+        """Write the resume state, then the checkpoint. Each file is written under another name and then renamed, so that it is
+        whole even if the process is killed."""
         self.out.mkdir(parents=True, exist_ok=True)
         tensors = state_tensors(self.model, self.optimisers) | {"rng": self._rng}
         meta = {"step": self.step_count, "config": asdict(self.config), **_identity(self)}
@@ -330,7 +331,7 @@ def train(
     """Train one designer's GAN on a folder of pairs, from the built-in weights where the preset has some.
 
     Args:
-        data_dir: ``photos/`` and ``sketches/`` with equal stems.
+        data_dir: ``photos/`` and ``sketches/`` with equal file names.
         out: folder for the checkpoint, the resume state and the log.
         preset: "edge" or "vgg16".
         epochs: passes over the pairs; without, the config's, which is by default the paper's 7,000 iterations.

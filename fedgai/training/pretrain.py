@@ -3,7 +3,7 @@
     python -m fedgai.training.pretrain --photos PHOTOS_DIR --work WORK_DIR --out weights
 
 1. Draw: every photograph is cut out and studied once, then thousands of random hands (and the eight named ones) draw it.
-2. Encoder: taught to see in photographs what a draughtsman sees, and to tell hands apart by their statistics; then frozen.
+2. Encoder: taught to see in photographs what a person who draws sees, and to tell hands apart by their statistics; then frozen.
 3. Generator: learns to draw any photograph from any signature, pair by pair.
 4. Adversarial: Discriminator and Generator against each other with the paper's losses, and on blends of signatures, for
    which no pair exists.

@@ -3,10 +3,11 @@
     measured signature --> house Generator --> drawings of own garments <-- compared --> the designer's own drawings
           ^------------------------- Adam adjusts the numbers -----------------------------+
 
-As textual inversion adjusts a word (Gal et al., arXiv 2208.01618). Statistics say much of a hand and not all; what is missing
-is found by trying. The measured signature is the start, and the fallback: the refined one counts only where drawings that
-were kept aside come out nearer to the designer's own, by measures that know nothing of our encoder
-(``fedgai.evaluation.independent``). Nothing of the drawings is in it but their effect on the signature's numbers.
+This is done as textual inversion adjusts a word (Gal et al., arXiv 2208.01618). Statistics say much about a hand, but not all.
+Training finds the rest. It begins with the measured signature. Some drawings are kept aside for a test. The refined signature
+counts only if the house's drawings of those garments come nearer to the designer's own, by measures that know nothing of our
+encoder (``fedgai.evaluation.independent``); otherwise the measured signature stays. The refined signature holds no part of a
+drawing, only what the drawings changed in its numbers.
 
 What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
 the signature, and it, too, counts only where the drawings that were kept aside come out nearer.
@@ -111,7 +112,7 @@ def refine(
         progress: called with the share that is done: before a picture is made from each drawing, after each pair that is made
             ready, each step, and each judgement.
     Returns:
-        see there. With too little to learn from, the measured signature and two zeros.
+        see ``Refined``. With too little to learn from, the measured signature and two zeros.
     Raises:
         ImageError: a file that cannot be read.
     """
@@ -244,7 +245,7 @@ class _Work:
 
 
 def learned_and_aside(pairs: int, config: RefineConfig) -> tuple[list[int], list[int]]:
-    """Which of so many pairs are learned from, and which are kept aside to judge by; of very many, some are neither."""
+    """Indices of the pairs to learn from, and of those kept aside for the test. Of very many pairs, some are in neither list."""
     order = np.random.default_rng(config.seed).permutation(pairs)[: config.pairs + config.aside].tolist()
     count = min(config.aside, max(2, len(order) // 4))
     return order[count:], order[:count]
@@ -258,7 +259,7 @@ def _drawn(house: Generator, example: Example, style: Tensor, adapter: Tensor | 
 
 
 def _code(pictures: Sequence[np.ndarray]) -> Tensor | None:
-    """(3,), the stroke code of the hatching that drawings show; None where they show none."""
+    """(3,), the stroke code of the hatching that drawings show. Returns None if they show no hatching."""
     lines = ruled_lines(pictures)
     return None if lines is None else hatching.stroke_code(lines.angle, lines.period)
 

@@ -145,7 +145,7 @@ def round_fastenings(fastenings: np.ndarray) -> tuple[NDArray[np.bool_], Floats]
 
 
 def round_spots(photo: NDArray[np.uint8], mask: np.ndarray) -> Spots | None:
-    """The spots of a garment that may be buttons; None where there are none. Arguments as for ``find_buttons``."""
+    """The spots of a garment that may be buttons. Returns None if there are none. Arguments as for ``find_buttons``."""
     scale = SIDE / max(photo.shape[:2])
     size = [max(1, round(side * scale)) for side in photo.shape[1::-1]]
     garment = cv2.resize(mask.astype(np.float32), size) > 0.5

@@ -1,4 +1,4 @@
-"""Edge detectors as draughtsmen: Canny and XDoG, black on white, for experiments on photographs that nobody drew.
+"""Drawings by edge detectors: Canny and XDoG, black on white, for experiments on photographs that nobody drew.
 
 Both see a garment where its cut-out is, and draw its silhouette from the cut-out: a white shirt on white paper has no
 edge of its own. All lengths are in pixels of a drawing whose long side is ``REFERENCE``; in another size the same lines

@@ -30,7 +30,7 @@ class Kind:
 
     Attributes:
         name: with its article, for a sentence: "a PDF document".
-        role: see there.
+        role: see ``Role``.
         advice: what to do, as a command.
         modules: Python packages of which any one reads it; the first is the one to install.
     """

@@ -37,7 +37,9 @@ class RuledLines:
 
 
 def ruled_lines(drawings: Sequence[np.ndarray]) -> RuledLines | None:
-    """Find what is common to the hatching of all drawings; None where there is none. A square grid of dots is none.
+    """Find what is common to the hatching of all drawings. Returns None if they have no hatching.
+
+    A square grid of dots does not count as hatching.
 
     Args:
         drawings: (H, W, 3) uint8 on white paper, at the size that hands are measured at (512 px).

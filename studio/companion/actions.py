@@ -27,7 +27,7 @@ class CompanionActions:
         FedGAIError, OSError: the folder cannot be used, or what was answered before cannot be read.
 
     Attributes:
-        drawings, hand, part, studio: what is done with each, see there.
+        drawings, hand, part, studio: what is done with each, see drawings.py, own_hand.py, participation.py and home_process.py.
         answers: what the designer answered by now, complete or not.
         key, fingerprint: the designer's public key, and what the operator sees of it.
         sample: what would be sent now, once it was asked for.

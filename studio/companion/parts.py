@@ -243,7 +243,7 @@ def _capital(text: str) -> str:
 
 
 def _share(status: dict[str, object]) -> float | None:
-    """How far the federation's phase is; None where it waits, or where nothing is known yet."""
+    """How far the federation's phase is. Returns None if it waits, or if nothing is known yet."""
     progress = status.get("progress")
     if status.get("phase") not in ("training", "aggregating", "house") or not isinstance(progress, int | float) or progress <= 0:
         return None

@@ -80,7 +80,7 @@ class Logins:
             return cookie, 0.0
 
     def session(self, cookie: str) -> bytes | None:
-        """What a login is kept under; None where there is none, or it has ended."""
+        """What a login is kept under. Returns None if nobody is logged in, or the login has ended."""
         key = _digest(cookie)
         with self._lock:
             return key if self._sessions.get(key, 0) > time.monotonic() else None

@@ -172,7 +172,7 @@ def _style() -> str:
 
 
 async def _form(request: Request) -> dict[str, str] | None:
-    """A posted form; None where it is longer than ``BODY``."""
+    """A posted form. Returns None if it is longer than ``BODY``."""
     body = b""
     async for piece in request.stream():
         body += piece
