@@ -149,7 +149,7 @@ class Imaginer:
             on_bytes: called with (bytes so far, bytes to come in all) while something is fetched; may raise Cancelled.
 
         Raises:
-            ImagineError: the weights cannot be had or used; the message says which, and how to put them in place.
+            ImagineError: the weights cannot be downloaded or used; the message says which, and how to put them in place.
         """
         if self.loaded:
             return

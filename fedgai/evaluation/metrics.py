@@ -367,7 +367,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def _network(network: Callable[[], torch.nn.Module], missing: dict[str, str], *names: str) -> torch.nn.Module | None:
-    """Inception or LPIPS for the figures named; None, and the reason in ``missing``, where it cannot be had."""
+    """Inception or LPIPS for the figures named. If it cannot be loaded, returns None and puts the reason into ``missing``."""
     if missing.keys() & names:
         return None
     try:

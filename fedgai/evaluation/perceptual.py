@@ -87,7 +87,7 @@ class Lpips(nn.Module):
 
 
 def _file(source: Source, named: str | None) -> Path:
-    """What the setting names, in any form that ``pretrained.locate`` takes. Nothing is fetched for a figure unasked."""
+    """What the setting names, in any form that ``hub_files.locate`` takes. Nothing is fetched for a figure unasked."""
     if not named:
         raise WeightsError(
             f"{source.what} are needed: set {source.setting} to {source.repo}, on the Hub "

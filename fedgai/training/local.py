@@ -342,7 +342,7 @@ def train(
         config: the other settings. Without, a Generator that was trained before learns at the size of the drawings
             (``training_side``), others at 256 px, as in the paper.
         start: checkpoint to start from, where it is of this preset; None or another preset: random weights, but for the
-            encoder of ``vgg16``, which is VGG-16's, from the Hub (``pretrained``).
+            encoder of ``vgg16``, which is VGG-16's, from the Hub (``hub_files``).
         skip_bad, cut_out: as in ``PairFolder``.
         device: where to train. Bit for bit repeatable on "cpu".
         progress: show a bar with the time that remains.
@@ -353,7 +353,7 @@ def train(
         PairsError: the pairs cannot be trained on; names every bad file.
         CheckpointError: ``start`` is damaged, or there is no such preset.
         TrainError: ``out`` holds something else, cannot be resumed, or a loss is not finite.
-        WeightsError: VGG-16's or CLIP's weights cannot be had; says how to put them in place.
+        WeightsError: VGG-16's or CLIP's weights cannot be loaded; says how to put them in place.
     """
     out, chosen = Path(out), config is not None
     config = config or TrainConfig()

@@ -146,7 +146,7 @@ def crispness_loss(drawn: Tensor, target: Tensor) -> Tensor:
 
 
 class PairedSemantic(nn.Module):
-    """The semantic tie where CLIP cannot be had: the photograph's own real sketch, in the frozen encoder's features.
+    """The semantic loss where CLIP is not available: the photograph's own real sketch, in the frozen encoder's features.
 
     Not the paper's. The tie to the garment comes from the pairs: the sketch that the designer drew of this photograph
     shows what the drawing must show. With g the generated and s the real sketch of one photograph,
@@ -206,7 +206,7 @@ class ClipSemantic(nn.Module):
 
         Args:
             path: a safetensors file in open_clip's or transformers' names (whole model or image tower), or what else
-                ``pretrained.locate`` takes; nothing: the pinned file from the Hub.
+                ``hub_files.locate`` takes; nothing: the pinned file from the Hub.
         Raises:
             ValueError: with what to do, where open_clip or the file is missing or the tensors do not fit.
         """
@@ -262,9 +262,9 @@ class ClipSemantic(nn.Module):
 def semantic_loss(model: FedGAI) -> ClipSemantic | PairedSemantic:
     """The semantic loss of this preset: CLIP for ``vgg16``, as in the paper; the paired one for ``edge``, which needs no file.
 
-    ``FEDGAI_CLIP`` names CLIP's weights (see ``pretrained.locate``) and asks for CLIP in either preset; "off" asks for the
+    ``FEDGAI_CLIP`` names CLIP's weights (see ``hub_files.locate``) and asks for CLIP in either preset; "off" asks for the
     paired loss. Which one it is, is logged here, and stored in the checkpoint by whoever trains (``.name``: "clip" or
-    "paired"). Raises ValueError where CLIP is wanted and cannot be had: a wish is not dropped in silence.
+    "paired"). Raises ValueError if CLIP is asked for and is not available: it is never left out silently.
     """
     named = variable("FEDGAI_CLIP")
     clip = named != "off" if named else model.preset.name == "vgg16"
