@@ -1,4 +1,4 @@
-"""The garbage collector while a program imports what it needs."""
+"""While a program imports what it needs: the garbage collector, and what is said where a package is not installed."""
 
 from __future__ import annotations
 
@@ -27,3 +27,24 @@ def collector_paused(freeze: bool = True) -> Iterator[None]:
             gc.freeze()
         if enabled:
             gc.enable()
+
+
+@contextlib.contextmanager
+def needed_by(program: str, *extras: str) -> Iterator[None]:
+    """End a program with one sentence where a package cannot be imported in the block.
+
+    Args:
+        program: as its user types it.
+        extras: of pyproject.toml, whose packages the block imports.
+
+    Raises:
+        SystemExit: a package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("fedgai", "federation", "studio"):  # a mistake of ours
+            raise
+        wanted = f"fedgai[{','.join(extras)}]"
+        raise SystemExit(f'{program} needs more packages ({missing} is missing): pip install "{wanted}"') from None

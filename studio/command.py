@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fedgai.environment import check_network, switch
 from fedgai.errors import FedGAIError, sentence
-from fedgai.imports import collector_paused
+from fedgai.imports import collector_paused, needed_by
 from studio.settings import from_environment
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def main() -> None:
         from_environment()
         federation = arguments.federation or switch("FEDGAI_FEDERATION")
         listener = bind(arguments.host, arguments.port)
-        app = application(federation)
+        with needed_by("fedgai-studio", "studio", *(["federation"] if federation else [])):
+            app = application(federation)
     except FedGAIError as error:
         raise SystemExit(sentence(error)) from None
     import uvicorn

@@ -1,14 +1,20 @@
-"""What programs import when they start, and the garbage collector meanwhile."""
+"""What programs import when they start, the garbage collector meanwhile, and what they say where a package is missing."""
 
 from __future__ import annotations
 
 import gc
+import importlib.metadata
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from fedgai.imports import collector_paused
+from fedgai.imports import collector_paused, needed_by
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_it_pauses_in_the_block_alone() -> None:
@@ -43,3 +49,54 @@ def test_a_program_imports_what_it_needs_and_never_looks_at_it_again(program: st
     kept, looked_at, *modules = run.stdout.split()
     assert int(kept) > 100_000 > 10 * int(looked_at)
     assert SELDOM.isdisjoint(modules)
+
+
+# -- without the extras ------------------------------------------------------------------------------------------------
+
+
+def only_in(extras: set[str], installed: set[str]) -> list[str]:
+    """Top modules of the packages of these extras, as far as no other extra that is installed brings them."""
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+
+    def distributions(names: set[str]) -> set[str]:
+        return {re.split(r"[<>=\[]", wanted)[0].lower().replace("_", "-") for name in names for wanted in optional[name]}
+
+    blocked = distributions(extras) - distributions(installed)
+    owners = importlib.metadata.packages_distributions()
+    return [m for m, of in owners.items() if {d.lower().replace("_", "-") for d in of} & blocked and m.isidentifier()]
+
+
+def ended(entry: str, arguments: list[str], blocked: list[str]) -> str:
+    """What a program's entry point says on standard error where these modules are not installed. It ends with status 1."""
+    module, function = entry.split(":")
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); sys.argv[1:] = {arguments!r}; "
+    code += f"from {module} import {function}; sys.exit({function}())"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert run.returncode == 1, run.stdout + run.stderr
+    return run.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "installed", "wanted"),
+    [
+        ("fedgai-join", ["--receipt"], set(), "federation"),
+        ("fedgai-join", ["--window"], {"studio"}, "federation"),
+        ("fedgai-studio", [], set(), "studio"),
+        ("fedgai-studio", [], {"federation"}, "studio"),
+        ("fedgai-studio", ["--federation"], set(), "studio,federation"),
+        ("fedgai-studio", ["--federation"], {"studio"}, "studio,federation"),
+    ],
+)
+def test_a_program_without_its_packages_says_which_to_install(
+    program: str, arguments: list[str], installed: set[str], wanted: str
+) -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    arguments = [*arguments, *(["--port", "0"] if program == "fedgai-studio" else [])]
+    said = ended(scripts[program], arguments, only_in({"studio", "federation"} - installed, installed))
+    pattern = rf'{program} needs more packages \((\w+) is missing\): pip install "fedgai\[{wanted}\]"\n'
+    assert re.fullmatch(pattern, said), said
+
+
+def test_a_module_of_ours_that_is_missing_is_a_mistake() -> None:
+    with pytest.raises(ModuleNotFoundError), needed_by("fedgai", "studio"):
+        import fedgai.nothing  # noqa: F401
