@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import io
 import zipfile
 from pathlib import Path
 
 import pytest
+from helpers.imports import needed
 
+import fedgai
 from federation.bundle import build_app
+from fedgai.vision import decoders
 
-ROOT = Path(__file__).resolve().parent.parent
+PROGRAMS = [
+    "federation/server/server_app.py",
+    "federation/designer/client_app.py",
+    "fedgai/vision/decoding/process.py",  # which decoders.py starts
+]
 FEDERATION = {
     "federation/__init__.py",
     "federation/identity.py",
@@ -50,34 +56,17 @@ def files() -> set[str]:
         return {name for name in bundle.namelist() if name.endswith(".py")}
 
 
-def imported(file: Path) -> set[str]:
-    """Files of the project that a file imports, as paths from the root."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            modules = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
-        for module in modules:
-            path = Path(*module.split("."))
-            found |= {str(p) for p in (path.with_suffix(".py"), path / "__init__.py") if (ROOT / p).is_file()}
-    return found
-
-
 def test_of_the_federation_it_holds_what_both_apps_need(files: set[str]) -> None:
     assert {name for name in files if not name.startswith("fedgai/")} == FEDERATION
 
 
-def test_whatever_it_imports_is_in_it(files: set[str]) -> None:
-    seen: set[str] = set()
-    todo = ["federation/server/server_app.py", "federation/designer/client_app.py"]
-    while todo:
-        name = todo.pop()
-        if name not in seen:
-            seen.add(name)
-            todo += imported(ROOT / name)
-    assert seen <= files, seen - files
-    packages = {f"{Path(name).parent}/__init__.py" for name in seen}
-    assert {name for name in packages if (ROOT / name).is_file()} <= files
+def test_it_holds_what_its_programs_import_and_nothing_else(files: set[str]) -> None:
+    assert files == needed(PROGRAMS).keys()
+
+
+def test_modules_of_which_only_the_name_is_written_are_in_it(files: set[str]) -> None:
+    assert {"fedgai/" + module.removeprefix("fedgai.").replace(".", "/") + ".py" for module in fedgai._MODULES.values()} <= files
+    assert "from decoding.process import main" in decoders.PROGRAM
 
 
 def test_no_weights_and_no_picture_travel_with_it() -> None:
