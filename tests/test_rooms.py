@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 from pathlib import Path
 
 import pytest
+from helpers.imports import imports, needed
 
 from federation.designer import flower_objects
 
@@ -22,23 +22,49 @@ FORBIDDEN = {
 }
 
 
-def imports(file: Path) -> set[str]:
-    """Modules that a file imports, at its top or within a function."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+def is_within(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def trespasses(root: Path, room: str, forbidden: tuple[str, ...]) -> list[str]:
+    """What the files of a room import that they must not, and what that needs: "by whom: what" each."""
+    files = [file.relative_to(root).as_posix() for file in (root / room).rglob("*.py")]
+    found = [f"{name}: {module}" for name in files for module in imports(name, root=root) if is_within(module, forbidden)]
+    for name, by in needed(files, root).items():
+        module = ".".join(Path(name).with_suffix("").parts).removesuffix(".__init__")
+        found += [f"{by}: {module}"] if by and is_within(module, forbidden) else []
+    return found
 
 
 @pytest.mark.parametrize("room", FORBIDDEN)
 def test_a_room_does_not_import_what_it_must_not(room: str) -> None:
-    for file in (ROOT / room).rglob("*.py"):
-        for name in imports(file):
-            for forbidden in FORBIDDEN[room]:
-                assert name != forbidden and not name.startswith(f"{forbidden}."), f"{file.relative_to(ROOT)} imports {name}"
+    assert trespasses(ROOT, room, FORBIDDEN[room]) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from federation.server import house",
+        "from federation.server.house import open",
+        "import federation.server.house",
+        "from ..server import house",
+        "from .. import between",
+        "def f():\n    from ..between import house",
+        "from federation import between",
+    ],
+)
+def test_a_way_around_is_found(line: str, tmp_path: Path) -> None:
+    for name, text in {
+        "federation/designer/client.py": f"if True:\n    import os\n{line}\n",
+        "federation/between.py": "def later():\n    from .server import house\n",
+        "federation/server/house.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    forbidden = FORBIDDEN["federation/designer"]
+    assert any("federation.server.house" in found for found in trespasses(tmp_path, "federation/designer", forbidden))
+    (tmp_path / "federation" / "designer" / "client.py").write_text("import os\n")
+    assert trespasses(tmp_path, "federation/designer", forbidden) == []
 
 
 PRIVATE = ("flwr.supercore.", "flwr.common.", "flwr.cli.", "flwr.supernode.", "flwr.superlink.")
@@ -53,10 +79,10 @@ ADAPTERS = {  # the one file of each room that may use what Flower keeps private
 
 def test_what_flower_keeps_private_is_used_in_one_file_of_each_room() -> None:
     found = {
-        file.relative_to(ROOT).as_posix()
+        name
         for room in ("fedgai", "federation", "studio")
-        for file in (ROOT / room).rglob("*.py")
-        if any(name.startswith(PRIVATE) for name in imports(file))
+        for name in (file.relative_to(ROOT).as_posix() for file in (ROOT / room).rglob("*.py"))
+        if any(module.startswith(PRIVATE) for module in imports(name))
     }
     assert found == ADAPTERS
     assert importlib.metadata.version("flwr") == flower_objects.READ_FROM, "read the names in flower_objects.py anew"
