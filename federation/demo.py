@@ -61,7 +61,7 @@ def draw_examples(folder: Path, names: Sequence[str], size: int = SIZE, garments
         (folder / name / "whole").touch()
 
 
-class DemoError(RuntimeError):
+class DemoError(FedGAIError):
     """The studio did not start; the message ends with what it said."""
 
 
@@ -213,8 +213,8 @@ def main() -> None:
         _show(args)
     except OSError as error:
         sys.exit(f"{sentence(error)} Name another folder with --home.")
-    except (FedGAIError, DemoError) as error:
-        sys.exit(str(error))
+    except FedGAIError as error:
+        sys.exit(sentence(error))
 
 
 def _show(args: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ with collector_paused():
     from federation.server.knocks import knocks
     from federation.server.members import Member, approve, revoke
     from federation.server.round_words import designers_words, house_words, state_words
-    from fedgai.errors import FedGAIError
+    from fedgai.errors import FedGAIError, sentence
     from fedgai.model import CheckpointError
     from fedgai.text import printable
 
@@ -137,7 +137,7 @@ def main(arguments: list[str] | None = None) -> None:
         folder = Folder(asked.home.expanduser() if asked.home else home())
         _run(folder, asked)
     except (FedGAIError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(sentence(error), file=sys.stderr)
         sys.exit(2)
 
 

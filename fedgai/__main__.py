@@ -207,7 +207,7 @@ def pairs(photos: Path, style: str, out: Path, **options: Any) -> None:
         made = make_pairs(photos, style, out, progress=progress, **options)
     print(f"{out}: {made}")
     if not made.pairs:
-        raise ValueError(f"no garment could be cut out of any picture in {photos}")
+        raise FedGAIError(f"no garment could be cut out of any picture in {photos}")
     print(f"Look at {out / 'contact.jpg'}. A pair that you do not want: delete its two files, they are not drawn again.")
 
 

@@ -129,7 +129,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
             name, description: to show with the style.
         Raises:
             ImageError: a drawing that cannot be read.
-            ValueError: no drawing at all.
+            FedGAIError: no drawing at all.
         """
         style, count = measure(self.encoder, drawings)
         return Signature(style, self.encoder_sha256, name, description, count)
@@ -138,14 +138,14 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
     def neutral(self) -> Tensor:
         """(2 * sum C_l,): the hand that strength 0 draws in. Of round 0's bank alone, so no designer can move it.
 
-        Raises ValueError for a model without any signature.
+        Raises FedGAIError for a model without any signature.
         """
         if self.origin is not None:
             return self.origin
         built_in = [s.style for s in self.styles.values() if "designer" not in s.extra]
         bank = built_in or [s.style for s in self.styles.values()]
         if not bank:
-            raise ValueError("this checkpoint has no style bank, hence no neutral hand: leave strength at 1")
+            raise FedGAIError("this checkpoint has no style bank, hence no neutral hand: leave strength at 1")
         return torch.stack(bank).mean(0)
 
     def settle_hand_judge(self) -> None:
@@ -163,22 +163,22 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         return bounds_of(self.encoder, self.preset.channels)
 
     def add_style(self, signature: Signature) -> None:
-        """Put a signature into the bank. Raises ValueError if it was measured with another encoder."""
+        """Put a signature into the bank. Raises FedGAIError if it was measured with another encoder."""
         self.check_style(signature)
         self.styles[signature.name] = signature
 
     def check_style(self, signature: Signature) -> None:
-        """Raises ValueError, naming both encoders, where a signature does not belong to this model's encoder."""
+        """Raises FedGAIError, naming both encoders, where a signature does not belong to this model's encoder."""
         if signature.encoder != self.encoder_sha256:
-            raise ValueError(
+            raise FedGAIError(
                 f"signature {signature.name!r} was measured with encoder {signature.encoder[:12]}, this model has "
                 f"{self.encoder_sha256[:12]}: measure it again with `fedgai signature`"
             )
         if signature.style.numel() != 2 * sum(self.preset.channels):
-            raise ValueError(f"{signature.name!r} has {signature.style.numel()} numbers: use `fedgai signature` again")
+            raise FedGAIError(f"{signature.name!r} has {signature.style.numel()} numbers: use `fedgai signature` again")
         adapter = signature.adapter
         if adapter is not None and (adapter.dtype != torch.int8 or adapter.shape != (adapter_size(self.generator),)):
-            raise ValueError(f"{signature.name!r} has another Generator's adapter: use `fedgai signature --refine` again")
+            raise FedGAIError(f"{signature.name!r} has another Generator's adapter: use `fedgai signature --refine` again")
 
     def for_inference(self) -> FedGAI:
         """A copy in eval mode with BatchNorm folded into the convolutions, channels_last. Same output, faster."""

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fedgai.content import Content, Found, OnMissing, Paper, Photo, find, finish, look
+from fedgai.errors import FedGAIError
 from fedgai.measure import MULTIPLE, SMALLEST
 from fedgai.measure import SIDE as DRAWN
 from fedgai.model import CheckpointError, FedGAI
@@ -203,14 +204,14 @@ class SketchPipeline:
             (2 * sum C_l,) float32; where a hand has an adapter, (2 * sum C_l + A,), the blend's adapter last.
 
         Raises:
-            ValueError: an unknown style, one of another encoder, weights that are negative or all zero, strength out of
+            FedGAIError: an unknown style, one of another encoder, weights that are negative or all zero, strength out of
                 range.
         """
         if not STRENGTHS[0] <= strength <= STRENGTHS[1]:
-            raise ValueError(f"strength lies between {STRENGTHS[0]:g} and {STRENGTHS[1]:g}, not {strength}")
+            raise FedGAIError(f"strength lies between {STRENGTHS[0]:g} and {STRENGTHS[1]:g}, not {strength}")
         pairs = list(styles.items() if isinstance(styles, Mapping) else styles)
         if not pairs:
-            raise ValueError("name at least one style")
+            raise FedGAIError("name at least one style")
         hands = [self._signature(key).numbers for key, _ in pairs]
         longest = max(map(len, hands))  # a hand without an adapter changes no weight
         style = blend(torch.stack([F.pad(hand, (0, longest - len(hand))) for hand in hands]), [weight for _, weight in pairs])
@@ -290,8 +291,8 @@ class SketchPipeline:
             if not Path(key).is_file():
                 name, _, weight = str(key).rpartition("=")
                 if name.casefold() in named or (name and Path(name).is_file()):
-                    raise ValueError(f"{weight!r} is not a weight: write a number, as in {name}=0.7")
-                raise ValueError(f"no style {str(key)!r}: give a signature file, or one of {', '.join(self.styles)}")
+                    raise FedGAIError(f"{weight!r} is not a weight: write a number, as in {name}=0.7")
+                raise FedGAIError(f"no style {str(key)!r}: give a signature file, or one of {', '.join(self.styles)}")
             key = Signature.load(key)
         self.model.check_style(key)
         return key

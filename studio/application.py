@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from fedgai.environment import check_folder, switch, variable
+from fedgai.errors import sentence
 from fedgai.imagine import Imaginer
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
@@ -108,7 +109,7 @@ def federate(app: FastAPI, folder: Folder, studio: SketchStudio) -> Federation:
         try:
             host.start()
         except HostError as error:  # the studio can follow the folder all the same
-            print(f"No federation is started: {error}", flush=True)
+            print(f"No federation is started. {sentence(error)}", flush=True)
         federation.start()
         try:
             yield

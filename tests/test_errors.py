@@ -8,18 +8,25 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
+from fastapi import APIRouter, FastAPI
+from fastapi.testclient import TestClient
+
 import federation
 import fedgai
 import studio
-from federation import join
+from federation import demo, join, operator
 from federation.designer.settings import Settings
+from federation.server.folder import Folder
+from federation.server.host import HostError
 from fedgai.errors import FedGAIError, sentence
+from studio.application import federate
 from studio.companion import home, window
 from studio.companion.actions import CompanionActions
 from studio.companion.background import failure, in_background
@@ -91,6 +98,17 @@ def test_each_is_a_sentence_everywhere(
     assert join.main(["--home", str(tmp_path)]) == 1
     assert capsys.readouterr().out.strip() == SENTENCE
 
+    monkeypatch.setattr(operator, "_run", fails)
+    with pytest.raises(SystemExit) as stop:
+        operator.main(["--home", str(tmp_path / "federation"), "rounds"])
+    assert (stop.value.code, capsys.readouterr().err) == (2, f"{SENTENCE}\n")
+
+    monkeypatch.setattr(demo, "_show", fails)
+    monkeypatch.setattr("sys.argv", ["demo", "--home", str(tmp_path / "demo")])
+    with pytest.raises(SystemExit) as stop:
+        demo.main()
+    assert stop.value.code == SENTENCE
+
     told: list[str] = []
     in_background("test", fails, told.append).join()
     assert told == [SENTENCE]
@@ -114,6 +132,24 @@ def test_a_mistake_of_ours_is_not_silent(caplog: pytest.LogCaptureFixture) -> No
     in_background("test", work, told.append, lambda: ended.append(True)).join()
     assert len(told) == 1 and "ZeroDivisionError" in told[0] and "the mistake is the companion's" in told[0]
     assert ended == [True] and "a mistake" in caplog.text
+
+
+def test_the_studio_goes_on_without_a_federation_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object) -> None:
+        raise made(HostError)
+
+    quiet = SimpleNamespace(start=lambda: None, stop=lambda: None)
+    monkeypatch.setattr("federation.server.host.Host.start", fails)
+    monkeypatch.setattr("federation.server.host.Host.stop", lambda _: None)
+    monkeypatch.setattr("federation.server.operator_log.start_log", lambda: None)
+    monkeypatch.setattr("studio.federation.follow.Federation", lambda *_: quiet)
+    monkeypatch.setattr("studio.federation.routes.routes", lambda _: APIRouter())
+    app = FastAPI()
+    federate(app, Folder(tmp_path), None)
+    with TestClient(app):
+        assert capsys.readouterr().out == f"No federation is started. {SENTENCE}\n"
 
 
 def test_a_full_disk_is_a_sentence() -> None:

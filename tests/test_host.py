@@ -372,4 +372,4 @@ def test_operator_command(folder: Folder, designers: list[Designer], capsys: pyt
         run("rollback", "7")
     assert ended.value.code == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1
+    assert error[0].isupper() and error.endswith(".\n") and error.count("\n") == 1

@@ -102,4 +102,4 @@ def test_a_damaged_list_of_members_is_a_sentence(folder: Folder, capsys: pytest.
         with pytest.raises(SystemExit):
             run(folder, capsys, "list")
         error = capsys.readouterr().err
-        assert error.startswith("error: ") and error.count("\n") == 1 and "members.json" in error
+        assert error.endswith(".\n") and error.count("\n") == 1 and "members.json" in error

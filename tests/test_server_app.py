@@ -26,6 +26,7 @@ from federation.server.strategy import DiscriminatorAvg
 from federation.server.update_spec import UpdateSpec
 from federation.wire import NONCE, NONCE_BYTES, pack
 from fedgai import __version__
+from fedgai.errors import FedGAIError
 from fedgai.model import FedGAI
 
 NAMES = {11: "Honest", 12: "Late", 13: "Stalled", 14: "Forger", 15: "Garbage", 16: "Gone", 17: "Silent", 18: "Hasty"}
@@ -164,7 +165,7 @@ def test_a_superlink_in_trouble_costs_a_retry_and_no_round(season: Begun, monkey
 
 
 def test_garments_that_are_not_there_are_named(season: Begun, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='run config, examples="/where/it/is"'):
+    with pytest.raises(FedGAIError, match='run config, examples="/where/it/is"'):
         Season(season[0].grid, season[0].folder, FederationConfig(examples=str(tmp_path / "nowhere")), Limits())
 
 

@@ -21,6 +21,8 @@ from flwr.serverapp.strategy import (
     Strategy,
 )
 
+from fedgai.errors import FedGAIError
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -52,7 +54,7 @@ class Limits:
     dp_clipping_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        """Raises ValueError, naming the run config's key, for a setting that could not work."""
+        """Raises FedGAIError, naming the run config's key, for a setting that could not work."""
         wrong = {
             f"aggregation is one of {', '.join(RULES)}": self.aggregation not in RULES,
             "min-designers is at least 1": self.minimum < 1,
@@ -65,7 +67,7 @@ class Limits:
             "dp-noise-multiplier goes with aggregation mean only": self.dp_noise_multiplier > 0 and self.aggregation != "mean",
         }
         if found := [sentence for sentence, is_wrong in wrong.items() if is_wrong]:
-            raise ValueError("; ".join(found))
+            raise FedGAIError("; ".join(found))
 
     @classmethod
     def from_run_config(cls, config: Mapping[str, Any]) -> Limits:

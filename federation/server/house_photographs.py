@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedgai.data.listing import find_images
+from fedgai.errors import FedGAIError
 from fedgai.model import FedGAI
 from fedgai.pipeline import SketchPipeline
 from fedgai.vision.cutout import NoGarment
@@ -47,7 +48,7 @@ class Photographs:
             if found == self.count:
                 break
         if not found:
-            raise ValueError(f"{self.folder} holds no photograph with a garment that can be cut out")
+            raise FedGAIError(f"{self.folder} holds no photograph with a garment that can be cut out")
         # inference tensors cannot be trained with; a cat outside of inference mode makes plain ones
         return [[torch.cat(level) for level in zip(*group, strict=True)] for _, group in sorted(by_shape.items())]
 

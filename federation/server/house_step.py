@@ -28,6 +28,7 @@ from federation.server.house_hands import Hands, margin
 from federation.server.house_photographs import Page, Photographs
 from federation.server.house_sheet import EXAMPLES
 from federation.server.probe import Probe, verdict
+from fedgai.errors import FedGAIError
 from fedgai.measure import SIDE
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
@@ -190,11 +191,11 @@ class HouseStep:
             model: with the aggregate loaded and the new signatures in its bank.
             progress: hears the share that is done.
         Raises:
-            ValueError: no signature in the bank, no usable photograph, or another encoder than the reference's.
+            FedGAIError: no signature in the bank, no usable photograph, or another encoder than the reference's.
         """
         config, started = self.config, time.monotonic()
         if not model.styles:
-            raise ValueError("the style bank is empty: there is no hand to draw in")
+            raise FedGAIError("the style bank is empty: there is no hand to draw in")
         reference = self._hold_against(model).reference
         rng = np.random.default_rng([config.seed, int(model.info.get("round", 0))])
         channels_last(model).eval()
@@ -229,12 +230,12 @@ class HouseStep:
         """The probe, with its reference ready for inference. If there is no reference yet, this model becomes it."""
         if self._probe is None:
             if not model.styles:
-                raise ValueError("the style bank is empty: there is no hand to draw in")
+                raise FedGAIError("the style bank is empty: there is no hand to draw in")
             reference, self._encoder = model.for_inference(), model.encoder_sha256
             reference.styles = dict(model.styles)
             self._probe = Probe(reference, self.examples)
         if self._encoder != model.encoder_sha256:  # folding changed the reference's own
-            raise ValueError("this model has another encoder than round 0: start a new federation folder for it")
+            raise FedGAIError("this model has another encoder than round 0: start a new federation folder for it")
         return self._probe
 
 

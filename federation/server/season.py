@@ -34,6 +34,7 @@ from federation.server.update_spec import UpdateSpec
 from federation.wire import NONCE, NONCE_BYTES, pack, unpack
 from fedgai import __version__
 from fedgai.environment import variable
+from fedgai.errors import FedGAIError
 from fedgai.files import replacing
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature
@@ -65,7 +66,7 @@ class FederationConfig:
     def from_run_config(cls, config: Mapping[str, Any]) -> FederationConfig:
         config = dict(config)
         if not 0 <= float(config.get("quorum", 0)) <= 1 or float(config.get("grace", 0)) < 0:
-            raise ValueError("quorum is a share from 0 to 1, and grace a number of seconds that is not negative")
+            raise FedGAIError("quorum is a share from 0 to 1, and grace a number of seconds that is not negative")
         return cls(**{f.name: config[key] for f in fields(cls) if (key := f.name.replace("_", "-")) in config})
 
 
@@ -312,7 +313,7 @@ def round_task(config: FederationConfig, bank: list[Signature]) -> ConfigRecord:
 
 def existing_folder(key: str, path: Path) -> Path:
     if not path.is_dir():
-        raise FileNotFoundError(f'there is no folder {path}: name one in the run config, {key}="/where/it/is"')
+        raise FedGAIError(f'there is no folder {path}: name one in the run config, {key}="/where/it/is"')
     return path
 
 

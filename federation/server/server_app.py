@@ -33,7 +33,7 @@ def main(grid: Grid, context: Context) -> None:
 
     Raises:
         CheckpointError: the folder or the weights cannot be used.
-        FileNotFoundError: there are no weights, or no garments: a SuperLink that was not started in a copy of the project
+        FedGAIError: there are no weights, or no garments: a SuperLink that was not started in a copy of the project
             has neither beside the app, and the run config names them.
     """
     config = FederationConfig.from_run_config(context.run_config)

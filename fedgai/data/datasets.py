@@ -28,6 +28,7 @@ from fedgai.data.drawn_pairs import Pen, draw_pair, save_pair
 from fedgai.data.listing import SYSTEM_FILES, describe, list_pictures
 from fedgai.data.pairs import PairsError, listed, writing
 from fedgai.draughtsman import Draughtsman
+from fedgai.errors import FedGAIError
 from fedgai.model import DRAUGHTSMAN_FILE
 from fedgai.shipped import WEIGHTS
 from fedgai.text import printable
@@ -115,11 +116,11 @@ def make_pairs(
         progress: called after each photograph with how many of how many are done: of pairs, if there is a limit.
     Raises:
         PairsError: ``out`` holds something else, or cannot be written.
-        ValueError: no such style, no such pictures, no garment in any, or a size out of range.
+        FedGAIError: no such style, no such pictures, no garment in any, or a size out of range.
     """
     photos, out, pen = Path(photos), Path(out), _pen(style)
     if limit is not None and limit < 1:
-        raise ValueError(f"a limit is a number of pairs, at least 1, not {limit}")
+        raise FedGAIError(f"a limit is a number of pairs, at least 1, not {limit}")
     name = _text(photos.resolve().name)
     settings = {"photos": name, "style": style.casefold(), "size": size, "seed": seed, "only": only, "split": split}
     done = _log(out, settings)
@@ -227,7 +228,7 @@ def _pen(style: str) -> Pen:
         return EDGES[style.casefold()]
     hands = {name.casefold(): hand for name, hand in ATELIERS.items()}
     if style.casefold() not in hands:
-        raise ValueError(f"no atelier {style!r}: there are {', '.join([*ATELIERS, *EDGES])}")
+        raise FedGAIError(f"no atelier {style!r}: there are {', '.join([*ATELIERS, *EDGES])}")
     draughtsman = Draughtsman.load(WEIGHTS / DRAUGHTSMAN_FILE)
     return lambda photo, mask: draw(photo, hands[style.casefold()], mask=mask, draughtsman=draughtsman)
 
@@ -239,7 +240,7 @@ def _chosen(photos: Path, out: Path, seed: int, only: str | None, split: str | N
     listing = list_pictures(photos, most=MOST_FILES)
     made.bad, made.left_out = listing.bad, listing.left_out
     if not listing.pictures:
-        raise ValueError(f"{printable(str(photos))} holds no pictures: name a folder with JPEG or PNG files.")
+        raise FedGAIError(f"{printable(str(photos))} holds no pictures: name a folder with JPEG or PNG files.")
     for file in listing.pictures:
         inside = PurePath(file.relative_to(photos))
         if (top / inside).is_relative_to(result) or (part and not part(inside)):
@@ -253,7 +254,7 @@ def _chosen(photos: Path, out: Path, seed: int, only: str | None, split: str | N
     if not kept:
         options = [f"--only {only!r}"] if only else []
         options += [f"--split {split}"] if split else []
-        raise ValueError(f"{photos} holds no photographs {'for ' + ' '.join(options) if options else 'besides masks'}")
+        raise FedGAIError(f"{photos} holds no photographs {'for ' + ' '.join(options) if options else 'besides masks'}")
     return spread(kept, seed), made
 
 
@@ -263,7 +264,7 @@ def _part(photos: Path, split: str) -> Callable[[PurePath], bool]:
     file = next((place for place in places if place.is_file()), None)
     if file is None:
         if not any(split in folder.parts for folder in (d.relative_to(photos) for d in photos.rglob("*") if d.is_dir())):
-            raise ValueError(f"there is no {PARTITION} and no folder {split!r} in {photos}: leave out --split")
+            raise FedGAIError(f"there is no {PARTITION} and no folder {split!r} in {photos}: leave out --split")
         return lambda inside: split in inside.parts[:-1]
     named: set[str] = set()
     parts: Counter[str] = Counter()
@@ -273,7 +274,7 @@ def _part(photos: Path, split: str) -> Callable[[PurePath], bool]:
             if words[-1] == split:
                 named.update(words[:-1])
     if split not in parts:
-        raise ValueError(f"{file} has no part {split!r}: there are {', '.join(list(parts)[:9])}")
+        raise FedGAIError(f"{file} has no part {split!r}: there are {', '.join(list(parts)[:9])}")
     top = photos.resolve().parts
 
     def belongs(inside: PurePath) -> bool:  # its paths begin anywhere above the pictures

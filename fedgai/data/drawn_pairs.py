@@ -11,6 +11,7 @@ from PIL import Image
 
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.pairs import SMALLEST, writing
+from fedgai.errors import FedGAIError
 from fedgai.vision.images import LOCAL, read_picture
 
 SMALL = 64  # px, the shorter side; a smaller photograph has no seams to draw
@@ -24,12 +25,12 @@ def draw_pair(photo: Path, size: int, pen: Pen) -> tuple[Levels, Levels]:
 
     Raises:
         ImageError, NoGarment: see ``SketchPipeline.prepare``.
-        ValueError: it is too small or too narrow to draw from.
+        FedGAIError: it is too small or too narrow to draw from.
     """
     picture = read_picture(photo, LOCAL)
     width, height = picture.image.size
     if min(width, height) < SMALL or min(width, height) * size < SMALLEST * max(width, height):
-        raise ValueError(f"The picture is {width} x {height} px: too small or too narrow to draw from.")
+        raise FedGAIError(f"The picture is {width} x {height} px: too small or too narrow to draw from.")
     image, mask = fit_and_cut(picture, size)
     assert mask is not None  # else it had raised NoGarment
     on_paper = on_white(np.asarray(image), mask)

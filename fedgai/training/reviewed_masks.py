@@ -22,6 +22,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fedgai.errors import FedGAIError
+
 FILE = Path(__file__).with_suffix(".json")
 TAKEN = ("cutout", "saliency", "both", "either")  # both: where the two overlap; either: all that one of them takes
 UNSURE = 4  # px on both sides of a line drawn by hand where nothing is known
@@ -71,7 +73,7 @@ def read(file: Path = FILE) -> dict[str, Verdict | None]:
     """The verdicts by a photograph's folder and name; None for photographs of which no opinion is right.
 
     Raises:
-        ValueError: the file holds something else.
+        FedGAIError: the file holds something else.
     """
     verdicts: dict[str, Verdict | None] = {}
     for name, kept in json.loads(file.read_text(encoding="utf-8")).items():
@@ -82,7 +84,7 @@ def read(file: Path = FILE) -> dict[str, Verdict | None]:
         without = tuple(tuple((float(x), float(y)) for x, y in outline) for outline in kept.get("without", []))
         verdicts[name] = Verdict(kept["take"], above, without, bool(kept.get("gaps", False)))
         if kept["take"] not in TAKEN:
-            raise ValueError(f"{file}: {name} takes {kept['take']!r}; it should be one of {', '.join(TAKEN)}")
+            raise FedGAIError(f"{file}: {name} takes {kept['take']!r}; it should be one of {', '.join(TAKEN)}")
     return verdicts
 
 
