@@ -265,7 +265,7 @@ def show_receipts(console: Console, folder: Path) -> None:
         return
     console.print(table(receipts), soft_wrap=True, highlight=False, markup=False)
     file = folder / "receipts" / "receipt.html"
-    file.write_text(page(receipts), encoding="utf-8")
+    write_atomically(file, page(receipts).encode())
     console.print(f"The same as a page, to show or to print: {file}", soft_wrap=True)
 
 

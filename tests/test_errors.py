@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
+import os
 import pkgutil
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
@@ -26,10 +29,12 @@ from federation.designer.settings import Settings
 from federation.server.folder import Folder
 from federation.server.host import HostError
 from fedgai.errors import FedGAIError, sentence
+from fedgai.training.pretrain import Stage
 from studio.application import federate
 from studio.companion import home, window
 from studio.companion.actions import CompanionActions
 from studio.companion.background import failure, in_background
+from studio.companion.drawings import DrawingsFolder
 
 FIXTURE = Path(__file__).resolve().parent / "fixtures" / "companion-801d4d4.zip"
 
@@ -157,6 +162,53 @@ def test_a_full_disk_is_a_sentence() -> None:
     assert sentence(error) == "A file cannot be used: No space left on device."
     error.filename = "/drawings"
     assert sentence(error) == "/drawings cannot be used: No space left on device."
+
+
+# -- a disk that is full -----------------------------------------------------------------------------------------------
+
+
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_receipts_page_is_whole_or_the_old_one(
+    folder: Path, quiet: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "receipts" / "receipt.html"
+    file.write_bytes(b"the old page")
+    beside = sorted(file.parent.iterdir())
+    monkeypatch.setattr(os, "replace", full)
+    assert join.main(["--home", str(folder), "--receipt"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"{file} cannot be used: No space left on device."
+    assert file.read_bytes() == b"the old page" and sorted(file.parent.iterdir()) == beside
+
+
+def test_a_copy_of_a_drawing_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawings = DrawingsFolder(tmp_path, lambda: Settings("", "", ""))
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b"a drawing"
+
+    assert asyncio.run(drawings.put("sketches", "a.png", content())) == ""
+    monkeypatch.setattr(os, "fsync", full)
+    assert "No space left on device" in asyncio.run(drawings.put("sketches", "b.png", content()))
+    assert [file.name for file in Path(drawings.folder_of("sketches")).iterdir()] == ["a.png"]
+    drawings.close()
+
+
+def test_a_lesson_is_saved_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage("lesson", tmp_path, {"part": torch.nn.Linear(1, 1)}, 1, 0.1, 1)
+    stage.save()
+    saved = stage.path.read_bytes()
+
+    def half(state: object, file: Path) -> None:
+        Path(file).write_bytes(b"half")
+        full()
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(OSError, match="No space left"):
+        stage.save()
+    assert stage.path.read_bytes() == saved and list(tmp_path.iterdir()) == [stage.path]
 
 
 # -- a private model that is damaged -----------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ from fedgai import __version__
 from fedgai import ateliers as atelier
 from fedgai.content import look
 from fedgai.draughtsman import Draughtsman
+from fedgai.files import replacing, write_atomically
 from fedgai.measure import SIDE, measure
 from fedgai.model import DRAUGHTSMAN_FILE, FedGAI
 from fedgai.networks import hatching as strokes
@@ -201,18 +202,18 @@ def draw_all(photos: list[Path], draughtsman: Path, work: Path, config: HouseCon
         rng = np.random.default_rng(config.seed + 1)
         counts = [config.named_drawings if i < NAMED else config.drawings for i in range(NAMED + config.hands)]
         of_page = [rng.choice(count, n, replace=False) for n in counts]
-        out = np.lib.format.open_memmap(work / "drawings.tmp.npy", "w+", np.uint8, (sum(counts), HEIGHT, WIDTH, 3))
-        at, start = 0, time.time()
         tasks = [(str(work), hand, chosen) for hand, chosen in zip(hands(config), of_page, strict=True)]
-        for i, drawn in enumerate(pool.map(_draw_one, tasks, chunksize=4)):
-            out[at : at + len(drawn)] = drawn
-            at += len(drawn)
-            if i % 100 == 0:
-                log.info("hand %d of %d, %.0f s", i, len(tasks), time.time() - start)
-        out.flush()
-    os.replace(work / "drawings.tmp.npy", work / "drawings.npy")
+        with replacing(work / "drawings.npy") as temp_path:
+            out = np.lib.format.open_memmap(temp_path, "w+", np.uint8, (sum(counts), HEIGHT, WIDTH, 3))
+            at, start = 0, time.time()
+            for i, drawn in enumerate(pool.map(_draw_one, tasks, chunksize=4)):
+                out[at : at + len(drawn)] = drawn
+                at += len(drawn)
+                if i % 100 == 0:
+                    log.info("hand %d of %d, %.0f s", i, len(tasks), time.time() - start)
+            out.flush()
     index = {"pages": count, "counts": counts, "page": [i.tolist() for i in of_page]}
-    (work / "drawings.json").write_text(json.dumps(index))
+    write_atomically(work / "drawings.json", json.dumps(index).encode())
 
 
 class Drawings:
@@ -345,8 +346,8 @@ class Stage:
             "parts": {k: m.state_dict() for k, m in self.parts.items()},
             "optimisers": {k: o.state_dict() for k, o in self.optimisers.items()},
         }
-        torch.save(state, self.path.with_suffix(".tmp"))
-        os.replace(self.path.with_suffix(".tmp"), self.path)
+        with replacing(self.path) as temp_path:
+            torch.save(state, temp_path)
 
 
 class Seeing(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 import unicodedata
@@ -17,7 +16,7 @@ from federation.designer.settings import Settings
 from fedgai.data import folder as folders
 from fedgai.data.folder import DesignerFolder
 from fedgai.data.scans import Layout
-from fedgai.files import write_atomically
+from fedgai.files import put_in_place, replacing, write_atomically
 from fedgai.vision.images import MAX_BYTES
 from studio.companion.background import failure
 
@@ -114,21 +113,22 @@ class DrawingsFolder:
         folder = self.copies / PLACES[place]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            temp_path, size = folder / f".{threading.get_ident()}-{time.monotonic_ns()}.new", 0
-            try:
+            with replacing(folder / name) as temp_path:
+                size = 0
                 with temp_path.open("wb") as file:
                     async for piece in content:
                         size += len(piece)
                         if size > MAX_BYTES:
-                            return f"it has more than {MAX_BYTES // 2**20} MB"
+                            break
                         file.write(piece)
+                if size > MAX_BYTES:
+                    temp_path.unlink()
+                    return f"it has more than {MAX_BYTES // 2**20} MB"
                 target, count = folder / name, 1
                 while target.exists() and not _same(target, temp_path):
                     count += 1
                     target = folder / f"{Path(name).stem}-{count}{Path(name).suffix}"
-                os.replace(temp_path, target)
-            finally:
-                temp_path.unlink(missing_ok=True)
+                put_in_place(temp_path, target)
         except OSError as error:
             return f"it cannot be copied: {error.strerror}"
         return ""
