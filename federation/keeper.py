@@ -51,7 +51,11 @@ def keep(log: Path, command: list[str]) -> int:
         threads.append(threading.Thread(target=_watch_child, args=(child, events), daemon=True))
     for thread in threads:
         thread.start()
-    status = _until_end(child, events)
+    started: list[psutil.Process] = []
+    status = _until_end(child, events, started)
+    for process in started:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
     while pids := descendants(os.getpid()):  # until none is left: a process may start another while it is being looked for
         for pid in pids:
             with contextlib.suppress(psutil.Error):
@@ -73,8 +77,12 @@ def descendants(root: int) -> list[int]:
     return found
 
 
-def _until_end(child: subprocess.Popen[bytes], events: queue.SimpleQueue[str]) -> int | None:
-    """Wait until the child ends, or the grace does that it has once the end was asked for."""
+def _until_end(child: subprocess.Popen[bytes], events: queue.SimpleQueue[str], started: list[psutil.Process]) -> int | None:
+    """Wait until the child ends, or the grace does that it has once the end was asked for.
+
+    Args:
+        started: gets what the child had started when its end was asked for: where nobody adopts it, it cannot be found later.
+    """
     deadline: float | None = None
     while (status := _ended(child, None)) is None:
         left = None if deadline is None else deadline - time.monotonic()
@@ -85,6 +93,8 @@ def _until_end(child: subprocess.Popen[bytes], events: queue.SimpleQueue[str]) -
         except queue.Empty:
             return None
         if event == "end" and deadline is None:
+            with contextlib.suppress(psutil.Error):
+                started += psutil.Process().children(recursive=True)
             child.terminate()
             deadline = time.monotonic() + GRACE
     return status

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 pytest.importorskip("studio.without_stubs")
@@ -15,19 +18,32 @@ pytest.importorskip("flwr")
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURE = ROOT / "tests" / "fixtures" / "companion-801d4d4.zip"
 
-WITHOUT = """
-import os, signal, sys
-# what the project needs of others, first: their own code for Windows does not run here
-import asyncio, cryptography, fastapi, filelock, flwr.clientapp, flwr.app.message, gradio, httpx, psutil, torch, uvicorn
-import flwr.clientapp.mod, flwr.supercore.inflatable.inflatable_utils, rich.live, skimage, webbrowser, tempfile, multiprocessing
+TAKEN_AWAY = """
+import types
+for module in (os, signal):  # others keep what they have of these: their own code for Windows does not run here
+    whole = types.ModuleType(module.__name__)
+    whole.__dict__.update(module.__dict__)
+    for user in list(sys.modules.values()):
+        if vars(user).get(module.__name__) is module and user.__name__ != "__main__":
+            vars(user)[module.__name__] = whole
 for name in ("fcntl", "grp", "posix", "pty", "pwd", "resource", "termios", "tty"):
     sys.modules[name] = None
-for name in ("SIGCHLD", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "setitimer", "pthread_sigmask", "set_wakeup_fd"):
+for name in ("SIGCHLD", "SIGHUP", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGALRM", "setitimer", "pthread_sigmask", "set_wakeup_fd"):
     if hasattr(signal, name):
         delattr(signal, name)
-for name in ("fork", "getuid", "geteuid", "getpgid", "killpg", "nice", "setsid", "sched_getaffinity", "chown"):
+for name in (
+    "WNOHANG", "chown", "fork", "geteuid", "getpgid", "getuid", "killpg", "nice", "sched_getaffinity", "setsid", "waitpid"
+):
     if hasattr(os, name):
         delattr(os, name)
+"""
+
+WITHOUT = """
+import os, signal, sys
+# what the project needs of others, first
+import asyncio, cryptography, fastapi, filelock, flwr.clientapp, flwr.app.message, gradio, httpx, psutil, torch, uvicorn
+import flwr.clientapp.mod, flwr.supercore.inflatable.inflatable_utils, rich.live, skimage, webbrowser, tempfile, multiprocessing
+{TAKEN_AWAY}
 os.environ.pop("DISPLAY", None)
 from pathlib import Path
 folder, drawings = map(Path, sys.argv[1:3])
@@ -75,6 +91,21 @@ node = supernode.SuperNode(folder / "flower", "127.0.0.1:9", folder / "key", {"a
 node.stop()
 assert node.ended
 print("all of it ran")
+""".replace("{TAKEN_AWAY}", TAKEN_AWAY)
+
+KEEPER = f"""
+import os, signal, sys
+import ctypes, psutil, subprocess, threading
+{TAKEN_AWAY}
+from federation import keeper
+keeper._LINUX, keeper.GRACE = False, 2.0
+sys.exit(keeper.keep(keeper.Path(sys.argv[1]), sys.argv[2:]) & 0xFF)
+"""
+PARENT = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+print(child.pid, flush=True)
+time.sleep(600)
 """
 
 
@@ -92,6 +123,45 @@ def test_the_companions_parts_run_without_posix(tmp_path: Path) -> None:
         check=False,
     )
     assert said.returncode == 0 and "all of it ran" in said.stdout, said.stdout + said.stderr
+
+
+def keeper(log: Path, command: str) -> subprocess.Popen[bytes]:
+    """The federation's keeper of one Python command, as it is where there is no Linux."""
+    arguments = [sys.executable, "-c", KEEPER, str(log), sys.executable, "-c", command]
+    return subprocess.Popen(arguments, cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_command_that_ends_by_itself_is_kept_until_then(tmp_path: Path) -> None:
+    running = keeper(tmp_path / "log", "print('done'); raise SystemExit(7)")
+    try:
+        assert running.wait(60) == 7, running.stderr.read()
+        assert (tmp_path / "log").read_text().split() == ["done"]
+    finally:
+        running.kill()
+
+
+def test_a_command_ends_with_its_asker_and_so_does_what_it_started(tmp_path: Path) -> None:
+    running, log = keeper(tmp_path / "log", PARENT), tmp_path / "log"
+    try:
+        until = time.monotonic() + 60
+        while not log.exists() or not log.read_text().endswith("\n"):
+            assert running.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        started = int(log.read_text())
+        assert psutil.pid_exists(started)
+        running.stdin.close()
+        assert running.wait(60) == -signal.SIGTERM & 0xFF, running.stderr.read()
+        gone(started)
+    finally:
+        running.kill()
+
+
+def gone(pid: int) -> None:
+    """Returns once a process has ended; one that nobody has asked about yet counts as ended."""
+    until = time.monotonic() + 20
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def test_nothing_on_the_designers_path_imports_posix() -> None:
