@@ -77,12 +77,12 @@ def test_the_work_is_bounded_by_the_picture() -> None:
     counted: list[int] = []
     import fedgai.vision.repair as module
 
-    original = module._run_grabcut
+    original = module.run_grabcut
     try:
-        module._run_grabcut = lambda lab, labels, rounds: (counted.append(labels.size), original(lab, labels, rounds))[1]
+        module.run_grabcut = lambda lab, labels, rounds: (counted.append(labels.size), original(lab, labels, rounds))[1]
         repair(PHOTO, MASK, many)
     finally:
-        module._run_grabcut = original
+        module.run_grabcut = original
     assert sum(counted) <= 2 * 512 * 410
 
 

@@ -97,20 +97,20 @@ def _read(path: Path, flags: int) -> np.ndarray:
 
 def agreed_mask(photo: np.ndarray) -> np.ndarray | None:
     """(H, W, 3) uint8 -> (H, W) float32 mask in [0, 1] where every start of the cut-out ends at one outline; else None."""
-    lab = cutout._lab(cutout._shrink(photo, 320))
-    mask = cutout._on_plain(lab)
+    lab = cutout.to_lab(cutout.shrink(photo, 320))
+    mask = cutout.on_plain(lab)
     if mask is None:
-        view = cutout._view(cutout._lab(cutout._shrink(photo, 160)))
-        masks = [cutout._tidy(cutout._grab(view.lab, belief)) for belief in cutout._beliefs(view)]
-        scores = [cutout._score(one, view) for one in masks]
+        view = cutout.view_of(cutout.to_lab(cutout.shrink(photo, 160)))
+        masks = [cutout.tidy(cutout.grab(view.lab, belief)) for belief in cutout.beliefs_of(view)]
+        scores = [cutout.score(one, view) for one in masks]
         best = int(np.argmax(scores))
         others = [one for one, score in zip(masks, scores, strict=True) if score > -1]
-        if scores[best] < GOOD_SCORE or min(cutout._overlap(masks[best], one) for one in others) < AGREED:
+        if scores[best] < GOOD_SCORE or min(cutout.overlap(masks[best], one) for one in others) < AGREED:
             return None
-        mask = cutout._sharpen(masks[best], lab)
+        mask = cutout.sharpen(masks[best], lab)
     if not cutout.SMALLEST <= mask.mean() <= cutout.LARGEST:
         return None
-    return cutout._fit_edge(mask, photo)
+    return cutout.fit_edge(mask, photo)
 
 
 @dataclass
@@ -152,7 +152,7 @@ class Opinions:
         stands_out = cv2.resize(_read(kept, cv2.IMREAD_GRAYSCALE), photo.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         if verdict is not None:
             return verdict.mask(photo, mask, stands_out / np.float32(255))
-        if cutout._overlap(mask > 0.5, stands_out > 127) < NEARLY:
+        if cutout.overlap(mask > 0.5, stands_out > 127) < NEARLY:
             return None
         # U²-Net is unsure near every edge: what it leaves open is not what it denies
         differ = ((mask > 0.5) & (stands_out < 64)) | ((mask < 0.5) & (stands_out > 191))

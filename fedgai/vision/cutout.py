@@ -41,7 +41,7 @@ class NoGarment(FedGAIError):  # noqa: N818 - it is a finding, and the name says
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """A photo as the search sees it, all of one height and width."""
 
     lab: np.ndarray  # (h, w, 3) float32, OpenCV's 8-bit Lab: each channel in [0, 255]
@@ -67,13 +67,13 @@ def cut_out(photo: np.ndarray, *, size: int = 320) -> np.ndarray:
     """
     if photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8 or min(photo.shape[:2]) < 8:
         raise ValueError(f"photo should be (H, W, 3) uint8 of at least 8 x 8 px, got {photo.shape} {photo.dtype}")
-    lab = _lab(_shrink(photo, size))
-    mask = _on_plain(lab)
+    lab = to_lab(shrink(photo, size))
+    mask = on_plain(lab)
     if mask is None:
-        mask = _sharpen(_search(_view(_lab(_shrink(photo, size // 2)))), lab)
+        mask = sharpen(_search(view_of(to_lab(shrink(photo, size // 2)))), lab)
     if not SMALLEST <= mask.mean() <= LARGEST:
         raise _no_garment()
-    return _fit_edge(mask, photo)
+    return fit_edge(mask, photo)
 
 
 def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, *, size: int = 320) -> np.ndarray:
@@ -95,21 +95,21 @@ def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, 
     Raises:
         NoGarment: no mask's border is a garment's.
     """
-    lab = _lab(_shrink(photo, size))
+    lab = to_lab(shrink(photo, size))
     height, width = lab.shape[:2]
     outline = cv2.dilate(cv2.resize(silhouette, (width, height), interpolation=cv2.INTER_AREA), np.ones((5, 5), np.uint8))
     belief = cv2.resize(belief, (width, height), interpolation=cv2.INTER_AREA)
     labels = np.where(belief > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[belief > SURE_GARMENT] = cv2.GC_FGD
     labels[belief < SURE_BACKGROUND] = cv2.GC_BGD  # with less, it fills gaps under sleeves, and keeps hangers and shadows
-    masks = [_tidy(_run_grabcut(lab, labels, 1))]
+    masks = [tidy(run_grabcut(lab, labels, 1))]
     if _on_outline(masks[0], outline) < SURE_OUTLINE:
         masks += _searched(photo, lab, size)
     scores = [_on_outline(mask, outline) for mask in masks]
     best = int(np.argmax(scores))
     if scores[best] < FAINTEST_OUTLINE or _step_across(masks[best], lab) < FAINTEST_STEP:
         raise _no_garment()
-    return _fit_edge(_with_pieces(masks[best], [_tidy(belief > 0.5), *masks], belief, outline), photo)
+    return fit_edge(_with_pieces(masks[best], [tidy(belief > 0.5), *masks], belief, outline), photo)
 
 
 def _with_pieces(mask: np.ndarray, others: list[np.ndarray], belief: np.ndarray, outline: np.ndarray) -> np.ndarray:
@@ -120,7 +120,7 @@ def _with_pieces(mask: np.ndarray, others: list[np.ndarray], belief: np.ndarray,
         _, parts, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(differs, cv2.MORPH_OPEN, disc))
         for part in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= PIECE * mask.sum()):  # 0 is where they agree
             piece = (cv2.dilate(np.asarray(parts == part, np.uint8), np.ones((5, 5), np.uint8)) > 0) & (differs > 0)
-            turned = _tidy(mask ^ piece)
+            turned = tidy(mask ^ piece)
             old, new = _border(mask), _border(turned)
             gone, come = outline[old & ~new], outline[new & ~old]
             clearer = gone.size and come.size and come.mean() > gone.mean() + CLEARER
@@ -159,12 +159,12 @@ def _on_outline(mask: np.ndarray, outline: np.ndarray) -> float:
 
 def _searched(photo: np.ndarray, lab: np.ndarray, size: int) -> list[np.ndarray]:
     """The masks that the search of ``cut_out`` considers, each (h, w) bool of lab's size."""
-    plain = _on_plain(lab)
+    plain = on_plain(lab)
     if plain is not None:
         return [plain]
-    view = _view(_lab(_shrink(photo, size // 2)))
-    coarse = {mask.tobytes(): mask for mask in (_tidy(_grab(view.lab, belief)) for belief in _beliefs(view))}
-    return [_sharpen(mask, lab) for mask in coarse.values()]  # two beliefs often end in one mask
+    view = view_of(to_lab(shrink(photo, size // 2)))
+    coarse = {mask.tobytes(): mask for mask in (tidy(grab(view.lab, belief)) for belief in beliefs_of(view))}
+    return [sharpen(mask, lab) for mask in coarse.values()]  # two beliefs often end in one mask
 
 
 def _no_garment() -> NoGarment:
@@ -174,7 +174,7 @@ def _no_garment() -> NoGarment:
     )
 
 
-def _shrink(image: np.ndarray, size: int) -> np.ndarray:
+def shrink(image: np.ndarray, size: int) -> np.ndarray:
     """(H, W, 3) -> (h, w, 3), its long side at most `size`, its short side at least 8."""
     height, width = image.shape[:2]
     scale = size / max(height, width)
@@ -184,7 +184,7 @@ def _shrink(image: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _lab(rgb: np.ndarray) -> np.ndarray:
+def to_lab(rgb: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8 RGB -> (h, w, 3) float32 Lab, each channel in [0, 255]."""
     return cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
 
@@ -200,7 +200,7 @@ def _frame(shape: tuple[int, int], share: float) -> np.ndarray:
 # --- Plain backgrounds ---------------------------------------------------------------------------------------------
 
 
-def _on_plain(lab: np.ndarray) -> np.ndarray | None:
+def on_plain(lab: np.ndarray) -> np.ndarray | None:
     """(h, w, 3) Lab -> (h, w) bool, what differs from the frame's one colour; None where the frame has several."""
     frame = _frame(lab.shape[:2], 0.02)
     distance = np.linalg.norm(lab - np.median(lab[frame], axis=0), axis=2)
@@ -208,7 +208,7 @@ def _on_plain(lab: np.ndarray) -> np.ndarray | None:
     if noise > 3:
         return None
     differs = distance > 3 + 3 * noise
-    mask, whole = _tidy(differs), _tidy(enclosed(differs, max(1, round(GAP * min(differs.shape)))))
+    mask, whole = tidy(differs), tidy(enclosed(differs, max(1, round(GAP * min(differs.shape)))))
     drawn = differs.any() and np.median(distance[differs]) > INK  # a pale garment's outline has too many gaps
     # in a drawing, or a picture in black and white, much of the garment is as light as what it lies on
     return whole if drawn and mask.sum() < HOLLOW * whole.sum() and _is_filled(whole, differs) else mask
@@ -234,13 +234,13 @@ def _is_filled(enclosed: np.ndarray, differs: np.ndarray) -> bool:
 # --- Cues ----------------------------------------------------------------------------------------------------------
 
 
-def _view(lab: np.ndarray) -> _View:
+def view_of(lab: np.ndarray) -> View:
     walk = _walk(lab)
     walk = walk / max(np.percentile(walk, 98), 1e-6)
     cut, _ = cv2.threshold(np.asarray(255 * np.minimum(walk, 1), np.uint8), 0, 255, cv2.THRESH_OTSU)
     inner = np.clip(4 * (255 * walk - cut) / max(cut, 1), -4, 4).astype(np.float32)
     depths = np.digitize(walk, np.quantile(walk, np.linspace(0, 1, DEPTHS + 1)[1:-1]))
-    return _View(lab, _words(lab), depths, inner, lab[..., 0] / 255)
+    return View(lab, _words(lab), depths, inner, lab[..., 0] / 255)
 
 
 def _words(lab: np.ndarray) -> np.ndarray:
@@ -294,17 +294,17 @@ def _place(shape: tuple[int, int], half_width: float, half_height: float) -> np.
 # --- Search --------------------------------------------------------------------------------------------------------
 
 
-def _search(view: _View) -> np.ndarray:
+def _search(view: View) -> np.ndarray:
     """The best mask of a few: (h, w) bool. Raises NoGarment where even that one is of nothing."""
-    masks = [_tidy(_grab(view.lab, belief)) for belief in _beliefs(view)]
-    scores = [_score(mask, view) for mask in masks]
+    masks = [tidy(grab(view.lab, belief)) for belief in beliefs_of(view)]
+    scores = [score(mask, view) for mask in masks]
     best = int(np.argmax(scores))
     if scores[best] < WORST_SCORE:
         raise _no_garment()
     return masks[best]
 
 
-def _beliefs(view: _View) -> list[np.ndarray]:
+def beliefs_of(view: View) -> list[np.ndarray]:
     """Several (h, w) float32 probabilities of garment, without those that repeat an earlier one."""
     shape = view.lab.shape[:2]
     middle, wide, whole = _place(shape, 0.75, 0.8), _place(shape, 0.95, 0.7), _place(shape, 0.9, 0.95)
@@ -317,12 +317,12 @@ def _beliefs(view: _View) -> list[np.ndarray]:
     ]
     kept = beliefs[:1]
     for belief in beliefs[1:]:
-        if all(_overlap(belief > 0.5, other > 0.5) < 0.97 for other in kept):
+        if all(overlap(belief > 0.5, other > 0.5) < 0.97 for other in kept):
             kept.append(belief)
     return kept
 
 
-def _learn(view: _View, start: np.ndarray, prior: np.ndarray) -> np.ndarray:
+def _learn(view: View, start: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Expectation-maximisation: (h, w) log-odds, at first and a priori -> (h, w) float32 belief in [0, 1]."""
     belief = _sigmoid(start)
     for _ in range(5):
@@ -347,20 +347,20 @@ def _smooth(belief: np.ndarray, light: np.ndarray, radius: int) -> np.ndarray:
     return np.asarray(np.clip(_guided(light, belief, radius, 1e-3), 0.01, 0.99))
 
 
-def _overlap(mask: np.ndarray, other: np.ndarray) -> float:
+def overlap(mask: np.ndarray, other: np.ndarray) -> float:
     """Intersection over union of two (h, w) bool masks, in [0, 1]."""
     return float((mask & other).sum() / max(1, (mask | other).sum()))
 
 
-def _grab(lab: np.ndarray, belief: np.ndarray) -> np.ndarray:
+def grab(lab: np.ndarray, belief: np.ndarray) -> np.ndarray:
     """(h, w, 3) Lab, (h, w) belief -> (h, w) bool: GrabCut, given only what is sure."""
     labels = np.where(belief > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[(belief < 0.08) & _frame(belief.shape, 0.05)] = cv2.GC_BGD
     labels[belief > 0.97] = cv2.GC_FGD
-    return _run_grabcut(lab, labels, 2)
+    return run_grabcut(lab, labels, 2)
 
 
-def _run_grabcut(lab: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray:
+def run_grabcut(lab: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray:
     """(h, w, 3) Lab, (h, w) uint8 GrabCut labels -> (h, w) bool. Labels all of one side are left as they are."""
     inside = (labels & 1).astype(bool)  # OpenCV numbers both kinds of foreground odd
     if inside.any() and not inside.all():
@@ -371,7 +371,7 @@ def _run_grabcut(lab: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray
     return inside
 
 
-def _score(mask: np.ndarray, view: _View) -> float:
+def score(mask: np.ndarray, view: View) -> float:
     """How much an (h, w) bool mask looks like a garment's, from -2 to 1.5."""
     share = mask.mean()
     if not SMALLEST <= share <= LARGEST:
@@ -392,7 +392,7 @@ def _score(mask: np.ndarray, view: _View) -> float:
 # --- Outline -------------------------------------------------------------------------------------------------------
 
 
-def _tidy(mask: np.ndarray) -> np.ndarray:
+def tidy(mask: np.ndarray) -> np.ndarray:
     """(h, w) bool -> (h, w) bool without specks, threads and small holes, its outline smoothed."""
     short = min(mask.shape)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * max(1, short // 100) + 1,) * 2)
@@ -409,7 +409,7 @@ def _tidy(mask: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(clean.astype(np.float32), (0, 0), max(0.8, short / 150)) > 0.5
 
 
-def _sharpen(mask: np.ndarray, lab: np.ndarray) -> np.ndarray:
+def sharpen(mask: np.ndarray, lab: np.ndarray) -> np.ndarray:
     """(h', w') bool coarse mask, (h, w, 3) Lab -> (h, w) bool, cut anew within a band along the coarse outline."""
     height, width = lab.shape[:2]
     coarse = (cv2.resize(mask.astype(np.float32), (width, height)) > 0.5).astype(np.uint8)
@@ -418,12 +418,12 @@ def _sharpen(mask: np.ndarray, lab: np.ndarray) -> np.ndarray:
     labels = np.where(coarse, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[cv2.erode(coarse, disc) > 0] = cv2.GC_FGD
     labels[cv2.dilate(coarse, disc) == 0] = cv2.GC_BGD
-    return _tidy(_run_grabcut(lab, labels, 1))
+    return tidy(run_grabcut(lab, labels, 1))
 
 
-def _fit_edge(mask: np.ndarray, photo: np.ndarray) -> np.ndarray:
+def fit_edge(mask: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """(h, w) bool mask, (H, W, 3) uint8 RGB -> (H, W) float32 alpha, its edge moved onto the photo's own."""
-    middle = _shrink(photo, EDGE_SIZE)
+    middle = shrink(photo, EDGE_SIZE)
     height, width = middle.shape[:2]
     rough = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     light = cv2.cvtColor(middle, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255

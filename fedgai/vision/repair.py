@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgai.errors import FedGAIError
-from fedgai.vision.cutout import _fit_edge, _lab, _run_grabcut, _shrink
+from fedgai.vision.cutout import fit_edge, run_grabcut, shrink, to_lab
 
 UNIT = 4096  # of the photograph's long side: what coordinates and radii are counted in
 STROKES, POINTS = 80, 4000  # at most, of one garment
@@ -106,12 +106,12 @@ def repair(photo: NDArray[np.uint8], mask: Mask | None, strokes: Sequence[Stroke
     Raises:
         RepairError: too little of the garment is left.
     """
-    small = _shrink(photo, SIDE)
+    small = shrink(photo, SIDE)
     height, width = small.shape[:2]
     first = np.zeros((height, width), bool)
     if mask is not None:
         first = np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)) > 0.5
-    painted, lab = _painted(strokes, (height, width)), _lab(small)
+    painted, lab = _painted(strokes, (height, width)), to_lab(small)
     after, guess = first, first if mask is not None else _guess(lab, painted)
     for band in _bands(strokes, (height, width), everywhere=mask is None):
         after = _follow(lab, after, guess, painted, band)
@@ -213,7 +213,7 @@ def _follow(
     labels = np.where(old, cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
     labels[free & likely], labels[free & ~likely] = cv2.GC_PR_FGD, cv2.GC_PR_BGD
     labels[marks > 0], labels[marks < 0] = cv2.GC_FGD, cv2.GC_BGD
-    new = _run_grabcut(np.ascontiguousarray(lab[part]), labels, ROUNDS)
+    new = run_grabcut(np.ascontiguousarray(lab[part]), labels, ROUNDS)
     new = np.asarray(cv2.medianBlur(_as_uint8(new), 5)) > 0
     new = (new & free) | (old & ~free) | (marks > 0)
     added, taken = _touching(new & ~old, marks > 0), _touching((old & ~new) | (marks < 0), marks < 0)
@@ -232,7 +232,7 @@ def _blend(photo: NDArray[np.uint8], mask: Mask | None, first: NDArray[np.bool_]
     """(H, W) float32 alpha: as it was where nothing has changed, fitted to the photograph's edge anew where it has."""
     if mask is not None and np.array_equal(first, after):
         return mask.copy()
-    fitted = _fit_edge(after, photo)
+    fitted = fit_edge(after, photo)
     if mask is None:
         return np.asarray(fitted, np.float32)
     near = cv2.dilate(_as_uint8(first != after), np.ones((7, 7), np.uint8)).astype(np.float32)
