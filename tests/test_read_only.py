@@ -15,7 +15,7 @@ pytest.importorskip("flwr")
 from helpers.studio_server import PATIENCE, ROOT
 
 from federation.server import folder as module
-from federation.server.folder import Folder, FolderError
+from federation.server.folder import FederationFolderError, Folder
 
 CLOSED = Path("/proc")  # not even root makes a folder there
 
@@ -53,5 +53,5 @@ def test_it_is_one_sentence(command: list[str], words: str, tmp_path: Path) -> N
 def test_a_folder_that_is_there_and_closed_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Folder(tmp_path / "federation")
     monkeypatch.setattr(module.os, "access", lambda path, mode: False)  # root may write everywhere
-    with pytest.raises(FolderError, match="cannot be written to: name a folder of your own with FEDGAI_HOME"):
+    with pytest.raises(FederationFolderError, match="cannot be written to: name a folder of your own with FEDGAI_HOME"):
         Folder(tmp_path / "federation")

@@ -45,7 +45,7 @@ KEEP = 20  # whole checkpoints; the first of every season and the published ones
 ADVICE = "name a folder of your own with FEDGAI_HOME"
 
 
-class FolderError(FedGAIError):
+class FederationFolderError(FedGAIError):
     """The federation's folder cannot be used; the sentence names it, and the variable."""
 
 
@@ -93,7 +93,7 @@ class Folder:
     Args:
         path: where.
     Raises:
-        FolderError: it cannot be made, or this user may not write to it.
+        FederationFolderError: it cannot be made, or this user may not write to it.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -289,15 +289,15 @@ class Folder:
 
 
 def _make_all(path: Path, folders: Iterable[Path]) -> None:
-    """Make a federation's folders where they are missing. Raises FolderError where they cannot be made or written to."""
+    """Make a federation's folders where they are missing. Raises FederationFolderError where they cannot be made or used."""
     try:
         _make_private(path)
         for folder in folders:
             folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
-        raise FolderError(f"{error.filename or path} cannot be used ({error.strerror}): {ADVICE}") from error
+        raise FederationFolderError(f"{error.filename or path} cannot be used ({error.strerror}): {ADVICE}") from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise FolderError(f"{path} cannot be written to: {ADVICE}")
+        raise FederationFolderError(f"{path} cannot be written to: {ADVICE}")
 
 
 def _make_private(path: Path) -> None:
