@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.metadata
 from pathlib import Path
 
@@ -86,3 +88,51 @@ def test_what_flower_keeps_private_is_used_in_one_file_of_each_room() -> None:
     }
     assert found == ADAPTERS
     assert importlib.metadata.version("flwr") == flower_objects.READ_FROM, "read the names in flower_objects.py anew"
+
+
+PUBLIC = ("flwr.app", "flwr.clientapp", "flwr.clientapp.mod", "flwr.serverapp", "flwr.serverapp.strategy", "flwr.simulation")
+UNLISTED = {
+    # a message that is received can be rebuilt with nothing that flwr.app lists: Message(...) makes a new one, with another id
+    "flwr.app.message": {
+        "federation/designer/client_app.py",
+        "federation/designer/dry_run.py",
+        "federation/server/strategy.py",
+    },
+    # what a mod of the ClientApp is called with; a type alone
+    "flwr.clientapp.typing": {"federation/designer/client_app.py", "federation/simulate.py"},
+}
+"""Modules of Flower's public packages that these do not list in ``__all__``, and the files that use them all the same."""
+
+
+def test_what_flower_does_not_list_as_public_is_used_where_it_is_said() -> None:
+    listed = set(PUBLIC)
+    for package in PUBLIC:
+        listed |= {f"{package}.{name}" for name in importlib.import_module(package).__all__}
+    found: dict[str, set[str]] = {}
+    for room in ("fedgai", "federation", "studio"):
+        for name in (file.relative_to(ROOT).as_posix() for file in (ROOT / room).rglob("*.py")):
+            for module in imports(name):
+                if module.startswith("flwr.") and not f"{module}.".startswith((*PRIVATE, "flwr.proto.")) and module not in listed:
+                    found.setdefault(".".join(module.split(".")[:3]), set()).add(name)
+    assert found == UNLISTED
+
+
+OURS = ("fedgai", "federation", "studio")
+
+
+def private_names(name: str) -> list[str]:
+    """What a file of the project uses of another one that begins with an underscore."""
+    tree, modules = ast.parse((ROOT / name).read_text(encoding="utf-8")), set()
+    found = [f"{name}: {module}" for module in imports(name) if module.startswith(OURS) and "._" in module.replace("__", "")]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith(OURS)):
+            modules |= {alias.asname or alias.name for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            found += [f"{name}: {node.value.id}.{node.attr}"] if node.attr.startswith("_") and node.attr[:2] != "__" else []
+    return found
+
+
+def test_what_a_file_keeps_private_no_other_file_uses() -> None:
+    files = [file.relative_to(ROOT).as_posix() for room in OURS for file in (ROOT / room).rglob("*.py")]
+    assert [found for name in files for found in private_names(name)] == []
