@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from fedgai.networks.style import StreamingStatistics
 from fedgai.vision.images import Picture, read_image, to_image, to_tensor
 from fedgai.vision.paper import on_white_paper
+from fedgai.vision.rules import without_rules
 
 Drawing = str | Path | bytes | Image.Image | np.ndarray | Picture | Tensor
 
@@ -47,7 +48,7 @@ def page(drawing: Drawing, side: int = SIDE) -> np.ndarray:
         drawing = to_image(drawing.reshape(drawing.shape[-3:]))
     image = read_image(drawing)
     image.thumbnail((READ_SIDE, READ_SIDE))
-    picture = on_white_paper(np.asarray(image))
+    picture = without_rules(on_white_paper(np.asarray(image)))
     box = _ink_box(picture)
     if box is not None:
         picture = _cut(picture, box)

@@ -20,6 +20,7 @@ from fedgai.networks.style import Signature, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.local import LocalTrainer
 from fedgai.training.train_config import TrainConfig
+from fedgai.vision.rules import without_rules
 
 
 def drawing(number: int = 0, size: tuple[int, int] = (420, 560), weight: int = 3) -> Image.Image:
@@ -118,6 +119,55 @@ def test_a_speck_in_the_corner_does_not_matter(model: FedGAI) -> None:
 def on_paper(image: Image.Image, colour: tuple[int, int, int], shadow: float = 0.0) -> Image.Image:
     x = np.linspace(1, 1 - shadow, image.width)[None, :, None]
     return Image.fromarray(np.uint8(np.asarray(image) / 255 * np.array(colour) * x))
+
+
+def on_rules(image: Image.Image, step: int, both: bool = False, thick: int = 1) -> Image.Image:
+    """On lined paper, or on squared."""
+    sheet = np.asarray(image).copy()
+    for way in (sheet, sheet.transpose(1, 0, 2))[: 2 if both else 1]:
+        for first in range(thick):
+            way[step // 2 + first :: step] = np.minimum(way[step // 2 + first :: step], (160, 180, 215))
+    return Image.fromarray(sheet)
+
+
+@pytest.mark.parametrize("paper", ["white", "cream", "kraft", "lined", "squared"])
+@pytest.mark.parametrize("side", [600, 1500])
+def test_neither_paper_nor_resolution_is_the_hand(model: FedGAI, side: int, paper: str) -> None:
+    """A tenth of the distance to the nearest other hand is allowed."""
+    bank, channels = torch.stack([s.style for s in model.styles.values()]), model.preset.channels
+    tints = {"cream": (250, 240, 215), "kraft": (196, 154, 108)}
+    filling = [drawing(i).crop((60, 70, 360, 470)) for i in range(3)]  # else a scan of 600 px is a small drawing
+    drawings = [page.resize((side * 3 // 4, side), Image.Resampling.LANCZOS) for page in filling]
+    sheets = [
+        on_paper(page, tints[paper])
+        if paper in tints
+        else on_rules(page, side // 27, paper == "squared", side // 500)
+        if paper != "white"
+        else page
+        for page in drawings
+    ]
+    plain, _ = measure(model.encoder, [page.resize((1125, 1500), Image.Resampling.LANCZOS) for page in filling])
+    found, _ = measure(model.encoder, sheets)
+    assert style_distance(plain, found, channels) < style_distance(plain, bank, channels).min() / 10
+
+
+def test_a_garment_s_own_stripes_are_no_rules() -> None:
+    """They end within the page; rules go through it."""
+    striped = drawing()
+    pen = ImageDraw.Draw(striped)
+    for y in range(100, 440, 14):
+        pen.line((110, y, 310, y), fill=(150, 150, 170), width=2)
+    assert np.array_equal(without_rules(np.asarray(striped)), np.asarray(striped))
+    assert np.array_equal(without_rules(np.asarray(drawing())), np.asarray(drawing()))
+
+
+def test_ink_stays_where_it_crosses_a_rule_or_lies_on_one() -> None:
+    sheet = drawing()
+    ImageDraw.Draw(sheet).line((120, 210, 300, 210), fill="black", width=2)
+    lined = on_rules(sheet, 20)  # row 210 is one of its rules
+    found, plain = without_rules(np.asarray(lined)).astype(int), np.asarray(sheet).astype(int)
+    assert np.abs(np.asarray(lined).astype(int) - plain).mean() > 20 * np.abs(found - plain).mean()
+    assert found[209:212, 120:300].min() < 20 and (found[210, 125:295].max(1) < 40).all()
 
 
 @pytest.mark.parametrize("colour", [(250, 240, 215), (196, 154, 108)], ids=["cream", "kraft"])

@@ -1,4 +1,4 @@
-"""The paper that a drawing is on: whether it is white, lined or blank, and the same drawing on white."""
+"""The paper that a drawing is on: whether it is white or blank, and the same drawing on white. For lined paper see rules.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ WHITE, DARK = 246, 110  # grey levels: paper above WHITE is left as it is, and s
 COLOURED, TINGE = 25, 0.15  # grey levels between the channels of coloured paper, and of its light's share, what is nearly grey
 GRAINS = 5  # standard deviations of the paper's grain by which it is lighter than ink
 LOOK_SIDE = 700  # px, long side at which paper is looked at
-STRIPS, FEWEST_RULES, FAINT = 10, 6, (10, 140)  # strips of a page, rules in a strip, and how much darker than paper they are
 INK, SPECK = 26, 0.016  # grey levels by which ink differs from paper, and in long sides, what is longer than a speck
 
 
@@ -51,41 +50,25 @@ def _without_tinge(share: NDArray[Any], paper: Floats) -> NDArray[Any]:
 
 def is_on_white(picture: Levels) -> bool:
     """Whether (H, W, 3) uint8 is on white paper, or on paper so dark that it was chosen to be dark."""
-    return _tinted(_small(picture)) is None
-
-
-def is_ruled(picture: Levels) -> bool:
-    """Whether (H, W, 3) uint8 seems to be on lined or squared paper: evenly spaced faint lines from one end to the other."""
-    dark = 255 - np.asarray(on_white_paper(_small(picture)).min(2), np.float32)
-    return any(sum(_has_rules(strip) for strip in np.array_split(way, STRIPS, 1)) >= 3 for way in (dark, dark.T))
+    return _tinted(small(picture)) is None
 
 
 def has_ink(picture: Levels) -> bool:
     """Whether there is a stroke on (H, W, 3) uint8 paper: something that is not like the paper, and longer than a speck."""
-    small = on_white_paper(_small(picture)).astype(np.float32)
-    ink = np.abs(small - np.median(small.reshape(-1, 3), axis=0)).max(2) > INK
+    page = on_white_paper(small(picture)).astype(np.float32)
+    ink = np.abs(page - np.median(page.reshape(-1, 3), axis=0)).max(2) > INK
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     sides = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    return bool(len(sides)) and int(sides.max()) > SPECK * max(small.shape)
+    return bool(len(sides)) and int(sides.max()) > SPECK * max(page.shape)
 
 
-def _small(picture: Levels) -> Levels:
+def small(picture: Levels) -> Levels:
     """At most ``LOOK_SIDE`` px on the long side."""
     scale = LOOK_SIDE / max(picture.shape[:2])
     if scale >= 1:
         return picture
     size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _has_rules(strip: Floats) -> bool:
-    """Whether (h, w) darkness, w small, has level lines all the way down."""
-    faint = ((strip > FAINT[0]) & (strip < FAINT[1])).mean(1) > 0.7
-    starts = np.flatnonzero(faint & ~np.roll(faint, 1))
-    if len(starts) < FEWEST_RULES or starts[-1] - starts[0] < 0.6 * len(faint):
-        return False
-    steps = np.diff(starts)
-    return float(np.abs(steps - np.median(steps)).mean()) < 0.25 * float(np.median(steps))
 
 
 def _tinted(picture: Levels) -> Floats | None:
