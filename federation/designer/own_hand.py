@@ -1,9 +1,10 @@
 """What a designer's machine sends about their hand: the signature, and what the judge of hands learned from it.
 
-The signature is measured, then adjusted at home to the house Generator (refined), and saved. It is refined again when the
-drawings or the house Generator have changed. Where it helps, the refined one has an adapter (``fedgai.networks.adapter``), which
-belongs to the house's weights. ``refine`` in the node configuration is on by default. The refined signature is
-tested on drawings that were held back; if it does no better on them, the measured one is shared.
+The signature is measured, then adjusted at home to the house Generator of the installed release (refined), and saved. It is
+refined again when the drawings or the release have changed. A round brings no Generator. It need not, for in refined hands the
+server holds the house to round 0's drawings (``federation/server/house_step.py``). Where it helps, the refined one has an adapter
+(``fedgai.networks.adapter``), which belongs to the house's weights. ``refine`` in the node configuration is on by default. The
+refined signature is tested on drawings that were held back; if it does no better on them, the measured one is shared.
 """
 
 from __future__ import annotations
