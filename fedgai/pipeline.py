@@ -32,7 +32,7 @@ from fedgai.measure import SIDE as DRAWN
 from fedgai.model import CheckpointError, FedGAI
 from fedgai.networks.encoder import sha256
 from fedgai.networks.hatching import moved_origins
-from fedgai.networks.style import EPS, Signature, blend
+from fedgai.networks.style import EPS, Signature, blend, split
 from fedgai.shipped import WEIGHTS
 from fedgai.strokes import Drawing, is_hatched, trace
 from fedgai.vision.garment_lines import as_drawn
@@ -220,8 +220,10 @@ class SketchPipeline:
         neutral = F.pad(self.model.neutral, (0, longest - len(self.model.neutral)))
         style = neutral + strength * (style - neutral)
         statistics, adapter = style.split([len(self.model.neutral), longest - len(self.model.neutral)])
-        mean_std = statistics.split([c for c in self.model.preset.channels for _ in range(2)])
-        return torch.cat([*(part.clamp_min(EPS**0.5) if i % 2 else part for i, part in enumerate(mean_std)), adapter])
+        parts = []
+        for mean, deviation in split(statistics, self.model.preset.channels):
+            parts += [mean, deviation.clamp_min(EPS**0.5)]
+        return torch.cat([*parts, adapter])
 
     def draw(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0, paper: Paper = "white") -> Image.Image:
         """One sketch of a prepared photograph.

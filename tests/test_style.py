@@ -205,3 +205,10 @@ def test_what_is_no_signature_is_refused(tmp_path: Path) -> None:
     for name in ("text", "bare", "nan", "square", "missing"):
         with pytest.raises(ValueError, match=name):
             Signature.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(("shape", "dim"), [((10,), -1), ((3, 10), -1), ((2, 10, 1, 1), 1)])
+def test_numbers_are_split_into_levels(shape: tuple[int, ...], dim: int) -> None:
+    numbers = torch.arange(10.0).reshape([-1 if size == 10 else 1 for size in shape]).expand(shape)
+    levels = [tuple(part.unique().tolist() for part in level) for level in split(numbers, (2, 3), dim)]
+    assert levels == [([0, 1], [2, 3]), ([4, 5, 6], [7, 8, 9])]

@@ -19,7 +19,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from torch import Tensor
 
 from federation.server.update_spec import UpdateSpec, npy_header
-from fedgai.networks.style import Signature
+from fedgai.networks.style import Signature, split
 from fedgai.text import printable
 
 PAIRS = "num-examples"  # Flower's usual key for how much an update weighs
@@ -208,8 +208,7 @@ class UpdateCheck:
         numbers = torch.from_numpy(np.frombuffer(style, "<f4").astype(np.float32))
         if not numbers.isfinite().all() or numbers.abs().max() > MAX_STATISTIC:
             raise UpdateError("its style signature has numbers that no encoder gives")
-        deviations = numbers.split([c for c in self.spec.channels for _ in range(2)])[1::2]
-        if any((d < 0).any() for d in deviations):
+        if any((deviation < 0).any() for _, deviation in split(numbers, self.spec.channels)):
             raise UpdateError("its style signature has negative standard deviations")
         if self.spec.style_bounds is not None and not self.spec.style_bounds.hold(numbers):
             raise UpdateError("its style signature has numbers that no drawing gives")
@@ -281,6 +280,7 @@ def _text(designer: ConfigRecord, key: str, length: int) -> str:
 
 def _shown(value: object, length: int) -> str:
     """A stranger's value in a sentence: one line, printable, cut."""
-    text = value[: length + 1] if isinstance(value, str) else reprlib.repr(value)[: length + 1]
-    text = printable(text)
-    return repr(text[:length] + "…") if len(text) > length else repr(text) if isinstance(value, str) else text
+    text = printable((value if isinstance(value, str) else reprlib.repr(value))[: length + 1])
+    if len(text) > length:
+        return repr(text[:length] + "…")
+    return repr(text) if isinstance(value, str) else text

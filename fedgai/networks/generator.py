@@ -76,8 +76,7 @@ class StyleHead(nn.Module):
             (scale, shift) pair, each (B, width, 1, 1).
         """
         hidden = self.body((style - self.mean) / self.std)
-        parts = self.film(hidden)[:, :, None, None].split([w for w in self.widths for _ in range(2)], 1)
-        film = [(1 + s, t) for s, t in zip(parts[0::2], parts[1::2], strict=True)]
+        film = [(1 + scale, shift) for scale, shift in split(self.film(hidden)[:, :, None, None], self.widths, 1)]
         return self.code(hidden), self.grip(hidden), film
 
 

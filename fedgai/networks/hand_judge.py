@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fedgai.networks.style import split
+
 EPS = 1e-3
 
 
@@ -83,8 +85,7 @@ class HandJudge(nn.Module):
         self.style_mean.copy_(bank.mean(0))
         self.style_std.copy_(bank.std(0, correction=0) + EPS)
         grams = []
-        parts = bank.split([c for c in self.channels for _ in range(2)], 1)
-        for mean, deviation, c in zip(parts[0::2], parts[1::2], self.channels, strict=True):
+        for (mean, deviation), c in zip(split(bank, self.channels), self.channels, strict=True):
             grams.append((mean[:, :, None] * mean[:, None] + torch.diag_embed(deviation.square())) / c)
         features = self._pooled(grams)
         spread = features.std(0, correction=0)

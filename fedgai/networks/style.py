@@ -71,9 +71,16 @@ def image_statistics(features: Sequence[Tensor]) -> Tensor:
     return torch.cat([s for f in features for s in channel_statistics(f)], 1)
 
 
-def split(style: Tensor, channels: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
-    """(B, 2 * sum C_l) -> for each level its mean and its std, (B, C_l) each."""
-    parts = style.split([c for c in channels for _ in range(2)], 1)
+def split(style: Tensor, channels: Sequence[int], dim: int = -1) -> list[tuple[Tensor, Tensor]]:
+    """(..., 2 * sum C_l) -> for each level its mean and its std, (..., C_l) each.
+
+    Args:
+        dim: where the numbers lie.
+    """
+    sizes = []
+    for c in channels:
+        sizes += [c, c]
+    parts = style.split(sizes, dim)
     return list(zip(parts[0::2], parts[1::2], strict=True))
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from fedgai.networks import shipped_bounds
 from fedgai.networks.encoder import sha256
-from fedgai.networks.style import EPS, image_statistics
+from fedgai.networks.style import EPS, image_statistics, split
 
 SIDE = 128  # px of the extreme drawings
 SLACK = 0.25  # of the range that they span, at both ends: a drawing may be more extreme than ours
@@ -116,8 +116,7 @@ def _bounds(encoder: _Encoder, channels: tuple[int, ...]) -> StyleBounds:
     device = next(encoder.network.parameters()).device
     rows = torch.cat([image_statistics(encoder.network(part.to(device))).cpu() for part in extreme_drawings().split(16)])
     least, most = [], []
-    parts = rows.split([c for c in channels for _ in range(2)], 1)
-    for mean, deviation in zip(parts[0::2], parts[1::2], strict=True):
+    for mean, deviation in split(rows, channels):
         low, high = mean.amin(0), mean.amax(0)
         slack = SLACK * (high - low)
         # the variance of a set is the mean of its drawings' and the variance of their means
