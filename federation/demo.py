@@ -224,8 +224,9 @@ def _show(args: argparse.Namespace) -> None:
     print("Drawing the eight designers' pairs, then starting the studio ...", flush=True)
     with Demo(args.home, args.port, args.rounds, args.epochs) as demo:
         print(f"Open {demo.url} (your browser will warn of this demo's certificate, which it does not know: go on).", flush=True)
-        shown, target = "", args.rounds + (demo.folder.rounds() or [0])[-1] // args.rounds * args.rounds
-        while (demo.folder.rounds() or [0])[-1] < target:
+        shown = ""
+        target = args.rounds + demo.folder.last_round() // args.rounds * args.rounds
+        while demo.folder.last_round() < target:
             status = demo.get("federation/status") or {}
             online = len(status.get("designers_online", []))
             line = f"round {status.get('round')}: {status.get('phase')}, {online} designers online"

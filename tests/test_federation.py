@@ -48,7 +48,7 @@ def federation(tmp_path_factory: pytest.TempPathFactory):
     demo.through = {"Dara": proxy.port}
     with demo:
         until = time.monotonic() + 4 * PATIENCE
-        while (demo.folder.rounds() or [0])[-1] < ROUNDS and time.monotonic() < until:
+        while demo.folder.last_round() < ROUNDS and time.monotonic() < until:
             time.sleep(1)
         yield demo, proxy
     proxy.stop()

@@ -92,7 +92,7 @@ def federation(
 
 def wait_for(demo: Demo, count: int) -> None:
     until = time.monotonic() + 60 + count * (DEADLINE + PATIENCE)
-    while (demo.folder.rounds() or [0])[-1] < count:
+    while demo.folder.last_round() < count:
         assert time.monotonic() < until, (demo.home / "studio.log").read_text()[-3000:]
         time.sleep(0.5)
 

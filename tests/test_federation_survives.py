@@ -36,7 +36,7 @@ def wait(what: str, condition: Callable[[], bool], demo: Demo) -> float:
 
 
 def newest(demo: Demo) -> int:
-    return (demo.folder.rounds() or [0])[-1]
+    return demo.folder.last_round()
 
 
 def federation(home: Path, **environment: str) -> Demo:

@@ -47,6 +47,11 @@ def folder(tmp_path: Path, tiny_model_dir: Path) -> Folder:
     return folder
 
 
+def test_the_last_round(folder: Folder, tmp_path: Path) -> None:
+    assert (folder.last_round(), folder.latest()) == (3, 1)  # two were held back
+    assert Folder(tmp_path / "new").last_round() == 0
+
+
 def run(folder: Folder, capsys: pytest.CaptureFixture[str], *words: str) -> str:
     operator.main(["--home", str(folder.path), *words])
     return capsys.readouterr().out

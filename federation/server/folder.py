@@ -174,6 +174,10 @@ class Folder:
         """Numbers of the whole checkpoints, ascending; 0 is the one that the federation started from."""
         return sorted(int(p.name) for p in self.checkpoints.iterdir() if p.name.isdigit() and (p / CONFIG_FILE).exists())
 
+    def last_round(self) -> int:
+        """The newest whole checkpoint's number; 0 before the first."""
+        return max(self.rounds(), default=0)
+
     def latest(self) -> int | None:
         """The round that the studio draws with, or None before the first checkpoint."""
         try:
@@ -182,11 +186,9 @@ class Folder:
             return None
         except ValueError:
             number = -1
-        rounds = self.rounds()
-        if number in rounds:
+        if number in (rounds := self.rounds()):
             return number
-        published = [n for n in rounds if self.report(n).get("published", True)]
-        return published[-1] if published else None
+        return max((n for n in rounds if self.report(n).get("published", True)), default=None)
 
     def checkpoint(self, number: int) -> Path:
         """The folder of a round's checkpoint."""
@@ -216,15 +218,14 @@ class Folder:
     ) -> Path:
         """Write a round's checkpoint under another name, flush it to the disk, rename it; then move ``latest``, if asked for.
 
+        Returns the checkpoint's folder.
+
         Args:
             number: the round.
             model: house Generator, aggregated Discriminator, style bank. Designers who have left are taken out of the bank.
             report: what report.json will say.
             extras: further files by name (the model card, the thumbnail sheet).
             latest: False for a round that is held back: kept, but not drawn with.
-
-        Returns:
-            the checkpoint's folder.
         """
         folder, temp_path = self.checkpoint(number), self.checkpoints / f".{number:04d}"
         shutil.rmtree(temp_path, ignore_errors=True)

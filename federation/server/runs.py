@@ -91,7 +91,7 @@ class Runs:
 
     def _perhaps_start(self, control: SuperLinkControl, online: int) -> None:
         """Submit a run if it is time for one; else say what is waited for."""
-        now, last = time.time(), self._last()
+        now, last = time.time(), self.folder.last_round()
         begins, missing = self._season_begins(last), self.needed - online
         idle = {"round": last, "progress": 0.0, "deadline": 0.0}
         if begins > now:
@@ -116,7 +116,7 @@ class Runs:
         self.tell(phase=None)  # from here on the ServerApp writes it
         log.info("run %d begins after round %d", self.current, last)
 
-    def _watch(self, control: SuperLinkControl, run_id: int, here: bool) -> None:
+    def _watch(self, control: SuperLinkControl, run_id: int, there: bool) -> None:
         """Forget the run if it is over; end it if its process is."""
         try:
             run = control.run(run_id)
@@ -126,26 +126,24 @@ class Runs:
         if run.over:
             self._ended(run.details)
             return
-        gone = self._seen and not here
-        late = not self._seen and not here and time.time() - self._started > APPEARS
-        self._seen = self._seen or here
+        gone = self._seen and not there
+        late = not self._seen and not there and time.time() - self._started > APPEARS
+        self._seen = self._seen or there
         if gone or late:  # Flower would notice after a minute, by the heartbeats that it misses
             self.stop(control)
             self._ended("its process ended" if gone else "its process did not start")
 
     def _ended(self, why: str) -> None:
         self.current, self._over = None, time.time()
-        last = self._last()
+        last = self.folder.last_round()
         self._failures = 0 if last > self._base or not why else self._failures + 1
         if why:
             log.warning("the run ended after round %d: %s", last, why)
             self._note = f"The round is tried again: {why}"[:300]
-        # a run that ended well but has no new round found no designer: wait before the next run
-        wait = pause(self._failures) if why else 0.0 if last > self._base else NOBODY
+            wait = pause(self._failures)
+        else:  # a run that ended well but has no new round found no designer: wait before the next run
+            wait = 0.0 if last > self._base else NOBODY
         self._try_again = time.time() + wait
-
-    def _last(self) -> int:
-        return (self.folder.rounds() or [0])[-1]
 
     def _season_begins(self, last: int) -> float:
         """When the next one may, in seconds since the epoch; 0 within a season."""

@@ -91,7 +91,7 @@ class Season:
             self.examples,
         )
         repeated = folder.read(REPEATED, {}).get("round", 0)
-        self.number = max((folder.rounds() or [0])[-1], repeated) + 1  # a designer answers no round twice, in whichever run
+        self.number = max(folder.last_round(), repeated) + 1  # a designer answers no round twice, in whichever run
         self.last = math.ceil(self.number / config.rounds) * config.rounds
         self.nobody = False
         self.known: dict[int, str] | None = None  # node id -> name, where others than the members list know them (simulate.py)
