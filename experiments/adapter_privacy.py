@@ -35,7 +35,7 @@ from fedgai.networks.adapter import STEP
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.refine_examples import closely, drawn_garments, pair_example
-from fedgai.training.refine_signature import RefineConfig, learned_and_aside
+from fedgai.training.refine_signature import RefineConfig, split_held_out
 
 
 def auc(used: list[float], others: list[float]) -> float:
@@ -69,10 +69,10 @@ def attack(run: Run, name: str) -> dict[str, float] | None:
     if signature.adapter is None:
         return None
     pipe = SketchPipeline(run.start)
-    learned, aside = learned_and_aside(len(run.pairs[name]), RefineConfig())
+    learned, held_out = split_held_out(len(run.pairs[name]), RefineConfig())
     # in the order in which they were learned from, for pictures that are made together tell each other how dark a hand shades
-    known = shown(pipe, [run.pairs[name][i] for i in (*aside, *learned)], run.plan.photographs > 0)
-    used = [scores(pipe, signature, *pair) for pair in known[len(aside) :]]
+    known = shown(pipe, [run.pairs[name][i] for i in (*held_out, *learned)], run.plan.photographs > 0)
+    used = [scores(pipe, signature, *pair) for pair in known[len(held_out) :]]
     folder, others = run.home / name / "others", []
     folder.mkdir(exist_ok=True)
     for i, garment in enumerate(run.others):

@@ -4,13 +4,13 @@
           ^------------------------- Adam adjusts the numbers -----------------------------+
 
 This is done as textual inversion adjusts a word (Gal et al., arXiv 2208.01618). Statistics say much about a hand, but not all.
-Training finds the rest. It begins with the measured signature. Some drawings are kept aside for a test. The refined signature
+Training finds the rest. It begins with the measured signature. Some drawings are held out for a test. The refined signature
 counts only if the house's drawings of those garments come nearer to the designer's own, by measures that know nothing of our
 encoder (``fedgai.evaluation.independent``); otherwise the measured signature stays. The refined signature holds no part of a
 drawing, only what the drawings changed in its numbers.
 
 What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
-the signature, and it, too, counts only where the drawings that were kept aside come out nearer.
+the signature, and it, too, counts only where the drawings that were held out come out nearer.
 
 Drawings without photographs are learned from, too: each shows its own garment (``fedgai.data.own_photographs``).
 
@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedgai.content import Photo
 from fedgai.evaluation import independent
 from fedgai.model import FedGAI
 from fedgai.networks import hatching
@@ -46,7 +47,7 @@ from fedgai.vision.ruled_lines import ruled_lines
 
 log = logging.getLogger(__name__)
 
-FEWEST = 4  # garments: two are kept aside
+FEWEST = 4  # garments: two are held out
 JUDGEMENTS = 3  # of the measured signature, of the refined one, and of the one in the middle
 SHARES = (1.0, 0.5)  # of the learned adapter that are judged
 AIM_STEPS = 200  # of Adam on the style head alone, a few milliseconds each
@@ -60,7 +61,7 @@ class RefineConfig:
         steps: of Adam, one drawing each.
         rate: of Adam, in deviations of the built-in hands.
         reach: how far a number may go from the measured one, in the same unit: blends must stay sensible.
-        pairs: most that are learned from. aside: most that are kept aside to judge by; at least two pairs are.
+        pairs: most that are learned from. held_out: most that are held out to judge by; at least two pairs are.
         seed: of the order of the drawings.
         adapter: how the adapter is learned.
     """
@@ -69,7 +70,7 @@ class RefineConfig:
     rate: float = 0.1
     reach: float = 4.0
     pairs: int = 24
-    aside: int = 8
+    held_out: int = 8
     seed: int = 24
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
 
@@ -81,7 +82,7 @@ class Refined:
     Attributes:
         signature: the refined one, or the measured one where that is not nearer; with an adapter where that brings it nearer
             still.
-        before, after: distance of drawings that were kept aside to the designer's own (``independent.distance``), in the
+        before, after: distance of drawings that were held out to the designer's own (``independent.distance``), in the
             measured and in the returned signature.
     """
 
@@ -119,13 +120,19 @@ def refine(
     model.check_style(measured)
     channels_last(model)
     photographed = len(pairs) >= FEWEST
-    learned, aside = learned_and_aside(len(pairs if photographed else drawings), config)
-    chosen = [*aside, *learned]
+    learned, held_out = split_held_out(len(pairs if photographed else drawings), config)
+    chosen = [*held_out, *learned]
     adapts = config.adapter.steps > 0 and adapter_size(model.generator) > 0
-    steps = config.steps + JUDGEMENTS + adapts * (config.adapter.steps + len(SHARES))
+    steps = config.steps + JUDGEMENTS
+    if adapts:
+        steps += config.adapter.steps + len(SHARES)
     pipe, ready = SketchPipeline(model), []
     count = _Count(progress, (1 if photographed else 2) * len(chosen) + steps)
-    garments = [pairs[i] for i in chosen] if photographed else drawn_garments(pipe, [drawings[i] for i in chosen], count.one_more)
+    garments: Sequence[tuple[Photo, Photo]]
+    if photographed:
+        garments = [pairs[i] for i in chosen]
+    else:
+        garments = drawn_garments(pipe, [drawings[i] for i in chosen], count.one_more)
     if len(garments) < FEWEST:
         return Refined(measured, 0.0, 0.0)
     for _ in range(len(chosen) - len(garments)):  # that show no garment: nothing to make ready
@@ -133,8 +140,8 @@ def refine(
     for photo, drawing in garments:
         ready.append(pair_example(pipe, photo, drawing))
         count.one_more()
-    _, aside = learned_and_aside(len(garments), config)
-    work = _Work(model, ready[: len(aside)], ready[len(aside) :])
+    _, held_out = split_held_out(len(garments), config)
+    work = _Work(model, ready[: len(held_out)], ready[len(held_out) :])
 
     def judge(style: Tensor, adapter: Tensor | None = None) -> float:
         distance = work.judge(style, adapter)
@@ -209,19 +216,19 @@ class _Work:
 
     Args:
         model: the house's.
-        aside, learned: what is judged by, and what is learned from: examples with their drawings, (H, W, 3) uint8.
+        held_out, learned: what is judged by, and what is learned from: examples with their drawings, (H, W, 3) uint8.
     """
 
     def __init__(
         self,
         model: FedGAI,
-        aside: Sequence[tuple[Example, np.ndarray]],
+        held_out: Sequence[tuple[Example, np.ndarray]],
         learned: Sequence[tuple[Example, np.ndarray]],
     ) -> None:
         drawer = model.for_inference()
         self.model, self.house, self.encoder = model, drawer.generator, drawer.encoder
-        self.aside = [(example, independent.describe(own)) for example, own in aside]
-        self.pictures = [own for _, own in (*aside, *learned)]
+        self.held_out = [(example, independent.describe(own)) for example, own in held_out]
+        self.pictures = [own for _, own in (*held_out, *learned)]
         self.code = code = _code(self.pictures)
         self.examples = [example if code is None else example.hatched(code) for example, _ in learned]
 
@@ -236,18 +243,18 @@ class _Work:
 
     @torch.no_grad()
     def judge(self, style: Tensor, adapter: Tensor | None) -> float:
-        """Mean independent distance to the designer's drawing of the same garment, of those kept aside."""
+        """Mean independent distance to the designer's drawing of the same garment, of those held out."""
         found = []
-        for example, own in self.aside:
+        for example, own in self.held_out:
             drawn = _drawn(self.house, example, style, adapter)
             found.append(independent.distance(independent.describe(to_image(drawn)), own))
         return float(np.mean(found))
 
 
-def learned_and_aside(pairs: int, config: RefineConfig) -> tuple[list[int], list[int]]:
-    """Indices of the pairs to learn from, and of those kept aside for the test. Of very many pairs, some are in neither list."""
-    order = np.random.default_rng(config.seed).permutation(pairs)[: config.pairs + config.aside].tolist()
-    count = min(config.aside, max(2, len(order) // 4))
+def split_held_out(pairs: int, config: RefineConfig) -> tuple[list[int], list[int]]:
+    """Indices of the pairs to learn from, and of those held out for the test. Of very many pairs, some are in neither list."""
+    order = np.random.default_rng(config.seed).permutation(pairs)[: config.pairs + config.held_out].tolist()
+    count = min(config.held_out, max(2, len(order) // 4))
     return order[count:], order[:count]
 
 
@@ -327,6 +334,8 @@ def _held(model: FedGAI, start: Tensor, unit: Tensor, away: Tensor, config: Refi
 def _unit(model: FedGAI) -> Tensor:
     """(D,), how far apart built-in hands are in each number."""
     built_in = [s.style for s in model.styles.values() if "designer" not in s.extra]
-    if len(built_in) < 2:
-        return 0.2 * model.neutral.abs() + 1e-3 if model.styles or model.origin is not None else torch.ones(1)
-    return torch.stack(built_in).std(0) + 1e-4
+    if len(built_in) >= 2:
+        return torch.stack(built_in).std(0) + 1e-4
+    if model.styles or model.origin is not None:
+        return 0.2 * model.neutral.abs() + 1e-3
+    return torch.ones(1)
