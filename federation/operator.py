@@ -117,12 +117,18 @@ def members(folder: Folder) -> list[dict[str, str]]:
     return [
         {
             "name": m.name,
-            "state": "revoked" if m.revoked else "online" if m.name in online else "approved",
+            "state": _state(m, online),
             "fingerprint": fingerprint(m.key),
             "since": m.revoked or m.approved,
         }
         for m in folder.members()
     ]
+
+
+def _state(member: Member, online: set[str]) -> str:
+    if member.revoked:
+        return "revoked"
+    return "online" if member.name in online else "approved"
 
 
 def asking(folder: Folder) -> list[dict[str, str]]:

@@ -130,7 +130,11 @@ class Imaginer:
             given, source = variable("FEDGAI_IMAGINE_STEPS"), "FEDGAI_IMAGINE_STEPS is"
         if given and not (given.isdecimal() and 1 <= int(given[:9]) <= MAX_STEPS):
             raise ImagineError(f"{source} a whole number from 1 to {MAX_STEPS}, not {given[:40]!r}.")
-        self.steps = int(given) if given else 1 if self.name == MODEL else None
+        self.steps: int | None = None
+        if given:
+            self.steps = int(given)
+        elif self.name == MODEL:
+            self.steps = 1
         self._pipe: Any = None
 
     @property

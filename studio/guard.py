@@ -406,8 +406,10 @@ def _is_known(method: str, path: str) -> bool:
 
 def _known_part(path: str) -> str:
     """Of a path that a visitor asked for, what the log may repeat."""
+    if path in READ | WRITE:
+        return path
     known = [name for name in (*READ_BELOW, *OWN) if path.startswith(name)]
-    return path if path in READ | WRITE else f"{max(known, key=len)}..." if known else "a path"
+    return f"{max(known, key=len)}..." if known else "a path"
 
 
 def _too_many(counts: Counter[str], address: str, most: int, most_of_all: int) -> RequestError | None:

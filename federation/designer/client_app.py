@@ -87,13 +87,15 @@ def discreet(message: Message, context: Context, call_next: ClientAppCallable) -
 def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -> Message:
     """Flower's LocalDpMod where the designer's own configuration asks for it: clipped and noised before it leaves."""
     node_config = context.node_config
-    epsilon, style_epsilon = (float(node_config.get(key, 0)) for key in ("local-epsilon", "style-epsilon"))
+    epsilon = float(node_config.get("local-epsilon", 0))
+    style_epsilon = float(node_config.get("style-epsilon", 0))
     reply = call_next(message, context)
     if reply.has_error():
         return reply
     designer = reply.content.config_records["designer"]
     if epsilon > 0:
-        clip, aggregate = float(node_config.get("local-clip", 1.0)), message.content.array_records["arrays"]
+        clip = float(node_config.get("local-clip", 1.0))
+        aggregate = message.content.array_records["arrays"]
         noised = _noised(message, context, aggregate, reply.content.array_records["arrays"], epsilon, clip)
         reply.content["arrays"] = pack({k: torch.from_numpy(v.numpy()) for k, v in noised.items()})
     measured = designer.get("style")
@@ -101,7 +103,8 @@ def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -
         style = np.frombuffer(measured, "<f4")
         model = own_model(node_config)
         centre = model.neutral.numpy()  # of round 0: what others published, or the server says they did, does not move it
-        sent, own = (ArrayRecord({"style": Array(v.astype(np.float64))}) for v in (centre, style))
+        sent = ArrayRecord({"style": Array(centre.astype(np.float64))})
+        own = ArrayRecord({"style": Array(style.astype(np.float64))})
         noised = _noised(message, context, sent, own, style_epsilon, float(node_config.get("style-clip", 10.0)))
         # noise can make numbers that no drawing gives, which the server refuses; to clamp them does not weaken the privacy
         noised_style = model.style_bounds.clamp(torch.from_numpy(noised["style"].numpy()).float())

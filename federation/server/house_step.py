@@ -212,12 +212,15 @@ class HouseStep:
             model.discriminator.requires_grad_(True)
             model.generator.zero_grad(set_to_none=True)
         last = history[-max(1, len(history) // 4) :]
+        losses: dict[str, float] = {}
+        for name in dict.fromkeys(name for step in last for name in step):
+            losses[name] = float(np.mean([step[name] for step in last if name in step]))
         return HouseReport(
             len(history),
             round(time.monotonic() - started, 2),
             sum(len(page[0]) for page in pages),
             hands.new_names,
-            {name: float(np.mean([h[name] for h in last if name in h])) for name in {n: 0 for h in last for n in h}},
+            losses,
             stopped,
             config.steps,
         )
@@ -330,7 +333,8 @@ class _Lesson:
 
     def _new(self, batch: _Batch) -> tuple[dict[str, Tensor], float]:
         """Drawings in new hands, or in blends with them -> scalars by the config's names, and their share."""
-        features, style, blended, judge = batch.features, batch.style, batch.blended, self.model.discriminator
+        features, style, blended = batch.features, batch.style, batch.blended
+        judge = self.model.discriminator
         with torch.no_grad():
             target = self.reference.generator(features, style)
             theirs = self.reference.encoder(target)

@@ -158,7 +158,7 @@ def _badge(garment: Garment, rng: Rng, base: Colour) -> tuple[NDArray[np.bool_],
     """A print in one place of the largest part: where it can be (H, W, 1), and the part's colours (H, W, 3)."""
     sizes = np.bincount(garment.parts.ravel(), minlength=len(garment.roles))
     sizes[[i for i, role in enumerate(garment.roles) if role != "main"]] = 0
-    here = (garment.parts == int(sizes.argmax()))[..., None]
+    largest = (garment.parts == int(sizes.argmax()))[..., None]
     art, cover = _artwork(rng)
     size = np.float32(rng.uniform(0.14, 0.55) if rng.random() < 0.75 else rng.uniform(0.05, 0.1))
     at = np.array([rng.uniform(-0.14, 0.14), rng.uniform(-0.4, 0.1)], np.float32)
@@ -168,7 +168,7 @@ def _badge(garment: Garment, rng: Rng, base: Colour) -> tuple[NDArray[np.bool_],
         255
     )
     ground = np.array(base, np.float32)
-    return here, ground + share * (image - ground)
+    return largest, ground + share * (image - ground)
 
 
 def _artwork(rng: Rng) -> tuple[Tile, NDArray[np.uint8]]:

@@ -115,9 +115,9 @@ def trace(thin: NDArray[np.bool_]) -> list[Array]:
         while options := near(way[-1]):
             back = way[max(0, len(way) - 6)]
             dx, dy = way[-1][0] - back[0], way[-1][1] - back[1]
-            here = way[-1]
+            last = way[-1]
             best = max(
-                options, key=lambda p: ((p[0] - here[0]) * dx + (p[1] - here[1]) * dy) / np.hypot(p[0] - here[0], p[1] - here[1])
+                options, key=lambda p: ((p[0] - last[0]) * dx + (p[1] - last[1]) * dy) / np.hypot(p[0] - last[0], p[1] - last[1])
             )
             for p in options:  # a corner pixel beside the way is not a branch
                 if abs(p[0] - best[0]) + abs(p[1] - best[1]) == 1:

@@ -79,7 +79,8 @@ class _Ends:
     def of(cls, lines: Sequence[Line]) -> _Ends:
         names = [(i, end) for i, line in enumerate(lines) for end in (0, 1) if line.free[end] and not line.closed]
         towards = [lines[i].points if end else lines[i].points[::-1] for i, end in names]
-        tips, ahead = ([f(points) for points in towards] for f in (lambda points: points[-1], heading))
+        tips = [points[-1] for points in towards]
+        ahead = [heading(points) for points in towards]
         return cls(names, np.reshape(tips, (-1, 2)), np.reshape(ahead, (-1, 2)), np.array([float(len(p)) for p in towards]))
 
     def pairs(self, reach: float) -> tuple[Ints, Ints, Bools]:
@@ -167,14 +168,14 @@ def _chained(lines: Sequence[Line], partner: dict[End, End]) -> list[Line]:
                 if i in used or ((i, end) in partner and not rings):
                     continue
                 parts: list[Floats] = []
-                here: End | None = (i, end)
+                at: End | None = (i, end)
                 last = (i, 1 - end)
-                while here is not None and here[0] not in used:
-                    used.add(here[0])
-                    points = lines[here[0]].points
-                    parts.append(points[::-1] if here[1] else points)
-                    last = (here[0], 1 - here[1])
-                    here = partner.get(last)
+                while at is not None and at[0] not in used:
+                    used.add(at[0])
+                    points = lines[at[0]].points
+                    parts.append(points[::-1] if at[1] else points)
+                    last = (at[0], 1 - at[1])
+                    at = partner.get(last)
                 free = (line.free[end], lines[last[0]].free[last[1]])
                 chained.append(Line(np.concatenate(parts), line.closed or rings, free))
     return chained

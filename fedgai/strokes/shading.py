@@ -40,7 +40,11 @@ def hatching(ink: Plane, most: int) -> tuple[list[Stroke], Floats]:
     strokes = sorted(strokes, key=lambda s: -float(np.hypot(*(s.points[1] - s.points[0]))))[:most]
     hatched = sum(float(np.hypot(*(s.points[1] - s.points[0])) * s.widths[0]) for s in strokes)
     stippled = float(mass[dotted].sum())  # the loose ends of hatching look like dots
-    return strokes if hatched > 0.1 * stippled else [], dots if stippled > 0.35 * hatched else dots[:0]
+    if hatched <= 0.1 * stippled:
+        strokes = []
+    if stippled <= 0.35 * hatched:
+        dots = dots[:0]
+    return strokes, dots
 
 
 def directions(ink: Plane) -> list[float]:

@@ -93,13 +93,13 @@ def _walk(links: Ints, degree: Ints, node: Ints, places: Floats) -> list[Branch]
     seen, found = bytearray(len(links)), list[Branch]()
     direct: set[tuple[int, int]] = set()
 
-    def follow(before: int, here: int) -> tuple[list[int], int]:
+    def follow(before: int, at: int) -> tuple[list[int], int]:
         path = []
-        while names[here] < 0 and not seen[here]:
-            seen[here] = 1
-            path.append(here)
-            before, here = here, first[here] if first[here] != before else second[here]
-        return path, here
+        while names[at] < 0 and not seen[at]:
+            seen[at] = 1
+            path.append(at)
+            before, at = at, first[at] if first[at] != before else second[at]
+        return path, at
 
     for start in np.flatnonzero(of_node).tolist():
         for step in links[start][links[start] >= 0].tolist():

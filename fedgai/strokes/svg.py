@@ -180,8 +180,11 @@ def _numbers(values: Sequence[float]) -> str:
 
 @lru_cache(maxsize=2**15)
 def _tenths(value: int) -> str:
-    sign, whole, rest = "-" if value < 0 else "", *divmod(abs(value), 10)
-    return f"{sign}{whole if whole or not rest else ''}{f'.{rest}' if rest else ''}"
+    sign = "-" if value < 0 else ""
+    whole, tenths = divmod(abs(value), 10)
+    if not tenths:
+        return f"{sign}{whole}"
+    return f"{sign}{whole or ''}.{tenths}"
 
 
 def _hex(color: Color) -> str:

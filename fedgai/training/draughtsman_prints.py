@@ -105,7 +105,7 @@ class PrintPages(Dataset[np.ndarray]):
         def move(plane: np.ndarray) -> np.ndarray:
             return cv2.warpAffine(plane, matrix, (WIDTH, HEIGHT), flags=method, borderMode=cv2.BORDER_REPLICATE)
 
-        held = np.full((1, HEIGHT, WIDTH), 255 * (chosen is self.plain), np.uint8)
+        held = np.full((1, HEIGHT, WIDTH), 255 if chosen is self.plain else 0, np.uint8)
         before, after = _in_other_light([move(photo), move(shown)], rng)
         rim = (255 * move(edges)).astype(np.uint8)
         return np.concatenate([before.transpose(2, 0, 1), after.transpose(2, 0, 1), rim[None], held])

@@ -412,8 +412,8 @@ def train_encoder(model: FedGAI, data: Drawings, work: Path, config: HouseConfig
         logits = -torch.where(same, own[:, :, None], d) * heads.sharpness.exp()
         label = torch.arange(len(chosen), device=data.device)[:, None].expand(-1, per_hand)
         contrast = F.cross_entropy(logits.flatten(0, 1), label.flatten())
-        told = heads.hand(heads.norm(stats.flatten(0, 1)))
-        hand = F.smooth_l1_loss(told, data.numbers[chosen].repeat_interleave(per_hand, 0))
+        guessed = heads.hand(heads.norm(stats.flatten(0, 1)))
+        hand = F.smooth_l1_loss(guessed, data.numbers[chosen].repeat_interleave(per_hand, 0))
         stage.update("both", 4 * dense + 0.5 * contrast + hand)
         right = (logits.flatten(0, 1).argmax(1) == label.flatten()).float().mean()
         stage.report(dense=dense, contrast=contrast, hand=hand, right=right)
@@ -562,9 +562,9 @@ def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, c
         pair = pair_loss(logits[:half], sketch)
         crisp, chroma = crispness_loss(fake[:half], sketch), chroma_loss(fake[:half], sketch)
         read, _, _ = generator.style_head(bank[chosen])
-        told = code_loss(read, data.codes[chosen], data.known[chosen])
+        code = code_loss(read, data.codes[chosen], data.known[chosen])
         loss = 4 * pair + gram + cosine + tie + 2 * distance.mean() + 4 * crisp + 6 * chroma + 0.05 * adversarial
-        loss = loss + 0.5 * told
+        loss = loss + 0.5 * code
         stage.update("generator", loss)
         stage.report(
             pair=pair,
@@ -575,7 +575,7 @@ def train_adversarial(model: FedGAI, data: Drawings, bank: Tensor, work: Path, c
             chroma=chroma,
             own=distance[:half].mean(),
             blend=distance[half:].mean(),
-            code=told,
+            code=code,
             d=d_loss,
             decorr=decorr,
             g=adversarial,

@@ -29,7 +29,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedgai.content import Photo
 from fedgai.evaluation import independent
 from fedgai.model import FedGAI
 from fedgai.networks import hatching
@@ -123,16 +122,10 @@ def refine(
     learned, held_out = split_held_out(len(pairs if photographed else drawings), config)
     chosen = [*held_out, *learned]
     adapts = config.adapter.steps > 0 and adapter_size(model.generator) > 0
-    steps = config.steps + JUDGEMENTS
-    if adapts:
-        steps += config.adapter.steps + len(SHARES)
+    steps = config.steps + JUDGEMENTS + adapts * (config.adapter.steps + len(SHARES))
     pipe, ready = SketchPipeline(model), []
     count = _Count(progress, (1 if photographed else 2) * len(chosen) + steps)
-    garments: Sequence[tuple[Photo, Photo]]
-    if photographed:
-        garments = [pairs[i] for i in chosen]
-    else:
-        garments = drawn_garments(pipe, [drawings[i] for i in chosen], count.one_more)
+    garments = [pairs[i] for i in chosen] if photographed else drawn_garments(pipe, [drawings[i] for i in chosen], count.one_more)
     if len(garments) < FEWEST:
         return Refined(measured, 0.0, 0.0)
     for _ in range(len(chosen) - len(garments)):  # that show no garment: nothing to make ready

@@ -112,7 +112,9 @@ class News:
         waiting = [w for w in hub.get("waiting") or [] if isinstance(w, int)]
         pushed, pushing = hub.get("last_pushed"), hub.get("pushing")
         private = hub.get("private")
-        lines = ["" if private is None else "This repository is private." if private else "Everybody can read it."]
+        lines: list[str] = []
+        if private is not None:
+            lines.append("This repository is private." if private else "Everybody can read it.")
         if isinstance(pushed, int):
             lines.append(f"Round {pushed} was uploaded last{_when(hub.get('last_pushed_at'))}.")
         else:
@@ -121,14 +123,15 @@ class News:
             lines.append(f"Round {pushing} is being uploaded.")
         others = [str(w) for w in waiting if w != pushing]
         if others:
-            plural, more = ("s", ", …") if len(others) > 12 else ("s" if len(others) > 1 else "", "")
+            plural = "s" if len(others) > 1 else ""
+            more = ", …" if len(others) > 12 else ""
             lines.append(f"Waiting: round{plural} {', '.join(others[:12])}{more}.")
         retry, repo = number(hub.get("next_try")), str(hub.get("repo", ""))
         return render(
             "federation/hub.html",
             address=_repository(repo),
             repo=repo,
-            lines=[line for line in lines if line],
+            lines=lines,
             error=str(hub.get("error") or ""),
             retry=f"{retry:.0f}" if retry > 0 else "",
         )
@@ -139,11 +142,18 @@ class News:
     def _round(self, n: int) -> dict[str, Any]:
         report, hub = self.reports.get(n, {}), self.hub
         designers, house = designers_words(report), house_words(report)
-        facts = [f"{designers} designers" if designers else "The federation began with this" if n == 0 else ""]
-        facts.append(f"the studio learned {house}" if house else "")
+        facts = []
+        if designers:
+            facts.append(f"{designers} designers")
+        elif n == 0:
+            facts.append("The federation began with this")
+        if house:
+            facts.append(f"the studio learned {house}")
         errors, probe = numbers(report.get("metrics")), numbers(_mapping(report.get("probe")).get("after"))
-        facts += [f"the designers' average error in drawing {_figure(errors[DRAWING])}" if DRAWING in errors else ""]
-        facts += [f"{OF_THE_PROBE[OWN_HAND]} {probe[OWN_HAND]:.0%}" if OWN_HAND in probe else ""]
+        if DRAWING in errors:
+            facts.append(f"the designers' average error in drawing {_figure(errors[DRAWING])}")
+        if OWN_HAND in probe:
+            facts.append(f"{OF_THE_PROBE[OWN_HAND]} {probe[OWN_HAND]:.0%}")
         pushed, waiting = hub.get("last_pushed"), hub.get("waiting") or []
         on_hub = isinstance(pushed, int) and 0 < n <= pushed and n not in waiting
         return {
@@ -229,9 +239,11 @@ def curve(name: str, points: Sequence[Point]) -> dict[str, Any]:
     places = [at(point) for point in points]
     dots = []
     for point, (x, y) in zip(points, places, strict=True):
-        kind = "ring" if not point.published else "end" if point is last else ""
-        if kind:
-            dots.append({"x": x, "y": y, "r": 3 if point is last else 2.4, "kind": kind})
+        radius = 3 if point is last else 2.4
+        if not point.published:
+            dots.append({"x": x, "y": y, "r": radius, "kind": "ring"})
+        elif point is last:
+            dots.append({"x": x, "y": y, "r": radius, "kind": "end"})
     label = f"{name}: {_figure(first.value)} in round {first.round}, {_figure(last.value)} in round {last.round}"
     path = " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y) in enumerate(places))
     return {"label": label, "path": path, "dots": dots, "name": name, "value": _figure(last.value)}
