@@ -143,8 +143,12 @@ def without_spots(likelihoods: Plane) -> Plane:
     if not core.any():
         return left
     spot = cv2.dilate(core, np.ones((3, 3), np.uint8))
+    margin = round(BLOT) + 2
+    x, y, width, height = cv2.boundingRect(spot)
+    around = np.s_[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin]
     for plane in left:
-        plane[:] = cv2.inpaint((255 * plane.clip(0, 1)).astype(np.uint8), spot, BLOT, cv2.INPAINT_TELEA).astype(np.float32) / 255
+        levels = (255 * plane[around].clip(0, 1)).astype(np.uint8)
+        plane[around] = cv2.inpaint(levels, spot[around], BLOT, cv2.INPAINT_TELEA).astype(np.float32) / 255
     left[FASTENING][cv2.dilate(core, np.ones((5, 5), np.uint8)) > 0] = 0
     return left
 
