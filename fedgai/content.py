@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fedgai import draughtsman as draughtsmen
 from fedgai.draughtsman import Draughtsman, Seen
+from fedgai.errors import FedGAIError
 from fedgai.line_types import LINE_TYPES
 from fedgai.vision.buttons import Button, rows_of_discs
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
@@ -146,12 +147,12 @@ def look(
 
     Raises:
         ImageError, NoGarment: see ``SketchPipeline.prepare``.
-        ValueError: size, detail or print_amount out of range.
+        FedGAIError: size, detail or print_amount out of range.
     """
     if not 0 < detail <= 1:
-        raise ValueError(f"line detail lies above 0 and is at most 1, not {detail}")
+        raise FedGAIError(f"line detail lies above 0 and is at most 1, not {detail}")
     if not 0 <= print_amount <= 1:
-        raise ValueError(f"the amount of print lies between 0 and 1, not {print_amount}")
+        raise FedGAIError(f"the amount of print lies between 0 and 1, not {print_amount}")
     _check_size(size)
     found = photo if isinstance(photo, Found) else find(photo, draughtsman, cutout=cutout, on_missing=on_missing)
     mask, seen = found.mask, found.seen
@@ -198,7 +199,7 @@ def fit_and_cut(
 
     Raises:
         ImageError, NoGarment: see ``SketchPipeline.prepare``.
-        ValueError: size out of range.
+        FedGAIError: size out of range.
     """
     _check_size(size)
     picture = read_picture(photo)
@@ -226,7 +227,7 @@ def _cut(picture: Picture, draughtsman: Draughtsman | None, on_missing: OnMissin
 
 def _check_size(size: int) -> None:
     if not SIZES[0] <= size <= SIZES[1]:
-        raise ValueError(f"a sketch is {SIZES[0]} to {SIZES[1]} px on its long side, not {size}")
+        raise FedGAIError(f"a sketch is {SIZES[0]} to {SIZES[1]} px on its long side, not {size}")
 
 
 def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -275,7 +276,7 @@ def finish(sketch: Image.Image, content: Content, paper: Paper) -> Image.Image:
     Args:
         sketch: as the network drew it, RGB, ``content.drawn`` px.
     Raises:
-        ValueError: another paper.
+        FedGAIError: another paper.
     """
     levels = np.asarray(sketch)
     if content.ink is not None:
@@ -286,7 +287,7 @@ def finish(sketch: Image.Image, content: Content, paper: Paper) -> Image.Image:
     if paper == "white":
         return Image.fromarray(levels)
     if paper != "transparent":
-        raise ValueError(f"paper is 'white' or 'transparent', not {paper!r}")
+        raise FedGAIError(f"paper is 'white' or 'transparent', not {paper!r}")
     # the least alpha, and the colour that laid on white with it gives the sketch again
     alpha = 255 - levels.min(2, keepdims=True).astype(np.float32)
     colour = 255 - (255 - levels) * (255 / np.maximum(alpha, 1))

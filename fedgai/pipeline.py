@@ -124,7 +124,7 @@ class SketchPipeline:
             Sketches and contents, in the order of the photographs.
 
         Raises:
-            ImageError, NoGarment, ValueError: as ``prepare`` and ``style`` do. All are ValueErrors with one sentence.
+            FedGAIError: as ``prepare`` and ``style`` do, with one sentence.
         """
         style = self.style(styles, strength)
         several = list(photos) if isinstance(photos, list | tuple) else [cast(Photo, photos)]
@@ -176,7 +176,7 @@ class SketchPipeline:
 
         Raises:
             ImageError, NoGarment: see ``find``.
-            ValueError: size, detail or print_amount out of range.
+            FedGAIError: size, detail or print_amount out of range.
         """
         seen = look(
             photo,
