@@ -22,7 +22,7 @@ with collector_paused():
     from fedgai.data.folder import drawings_in, look
     from fedgai.data.listing import find_images
     from fedgai.data.pairs import Report
-    from fedgai.errors import FedGAIError
+    from fedgai.errors import FedGAIError, sentence
     from fedgai.files import write_atomically
     from fedgai.model import PRESETS, FedGAI
     from fedgai.networks.adapter import adapter_size
@@ -402,8 +402,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.set_verbosity_error()  # its retries would be lines of their own before ours
     try:
         run(**options)
-    except (ValueError, OSError) as error:  # FedGAIError is a ValueError; the library's own checks of numbers are plain ones
-        print(f"fedgai {command}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
+    except (FedGAIError, OSError) as error:
+        print(f"fedgai {command}: {printable(' '.join(sentence(error).split()))}", file=sys.stderr)
         return 2
     except MemoryError:
         print(f"fedgai {command}: there is not enough memory: close other programs, or choose a smaller --size", file=sys.stderr)

@@ -28,6 +28,7 @@ from federation import demo, join, operator
 from federation.designer.settings import Settings
 from federation.server.folder import Folder
 from federation.server.host import HostError
+from fedgai.__main__ import main as fedgai_main
 from fedgai.errors import FedGAIError, sentence
 from fedgai.training.pretrain import Stage
 from studio.application import federate
@@ -103,6 +104,10 @@ def test_each_is_a_sentence_everywhere(
     assert join.main(["--home", str(tmp_path)]) == 1
     assert capsys.readouterr().out.strip() == SENTENCE
 
+    monkeypatch.setattr("fedgai.__main__.styles", fails)
+    assert fedgai_main(["styles"]) == 2
+    assert capsys.readouterr().err == f"fedgai styles: {SENTENCE}\n"
+
     monkeypatch.setattr(operator, "_run", fails)
     with pytest.raises(SystemExit) as stop:
         operator.main(["--home", str(tmp_path / "federation"), "rounds"])
@@ -137,6 +142,15 @@ def test_a_mistake_of_ours_is_not_silent(caplog: pytest.LogCaptureFixture) -> No
     in_background("test", work, told.append, lambda: ended.append(True)).join()
     assert len(told) == 1 and "ZeroDivisionError" in told[0] and "the mistake is the companion's" in told[0]
     assert ended == [True] and "a mistake" in caplog.text
+
+
+def test_a_mistake_of_ours_is_none_of_a_user_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(**_: object) -> None:
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr("fedgai.__main__.styles", fails)
+    with pytest.raises(ValueError, match="a mistake"):
+        fedgai_main(["styles"])
 
 
 def test_the_studio_goes_on_without_a_federation_and_says_why(
