@@ -27,7 +27,7 @@ from fedgai.evaluation.hand_page import HandReport, Trait
 from fedgai.files import write_atomically
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES
-from fedgai.training.refine_signature import Refined
+from fedgai.training.refine_signature import RefineConfig, Refined, split_held_out
 from studio.companion.actions import CompanionActions
 from studio.companion.parts import Parts
 
@@ -190,6 +190,26 @@ def test_own_photographs_are_drawn_where_there_are_any(tmp_path: Path, quick: di
         Image.new("RGB", (64, 64), "white").save(own / "photos" / f"{i}.jpg")
     made = preview.preview_hand(tmp_path / "home", Settings("", str(own), "Zoë"))
     assert not made.own_garments and made.garments == 1 and made.name == "Zoë"
+
+
+def test_garments_that_the_hand_was_learned_from_are_not_drawn(
+    tmp_path: Path, quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others will draw garments that it was not learned from, and there it is worse."""
+    own, shown = tmp_path / "own", list[Path]()
+    own.mkdir()
+    drawn(own / "sketches", 6)
+    (own / "photos").mkdir()
+    for i in range(6):
+        Image.open(EXAMPLES / "trench_coat.jpg").save(own / "photos" / f"{i}.jpg")
+
+    def measure_hand(pipe: Any, hand: Any, drawings: Any, photos: Any, *rest: Any, **more: Any) -> None:
+        shown.extend(photos)
+
+    monkeypatch.setattr(preview, "measure_hand", measure_hand)
+    preview.preview_hand(tmp_path / "home", Settings("", str(own), ""))
+    learned, held_out = split_held_out(6, RefineConfig())
+    assert sorted(shown) == sorted(quick["pairs"][i][0] for i in held_out) and len(learned) == 4
 
 
 def test_the_terminal_writes_the_page(tmp_path: Path, quick: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

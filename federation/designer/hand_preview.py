@@ -11,14 +11,15 @@ from fedgai.data.listing import find_images
 from fedgai.evaluation.hand_page import GARMENTS, HandReport, evenly, measure_files, measure_hand
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES, WEIGHTS
-from fedgai.training.refine_signature import refine
+from fedgai.training.refine_signature import FEWEST, RefineConfig, refine, split_held_out
 from fedgai.vision.cutout import NoGarment
 
 
 def preview_hand(folder: Path, settings: Settings, progress: Progress | None = None) -> HandReport:
     """Measure and refine the signature as a round does, and draw garments in it. Nothing is sent, and nothing is kept.
 
-    The garments are those of the designer's own photographs, where there are any; else the project's examples.
+    The garments are those of the designer's own photographs that the hand is not learned from, where there are any; else the
+    project's examples. Others will draw garments that the hand was not learned from, too.
 
     Args:
         folder: HOME, see settings.py.
@@ -38,7 +39,9 @@ def preview_hand(folder: Path, settings: Settings, progress: Progress | None = N
     pipe = SketchPipeline.from_pretrained(WEIGHTS)
     name = settings.name.strip() or "Your hand"
     measured, drawings = measure_files(pipe, files, pages, name, _part(say, "measuring your hand over all of your drawings"))
-    photos, examples = evenly([photo for photo, _ in found.pairs], GARMENTS), find_images(EXAMPLES)
+    learned = split_held_out(len(found.pairs), RefineConfig())[0] if len(found.pairs) >= FEWEST else []
+    unseen = [photo for i, (photo, _) in enumerate(found.pairs) if i not in learned]
+    photos, examples = evenly(unseen, GARMENTS), find_images(EXAMPLES)
     refining = _part(say, "adjusting the measured numbers, so that the studio's drawings come closer to yours")
     refining(0.0)
     hand = refine(pipe.model, measured, found.pairs, files, progress=refining).signature
