@@ -132,7 +132,7 @@ def test_signature(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path
     command = ["signature", str(drawings), "--out", str(tmp_path / "x"), "--model", str(tiny_model_dir)]
     assert main(command) == 2
     said = capsys.readouterr()
-    assert "Put your drawings" in said.out and said.err.endswith("Dee holds no drawings that can be used\n")
+    assert "Put your drawings" in said.out and said.err.endswith("Dee holds no drawings that can be used.\n")
     for i, side in enumerate((40, 61)):
         draw_garment(side, 48).save(drawings / f"{i}.png")
     out = tmp_path / "hands" / "dee.safetensors"
@@ -207,7 +207,7 @@ def test_pairs(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     (photos / "shirt.jpg").unlink()
     (photos / "more" / "shirt.jpg").unlink()
     main([*arguments[:4], "--out", str(tmp_path / "empty")])
-    assert "no garment could be cut out" in capsys.readouterr().err
+    assert "No garment could be cut out" in capsys.readouterr().err
 
 
 def test_pairs_goes_on_after_ctrl_c(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:

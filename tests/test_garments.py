@@ -115,11 +115,11 @@ def test_workers_write_the_same_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        (["--count", "0"], "the number of garments is 1 to 1,000,000, not 0"),
+        (["--count", "0"], "The number of garments is 1 to 1,000,000, not 0"),
         (["--count", "1", "--size", "9000"], "128 to 2048 pixels, not 9000"),
-        (["--count", "1", "--kind", "hat"], "there is no garment 'hat'; choose one of t-shirt"),
-        (["--count", "1", "--seed", "-1"], "a seed is a whole number"),
-        (["--count", "1", "--workers", "0"], "choose 1 to 64 workers"),
+        (["--count", "1", "--kind", "hat"], "There is no garment 'hat'; choose one of t-shirt"),
+        (["--count", "1", "--seed", "-1"], "A seed is a whole number"),
+        (["--count", "1", "--workers", "0"], "Choose 1 to 64 workers"),
     ],
 )
 def test_the_command_refuses_in_one_line(
