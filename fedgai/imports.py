@@ -46,5 +46,6 @@ def needed_by(program: str, *extras: str) -> Iterator[None]:
         missing = (error.name or "").partition(".")[0]
         if missing in ("fedgai", "federation", "studio"):  # a mistake of ours
             raise
-        wanted = f"fedgai[{','.join(extras)}]"
-        raise SystemExit(f'{program} needs more packages ({missing} is missing): pip install "{wanted}"') from None
+        wanted = f".[{','.join(extras)}]"
+        sentence = f'{program} needs more packages ({missing} is missing): pip install "{wanted}" in a copy of the project'
+        raise SystemExit(sentence) from None

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from fedgai.networks.style import StreamingStatistics
 from fedgai.vision.images import Picture, read_image, to_image, to_tensor
 from fedgai.vision.paper import on_white_paper
-from fedgai.vision.rules import without_rules
 
 Drawing = str | Path | bytes | Image.Image | np.ndarray | Picture | Tensor
 
@@ -30,6 +29,15 @@ MARGIN = 0.1  # paper around the ink, in long sides of the ink: about what is ar
 MULTIPLE, SMALLEST = 8, 16  # the encoder halves three times, and reflects at the edge, for which it needs two cells
 INK = 26  # grey levels of 255 by which ink is darker than white paper, in its darkest channel
 SPECK = 0.008  # in long sides: smaller pieces of ink do not say where a drawing ends
+
+
+def read_drawing(drawing: Drawing) -> Image.Image:
+    """A whole drawing on blank white paper, at most ``READ_SIDE`` px long. Arguments and errors are those of ``page``."""
+    if isinstance(drawing, Tensor):
+        drawing = to_image(drawing.reshape(drawing.shape[-3:]))
+    image = read_image(drawing)
+    image.thumbnail((READ_SIDE, READ_SIDE))
+    return Image.fromarray(on_white_paper(np.asarray(image)))
 
 
 def page(drawing: Drawing, side: int = SIDE) -> np.ndarray:
@@ -44,11 +52,7 @@ def page(drawing: Drawing, side: int = SIDE) -> np.ndarray:
     Raises:
         ImageError: it cannot be read.
     """
-    if isinstance(drawing, Tensor):
-        drawing = to_image(drawing.reshape(drawing.shape[-3:]))
-    image = read_image(drawing)
-    image.thumbnail((READ_SIDE, READ_SIDE))
-    picture = without_rules(on_white_paper(np.asarray(image)))
+    picture = np.asarray(read_drawing(drawing))
     box = _ink_box(picture)
     if box is not None:
         picture = _cut(picture, box)

@@ -249,7 +249,7 @@ class SketchPipeline:
         if content.types is not None:
             types = np.stack([cv2.resize(plane, content.size) for plane in content.types]).astype(np.float32)
             types = types / 255
-        buttons = as_drawn(content.buttons, max(content.size) / max(content.drawn), 0)
+        buttons = as_drawn(content.buttons, max(content.size) / max(content.drawn), max(content.size))
         return trace(sketch, content.mask, lines=lines, types=types, buttons=np.array(buttons).reshape(-1, 3))
 
     def layers(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

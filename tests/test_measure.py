@@ -19,8 +19,9 @@ from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.style import Signature, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.local import LocalTrainer
+from fedgai.training.refine_examples import pair_example
 from fedgai.training.train_config import TrainConfig
-from fedgai.vision.rules import without_rules
+from fedgai.vision.paper import has_ink, on_white_paper
 
 
 def drawing(number: int = 0, size: tuple[int, int] = (420, 560), weight: int = 3) -> Image.Image:
@@ -157,15 +158,30 @@ def test_a_garment_s_own_stripes_are_no_rules() -> None:
     pen = ImageDraw.Draw(striped)
     for y in range(100, 440, 14):
         pen.line((110, y, 310, y), fill=(150, 150, 170), width=2)
-    assert np.array_equal(without_rules(np.asarray(striped)), np.asarray(striped))
-    assert np.array_equal(without_rules(np.asarray(drawing())), np.asarray(drawing()))
+    assert np.array_equal(on_white_paper(np.asarray(striped)), np.asarray(striped))
+    assert np.array_equal(on_white_paper(np.asarray(drawing())), np.asarray(drawing()))
+
+
+def test_a_pair_is_learned_from_without_the_paper_of_its_drawing(tmp_path: Path) -> None:
+    """Refining, too, would learn the paper otherwise."""
+    pipe, plain = SketchPipeline.from_pretrained(), drawing()
+    _, expected = pair_example(pipe, drawing(), plain)
+    for sheet in (on_rules(plain, 20), on_rules(plain, 20, both=True), on_paper(plain, (250, 240, 215))):
+        _, found = pair_example(pipe, drawing(), sheet)
+        paper = np.abs(np.asarray(sheet).astype(int) - np.asarray(plain)).mean()
+        assert 5 * np.abs(found.astype(int) - expected).mean() < paper
+
+
+def test_a_blank_lined_sheet_has_no_ink() -> None:
+    blank = Image.new("RGB", (420, 560), "white")
+    assert has_ink(np.asarray(drawing())) and not has_ink(np.asarray(on_rules(blank, 20)))
 
 
 def test_ink_stays_where_it_crosses_a_rule_or_lies_on_one() -> None:
     sheet = drawing()
     ImageDraw.Draw(sheet).line((120, 210, 300, 210), fill="black", width=2)
     lined = on_rules(sheet, 20)  # row 210 is one of its rules
-    found, plain = without_rules(np.asarray(lined)).astype(int), np.asarray(sheet).astype(int)
+    found, plain = on_white_paper(np.asarray(lined)).astype(int), np.asarray(sheet).astype(int)
     assert np.abs(np.asarray(lined).astype(int) - plain).mean() > 20 * np.abs(found - plain).mean()
     assert found[209:212, 120:300].min() < 20 and (found[210, 125:295].max(1) < 40).all()
 

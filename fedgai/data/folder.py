@@ -16,8 +16,7 @@ from fedgai.data.listing import SYSTEM, FolderError, describe, list_pictures, su
 from fedgai.data.pairs import FEW, MOST, PairsError, Report, count, inspect, is_drawn, listed, read, thin
 from fedgai.text import printable
 from fedgai.vision.images import Picture
-from fedgai.vision.paper import is_on_white
-from fedgai.vision.rules import is_ruled
+from fedgai.vision.paper import is_on_white, is_ruled
 
 CELL, CELLS = 160, 60  # px of a thumbnail, and how many a contact sheet shows
 ALIKE_BITS, ALIKE = 12, 0.8  # of 64 that may differ, and the correlation of what two drawings look like at 32 px

@@ -31,7 +31,6 @@ from fedgai.vision.cutout import cut_out as garment_alpha
 from fedgai.vision.decoding.appearance import SIDE
 from fedgai.vision.images import LOCAL, ImageError, Picture, read_picture
 from fedgai.vision.paper import has_ink, on_white_paper
-from fedgai.vision.rules import without_rules
 
 log = logging.getLogger(__name__)
 
@@ -355,7 +354,7 @@ def _partners(photos: dict[str, list[Path]], sketches: dict[str, list[Path]], re
 
 
 def _on_white_paper(image: Image.Image) -> Image.Image:
-    return Image.fromarray(without_rules(on_white_paper(np.asarray(image))))
+    return Image.fromarray(on_white_paper(np.asarray(image)))
 
 
 def as_shown(photo: Image.Image | Picture, size: int, draughtsman: Draughtsman) -> NDArray[np.uint8]:

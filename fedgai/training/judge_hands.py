@@ -27,12 +27,11 @@ from torch.nn import functional as F
 
 from fedgai.content import SIZES
 from fedgai.files import write_atomically
-from fedgai.measure import SIDE, padded
+from fedgai.measure import SIDE, padded, read_drawing
 from fedgai.model import FedGAI
 from fedgai.networks.hand_judge import HandJudge
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.optimisers import SGD
-from fedgai.vision.images import read_image
 
 SAME = 0.2  # deviations of round 0's signatures, root mean square: two that are nearer are one hand
 
@@ -128,7 +127,7 @@ def gather(
     bank = bank[(judge.normalised(bank) - judge.normalised(style)).square().mean(1).sqrt() > SAME]
     real, fake, foreign = [], [], []
     for i, (photo, drawing) in enumerate(chosen):
-        sketch = read_image(drawing)
+        sketch = read_drawing(drawing)
         size = min(SIDE, max(SIZES[0], max(sketch.size)))
         own = np.asarray(_fit(sketch, size))
         real.append(judge.features(house.grams(house.encoder(padded(own)[None]))))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fedgai.content import SIZES, Content, Photo
 from fedgai.data.own_photographs import own_photographs
-from fedgai.measure import SIDE, page
+from fedgai.measure import SIDE, page, read_drawing
 from fedgai.model import FedGAI
 from fedgai.networks.hatching import aligned_origin
 from fedgai.networks.style import image_statistics, style_distance
@@ -22,7 +22,7 @@ from fedgai.pipeline import SketchPipeline
 from fedgai.training.adapting import likeness
 from fedgai.training.losses import gram_loss
 from fedgai.training.train_config import TrainConfig
-from fedgai.vision.images import read_image, to_tensor
+from fedgai.vision.images import to_tensor
 
 BLACK = 3.0  # chroma, below which ink has no colour: JPEG colours black lines a little
 PAPER = 90.0  # lightness above which a pixel is no ink
@@ -91,7 +91,7 @@ def drawn_garments(
 
 def pair_example(pipe: SketchPipeline, photo: Photo, drawing: Photo) -> tuple[Example, np.ndarray]:
     """A pair at the size at which hands are measured: what is learned from, and the drawing, (h, w, 3) uint8."""
-    sketch = read_image(drawing)
+    sketch = read_drawing(drawing)
     size = min(SIDE, max(SIZES[0], max(sketch.size)))
     content: Content = pipe.prepare(photo, size, on_missing="keep", side=size)
     own = np.asarray(sketch.resize(content.size, Image.Resampling.LANCZOS))

@@ -1,9 +1,9 @@
-"""The paper that a drawing is on: whether it is white or blank, and the same drawing on white. For lined paper see rules.py."""
+"""The paper that a drawing is on: whether it is white, lined or blank, and the same drawing on blank white paper."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,10 +18,52 @@ WHITE, DARK = 246, 110  # grey levels: paper above WHITE is left as it is, and s
 COLOURED, TINGE = 25, 0.15  # grey levels between the channels of coloured paper, and of its light's share, what is nearly grey
 GRAINS = 5  # standard deviations of the paper's grain by which it is lighter than ink
 LOOK_SIDE = 700  # px, long side at which paper is looked at
+STRIPS, FEWEST_RULES, FAINT = 10, 6, (10, 140)  # strips of a page, rules in a strip, and how much darker than paper they are
+RULED_STRIPS = 3  # of a page, both at its edges among them: a garment's own stripes end within the page
+BROADEST = 0.012  # of the page, a rule
+EDGE = 2  # px, of ink, that is no rule
+DARKER = 16  # grey levels by which ink is darker than the rule that it crosses
 INK, SPECK = 26, 0.016  # grey levels by which ink differs from paper, and in long sides, what is longer than a speck
 
 
 def on_white_paper(picture: Levels) -> Levels:
+    """(H, W, 3) uint8 -> the same on blank white paper: without the tint, the shadow and the rules of light paper."""
+    return _without_rules(_without_tint(picture))
+
+
+def is_on_white(picture: Levels) -> bool:
+    """Whether (H, W, 3) uint8 is on white paper, or on paper so dark that it was chosen to be dark."""
+    return _tinted(_small(picture)) is None
+
+
+def is_ruled(picture: Levels) -> bool:
+    """Whether (H, W, 3) uint8 seems to be on lined or squared paper: evenly spaced faint lines from one end to the other."""
+    dark = _darkness(_without_tint(_small(picture)))
+    return _goes_through(dark) or _goes_through(dark.T)
+
+
+def has_ink(picture: Levels) -> bool:
+    """Whether there is a stroke on (H, W, 3) uint8 paper: something that is not like the paper, and longer than a speck."""
+    page = on_white_paper(_small(picture)).astype(np.float32)
+    ink = np.abs(page - np.median(page.reshape(-1, 3), axis=0)).max(2) > INK
+    _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    sides = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
+    return bool(len(sides)) and int(sides.max()) > SPECK * max(page.shape)
+
+
+def _small(picture: Levels) -> Levels:
+    """At most ``LOOK_SIDE`` px on the long side."""
+    scale = LOOK_SIDE / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+# -- tint and shadow ---------------------------------------------------------------------------------------------------
+
+
+def _without_tint(picture: Levels) -> Levels:
     """(H, W, 3) uint8 -> the same on white, where it was drawn on light paper that is not white."""
     paper = _tinted(picture)
     if paper is None:
@@ -46,29 +88,6 @@ def _without_tinge(share: NDArray[Any], paper: Floats) -> NDArray[Any]:
     grey = (share * (0.3, 0.59, 0.11)).sum(2, keepdims=True)
     colour = share - grey
     return np.asarray(grey + colour * np.clip(np.abs(colour).max(2, keepdims=True) / TINGE - 1, 0, 1))
-
-
-def is_on_white(picture: Levels) -> bool:
-    """Whether (H, W, 3) uint8 is on white paper, or on paper so dark that it was chosen to be dark."""
-    return _tinted(small(picture)) is None
-
-
-def has_ink(picture: Levels) -> bool:
-    """Whether there is a stroke on (H, W, 3) uint8 paper: something that is not like the paper, and longer than a speck."""
-    page = on_white_paper(small(picture)).astype(np.float32)
-    ink = np.abs(page - np.median(page.reshape(-1, 3), axis=0)).max(2) > INK
-    _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
-    sides = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
-    return bool(len(sides)) and int(sides.max()) > SPECK * max(page.shape)
-
-
-def small(picture: Levels) -> Levels:
-    """At most ``LOOK_SIDE`` px on the long side."""
-    scale = LOOK_SIDE / max(picture.shape[:2])
-    if scale >= 1:
-        return picture
-    size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _tinted(picture: Levels) -> Floats | None:
@@ -111,3 +130,93 @@ def _paper(picture: Levels) -> Floats:
 def _quadratic(y: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """Coordinates in [-1, 1] of any shape -> the same with a last axis of the six terms."""
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
+
+
+# -- rules -------------------------------------------------------------------------------------------------------------
+
+
+def _darkness(picture: Levels) -> Floats:
+    """(H, W, 3) uint8 -> (H, W) float32, 0 to 255, by the darkest channel."""
+    return np.asarray(255 - picture.min(2), np.float32)
+
+
+class _Rule(NamedTuple):
+    """One rule in one strip: rows ``top`` to ``bottom - 1``, and how dark each is, a little above and below them, too."""
+
+    top: int
+    bottom: int
+    dark: Floats
+
+
+def _without_rules(picture: Levels) -> Levels:
+    """(H, W, 3) uint8 on white paper -> the same without the paper's rules. Ink stays where it crosses a rule.
+
+    A picture without rules comes as it is.
+    """
+    seen = _darkness(_small(picture))
+    if _goes_through(seen):
+        picture = _erased(picture)
+    if _goes_through(seen.T):
+        picture = np.ascontiguousarray(_erased(picture.transpose(1, 0, 2)).transpose(1, 0, 2))
+    return picture
+
+
+def _goes_through(dark: Floats) -> bool:
+    """Whether (H, W) darkness has level rules from its left edge to its right one."""
+    ruled = [_has_rules(strip) for strip in np.array_split(dark, STRIPS, 1)]
+    return ruled[0] and ruled[-1] and sum(ruled) >= RULED_STRIPS
+
+
+def _has_rules(strip: Floats) -> bool:
+    """Whether (h, w) darkness, w small, has level lines all the way down."""
+    faint = _faint(strip)
+    starts = np.flatnonzero(faint & ~np.roll(faint, 1))
+    if len(starts) < FEWEST_RULES or starts[-1] - starts[0] < 0.6 * len(faint):
+        return False
+    steps = np.diff(starts)
+    return float(np.abs(steps - np.median(steps)).mean()) < 0.25 * float(np.median(steps))
+
+
+def _faint(strip: Floats) -> NDArray[np.bool_]:
+    """(h, w) darkness -> (h,), rows that are faint nearly everywhere."""
+    return np.asarray(((strip > FAINT[0]) & (strip < FAINT[1])).mean(1) > 0.7)
+
+
+def _erased(picture: Levels) -> Levels:
+    """(H, W, 3) uint8 without its level rules."""
+    dark = _darkness(picture)
+    columns = np.array_split(np.arange(dark.shape[1]), STRIPS)
+    found = [_rules(dark[:, of]) if _has_rules(dark[:, of]) else [] for of in columns]
+    # above and below ink, what is faint is the ink's own edge
+    edge = cv2.dilate((dark > FAINT[1]).astype(np.uint8), np.ones((2 * EDGE + 1, 1), np.uint8)) > 0
+    left = picture.copy()
+    for i, of in enumerate(columns):
+        for top, bottom, level in _here(found, i):
+            rows = slice(max(0, top - 1), bottom + 1)
+            own = dark[rows, of[0] : of[-1] + 1]
+            paper = np.maximum(*(picture[min(max(row, 0), len(picture) - 1), of] for row in (top - 2, bottom + 1)))  # (w, 3)
+            rule = (own <= level[-len(own) :, None] + DARKER) & ~edge[rows, of[0] : of[-1] + 1]
+            left[rows, of[0] : of[-1] + 1] = np.where(rule[..., None], np.maximum(left[rows, of], paper), left[rows, of])
+    return left
+
+
+def _here(found: list[list[_Rule]], strip: int) -> list[_Rule]:
+    """The rules of a strip. Where ink hides one, it goes on as in the nearest strip that has it."""
+    rules: list[_Rule] = []
+    for other in sorted(range(len(found)), key=lambda place: abs(place - strip)):
+        for rule in found[other]:
+            if all(rule.bottom <= known.top or rule.top >= known.bottom for known in rules):
+                rules.append(rule)
+    return rules
+
+
+def _rules(strip: Floats) -> list[_Rule]:
+    """Those of (h, w) darkness."""
+    faint = np.concatenate([[False], _faint(strip), [False]])
+    edges = np.flatnonzero(faint[1:] != faint[:-1]).reshape(-1, 2).tolist()
+    broadest = max(3.0, BROADEST * len(strip))
+    return [
+        _Rule(top, bottom, np.median(strip[max(0, top - 1) : bottom + 1], axis=1))
+        for top, bottom in edges
+        if bottom - top <= broadest
+    ]
