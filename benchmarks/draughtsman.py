@@ -29,10 +29,10 @@ from fedgai.draughtsman import Draughtsman
 from fedgai.garments import dye, make
 from fedgai.line_types import LINE_TYPES
 from fedgai.pipeline import SketchPipeline
-from fedgai.training.draughtsman import HELD_OUT
 from fedgai.training.draughtsman_prints import STRAY, stray_edges
+from fedgai.training.dyeing import dye_photograph
 from fedgai.training.photographs import DARKEST, facts_about
-from fedgai.training.prints import dye_photograph
+from fedgai.training.train_draughtsman import HELD_OUT
 
 MARKS = Path(__file__).with_suffix(".json")
 OUTLINES = MARKS.with_name("outlines.json")

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from federation.designer.client_app import at_home, train_at_home
 from federation.server.folder import Folder, write_atomically
-from federation.server.strategy import DiscriminatorAvg, Limits, UpdateSpec
+from federation.server.strategy import DiscriminatorAvg, UpdateLimits, UpdateSpec
 from federation.simulate import draw_seeded, hands
 from federation.wire import pack, unpack
 from fedgai import __version__
@@ -171,7 +171,7 @@ class Seed:
         designers = InProcess([self.config(name, arm) for name in self.names])
         for number in range(folder.rounds()[-1] + 1, self.plan.rounds + 1):
             model = FedGAI.load(folder.checkpoint(number - 1))
-            strategy = DiscriminatorAvg(UpdateSpec.from_model(model, __version__), Limits(minimum=len(self.names)))
+            strategy = DiscriminatorAvg(UpdateSpec.from_model(model, __version__), UpdateLimits(minimum=len(self.names)))
             messages = strategy.configure_train(number, pack(model.discriminator.shared()), self.asked(model, number), designers)
             aggregate, _ = strategy.aggregate_train(number, designers.replies(messages))
             verdicts = [asdict(v) for v in strategy.verdicts]

@@ -46,7 +46,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from tqdm import tqdm
 
 from federation.designer.client_app import answer, at_home, local_dp
-from federation.server.strategy import Limits
+from federation.server.strategy import UpdateLimits
 from federation.wire import pack, unpack
 from fedgai import __version__
 from fedgai import ateliers as atelier
@@ -691,8 +691,8 @@ def who_was_in_it(attacker: Attacker, pool: list) -> dict[str, object]:
         "rank_of_the_hand_among_eight": ranks,
         "use": usefulness,
         "norm_bounds": {
-            "alone_or_with_one_other": Limits().norm_cap * flat(sent).norm().item(),
-            "with_others_without_noise": Limits().norm_factor * float(np.median([r["update_norm"] for r in use[0.0]])),
+            "alone_or_with_one_other": UpdateLimits().norm_cap * flat(sent).norm().item(),
+            "with_others_without_noise": UpdateLimits().norm_factor * float(np.median([r["update_norm"] for r in use[0.0]])),
         },
         "shipped_hands_beyond_the_signature's_clip": int(((bank - bank.mean(0)).norm(dim=1) > 10).sum()),
         "style_distance_between_nearest_hands": apart.masked_fill(apart == 0, torch.inf).min(0).values.mean().item(),

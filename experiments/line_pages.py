@@ -18,7 +18,7 @@ from fedgai.garments import Garment, dye, make
 from fedgai.garments.lines import Vector, draw
 from fedgai.line_types import LINE_TYPES
 from fedgai.training import pages
-from fedgai.training.prints import dye_photograph
+from fedgai.training.dyeing import dye_photograph
 
 PAGE = 448  # px, height and width
 TOPSTITCH, FASTENING = LINE_TYPES.index("topstitch"), LINE_TYPES.index("fastening")

@@ -32,8 +32,8 @@ from experiments.masks_on_gpu import stored
 from fedgai.draughtsman import Draughtsman, Network
 from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
-from fedgai.training.draughtsman import dice, entropy
 from fedgai.training.pages import SILHOUETTE
+from fedgai.training.train_draughtsman import dice, entropy
 
 log = logging.getLogger("experiments.lines_on_gpu")
 

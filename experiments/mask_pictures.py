@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 
 from fedgai.garments import KINDS, Garment, dye, make
+from fedgai.training.dyeing import dye_photograph
 from fedgai.training.hangers import hang
 from fedgai.training.pages import SILHOUETTE
 from fedgai.training.photographs import Photograph
-from fedgai.training.prints import dye_photograph
 
 HANGER = 2.5  # weight of a hanger's pixels
 GARMENTS = 40  # rendered by each process

@@ -33,9 +33,9 @@ from experiments.mask_pages import Pages, Pictures, Shares, laid
 from experiments.mask_pictures import KINDS_MADE, LONG, PHOTO_LONG, Shown, box_of, planes, produce, read
 from fedgai.draughtsman import Draughtsman, Network
 from fedgai.networks.layers import channels_last
-from fedgai.training.draughtsman import entropy
 from fedgai.training.draughtsman_masks import OTHERS
 from fedgai.training.pages import SILHOUETTE
+from fedgai.training.train_draughtsman import entropy
 
 log = logging.getLogger("experiments.masks_on_gpu")
 

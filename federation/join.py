@@ -44,8 +44,8 @@ with collector_paused():
     from federation.designer.settings import CompanionError, Settings, address, home, private_folder
     from federation.designer.studio_client import AwayError, UntrustedError
     from federation.identity import display_name
-    from federation.terminal import View, bar, show_key, tell
-    from fedgai.data.folder import DesignerFolder, contact_sheet
+    from federation.terminal import TerminalView, bar, show_key, tell
+    from fedgai.data.designer_folder import DesignerFolder, contact_sheet
     from fedgai.data.pairs import writing
     from fedgai.errors import FedGAIError, sentence
     from fedgai.evaluation.hand_page import to_html
@@ -108,7 +108,7 @@ def ask(console: Console, known: Settings | None) -> Settings:
     return replace(known or Settings("", "", ""), server=server, data=data, name=name, share_style=share)
 
 
-class Question(Prompt):
+class TerminalQuestion(Prompt):
     prompt_suffix = " "
 
 
@@ -116,7 +116,9 @@ def ask_until_valid(console: Console, question: str, accepts: Callable[[str], st
     """Ask until ``accepts`` takes the answer without a FedGAIError. Returns what ``accepts`` returns."""
     while True:
         try:
-            return accepts(Question.ask(question, console=console, default=default or "", show_default=bool(default)) or "")
+            return accepts(
+                TerminalQuestion.ask(question, console=console, default=default or "", show_default=bool(default)) or ""
+            )
         except FedGAIError as error:
             console.print(sentence(error), style="yellow", highlight=False, markup=False, soft_wrap=True)
 
@@ -211,7 +213,7 @@ def join(console: Console, folder: Path, chosen: Settings) -> None:
 
 def watch(console: Console, companion: Companion) -> None:
     """Show the state, live in a terminal, a line a change elsewhere, until it is over. Raises FedGAIError."""
-    view = View(console)
+    view = TerminalView(console)
     sent = companion.state().receipts
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         while True:

@@ -25,7 +25,7 @@ from flwr.clientapp.typing import ClientAppCallable
 from flwr.serverapp import Grid, ServerApp
 
 from federation.designer import client_app
-from federation.server.aggregation import Limits
+from federation.server.aggregation import UpdateLimits
 from federation.server.folder import Folder
 from federation.server.season import FederationConfig, Season
 from fedgai.ateliers import ATELIERS, Hand, draw, random_hand
@@ -91,7 +91,7 @@ def client_of(home: Path, drawn_by: Mapping[str, Hand], shared: Mapping[str, str
     return client
 
 
-def server_of(folder: Folder, config: FederationConfig, limits: Limits) -> ServerApp:
+def server_of(folder: Folder, config: FederationConfig, limits: UpdateLimits) -> ServerApp:
     """The server's app: one season, without any approval of members."""
     server = ServerApp()
 
@@ -122,7 +122,7 @@ def simulate(
     house_steps: int = 0,
     share_style: bool = True,
     refine: bool = False,
-    limits: Limits | None = None,
+    limits: UpdateLimits | None = None,
 ) -> Folder:
     """Run a federation and return its folder.
 
@@ -160,7 +160,7 @@ def simulate(
     }
     client = client_of(home, drawn_by, shared)
     config = FederationConfig(rounds=rounds, local_epochs=epochs, min_designers=designers, house_steps=house_steps)
-    server = server_of(folder, config, replace(limits or Limits(), minimum=min(2, designers)))
+    server = server_of(folder, config, replace(limits or UpdateLimits(), minimum=min(2, designers)))
     run_simulation(server, client, designers, backend_config={"client_resources": {"num_cpus": 1, "num_gpus": 0.0}})
     return folder
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from federation.designer.companion import Companion, State, duration
 from federation.designer.prepare import EXPLAINED
 from federation.designer.receipt_page import size
-from fedgai.data.folder import DesignerFolder
+from fedgai.data.designer_folder import DesignerFolder
 
 PHASES = {
     "training": "designers' machines are learning",
@@ -94,7 +94,7 @@ def show_key(console: Console, companion: Companion) -> None:
     )
 
 
-class View:
+class TerminalView:
     """Two bars in a terminal; elsewhere a line for each change."""
 
     def __init__(self, console: Console) -> None:

@@ -19,7 +19,7 @@ with collector_paused():
     from tqdm import tqdm
 
     from fedgai.ateliers import ATELIERS
-    from fedgai.data.folder import drawings_in, look
+    from fedgai.data.designer_folder import drawings_in, look
     from fedgai.data.listing import find_images
     from fedgai.data.pairs import Report
     from fedgai.errors import FedGAIError, sentence

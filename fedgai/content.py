@@ -17,10 +17,10 @@ from fedgai.errors import FedGAIError
 from fedgai.line_types import LINE_TYPES
 from fedgai.vision.buttons import Button, rows_of_discs
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
+from fedgai.vision.drawn_outline import redrawn
 from fedgai.vision.garment_lines import GarmentLine, as_drawn, garment_lines, line_cover, rings
 from fedgai.vision.images import Picture, read_picture, simplify
-from fedgai.vision.outline import redrawn
-from fedgai.vision.prints import plain
+from fedgai.vision.plain_cloth import plain
 from fedgai.vision.tone import grey_cloth, tone_of
 
 Photo = str | Path | bytes | Image.Image | np.ndarray | Picture

@@ -2,7 +2,7 @@
 
 One network, photograph -> garment mask, lines by type, tone. The backbone is EfficientNet-Lite0 (Tan & Le 2019; ImageNet
 weights, Apache-2.0) up to stride 32, frozen, its normalisation folded into the convolutions; the decoder is a small
-depthwise-separable U-net of our own, trained by ``python -m fedgai.training.draughtsman`` on rendered garments and on
+depthwise-separable U-net of our own, trained by ``python -m fedgai.training.train_draughtsman`` on rendered garments and on
 photographs (weights/README.md).
 
 >>> drawn = Draughtsman.load("weights/draughtsman.safetensors").look(photo)      # photo (H, W, 3) uint8
@@ -69,7 +69,7 @@ class SameConv(nn.Conv2d):
         return F.conv2d(x, self.weight, self.bias, self.stride, total // 2, groups=self.groups)
 
 
-class Block(nn.Module):
+class InvertedBottleneck(nn.Module):
     """Inverted bottleneck of EfficientNet-Lite, without normalisation: widen 1 x 1, depthwise k x k, narrow 1 x 1."""
 
     def __init__(self, c_in: int, kernel: int, stride: int, expansion: int, c_out: int) -> None:
@@ -96,7 +96,7 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList()
         width = STEM
         for kernel, stride, expansion, c_out in BLOCKS:
-            self.blocks.append(Block(width, kernel, stride, expansion, c_out))
+            self.blocks.append(InvertedBottleneck(width, kernel, stride, expansion, c_out))
             width = c_out
 
     def forward(self, photo: Tensor) -> list[Tensor]:
@@ -285,7 +285,7 @@ class Draughtsman:
             DraughtsmanError: missing, damaged, of another size or another hash.
         """
         path = Path(path)
-        advice = "download the checkpoint again, or train it with `python -m fedgai.training.draughtsman`"
+        advice = "download the checkpoint again, or train it with `python -m fedgai.training.train_draughtsman`"
         try:
             size = path.stat().st_size
             if size > MAX_FILE:

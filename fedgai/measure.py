@@ -21,7 +21,7 @@ from fedgai.networks.style import StreamingStatistics
 from fedgai.vision.images import Picture, read_image, to_image, to_tensor
 from fedgai.vision.paper import on_white_paper
 
-Drawing = str | Path | bytes | Image.Image | np.ndarray | Picture | Tensor
+DrawingSource = str | Path | bytes | Image.Image | np.ndarray | Picture | Tensor
 
 SIDE = 512  # px, long side at which a hand is measured; a smaller drawing is not enlarged, which would only blur it
 READ_SIDE = 2 * SIDE  # px, long side at which paper and ink are looked for
@@ -31,7 +31,7 @@ INK = 26  # grey levels of 255 by which ink is darker than white paper, in its d
 SPECK = 0.008  # in long sides: smaller pieces of ink do not say where a drawing ends
 
 
-def read_drawing(drawing: Drawing) -> Image.Image:
+def read_drawing(drawing: DrawingSource) -> Image.Image:
     """A whole drawing on blank white paper, at most ``READ_SIDE`` px long. Arguments and errors are those of ``page``."""
     if isinstance(drawing, Tensor):
         drawing = to_image(drawing.reshape(drawing.shape[-3:]))
@@ -40,7 +40,7 @@ def read_drawing(drawing: Drawing) -> Image.Image:
     return Image.fromarray(on_white_paper(np.asarray(image)))
 
 
-def page(drawing: Drawing, side: int = SIDE) -> np.ndarray:
+def page(drawing: DrawingSource, side: int = SIDE) -> np.ndarray:
     """A drawing as it is measured.
 
     Args:
@@ -71,7 +71,7 @@ def padded(picture: np.ndarray) -> Tensor:
 
 
 @torch.no_grad()
-def measure(encoder: nn.Module, drawings: Iterable[Drawing]) -> tuple[Tensor, int]:
+def measure(encoder: nn.Module, drawings: Iterable[DrawingSource]) -> tuple[Tensor, int]:
     """Whole-set statistics over drawings, one at a time (FedGAI sec. 3, AdaIN_SD).
 
     Args:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fedgai.draughtsman import Draughtsman, DraughtsmanError
 from fedgai.errors import FedGAIError
-from fedgai.measure import Drawing, measure
+from fedgai.measure import DrawingSource, measure
 from fedgai.networks.adapter import adapter_size
 from fedgai.networks.discriminator import Discriminator, gram_matrix
 from fedgai.networks.encoder import Encoder, VGG16Encoder, sha256
@@ -121,7 +121,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         """The encoder's maps -> what the Discriminator judges, (B, C_l, C_l) each."""
         return [gram_matrix(f) for f in features]
 
-    def signature(self, drawings: Iterable[Drawing], name: str = "", description: str = "") -> Signature:
+    def signature(self, drawings: Iterable[DrawingSource], name: str = "", description: str = "") -> Signature:
         """Measure a hand, in the one way that there is (``fedgai.measure``).
 
         Args:

@@ -16,14 +16,14 @@ from fedgai.errors import sentence
 from fedgai.imagine import Imaginer
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
-from studio import settings
-from studio.background import repeating
-from studio.drawing import SketchStudio
+from studio import operator_settings
 from studio.gradio_adapter import forgetting, use_folder
 from studio.guard import Guard, OpenPages
 from studio.imagine_queue import ImagineQueue
-from studio.listeners import Page
+from studio.listeners import StudioPage
 from studio.page import build
+from studio.repeating import repeating
+from studio.sketching import SketchStudio
 from studio.theme import mount
 from studio.uploads import UploadFolder
 
@@ -42,7 +42,7 @@ def create_app(federation: bool = False) -> FastAPI:
         CheckpointError: there are no weights, or they do not fit.
         FedGAIError: an environment variable cannot be used, or there is no folder for visitors' photographs.
     """
-    chosen = settings.from_environment()
+    chosen = operator_settings.from_environment()
     if federation:
         from federation.server.folder import Folder, home  # nothing of it is imported where it is not wanted
         from studio.federation.follow import newest
@@ -56,7 +56,7 @@ def create_app(federation: bool = False) -> FastAPI:
     use_folder(uploads.path)
     app = FastAPI(title="FedGAI Studio", docs_url=None, redoc_url=None, openapi_url=None)
     news = federate(app, folder, studio) if federation else None
-    demo = build(Page(studio, uploads, federation=news), queue)
+    demo = build(StudioPage(studio, uploads, federation=news), queue)
     mount(app, demo, "outline_repair", footer_links=["api"])
     app.add_middleware(Guard, uploads=uploads, pages=pages)
     tidy(app, demo, studio, uploads, pages)

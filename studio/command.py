@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fedgai.environment import check_network, switch
 from fedgai.errors import FedGAIError, sentence
 from fedgai.imports import collector_paused, needed_by
-from studio.settings import from_environment
+from studio.operator_settings import from_environment
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -19,11 +19,11 @@ from fedgai.pipeline import LATTICES
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.repair import read_strokes
 from studio.callers import caller_of
-from studio.drawing import NO_GARMENT, SIZES, Garment, Look, SketchStudio
 from studio.failures import SORRY, describe
 from studio.imagine_queue import MOST_PICTURES, ImagineQueue
 from studio.imagine_tab import ImagineTab, wish
 from studio.pieces import photograph
+from studio.sketching import NO_GARMENT, SIZES, Look, SketchStudio, StudioGarment
 from studio.turns import PREPARING, Job, Turns
 from studio.uploads import UploadFolder
 from studio.vector import svg_of
@@ -144,11 +144,11 @@ class Endpoints:
                 new, shown = len(photos) > shown, len(photos)
                 yield tab.progress(request) | {"prompt": words}, photos if new or request.over else gr.skip()
 
-    def _garment(self, photo: Photo, mask: Photo) -> Garment:
+    def _garment(self, photo: Photo, mask: Photo) -> StudioGarment:
         """Raises FedGAIError."""
         if photo is None:
             raise FedGAIError("Send a photograph.")
-        return Garment(self.uploads.photo(photo), mask=None if mask is None else self.uploads.photo(mask))
+        return StudioGarment(self.uploads.photo(photo), mask=None if mask is None else self.uploads.photo(mask))
 
     @contextlib.asynccontextmanager
     async def _content(

@@ -13,8 +13,8 @@ from fedgai.errors import FedGAIError, sentence
 from fedgai.imagine import CHIPS, LOWER, SEEDS, TEXT_LIMIT, prompt
 from studio import pictures, pieces
 from studio.callers import caller_of
-from studio.drawing import Garment, number
 from studio.imagine_queue import MOST_PICTURES, ImagineQueue, Request, about, duration
+from studio.sketching import StudioGarment, number
 from studio.templating import escaped
 from studio.uploads import UploadFolder
 
@@ -53,7 +53,7 @@ class ImagineTab:
         """-> progress, gallery, imagined garments, garment: the first picture becomes the garment at once."""
         try:
             words, first, many = wish(chips, text, seed, count)
-            garments: list[Garment] = []
+            garments: list[StudioGarment] = []
             for request in self.queue.imagine(words, first, many, caller_of(visitor)):
                 began, new = not garments, request.made[len(garments) :]
                 garments = garments + [self._garment(photo, words, number) for number, photo in new]
@@ -68,7 +68,7 @@ class ImagineTab:
     def cancel(self, visitor: gr.Request) -> None:
         self.queue.cancel(caller_of(visitor))
 
-    def chosen(self, garments: list[Garment], event: gr.EventData) -> Any:
+    def chosen(self, garments: list[StudioGarment], event: gr.EventData) -> Any:
         choice = getattr(event, "choice", None)
         return garments[choice] if isinstance(choice, int) and 0 <= choice < len(garments) else gr.skip()
 
@@ -128,10 +128,10 @@ class ImagineTab:
         takes = f"about {duration(count * each)} on this machine, {step:.2g} s a denoising step."
         return f"{_pictures(count).capitalize()}: {takes}"
 
-    def _garment(self, photo: Image.Image, words: str, seed: int) -> Garment:
+    def _garment(self, photo: Image.Image, words: str, seed: int) -> StudioGarment:
         """Keep it as a file, like what a visitor sends."""
         file = self.uploads.save(pictures.encoded(photo, "JPEG", quality=92), ".jpg")
-        return Garment(file, "Imagined garment", f"Imagined, with seed {seed}: {words}", lost=LOST)
+        return StudioGarment(file, "Imagined garment", f"Imagined, with seed {seed}: {words}", lost=LOST)
 
 
 def wish(chips: object, text: object, seed: object, count: object) -> tuple[str, int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
-from studio.drawing import LINES, SIZES, Garment, Look, LookError, SketchStudio, number
+from studio.sketching import LINES, SIZES, Look, LookError, SketchStudio, StudioGarment, number
 
 OWN = "own"  # in the place of a garment's name: the visitor's own photograph, which no link can bring
 
@@ -22,13 +22,13 @@ class Opened:
         own: the page showed a photograph of the visitor's own.
     """
 
-    garment: Garment
+    garment: StudioGarment
     look: Look
     wrong: str
     own: bool
 
 
-def query(look: Look, garment: Garment) -> str:
+def query(look: Look, garment: StudioGarment) -> str:
     """What a link says after its question mark."""
     pairs: list[tuple[str, object]] = [("style", f"{name}:{weight:g}") for name, weight in look.weights.items() if weight > 0]
     pairs += [(name, f"{value:g}") for name, value in look.lines.items()]

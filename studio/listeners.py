@@ -20,8 +20,8 @@ from fedgai.errors import FedGAIError, sentence
 from fedgai.pipeline import LATTICES
 from studio import links, pictures, pieces
 from studio.callers import caller_of
-from studio.drawing import SIZES, Bank, Blend, Garment, Look, SketchStudio
 from studio.failures import SORRY, describe
+from studio.sketching import SIZES, Bank, Blend, Look, SketchStudio, StudioGarment
 from studio.templating import escaped, render
 from studio.turns import PREPARING, Job, Turns
 from studio.uploads import GONE, UploadError, UploadFolder
@@ -67,7 +67,7 @@ def notice(text: str) -> str:
     return html
 
 
-class Page:
+class StudioPage:
     """The listeners. Those that draw are called with the request first, and with what the page's controls say last.
 
     Args:
@@ -95,7 +95,7 @@ class Page:
                 self._faders = (bank.edition, pieces.fader_rows(rows, "blend"))
             return self._faders[1]
 
-    def drawn(self, garment: Garment, look: Look, content: Content | None = None) -> dict[str, Any]:
+    def drawn(self, garment: StudioGarment, look: Look, content: Content | None = None) -> dict[str, Any]:
         """What the comparison shows."""
         content = content or self.studio.content(garment, look)
         start = time.perf_counter()
@@ -116,13 +116,13 @@ class Page:
     # -- drawing -----------------------------------------------------------------------------------------------------
 
     @with_notice(2)
-    async def redraw(self, visitor: gr.Request, garment: Garment, link: str, *controls: object) -> tuple[Any, ...]:
+    async def redraw(self, visitor: gr.Request, garment: StudioGarment, link: str, *controls: object) -> tuple[Any, ...]:
         """-> comparison, link, notice."""
         garment = self.present(garment, link)
         drawn, look, remark = await self.drawn_for(visitor, garment, *controls)
         return drawn, links.query(look, garment), remark
 
-    async def drawn_for(self, visitor: gr.Request, garment: Garment, *controls: object) -> tuple[dict[str, Any], Look, str]:
+    async def drawn_for(self, visitor: gr.Request, garment: StudioGarment, *controls: object) -> tuple[dict[str, Any], Look, str]:
         """What the comparison shows, the look, and a notice or "". Raises FedGAIError."""
         look = self.studio.look(*controls)
         async with self.ready(visitor, garment, look, 1) as (job, content):
@@ -138,11 +138,11 @@ class Page:
 
     @with_notice(2)
     async def _taken(self, visitor: gr.Request, photo: str, *controls: object) -> tuple[Any, ...]:
-        garment = Garment(self.uploads.photo(photo))
+        garment = StudioGarment(self.uploads.photo(photo))
         async with self.ready(visitor, garment, self.studio.look(*controls), 0):
             return garment, "", ""
 
-    async def shown(self, visitor: gr.Request, garment: Garment, *controls: object) -> tuple[Any, ...]:
+    async def shown(self, visitor: gr.Request, garment: StudioGarment, *controls: object) -> tuple[Any, ...]:
         """-> portrait, and an empty contact sheet and blend row, since those are of the last garment."""
         try:
             async with self.ready(visitor, garment, self.studio.look(*controls), 0) as (_, content):
@@ -151,7 +151,7 @@ class Page:
             return gr.skip(), "", ""
 
     @with_notice(1)
-    async def sheet(self, visitor: gr.Request, garment: Garment, link: str, *controls: object) -> tuple[Any, ...]:
+    async def sheet(self, visitor: gr.Request, garment: StudioGarment, link: str, *controls: object) -> tuple[Any, ...]:
         """-> contact sheet, notice."""
         garment, look = self.present(garment, link), self._small(controls)
         bank = look.bank or self.studio.now
@@ -159,14 +159,16 @@ class Page:
         return await self._many(visitor, garment, look, blends, lambda step: next(iter(step.weights))), ""
 
     @with_notice(1)
-    async def row(self, visitor: gr.Request, garment: Garment, link: str, a: str, b: str, *controls: object) -> tuple[Any, ...]:
+    async def row(
+        self, visitor: gr.Request, garment: StudioGarment, link: str, a: str, b: str, *controls: object
+    ) -> tuple[Any, ...]:
         """-> blend row, notice."""
         garment, look = self.present(garment, link), self._small(controls)
         blends = self.studio.blends(look.bank or self.studio.now, a, b)
         return await self._many(visitor, garment, look, blends, lambda step: step.caption), ""
 
     async def _many(
-        self, visitor: gr.Request, garment: Garment, look: Look, blends: list[Blend], caption: Callable[[Look], str]
+        self, visitor: gr.Request, garment: StudioGarment, look: Look, blends: list[Blend], caption: Callable[[Look], str]
     ) -> str:
         """Pictures to choose from: one garment in many blends, all else as a contact sheet shows it."""
         steps = [Look(blend, bank=look.bank) for blend in blends]
@@ -179,7 +181,7 @@ class Page:
 
     @with_notice(1)
     async def compared(
-        self, visitor: gr.Request, rounds: list[Any], garment: Garment, link: str, *controls: object
+        self, visitor: gr.Request, rounds: list[Any], garment: StudioGarment, link: str, *controls: object
     ) -> tuple[Any, ...]:
         """-> two sketches side by side, notice."""
         if len(rounds) != 2 or self.federation is None:
@@ -191,7 +193,7 @@ class Page:
         return pieces.pair(pieces.Captioned(pictures.png(s), f"{alt} {n}", f"Round {n}") for n, s in sketches), gr.skip()
 
     @with_notice(1)
-    async def png(self, visitor: gr.Request, garment: Garment, link: str, paper: str, *controls: object) -> tuple[Any, ...]:
+    async def png(self, visitor: gr.Request, garment: StudioGarment, link: str, paper: str, *controls: object) -> tuple[Any, ...]:
         """-> download, notice."""
         garment, look = self.present(garment, link), self.studio.look(*controls)
         async with self.ready(visitor, garment, look, 1) as (job, content):
@@ -199,7 +201,9 @@ class Page:
         return _file(pictures.png(sketch), garment, look, "png"), ""
 
     @with_notice(1)
-    async def vector(self, visitor: gr.Request, garment: Garment, link: str, paper: str, *controls: object) -> tuple[Any, ...]:
+    async def vector(
+        self, visitor: gr.Request, garment: StudioGarment, link: str, paper: str, *controls: object
+    ) -> tuple[Any, ...]:
         """-> download, notice."""
         garment, look = self.present(garment, link), self.studio.look(*controls)
         async with self.ready(visitor, garment, look, LATTICES) as (job, content):
@@ -229,7 +233,7 @@ class Page:
         look = self.studio.first_look
         return dict(look.weights), look.lines, look.size, look.cutout
 
-    def example(self, event: gr.EventData) -> tuple[Garment, str]:
+    def example(self, event: gr.EventData) -> tuple[StudioGarment, str]:
         """-> garment, remark."""
         choice = getattr(event, "choice", None)
         found = self.studio.examples.get(choice) if isinstance(choice, str) else None
@@ -238,14 +242,16 @@ class Page:
     # -- for these ---------------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def ready(self, visitor: gr.Request, garment: Garment, look: Look, sketches: int) -> AsyncIterator[tuple[Job, Content]]:
+    async def ready(
+        self, visitor: gr.Request, garment: StudioGarment, look: Look, sketches: int
+    ) -> AsyncIterator[tuple[Job, Content]]:
         """The photograph made ready, and the job within which so many sketches of it are drawn. Raises FedGAIError."""
         caller = caller_of(visitor)
         async with self.turns.job(caller, PREPARING + sketches * look.pixels) as job:
             content = partial(self.studio.content, garment, look, session=caller.session)
             yield job, await job.run(PREPARING, content)
 
-    def present(self, garment: Garment, link: str) -> Garment:
+    def present(self, garment: StudioGarment, link: str) -> StudioGarment:
         """The garment that the page shows. After a restart this side knows nothing of it, but the page's link does.
 
         Raises UploadError where it was a photograph of the visitor's own.
@@ -262,7 +268,7 @@ class Page:
         return replace(look, size=min(look.size, SHEET_SIZE))
 
 
-def portrait(garment: Garment, photo: Image.Image) -> str:
+def portrait(garment: StudioGarment, photo: Image.Image) -> str:
     """The photograph beside the page's upload; HTML."""
     return render("portrait.html", picture=pictures.jpeg(photo, 560), alt=garment.alt)
 
@@ -282,7 +288,7 @@ def _paper(choice: str) -> Paper:
     return "transparent" if choice == "Transparent" else "white"
 
 
-def _file(data: str, garment: Garment, look: Look, ending: str) -> dict[str, Any]:
+def _file(data: str, garment: StudioGarment, look: Look, ending: str) -> dict[str, Any]:
     """For a download, such as "trench_coat-Dara-Goro.png"."""
     words = [garment.name or "sketch", *(name for name, _ in look.shares)]
     name = "-".join("".join(c if c.isalnum() else "_" for c in word) for word in words)
@@ -290,7 +296,7 @@ def _file(data: str, garment: Garment, look: Look, ending: str) -> dict[str, Any
     return {"data": data, "name": f"{name}.{ending}", "time": time.time()}
 
 
-def _designers(bank: Bank, garment: Garment) -> list[pieces.FaderRow]:
+def _designers(bank: Bank, garment: StudioGarment) -> list[pieces.FaderRow]:
     """Each designer with a detail of a garment in their hand."""
     content = bank.content(garment, Look({}, size=SIZES[0]))
     left, top = content.size[0] // 2 - 40, content.size[1] // 8

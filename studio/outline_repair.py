@@ -17,10 +17,10 @@ from fedgai.errors import FedGAIError, sentence
 from fedgai.vision.repair import POINTS, STROKES, UNIT, outline, read_strokes
 from studio import pictures
 from studio.callers import caller_of
-from studio.drawing import CutOut, Garment, LookError
 from studio.failures import SORRY, describe
-from studio.listeners import Page
+from studio.listeners import StudioPage
 from studio.pieces import PLAIN
+from studio.sketching import CutOut, LookError, StudioGarment
 from studio.templating import render
 from studio.turns import PREPARING
 
@@ -37,10 +37,10 @@ class OutlineRepair:
         page: whose garment is repaired.
     """
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: StudioPage) -> None:
         self.page = page
 
-    async def opened(self, visitor: gr.Request, garment: Garment, link: str, *controls: object) -> dict[str, Any]:
+    async def opened(self, visitor: gr.Request, garment: StudioGarment, link: str, *controls: object) -> dict[str, Any]:
         """-> dialog: the photograph, its outline, and the strokes so far."""
         try:
             garment = self.page.present(garment, link)
@@ -63,7 +63,7 @@ class OutlineRepair:
         }
 
     async def painted(
-        self, visitor: gr.Request, event: gr.EventData, garment: Garment, link: str, *controls: object
+        self, visitor: gr.Request, event: gr.EventData, garment: StudioGarment, link: str, *controls: object
     ) -> tuple[Any, Any]:
         """-> dialog: the outline as the strokes say; garment."""
         version = getattr(event, "version", 0)
@@ -77,7 +77,7 @@ class OutlineRepair:
             return {"error": _sentence(error), "version": version}, gr.skip()
         return {"outline": outline(cut.mask), "version": version, "error": ""}, garment
 
-    async def _cut(self, visitor: gr.Request, garment: Garment, *controls: object) -> CutOut:
+    async def _cut(self, visitor: gr.Request, garment: StudioGarment, *controls: object) -> CutOut:
         """Raises FedGAIError."""
         look, caller = self.page.studio.look(*controls), caller_of(visitor)
         if not look.cutout:

@@ -1,7 +1,7 @@
 """The layout of the page, and which listener of ``listeners.py`` belongs to each control.
 
 To add a control: build it in one of the columns below, name it in that column's dataclass, and give it to its listener in
-``wire``. A further slider for how lines are drawn is one line in ``LINES`` (drawing.py) and one field of ``Look``.
+``wire``. A further slider for how lines are drawn is one line in ``LINES`` (sketching.py) and one field of ``Look``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import gradio as gr
 from PIL import Image
 
 from studio import imagine_tab, links, pictures, pieces
-from studio.drawing import LINES, SIZES, Look, SketchStudio
 from studio.endpoints import Endpoints, build_endpoints
 from studio.gradio_adapter import queued
 from studio.imagine_queue import ImagineQueue
-from studio.listeners import Page, chosen_blend, chosen_rounds, portrait
+from studio.listeners import StudioPage, chosen_blend, chosen_rounds, portrait
 from studio.outline_repair import OutlineRepair, dialog
+from studio.sketching import LINES, SIZES, Look, SketchStudio
 from studio.templating import render
 
 TEXT = "One garment, many hands. Bring a photograph, set how much of each designer's hand you want, and get a sketch."
@@ -121,7 +121,7 @@ def garment_column(studio: SketchStudio) -> GarmentColumn:
     return GarmentColumn(picture, photo, cutout, repair, pieces.picker(_examples(studio), "examples"))
 
 
-def sketch_column(page: Page, look: Look) -> SketchColumn:
+def sketch_column(page: StudioPage, look: Look) -> SketchColumn:
     """Within a gr.Column."""
     garment = page.studio.first_garment
     comparison = pieces.comparison(page.drawn(garment, look))
@@ -134,7 +134,7 @@ def sketch_column(page: Page, look: Look) -> SketchColumn:
     return SketchColumn(comparison, remark, notice, size, paper, download, download_svg, link)
 
 
-def mixer_column(page: Page, look: Look) -> MixerColumn:
+def mixer_column(page: StudioPage, look: Look) -> MixerColumn:
     """Within a gr.Column."""
     with gr.Row(elem_id="mixer-head"):
         gr.HTML("<h2>Designers</h2>", **pieces.PLAIN)
@@ -175,7 +175,7 @@ def federation_tab(edition: str) -> FederationTab:
     return FederationTab(compared, checkpoints, pieces.following(edition), gr.State([]))
 
 
-def build(page: Page, queue: ImagineQueue) -> gr.Blocks:
+def build(page: StudioPage, queue: ImagineQueue) -> gr.Blocks:
     """The page, with the endpoints for programs.
 
     Args:
@@ -209,7 +209,7 @@ def build(page: Page, queue: ImagineQueue) -> gr.Blocks:
 
 
 def wire(
-    page: Page,
+    page: StudioPage,
     demo: gr.Blocks,
     current: gr.State,
     garment: GarmentColumn,

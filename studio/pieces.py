@@ -87,7 +87,7 @@ def notice(elem_id: str) -> gr.HTML:
 
 
 def comparison(value: dict[str, Any]) -> gr.HTML:
-    """The sketch with the photograph over it, up to a handle. The value is as ``Page.drawn`` gives it."""
+    """The sketch with the photograph over it, up to a handle. The value is as ``StudioPage.drawn`` gives it."""
     js = "studio.comparison(element, props, watch)"
     return gr.HTML(value, html_template=render("comparison.html"), js_on_load=js, elem_id="comparison", **PLAIN)
 

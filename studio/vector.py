@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fedgai.content import Content, Paper
 from fedgai.strokes import to_svg
-from studio.drawing import Look, SketchStudio
+from studio.sketching import Look, SketchStudio
 
 
 def svg_of(studio: SketchStudio, content: Content, look: Look, title: str, paper: Paper = "white") -> str:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from federation.join import main as join
 from fedgai.__main__ import main
-from fedgai.data.folder import look
+from fedgai.data.designer_folder import look
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
 from fedgai.vision.cutout import NoGarment, cut_out

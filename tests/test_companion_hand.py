@@ -20,7 +20,7 @@ pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 import federation.designer.hand_preview as preview
-import studio.companion.own_hand as module
+import studio.companion.hand_view as module
 from federation.designer.settings import Progress, Settings
 from federation.join import main
 from fedgai.evaluation.hand_page import HandReport, Trait
@@ -29,7 +29,7 @@ from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES
 from fedgai.training.refine_signature import RefineConfig, Refined, split_held_out
 from studio.companion.actions import CompanionActions
-from studio.companion.parts import Parts
+from studio.companion.page_parts import Parts
 
 PICTURE = np.full((32, 32, 3), 255, np.uint8)
 

@@ -19,7 +19,7 @@ from federation.designer import companion as module
 from federation.designer.companion import Companion, duration
 from federation.designer.proxy import Proxy
 from federation.designer.settings import CompanionError, Settings, forget_leaving, private_folder, remember_leaving
-from federation.terminal import View, describe, federation_line
+from federation.terminal import TerminalView, describe, federation_line
 
 
 class FakeNode:
@@ -171,7 +171,7 @@ def test_what_waits_shows_something_that_moves() -> None:
     from federation.designer.companion import State
 
     console = Console(force_terminal=True, width=160, record=True)
-    view = View(console)
+    view = TerminalView(console)
     with Live(console=console, auto_refresh=False) as live:
         view.show(live, State("preparing", "measuring your hand", federation={"phase": "house", "progress": 0.0, "round": 3}))
         bars = view._bars.tasks

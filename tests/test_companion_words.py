@@ -15,7 +15,7 @@ pytest.importorskip("flwr")
 
 from federation.designer.companion import State
 from studio.companion.actions import CompanionActions
-from studio.companion.parts import Parts
+from studio.companion.page_parts import Parts
 
 
 @pytest.fixture

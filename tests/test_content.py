@@ -11,7 +11,7 @@ import pytest
 from fedgai.content import Content
 from fedgai.garments import dye, make
 from fedgai.pipeline import SketchPipeline
-from fedgai.vision.outline import redrawn
+from fedgai.vision.drawn_outline import redrawn
 
 SIZES = (256, 512, 1024)
 

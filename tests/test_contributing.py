@@ -14,7 +14,7 @@ from flwr.app import ConfigRecord, Message, Metadata, MetricRecord, RecordDict
 from flwr.app.message import make_message
 from PIL import Image
 
-from federation.server.aggregation import RULES, Limits
+from federation.server.aggregation import RULES, UpdateLimits
 from federation.server.strategy import DiscriminatorAvg
 from federation.server.update_spec import UpdateSpec
 from fedgai.ateliers import ATELIERS, draw
@@ -81,7 +81,7 @@ def test_an_aggregation_rule(follow: Callable[[str], None]) -> None:
     model = FedGAI("edge")
     spec = UpdateSpec.from_discriminator(model.discriminator, "edge", "0" * 64, "1", model.preset.channels)
     sent = np.zeros(spec.size, np.float32)
-    strategy = DiscriminatorAvg(spec, Limits(aggregation="geometric-median", norm_factor=1e6))
+    strategy = DiscriminatorAvg(spec, UpdateLimits(aggregation="geometric-median", norm_factor=1e6))
     strategy.expect(1, spec.record(sent))
 
     def reply(node: int, value: float) -> Message:

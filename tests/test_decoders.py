@@ -22,7 +22,7 @@ from fedgai.vision import decoders as module
 from fedgai.vision.decoders import PROGRAM, Decoders
 from fedgai.vision.decoding import formats
 from fedgai.vision.decoding.formats import decode
-from fedgai.vision.decoding.limits import LargePictureError, Limits, RefusedPictureError
+from fedgai.vision.decoding.limits import LargePictureError, PictureLimits, RefusedPictureError
 from fedgai.vision.images import LOCAL, VISITOR, ImageError, read_image, read_picture
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,7 +139,7 @@ def test_a_gif_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_time_is_limited() -> None:
-    limits = Limits(32, 50_000_000, 250_000_000, 20_000, seconds=1, memory=640)
+    limits = PictureLimits(32, 50_000_000, 250_000_000, 20_000, seconds=1, memory=640)
     decoders = Decoders(HANGS)
     with pytest.raises(RefusedPictureError, match="too long"):
         decoders.decode(encoded(draw_garment(), "PNG"), limits, 1536)
@@ -156,13 +156,13 @@ def test_time_is_limited_where_the_system_has_no_limits(monkeypatch: pytest.Monk
     decoders.close()
     hangs = Decoders(absent + HANGS)
     with pytest.raises(RefusedPictureError, match="too long"):
-        hangs.decode(good, Limits(32, 50_000_000, 250_000_000, 20_000, seconds=2, memory=640), 1536)
+        hangs.decode(good, PictureLimits(32, 50_000_000, 250_000_000, 20_000, seconds=2, memory=640), 1536)
     hangs.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
 def test_memory_is_limited_and_the_next_picture_is_read() -> None:
-    tight = Limits(32, 50_000_000, 250_000_000, 20_000, seconds=10, memory=60)
+    tight = PictureLimits(32, 50_000_000, 250_000_000, 20_000, seconds=10, memory=60)
     decoders = Decoders()
     for _ in range(3):
         with pytest.raises(RefusedPictureError, match="memory"):

@@ -21,13 +21,13 @@ from fedgai.garments import dye, make
 from fedgai.line_types import LINE_TYPES
 from fedgai.model import CONFIG_FILE, DRAUGHTSMAN_FILE, CheckpointError, FedGAI
 from fedgai.pipeline import SketchPipeline
-from fedgai.training import draughtsman as training
+from fedgai.training import train_draughtsman as training
 from fedgai.training.pages import real
 from fedgai.training.photographs import Opinions, gather
 from fedgai.training.saliency import Saliency, SaliencyError
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.garment_lines import garment_lines, line_cover, pen_map, ridges
-from fedgai.vision.prints import plain
+from fedgai.vision.plain_cloth import plain
 from fedgai.vision.tone import grey_cloth, tone_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,7 +100,7 @@ class TestRefused:
     def check(self, path: Path, says: str, sha256: str | None = None) -> None:
         with pytest.raises(DraughtsmanError, match=says) as caught:
             Draughtsman.load(path, sha256)
-        assert "\n" not in str(caught.value) and "fedgai.training.draughtsman" in str(caught.value)
+        assert "\n" not in str(caught.value) and "fedgai.training.train_draughtsman" in str(caught.value)
 
     def test_another_files_hash(self, draughtsman: Draughtsman, tmp_path: Path) -> None:
         draughtsman.save(tmp_path / "weights.safetensors")

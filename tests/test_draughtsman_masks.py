@@ -15,9 +15,9 @@ from PIL import Image
 from fedgai.draughtsman import Draughtsman, Network
 from fedgai.garments import make
 from fedgai.training import draughtsman_masks
-from fedgai.training.draughtsman_masks import Lesson, learn, loss
+from fedgai.training.draughtsman_masks import MaskLesson, learn, loss
 from fedgai.training.photographs import Opinions, Photograph, gather
-from fedgai.training.reviewed_masks import Verdict, read
+from fedgai.training.reviewed_masks import MaskReview, read
 
 HALF = np.zeros((100, 80), np.float32)
 HALF[:, :40] = 1
@@ -37,13 +37,13 @@ class TestVerdicts:
     @pytest.mark.parametrize(("take", "share"), [("cutout", 0.5), ("saliency", 0.5), ("both", 0.0), ("either", 1.0)])
     def test_which_opinion_is_taken(self, take: str, share: float) -> None:
         photo = np.full((100, 80, 3), 128, np.uint8)
-        mask, unsure = Verdict(take).mask(photo, HALF, 1 - HALF)
+        mask, unsure = MaskReview(take).mask(photo, HALF, 1 - HALF)
         assert mask.mean() == share and not unsure.any()
         assert take != "cutout" or mask[0, 0] == 1
 
     def test_what_lies_above_a_line_or_in_a_polygon_is_taken_away(self) -> None:
         photo = np.full((100, 80, 3), 128, np.uint8)
-        verdict = Verdict(above=((0, 20), (100, 20)), without=(((0, 60), (25, 60), (25, 80), (0, 80)),))
+        verdict = MaskReview(above=((0, 20), (100, 20)), without=(((0, 60), (25, 60), (25, 80), (0, 80)),))
         mask, unsure = verdict.mask(photo, HALF, HALF)
         assert mask[:19].max() == 0 and mask[62:78, :18].max() == 0
         assert mask[25:55, :40].min() == 1 and mask[62:78, 24:40].min() == 1
@@ -56,7 +56,7 @@ class TestVerdicts:
         photo[30:170, 40:160] = (30, 40, 90)
         photo[60:160, 60:70] = (200, 190, 170)  # floor
         photo[80:120, 90:140] = (180, 30, 40)  # print
-        mask, _ = Verdict(gaps=True).mask(photo, whole, whole)
+        mask, _ = MaskReview(gaps=True).mask(photo, whole, whole)
         assert mask[65:155, 62:68].max() == 0
         assert mask[82:118, 92:138].min() == 1 and mask[40:50, 50:150].min() == 1
 
@@ -79,7 +79,7 @@ class TestGathering:
         opinions = Opinions(
             Draughtsman(Network()),
             Left(),
-            {"more/0.png": Verdict("saliency"), "more/1.png": None},  # type: ignore[arg-type]
+            {"more/0.png": MaskReview("saliency"), "more/1.png": None},  # type: ignore[arg-type]
         )
         (found,) = gather([folder], tmp_path / "work", 1, opinions=opinions)
         assert found.chosen
@@ -122,7 +122,7 @@ class TestLesson:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         kept: list[int] = []
-        lesson = Lesson(steps=4, pictures=2, copies=1, share=0.5, rate=0.1, backbone_rate=0.01)
+        lesson = MaskLesson(steps=4, pictures=2, copies=1, share=0.5, rate=0.1, backbone_rate=0.01)
         learned, again = (
             learn(start, [tmp_path / "garment.npz"], photographs, lesson, processes=0, keep=lambda step, _: kept.append(step))
             for _ in range(2)

@@ -15,8 +15,8 @@ from fedgai.draughtsman import Draughtsman, Network, Seen
 from fedgai.garments import make
 from fedgai.line_types import LINE_TYPES
 from fedgai.pipeline import SketchPipeline
-from fedgai.training import draughtsman_prints, pages, prints
-from fedgai.training.draughtsman_prints import PLANES, Lesson, PrintPages, held_loss, is_plain, learn, main
+from fedgai.training import draughtsman_prints, dyeing, pages
+from fedgai.training.draughtsman_prints import PLANES, PrintLesson, PrintPages, held_loss, is_plain, learn, main
 from fedgai.training.photographs import Photograph
 
 
@@ -52,28 +52,28 @@ class SeesLines:
 
 
 class TestPrints:
-    @pytest.mark.parametrize("make_tile", prints.PRINTS)
+    @pytest.mark.parametrize("make_tile", dyeing.PRINTS)
     def test_a_print_is_a_tile_of_colours(self, make_tile) -> None:
         for seed in range(5):
             tile = make_tile(np.random.default_rng(seed))
-            assert tile.shape == (prints.TILE, prints.TILE, 3) and tile.dtype == np.float32
+            assert tile.shape == (dyeing.TILE, dyeing.TILE, 3) and tile.dtype == np.float32
             assert tile.min() >= 0 and tile.max() <= 1 and tile.std((0, 1)).max() > 0.01
 
-    @pytest.mark.parametrize("make_one", [prints.words, prints.picture])
+    @pytest.mark.parametrize("make_one", [dyeing.words, dyeing.picture])
     def test_a_print_in_one_place_says_where_it_is(self, make_one) -> None:
         for seed in range(8):
             tile, cover = make_one(np.random.default_rng(seed))
-            assert tile.shape == (prints.TILE, prints.TILE, 3) and tile.min() >= 0 and tile.max() <= 1
-            assert cover.shape == (prints.TILE, prints.TILE) and cover.max() == 1 and 0.01 < cover.mean() < 0.99
+            assert tile.shape == (dyeing.TILE, dyeing.TILE, 3) and tile.min() >= 0 and tile.max() <= 1
+            assert cover.shape == (dyeing.TILE, dyeing.TILE) and cover.max() == 1 and 0.01 < cover.mean() < 0.99
 
     @pytest.mark.parametrize("alone", [0.0, 1.0])
     def test_only_the_garment_is_dyed(self, alone: float, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(prints, "ALONE", alone)
+        monkeypatch.setattr(dyeing, "ALONE", alone)
         photo, mask = np.full((120, 90, 3), 150, np.uint8), np.zeros((120, 90), np.float32)
         mask[20:100, 15:75] = 1
         shares = []
         for seed in range(12):
-            dyed, edges = prints.dye_photograph(photo, mask, np.random.default_rng(seed))
+            dyed, edges = dyeing.dye_photograph(photo, mask, np.random.default_rng(seed))
             changed = (dyed != photo).any(2)
             assert not changed[mask == 0].any() and edges[mask == 0].max() == 0 and 0 < edges.max() <= 1
             shares.append(changed[mask == 1].mean())
@@ -97,11 +97,11 @@ class TestPages:
     def test_a_page_has_the_photograph_before_and_after_and_knows_what_is_held(self, tmp_path: Path) -> None:
         one = photographed(tmp_path, "one", draw_garment(96, 120))
         for dyed in (0.0, 1.0):
-            shown = PrintPages([one], [one], Lesson(dyed=dyed))
+            shown = PrintPages([one], [one], PrintLesson(dyed=dyed))
             assert shown[3].shape == (PLANES, 192, 160) and shown[3].dtype == np.uint8
             assert (shown[3][6].max() > 0) == (dyed == 1)
             assert np.array_equal(shown[3], shown[3]) and not np.array_equal(shown[3], shown[4])
-        both = PrintPages([one], [photographed(tmp_path, "plain", draw_garment(96, 120))], Lesson(dyed=0.0))
+        both = PrintPages([one], [photographed(tmp_path, "plain", draw_garment(96, 120))], PrintLesson(dyed=0.0))
         assert {int(both[i][7].min()) for i in range(20)} == {0, 255}  # a printed garment's lines are not held, and may go
 
 
@@ -133,7 +133,7 @@ class TestLesson:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         kept: list[int] = []
-        lesson = Lesson(steps=4, pictures=1, rate=0.02)
+        lesson = PrintLesson(steps=4, pictures=1, rate=0.02)
         learned, again = (
             learn(start, [tmp_path / "garment.npz"], plain, plain, lesson, 0, lambda step, _: kept.append(step)) for _ in range(2)
         )
@@ -146,7 +146,7 @@ class TestLesson:
         make(3, long_side=128).save(tmp_path / "garment.npz")
         plain = [photographed(tmp_path, str(i), draw_garment(96, 120)) for i in range(2)]
         start = SketchPipeline.from_pretrained().model.draughtsman
-        lesson = Lesson(steps=8, pictures=1, rate=2e-2, dyed=1.0, average=0.5)
+        lesson = PrintLesson(steps=8, pictures=1, rate=2e-2, dyed=1.0, average=0.5)
         learned = learn(start, [tmp_path / "garment.npz"], plain, plain, lesson, 0)
         pages = torch.from_numpy(np.stack([PrintPages(plain, plain, lesson)[i] for i in range(8)]))
         apart = [held_loss(one.network, start.network, pages, 6.0)["lines"].item() for one in (start, learned)]

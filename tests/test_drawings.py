@@ -13,9 +13,9 @@ import torch
 from helpers.bad_pictures import bad_pictures
 from PIL import Image, ImageDraw
 
-from fedgai.data import folder as drawings
+from fedgai.data import designer_folder as drawings
 from fedgai.data import pairs
-from fedgai.data.folder import contact_sheet, look
+from fedgai.data.designer_folder import contact_sheet, look
 from fedgai.data.pair_up import pair_up
 from fedgai.data.pairs import PairFolder, PairsError, check
 from fedgai.data.scans import MADE

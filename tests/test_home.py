@@ -20,7 +20,7 @@ from federation.designer.settings import CompanionError, Settings
 from federation.processes import free_port
 from studio.companion.home import HomePage
 from studio.companion.home_studio import HomeStudio
-from studio.drawing import Garment
+from studio.sketching import StudioGarment
 from studio.uploads import PhotoFile, UploadFolder
 
 LINES = {"strength": 1.0, "detail": 1.0}
@@ -91,7 +91,7 @@ def test_a_photograph_that_is_gone_is_a_sentence(studio: HomeStudio, tmp_path: P
     [(_, why)] = studio.draw_all([tmp_path / "gone.jpg"], tmp_path / "out", studio.first_look)
     assert "no longer here" in why
     with pytest.raises(ValueError):
-        studio.content(Garment(PhotoFile(tmp_path / "gone.jpg", tmp_path)), studio.first_look)
+        studio.content(StudioGarment(PhotoFile(tmp_path / "gone.jpg", tmp_path)), studio.first_look)
 
 
 def test_without_a_generator_it_is_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from conftest import draw_garment
 from PIL import Image
 
 from fedgai.data import listing
-from fedgai.data.folder import look
+from fedgai.data.designer_folder import look
 from fedgai.data.listing import (
     BACKUP,
     BESIDE,

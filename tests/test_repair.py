@@ -7,7 +7,7 @@ import pytest
 from conftest import draw_garment
 
 from fedgai.vision.cutout import cut_out
-from fedgai.vision.repair import POINTS, STROKES, UNIT, RepairError, Stroke, outline, read_strokes, repair
+from fedgai.vision.repair import POINTS, STROKES, UNIT, BrushStroke, RepairError, outline, read_strokes, repair
 
 PHOTO = np.asarray(draw_garment())  # 384 x 480 px: a blue shirt on wood
 MASK = cut_out(PHOTO)
@@ -18,8 +18,8 @@ def unit(pixels: float) -> int:
     return round(pixels * UNIT / 480)
 
 
-def stroke(belongs: bool, *points: tuple[float, float], radius: float = 6) -> Stroke:
-    return Stroke(belongs, unit(radius), tuple((unit(x), unit(y)) for x, y in points))
+def stroke(belongs: bool, *points: tuple[float, float], radius: float = 6) -> BrushStroke:
+    return BrushStroke(belongs, unit(radius), tuple((unit(x), unit(y)) for x, y in points))
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -73,7 +73,7 @@ def test_nothing_changes_without_strokes_and_something_is_left() -> None:
 def test_the_work_is_bounded_by_the_picture() -> None:
     """As many strokes as may be sent, of both kinds, all over the picture: one GrabCut of it, not eighty."""
     rng = np.random.default_rng(0)
-    many = [Stroke(bool(i % 2), 8, tuple(map(tuple, rng.integers(0, 3200, (50, 2)).tolist()))) for i in range(STROKES)]
+    many = [BrushStroke(bool(i % 2), 8, tuple(map(tuple, rng.integers(0, 3200, (50, 2)).tolist()))) for i in range(STROKES)]
     counted: list[int] = []
     import fedgai.vision.repair as module
 
@@ -101,8 +101,8 @@ GOOD = {"belongs": True, "radius": 72, "points": [10, 20, 30, 40]}
 
 
 def test_strokes_are_read() -> None:
-    assert read_strokes([GOOD]) == (Stroke(True, 72, ((10, 20), (30, 40))),)
-    assert read_strokes([{**GOOD, "radius": 72.4, "points": [1.6, 2]}])[0] == Stroke(True, 72, ((2, 2),))
+    assert read_strokes([GOOD]) == (BrushStroke(True, 72, ((10, 20), (30, 40))),)
+    assert read_strokes([{**GOOD, "radius": 72.4, "points": [1.6, 2]}])[0] == BrushStroke(True, 72, ((2, 2),))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,22 @@ def test_what_a_deployment_installs_is_within_the_ranges():
         version = (REQUIREMENTS | developer)[name]
         assert specifier.contains(version), f"{name}=={version} is not in {specifier}"
     assert "--" not in (ROOT / "requirements.txt").read_text()  # no index, no registry: that is the machine's business
+
+
+SAME_STEM = {  # the folder says whose it is, and the job is the same
+    "command",  # of federation/ and of studio/: the entry points of fedgai-join and fedgai-studio
+    "templating",  # of studio/ and of studio/companion/: each renders the templates that lie beside it
+}
+
+
+def test_two_files_or_two_classes_never_share_a_name_with_different_jobs() -> None:
+    stems, classes = Counter(), Counter()
+    for file in files("fedgai", "federation", "studio"):
+        stems[file.stem] += 1
+        nodes = ast.parse(file.read_text(encoding="utf-8")).body
+        classes.update(node.name for node in nodes if isinstance(node, ast.ClassDef) and node.name[0] != "_")
+    assert {name for name, count in stems.items() if count > 1} - {"__init__"} == SAME_STEM
+    assert [name for name, count in classes.items() if count > 1] == []
 
 
 def test_the_version_is_one():

@@ -19,7 +19,7 @@ from helpers.studio_server import PATIENCE
 
 from federation.server import replies
 from federation.server import season as season_module
-from federation.server.aggregation import Limits
+from federation.server.aggregation import UpdateLimits
 from federation.server.folder import Folder
 from federation.server.season import FederationConfig, Season, round_task
 from federation.server.strategy import DiscriminatorAvg
@@ -91,7 +91,7 @@ def season(tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
     folder.publish(0, model, {"round": 0, "published": True})
     spec = UpdateSpec.from_model(model, __version__)
     grid = Grid(spec, spec.row(pack(model.discriminator.shared())))
-    yield Season(grid, folder, FederationConfig(), Limits()), DiscriminatorAvg(spec, names=NAMES), model
+    yield Season(grid, folder, FederationConfig(), UpdateLimits()), DiscriminatorAvg(spec, names=NAMES), model
     grid.ends.set()
 
 
@@ -166,7 +166,7 @@ def test_a_superlink_in_trouble_costs_a_retry_and_no_round(season: Begun, monkey
 
 def test_garments_that_are_not_there_are_named(season: Begun, tmp_path: Path) -> None:
     with pytest.raises(FedGAIError, match='run config, examples="/where/it/is"'):
-        Season(season[0].grid, season[0].folder, FederationConfig(examples=str(tmp_path / "nowhere")), Limits())
+        Season(season[0].grid, season[0].folder, FederationConfig(examples=str(tmp_path / "nowhere")), UpdateLimits())
 
 
 def test_a_round_that_failed_keeps_its_number_to_itself_in_the_next_run_too(
@@ -177,11 +177,11 @@ def test_a_round_that_failed_keeps_its_number_to_itself_in_the_next_run_too(
     config = FederationConfig(rounds=1, deadline=1)
     monkeypatch.setattr(season_module, "POLL", 0.01)
     monkeypatch.setattr(Season, "replies", lambda *_: iter(()))
-    run = Season(first.grid, first.folder, config, Limits())
+    run = Season(first.grid, first.folder, config, UpdateLimits())
     assert (run.number, run.last) == (1, 1)
     run.round()
     assert not run.goes_on() and first.folder.rounds() == [0]
-    again = Season(first.grid, first.folder, config, Limits())
+    again = Season(first.grid, first.folder, config, UpdateLimits())
     assert (again.number, again.last) == (2, 2) and again.goes_on()
     first.folder.publish(2, model, {"round": 2, "published": True})
-    assert Season(first.grid, first.folder, config, Limits()).number == 3
+    assert Season(first.grid, first.folder, config, UpdateLimits()).number == 3

@@ -21,7 +21,7 @@ from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, 
 from flwr.supercore.task_identity import TaskIdentity
 
 from benchmarks import aggregation
-from federation.server.aggregation import Limits, inner_strategy, shares
+from federation.server.aggregation import UpdateLimits, inner_strategy, shares
 from federation.server.model_card import private_sentence
 from federation.server.privacy import epsilon, privacy
 from federation.server.strategy import DiscriminatorAvg
@@ -70,8 +70,8 @@ def metadata_of(node: int) -> Metadata:
     return Metadata(1, "", node, 0, "", "", 0.0, 60.0, "train")
 
 
-def started(spec: UpdateSpec, sent: np.ndarray, limits: Limits | None = None, **more) -> DiscriminatorAvg:
-    strategy = DiscriminatorAvg(spec, limits or Limits(), **{"names": NAMES} | more)
+def started(spec: UpdateSpec, sent: np.ndarray, limits: UpdateLimits | None = None, **more) -> DiscriminatorAvg:
+    strategy = DiscriminatorAvg(spec, limits or UpdateLimits(), **{"names": NAMES} | more)
     strategy.expect(ROUND, spec.record(sent))
     return strategy
 
@@ -154,7 +154,7 @@ def test_replies_may_come_one_by_one_and_are_not_kept(spec, sent):
 
 
 def test_too_few_means_the_round_is_repeated(spec, sent):
-    strategy = started(spec, sent, Limits(minimum=3))
+    strategy = started(spec, sent, UpdateLimits(minimum=3))
     replies = [reply(n, spec.record(update(sent, n))) for n in (1, 2)]
     assert strategy.aggregate_train(ROUND, iter(replies)) == (None, None)
     assert [v.accepted for v in strategy.verdicts] == [True, True]
@@ -184,7 +184,7 @@ def test_flower_can_run_the_rounds(spec, sent, monkeypatch):
                 designer = told(round=config["round"])
                 yield reply(node, spec.record(update(got, node + 10 * config["round"])), designer=designer)
 
-    strategy = DiscriminatorAvg(spec, Limits(minimum=3))
+    strategy = DiscriminatorAvg(spec, UpdateLimits(minimum=3))
     result = strategy.start(Grid(), spec.record(sent, np.float32), num_rounds=2)
     assert result.arrays is not None and set(result.train_metrics_clientapp) == {1, 2}
     assert [len(digests) for digests in strategy.history.values()] == [2, 2, 2]
@@ -384,7 +384,7 @@ def test_one_reply_a_node_and_only_from_those_who_were_asked(spec, sent):
 
 
 def test_two_updates_have_no_median_so_the_aggregates_own_norm_bounds_them(spec, sent):
-    strategy = started(spec, sent, Limits(minimum=1))
+    strategy = started(spec, sent, UpdateLimits(minimum=1))
     replies = [reply(1, spec.record(update(sent, 1))), reply(2, spec.record(update(sent, 2, 0.2)))]
     aggregate, _ = strategy.aggregate_train(ROUND, replies)
     assert [v.accepted for v in strategy.verdicts] == [True, False] and "aggregate's own norm" in strategy.verdicts[1].reason
@@ -449,7 +449,7 @@ def test_a_round_that_was_not_begun_is_an_error_of_ours(spec, sent):
     ],
 )
 def test_robust_methods_are_flowers_own_and_hold_against_one_in_eight(config, kind, spec, sent):
-    limits = Limits.from_run_config(config)
+    limits = UpdateLimits.from_run_config(config)
     strategy = started(spec, sent, limits)
     assert type(strategy.inner) is kind
     honest = [update(sent, node) for node in range(1, 8)]
@@ -474,11 +474,11 @@ def test_robust_methods_are_flowers_own_and_hold_against_one_in_eight(config, ki
 @pytest.mark.parametrize(
     ("limits", "needed"),
     [
-        (Limits(), 2),
-        (Limits(aggregation="trimmed-mean", trim=0.2), 5),
-        (Limits(aggregation="median"), 3),
-        (Limits(aggregation="krum", malicious=2), 7),
-        (Limits(aggregation="median", minimum=6), 6),
+        (UpdateLimits(), 2),
+        (UpdateLimits(aggregation="trimmed-mean", trim=0.2), 5),
+        (UpdateLimits(aggregation="median"), 3),
+        (UpdateLimits(aggregation="krum", malicious=2), 7),
+        (UpdateLimits(aggregation="median", minimum=6), 6),
     ],
 )
 def test_a_method_that_cannot_keep_its_promise_waits_for_more(limits, needed, spec, sent):
@@ -490,7 +490,7 @@ def test_a_method_that_cannot_keep_its_promise_waits_for_more(limits, needed, sp
 
 def test_central_privacy_clips_and_adds_noise_for_those_who_answered(spec, sent):
     clip, noise, n = 0.05, 1.0, 8
-    strategy = started(spec, sent, Limits.from_run_config({"dp-noise-multiplier": noise, "dp-clipping-norm": clip}))
+    strategy = started(spec, sent, UpdateLimits.from_run_config({"dp-noise-multiplier": noise, "dp-clipping-norm": clip}))
     assert type(strategy.inner) is DifferentialPrivacyServerSideFixedClipping
     updates = [update(sent, node) for node in range(1, n)] + [sent.astype(np.float16)]  # one of them stood still
     pairs = [10, 100_000, 10, 10, 10, 10, 10, 10]
@@ -525,8 +525,8 @@ def test_epsilon_adds_up_over_rounds():
 
 
 def test_the_report_says_what_privacy_was_spent(spec):
-    assert privacy(Limits(), [{"round": 0}, {"round": 1}]) is None
-    limits = Limits(dp_noise_multiplier=2.0, dp_clipping_norm=0.5)
+    assert privacy(UpdateLimits(), [{"round": 0}, {"round": 1}]) is None
+    limits = UpdateLimits(dp_noise_multiplier=2.0, dp_clipping_norm=0.5)
     first = privacy(limits, [{"round": 0}, {"round": 1, "privacy": None}])
     assert first["epsilon"] == first["epsilon_round"] == epsilon([2.0])
     assert (first["rounds"], first["rounds_without"]) == (1, 1)
@@ -552,7 +552,7 @@ def test_the_report_says_what_privacy_was_spent(spec):
 )
 def test_settings_that_cannot_work_are_refused(config, message):
     with pytest.raises(ValueError, match=message):
-        Limits.from_run_config(config)
+        UpdateLimits.from_run_config(config)
 
 
 def test_the_run_configs_keys_all_arrive():
@@ -567,11 +567,11 @@ def test_the_run_configs_keys_all_arrive():
         "dp-noise-multiplier": 0.0,
         "dp-clipping-norm": 2.0,
     }
-    assert Limits.from_run_config(config) == Limits(
+    assert UpdateLimits.from_run_config(config) == UpdateLimits(
         "multikrum", 5, 4.0, share_bound=3.0, trim=0.1, malicious=2, dp_clipping_norm=2.0
     )
-    assert Limits.from_run_config({}) == Limits()
-    assert inner_strategy(Limits()) is None
+    assert UpdateLimits.from_run_config({}) == UpdateLimits()
+    assert inner_strategy(UpdateLimits()) is None
 
 
 # -- floors --------------------------------------------------------------------------------------------------------------------

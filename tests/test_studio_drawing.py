@@ -23,9 +23,9 @@ from fedgai.pipeline import SketchPipeline
 from fedgai.vision.repair import read_strokes
 from studio import links
 from studio.content_cache import IDLE_SECONDS, ContentCache
-from studio.drawing import Garment, Look, LookError, SketchStudio
 from studio.failures import describe
-from studio.listeners import Page
+from studio.listeners import StudioPage
+from studio.sketching import Look, LookError, SketchStudio, StudioGarment
 from studio.uploads import UploadFolder
 
 
@@ -80,7 +80,7 @@ def test_designers_who_come_and_go_break_nothing(tiny_model_dir: Path, tmp_path:
     monkeypatch.setattr(SketchPipeline, "prepare", partialmethod(SketchPipeline.prepare, side=64))
     base = SketchPipeline.from_pretrained(tiny_model_dir)
     studio, page = SketchStudio(base), None
-    page = Page(studio, UploadFolder(tmp_path))
+    page = StudioPage(studio, UploadFolder(tmp_path))
     served = [base, *(other_designers(base, count) for count in (1, 2, 5))]
     over, wrong = threading.Event(), []
 
@@ -189,7 +189,7 @@ def test_the_oldest_give_way_and_failures_are_not_kept() -> None:
 
 def test_a_garment_is_an_example_or_a_visitor_s(studio: SketchStudio) -> None:
     assert studio.first_garment.name == "trench_coat" and studio.first_garment.chosen
-    assert Garment(studio.first_garment.photo).name == ""
+    assert StudioGarment(studio.first_garment.photo).name == ""
 
 
 def test_a_repaired_garment_is_another_one_and_is_forgotten_with_its_visitor(tiny_model_dir: Path, clock: list[float]) -> None:

@@ -32,9 +32,9 @@ from federation.server.folder import Folder
 from federation.server.members import Member, revoke
 from fedgai.model import FedGAI
 from fedgai.pipeline import SketchPipeline
-from studio.drawing import Look, SketchStudio
 from studio.federation.follow import Federation, newest
 from studio.federation.tab import sentence
+from studio.sketching import Look, SketchStudio
 
 PASSWORD = "a word for the operator"
 HOSTILE = "<img src=x onerror=window.hacked=1>${window.hacked=1}{{x}}"

@@ -112,7 +112,7 @@ def test_json_that_no_page_would_send(own: StudioServer, content: str) -> None:
 
 
 def test_a_number_of_hundreds_of_digits_is_a_sentence(own: StudioServer) -> None:
-    from studio.drawing import LookError, number
+    from studio.sketching import LookError, number
 
     with pytest.raises(LookError, match="Size should be a number"):
         number(10**400, 1, 2, "Size")

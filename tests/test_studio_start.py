@@ -14,7 +14,7 @@ from helpers.studio_server import PATIENCE, ROOT, untrained
 pytest.importorskip("studio.without_stubs")
 
 from fedgai.errors import FedGAIError
-from studio.settings import SettingError, from_environment, whole_number
+from studio.operator_settings import SettingError, from_environment, whole_number
 
 
 def test_empty_means_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +114,8 @@ def test_a_temporary_folder_of_somebody_else_s_is_a_sentence(tmp_path: Path) -> 
 
 def test_every_error_of_the_studio_is_one_that_a_user_reads() -> None:
     """Each derives from FedGAIError, so that whoever catches that catches all of them."""
-    from studio.drawing import LookError
     from studio.guard import RequestError
+    from studio.sketching import LookError
     from studio.turns import BusyError
     from studio.uploads import UploadError
 

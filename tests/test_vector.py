@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from fedgai.pipeline import SketchPipeline
-from studio.drawing import Look, SketchStudio
+from studio.sketching import Look, SketchStudio
 from studio.vector import svg_of
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from federation.designer.settings import CompanionError, Progress, Settings
-from fedgai.data import folder as drawings
-from fedgai.data.folder import DesignerFolder
+from fedgai.data import designer_folder as drawings
+from fedgai.data.designer_folder import DesignerFolder
 from fedgai.data.listing import every_file, subfolder
 from fedgai.data.pair_up import NO_SHAPE, pair_up
 from fedgai.data.scans import prepare_scans

@@ -33,7 +33,7 @@ log = logging.getLogger("fedgai.gateway")
 
 
 @dataclass(frozen=True)
-class Caller:
+class AdmittedMember:
     """A member whose request was let in.
 
     Attributes:
@@ -70,7 +70,7 @@ class Admission:
         self._exchanges: dict[str, MemberExchange] = {}  # by the member's key
         self._unwritten = 0
 
-    async def admit(self, scope: Scope, address: str, *, is_up: bool) -> Caller:
+    async def admit(self, scope: Scope, address: str, *, is_up: bool) -> AdmittedMember:
         """Who is calling.
 
         Args:
@@ -111,9 +111,9 @@ class Admission:
         self.keys.use(nonce)
         if self.in_flight[identity] >= self.limits.key_in_flight or self.in_flight.total() >= self.limits.in_flight:
             raise CallRefusedError(503, f"too many requests at the same time from {member.name}", 1)
-        return Caller(member, identity, self._exchange(identity, member))
+        return AdmittedMember(member, identity, self._exchange(identity, member))
 
-    def charge(self, caller: Caller, address: str, size: int) -> None:
+    def charge(self, caller: AdmittedMember, address: str, size: int) -> None:
         """Count bytes that a member sends. Raises CallRefusedError where they are too many."""
         self.address_bytes.take_or_refuse(address, size, f"too many bytes from {address}")
         self.key_bytes.take_or_refuse(caller.key, size, f"too many bytes from {caller.name}")

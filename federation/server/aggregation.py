@@ -25,7 +25,7 @@ from fedgai.errors import FedGAIError
 
 
 @dataclass(frozen=True)
-class Limits:
+class UpdateLimits:
     """What an update must keep to, and how those that do are aggregated. docs/aggregation.md has the guarantees.
 
     Attributes:
@@ -70,7 +70,7 @@ class Limits:
             raise FedGAIError("; ".join(found))
 
     @classmethod
-    def from_run_config(cls, config: Mapping[str, Any]) -> Limits:
+    def from_run_config(cls, config: Mapping[str, Any]) -> UpdateLimits:
         """From Flower's run config. Keys that this class does not use are ignored; missing ones have defaults."""
         keys = {
             "aggregation": str,
@@ -113,9 +113,9 @@ class Rule:
         weighted: whether a designer's share counts in it.
     """
 
-    build: Callable[[Limits], Strategy | None]
-    describe: Callable[[Limits], str]
-    least: Callable[[Limits], int] = lambda limits: 1
+    build: Callable[[UpdateLimits], Strategy | None]
+    describe: Callable[[UpdateLimits], str]
+    least: Callable[[UpdateLimits], int] = lambda limits: 1
     weighted: bool = True
 
 
@@ -144,11 +144,11 @@ class RowStrategy(FedAvg):
         return ArrayRecord(found), None
 
 
-def _krum_needs(limits: Limits) -> int:
+def _krum_needs(limits: UpdateLimits) -> int:
     return 2 * limits.malicious + 3
 
 
-def _trimmed_needs(limits: Limits) -> int:
+def _trimmed_needs(limits: UpdateLimits) -> int:
     return next(n for n in itertools.count(3) if int(limits.trim * n))  # as Flower counts those to cut off
 
 
@@ -183,7 +183,7 @@ RULES: dict[str, Rule] = {
 """What ``aggregation`` of the run config can be. CONTRIBUTING.md adds one."""
 
 
-def inner_strategy(limits: Limits) -> Strategy | None:
+def inner_strategy(limits: UpdateLimits) -> Strategy | None:
     """Flower's own class for what ``limits`` ask; None for the weighted mean, which is ``DiscriminatorAvg``'s own."""
     if limits.dp_noise_multiplier:
         # the number of clients is set in each round to those who passed

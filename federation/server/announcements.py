@@ -30,7 +30,7 @@ Children = dict[str, tuple[str, ...]]
 
 
 @dataclass
-class Question:
+class PulledMessage:
     """A message that a member pulled.
 
     Attributes:
@@ -57,7 +57,7 @@ class Announcement:
         left: bytes that may still arrive.
     """
 
-    question: Question
+    question: PulledMessage
     root: str
     objects: Children
     left: int
@@ -76,7 +76,7 @@ class MemberExchange:
     def __init__(self, name: str, node_id: int, size: UpdateSize) -> None:
         self.name, self.node_id, self.size = name, node_id, size
         self._announcing = False
-        self._questions: OrderedDict[str, Question] = OrderedDict()  # by message id
+        self._questions: OrderedDict[str, PulledMessage] = OrderedDict()  # by message id
         self._announced: OrderedDict[str, Announcement] = OrderedDict()  # by the SuperLink's session
 
     @contextmanager
@@ -94,7 +94,7 @@ class MemberExchange:
         """Remember what was asked, from the SuperLink's answer to pull-messages."""
         for message, tree in zip(response.messages_list, response.message_object_trees, strict=False):
             known = self._questions.pop(message.metadata.message_id, None)
-            asked = Question(message.metadata.run_id, message.metadata.src_node_id, _children(tree))
+            asked = PulledMessage(message.metadata.run_id, message.metadata.src_node_id, _children(tree))
             self._questions[message.metadata.message_id] = known or asked
         while len(self._questions) > QUESTIONS:
             self._questions.popitem(last=False)

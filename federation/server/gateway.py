@@ -40,7 +40,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route
 
 from federation.address import address_of
-from federation.server.admission import Admission, Caller
+from federation.server.admission import Admission, AdmittedMember
 from federation.server.folder import Folder
 from federation.server.members import revoke
 from federation.server.public_status import public_status, stalled
@@ -96,7 +96,7 @@ class FleetGateway:
         except ClientDisconnect:
             pass
 
-    async def _handle(self, scope: Scope, call: str, caller: Caller, body: RequestBody, send: Send) -> None:
+    async def _handle(self, scope: Scope, call: str, caller: AdmittedMember, body: RequestBody, send: Send) -> None:
         """One call. Raises CallRefusedError, and as RequestBody does."""
         exchange, size = caller.exchange, caller.exchange.size
         most = {"push-object": size.largest + SMALL, "push-messages": ANNOUNCEMENT}.get(call, SMALL)
@@ -118,7 +118,7 @@ class FleetGateway:
         except DecodeError:
             raise CallRefusedError(400, f"{caller.name} sends something that cannot be read") from None
 
-    def _checked(self, call: str, caller: Caller, content: bytes) -> bytes:
+    def _checked(self, call: str, caller: AdmittedMember, content: bytes) -> bytes:
         """What is forwarded of a request. Raises CallRefusedError, DecodeError."""
         match call:
             case "push-object":

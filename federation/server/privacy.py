@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from federation.server.aggregation import Limits
+from federation.server.aggregation import UpdateLimits
 
 DELTA = 1e-5  # the probability with which epsilon may not hold
 
@@ -41,7 +41,7 @@ def epsilon(noise_multipliers: Iterable[float], delta: float = DELTA) -> float:
     return float(brentq(over, 0.0, most)) if over(0.0) > 0 else 0.0
 
 
-def privacy(limits: Limits, reports: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+def privacy(limits: UpdateLimits, reports: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
     """What a round's report says of central differential privacy; None without it.
 
     Args:

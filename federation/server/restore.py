@@ -72,7 +72,7 @@ class Checkpoint:
 
 
 @dataclass
-class Found:
+class HubState:
     """What is taken from the Hub.
 
     Attributes:
@@ -154,7 +154,7 @@ class _Restoring:
         self.repository, self.work, self.repo_id = repository, work, repository.repo_id
         self.tags: dict[int, str] = {}
 
-    def find(self, have: int) -> Found | None:
+    def find(self, have: int) -> HubState | None:
         """What there is to take over. None for an empty repository; without checkpoints where ``have`` is as new."""
         head, self.tags = self.repository.refs()
         if head is None:
@@ -162,7 +162,7 @@ class _Restoring:
         main = Snapshot(head, self.repository.tree(head))
         rounds = self._with_newest_round(main)
         members, control = self._first(MEMBERS, main, rounds), self._first(CONTROL, main, rounds)
-        found = Found(read_members(members) if members else [], read_control(control) if control else {})
+        found = HubState(read_members(members) if members else [], read_control(control) if control else {})
         found.newest = rounds.reported[-1] if rounds.reported else self._plain_model(rounds)
         if found.newest is None or have >= found.newest:
             return found
@@ -199,7 +199,7 @@ class _Restoring:
             ]
             return {n: read_report(content.result() or b"{}", n) for n, content in zip(numbers, contents, strict=True)}
 
-    def _add_checkpoints(self, found: Found, snapshot: Snapshot) -> None:
+    def _add_checkpoints(self, found: HubState, snapshot: Snapshot) -> None:
         """The newest, and the one at the root, which is older where the newest was held back."""
         assert found.newest is not None
         if f"{HELD_BACK}/{CONFIG_FILE}" in snapshot.files:
@@ -208,7 +208,7 @@ class _Restoring:
             number = None if found.newest in found.checkpoints else found.newest
             found.drawn = self._add(found, number, "", snapshot)
 
-    def _choose_drawn(self, found: Found, main: Snapshot) -> None:
+    def _choose_drawn(self, found: HubState, main: Snapshot) -> None:
         """The round that main says is drawn with; it is fetched where the operator went back to it."""
         content = self._fetch(LATEST, main)
         latest = None if content is None else read_latest(content, f"{self.repo_id}: {LATEST}")
@@ -221,7 +221,7 @@ class _Restoring:
             held_back = found.reports.get(latest, {}).get("published", True) is False
             found.drawn = self._add(found, latest, f"{HELD_BACK}/" if held_back else "", older)
 
-    def _add(self, found: Found, number: int | None, prefix: str, snapshot: Snapshot) -> int:
+    def _add(self, found: HubState, number: int | None, prefix: str, snapshot: Snapshot) -> int:
         """Read and check one checkpoint. Returns its round: ``number``, or, where that is None, what it says of itself."""
         content = {name: self._fetch(prefix + name, snapshot) for name in CHECKPOINT_FILES}
         files = {name: data for name, data in content.items() if data is not None}
@@ -252,7 +252,7 @@ class _Restoring:
         return self.repository.fetch(snapshot.revision, path, self.work / snapshot.revision, limit)
 
 
-def _write(folder: Folder, found: Found) -> None:
+def _write(folder: Folder, found: HubState) -> None:
     """Onto the disk, the checkpoint that ``restore`` looks for last."""
     assert found.newest is not None
     for number, report in found.reports.items():

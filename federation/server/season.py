@@ -18,7 +18,7 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
-from federation.server.aggregation import Limits
+from federation.server.aggregation import UpdateLimits
 from federation.server.closing import SILENT
 from federation.server.folder import Folder
 from federation.server.house_sheet import EXAMPLES, sheet, style_distances
@@ -79,7 +79,7 @@ class Season:
         config, limits: the run config's two halves: the rounds, and what an update must keep to.
     """
 
-    def __init__(self, grid: Grid, folder: Folder, config: FederationConfig, limits: Limits) -> None:
+    def __init__(self, grid: Grid, folder: Folder, config: FederationConfig, limits: UpdateLimits) -> None:
         self.grid, self.folder, self.config, self.limits = grid, folder, config, limits
         photos = variable("FEDGAI_HOUSE_PHOTOS")
         steps = {"steps": config.house_steps} if config.house_steps > 0 else {}

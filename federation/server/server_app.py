@@ -17,7 +17,7 @@ with collector_paused():
     from flwr.app import Context
     from flwr.serverapp import Grid, ServerApp
 
-    from federation.server.aggregation import Limits
+    from federation.server.aggregation import UpdateLimits
     from federation.server.folder import Folder, home
     from federation.server.season import FederationConfig, Season, existing_folder
     from fedgai.environment import variable
@@ -45,7 +45,7 @@ def main(grid: Grid, context: Context) -> None:
         folder.publish(0, FedGAI.from_pretrained(weights), {"round": 0, "published": True})
     torch.set_num_threads(min(2, torch.get_num_threads()))
     step_back()
-    season = Season(grid, folder, config, Limits.from_run_config(context.run_config))
+    season = Season(grid, folder, config, UpdateLimits.from_run_config(context.run_config))
     while season.goes_on():
         season.round()
     folder.set_status(phase="resting", progress=1.0)

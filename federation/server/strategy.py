@@ -19,7 +19,7 @@ from flwr.app.message import make_message
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, Krum, MultiKrum, Strategy
 
-from federation.server.aggregation import RULES, Limits, inner_strategy, shares
+from federation.server.aggregation import RULES, UpdateLimits, inner_strategy, shares
 from federation.server.update_check import PAIRS, PIECE, UpdateCheck, UpdateError, Verdict
 from federation.server.update_spec import UpdateSpec
 from fedgai.networks.style import Signature
@@ -49,13 +49,13 @@ class DiscriminatorAvg(Strategy):
     def __init__(
         self,
         spec: UpdateSpec,
-        limits: Limits | None = None,
+        limits: UpdateLimits | None = None,
         names: Mapping[int, str] | None = None,
         inner: Strategy | None = None,
         history: Mapping[int, set[str]] | None = None,
         spool: str | Path | None = None,
     ) -> None:
-        self.spec, self.limits, self.names, self.spool = spec, limits or Limits(), names or {}, spool
+        self.spec, self.limits, self.names, self.spool = spec, limits or UpdateLimits(), names or {}, spool
         self.inner = inner if inner is not None else inner_strategy(self.limits)
         self.history = {key: set(digests) for key, digests in (history or {}).items()}
         self.verdicts: list[Verdict] = []

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from fedgai.errors import FedGAIError
 from fedgai.text import printable
+from fedgai.vision.file_kinds import HEAD, IN_CLOUD, PICTURE_ENDINGS, RAW, Role, kind_of
 from fedgai.vision.images import can_read
-from fedgai.vision.kinds import HEAD, IN_CLOUD, PICTURE_ENDINGS, RAW, Role, kind_of
 
 SYSTEM_FILES = {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon", "icon\r", "folder.htt"}
 SYSTEM_FOLDERS = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fedgai.data.folder import drawings_in
+from fedgai.data.designer_folder import drawings_in
 from fedgai.data.own_photographs import own_photographs
 from fedgai.data.pairs import PairsError, Report, writing
 from fedgai.data.scans import own_folders

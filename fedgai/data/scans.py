@@ -114,7 +114,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class SheetDrawing:
     """One drawing of a sheet.
 
     Attributes:
@@ -197,7 +197,7 @@ def find(image: Image.Image, layout: Layout | None = None) -> Layout:
     return replace(layout, boxes=tuple(Box(box, number) for number, box in enumerate(boxes, 1)))
 
 
-def split(image: Image.Image, layout: Layout | None = None) -> list[Drawing]:
+def split(image: Image.Image, layout: Layout | None = None) -> list[SheetDrawing]:
     """Cut a sheet into its drawings.
 
     Args:
@@ -230,7 +230,9 @@ def split(image: Image.Image, layout: Layout | None = None) -> list[Drawing]:
             picture[(near != 0) & ~np.isin(near, own)] = 255  # a neighbour that reaches in, a note, a hole
         corners = np.asarray([[[left, top], [right, top], [right, bottom], [left, bottom]]], np.float64)
         outline = cv2.perspectiveTransform(corners, back)[0].round(1).tolist()
-        drawings.append(Drawing(Image.fromarray(picture), (left, top, right, bottom), tuple(map(tuple, outline)), layout.angle))
+        drawings.append(
+            SheetDrawing(Image.fromarray(picture), (left, top, right, bottom), tuple(map(tuple, outline)), layout.angle)
+        )
     return drawings
 
 

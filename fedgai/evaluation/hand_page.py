@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fedgai.content import Content
-from fedgai.data.folder import drawings_in
+from fedgai.data.designer_folder import drawings_in
 from fedgai.data.own_photographs import own_photographs
 from fedgai.data.pairs import FEW, Report
 from fedgai.errors import FedGAIError
@@ -143,7 +143,7 @@ def measure_files(
 
     Args:
         pipe: the studio's.
-        files: of ``fedgai.data.folder.look``.
+        files: of ``fedgai.data.designer_folder.look``.
         pages: how many drawings these hold.
         name: the designer's.
         progress: called with the share that is done.

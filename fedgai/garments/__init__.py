@@ -11,7 +11,7 @@ A garment can be dyed again and again: every time it gets another fabric and ano
 from fedgai.garments.garment import Garment, make
 from fedgai.garments.kinds import KINDS
 from fedgai.garments.lines import Vector
-from fedgai.garments.picture import Picture, dye
+from fedgai.garments.picture import GarmentPicture, dye
 from fedgai.line_types import LINE_TYPES
 
-__all__ = ["KINDS", "LINE_TYPES", "Garment", "Picture", "Vector", "dye", "make"]
+__all__ = ["KINDS", "LINE_TYPES", "Garment", "GarmentPicture", "Vector", "dye", "make"]

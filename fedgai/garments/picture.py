@@ -19,7 +19,7 @@ Plane = NDArray[np.uint8]
 
 
 @dataclass
-class Picture:
+class GarmentPicture:
     """A photograph and its ground truth, H x W pixels, uint8.
 
     Attributes:
@@ -39,7 +39,7 @@ class Picture:
     pattern: str
 
 
-def dye(garment: Garment, rng: Rng, background: Plane | None = None, pattern: str | None = None) -> Picture:
+def dye(garment: Garment, rng: Rng, background: Plane | None = None, pattern: str | None = None) -> GarmentPicture:
     """Give a garment a fabric and take its photograph.
 
     Args:
@@ -71,7 +71,7 @@ def dye(garment: Garment, rng: Rng, background: Plane | None = None, pattern: st
     photo = _camera(rng, ground + cover * (seen - ground))
     tone = 255 * np.clip(light / 1.12, 0, 1) ** (1 / 2.2)
     tone = np.round(255 + alpha[..., 0] * (tone - 255)).astype(np.uint8)
-    return Picture(photo, garment.alpha, garment.lines, _print_edges(garment, cloth.printed), tone, cloth.pattern)
+    return GarmentPicture(photo, garment.alpha, garment.lines, _print_edges(garment, cloth.printed), tone, cloth.pattern)
 
 
 def _shadow(garment: Garment, rng: Rng) -> Float:

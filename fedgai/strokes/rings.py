@@ -8,8 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from fedgai.strokes.centre_lines import FINEST
 from fedgai.strokes.drawing import Floats, Plane, Stroke
-from fedgai.strokes.lines import FINEST
 
 AROUND = 24  # places along a ring that are looked at
 INKED, DRAWN = 0.4, 0.6  # how much ink such a place has, and the share of them that a ring has where it is drawn

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from fedgai.line_types import LINE_TYPES
+from fedgai.strokes.centre_lines import WIDEST, Tracing, centre_lines, covered, strokes_along, to_edge
 from fedgai.strokes.drawing import INK, Bools, Color, Drawing, Floats, Picture, Plane, Stroke
 from fedgai.strokes.joining import Line, run_on
-from fedgai.strokes.lines import WIDEST, Tracing, centre_lines, covered, strokes_along, to_edge
 from fedgai.strokes.rings import take_rings
 from fedgai.strokes.shading import directions, hatching, washes
 from fedgai.strokes.silhouette import on_ink, outlines

@@ -31,12 +31,12 @@ from fedgai.errors import FedGAIError
 from fedgai.garments import Garment
 from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
-from fedgai.training.draughtsman import entropy, one_thread, render_garments
 from fedgai.training.optimisers import AdamW
-from fedgai.training.pages import SILHOUETTE, Page, other_light, real, rendered
+from fedgai.training.pages import SILHOUETTE, LessonPage, other_light, real, rendered
 from fedgai.training.photographs import Opinions, Photograph, background, gather
 from fedgai.training.reviewed_masks import read
 from fedgai.training.saliency import Saliency
+from fedgai.training.train_draughtsman import entropy, one_thread, render_garments
 
 log = logging.getLogger("fedgai.training.draughtsman_masks")
 
@@ -46,7 +46,7 @@ HELD_OUT = 24  # of so many photographs one is never shown: the masks are measur
 
 
 @dataclass(frozen=True)
-class Lesson:
+class MaskLesson:
     """How masks are learned.
 
     Attributes:
@@ -85,7 +85,7 @@ class MaskPages(Dataset[np.ndarray]):
         lesson: for its shares and its seed.
     """
 
-    def __init__(self, garments: Sequence[Path], photographs: Sequence[Photograph], lesson: Lesson) -> None:
+    def __init__(self, garments: Sequence[Path], photographs: Sequence[Photograph], lesson: MaskLesson) -> None:
         self.garments, self.photographs, self.lesson = list(garments), list(photographs), lesson
         times = np.array([lesson.often if one.chosen else 1 for one in photographs], np.float64)
         self.chances = times / times.sum()
@@ -112,13 +112,13 @@ class MaskPages(Dataset[np.ndarray]):
         return np.stack([_planes(page.placed(rng), rng) for _ in range(lesson.copies)])
 
 
-def _without_other_lines(page: Page) -> Page:
+def _without_other_lines(page: LessonPage) -> LessonPage:
     """The same page, its lines the silhouette alone."""
     one = {name: np.ascontiguousarray(getattr(page, name)[..., SILHOUETTE]) for name in ("lines", "line_weight")}
     return replace(page, **one, tone=page.mask, tone_weight=page.mask_weight)
 
 
-def _planes(page: Page, rng: np.random.Generator) -> np.ndarray:
+def _planes(page: LessonPage, rng: np.random.Generator) -> np.ndarray:
     """uint8 (7, H, W), its photo lighter or darker and its colours a little warmer or colder."""
     photo = cv2.LUT(page.photo, other_light(rng))
     weights = [np.clip(WEIGHT * weight, 0, 255).astype(np.uint8) for weight in (page.mask_weight, page.line_weight)]
@@ -149,7 +149,7 @@ def learn(
     start: Draughtsman,
     garments: Sequence[Path],
     photographs: Sequence[Photograph],
-    lesson: Lesson,
+    lesson: MaskLesson,
     device: str = "cpu",
     processes: int = 1,
     keep: Callable[[int, Draughtsman], None] | None = None,
@@ -226,7 +226,7 @@ def measure(draughtsman: Draughtsman, photographs: Sequence[Photograph]) -> str:
     return f"{found.mean():.4f}, {(found < 0.9).sum()} below 0.9, {(found < 0.95).sum()} below 0.95" if overlaps else "none"
 
 
-def _batches(pages: MaskPages, lesson: Lesson, processes: int) -> Iterator[Tensor]:
+def _batches(pages: MaskPages, lesson: MaskLesson, processes: int) -> Iterator[Tensor]:
     """Batches, uint8 (pictures x copies, 7, H, W). They travel between processes as arrays, which need no shared memory."""
     for batch in DataLoader(
         pages,
@@ -251,12 +251,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--processes", type=int, default=1, help="that make pages, beside the one that learns")
-    for name, value in asdict(Lesson()).items():
+    for name, value in asdict(MaskLesson()).items():
         option = "--" + name.replace("_", "-")
         parser.add_argument(option, type=float if isinstance(value, float) else int, default=value)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    lesson = Lesson(**{name: getattr(args, name) for name in asdict(Lesson())})
+    lesson = MaskLesson(**{name: getattr(args, name) for name in asdict(MaskLesson())})
     if args.device == "cpu":
         torch.set_num_threads(1)  # more would add in another order, and give other bytes
     args.work.mkdir(parents=True, exist_ok=True)

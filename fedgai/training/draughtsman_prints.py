@@ -3,7 +3,7 @@
     python -m fedgai.training.draughtsman_prints --start weights/draughtsman.safetensors \
         --photos PHOTOS_DIR --photos MORE_DIR --work WORK_DIR --out draughtsman.safetensors
 
-A plain garment in a photograph is dyed (``prints``). The one that learns sees the dyed photograph and is to see there what the
+A plain garment in a photograph is dyed (``dyeing``). The one that learns sees the dyed photograph and is to see there what the
 earlier one saw in the photograph before: the same lines, as surely, the same mask and the same light. Other pages are
 photographs as they are, on which both are to agree, and rendered garments, whose lines are known. The backbone stays frozen.
 
@@ -31,13 +31,13 @@ from fedgai.draughtsman import Draughtsman, Network
 from fedgai.errors import FedGAIError
 from fedgai.garments import Garment
 from fedgai.networks.layers import channels_last
-from fedgai.training.draughtsman import entropy, one_thread, render_garments
-from fedgai.training.draughtsman import loss as known_loss
 from fedgai.training.draughtsman_masks import set_rates
+from fedgai.training.dyeing import dye_photograph
 from fedgai.training.optimisers import AdamW
 from fedgai.training.pages import HEIGHT, WIDTH, other_light, placing, rendered
 from fedgai.training.photographs import DARKEST, Opinions, Photograph, gather, strong_edges
-from fedgai.training.prints import dye_photograph
+from fedgai.training.train_draughtsman import entropy, one_thread, render_garments
+from fedgai.training.train_draughtsman import loss as known_loss
 
 log = logging.getLogger("fedgai.training.draughtsman_prints")
 
@@ -47,7 +47,7 @@ LIKELY, BESIDE = 0.25, 4  # likelihood of a line that explains edges, and px aro
 
 
 @dataclass(frozen=True)
-class Lesson:
+class PrintLesson:
     """How prints are learned.
 
     Attributes:
@@ -85,7 +85,7 @@ class PrintPages(Dataset[np.ndarray]):
         lesson: for its shares and its seed.
     """
 
-    def __init__(self, photographs: Sequence[Photograph], plain: Sequence[Photograph], lesson: Lesson) -> None:
+    def __init__(self, photographs: Sequence[Photograph], plain: Sequence[Photograph], lesson: PrintLesson) -> None:
         self.photographs, self.plain, self.lesson = list(photographs), list(plain), lesson
 
     def __len__(self) -> int:
@@ -168,7 +168,7 @@ def held_loss(network: Network, teacher: Network, pages: Tensor, edges: float) -
         network: that learns.
         teacher: that stays as it is.
         pages: uint8 (B, ``PLANES``, H, W) of ``PrintPages``.
-        edges: see ``Lesson``.
+        edges: see ``PrintLesson``.
     """
     planes = pages.float() / 255
     before, after = (planes[:, i : i + 3].contiguous(memory_format=torch.channels_last) for i in (0, 3))
@@ -189,7 +189,7 @@ def learn(
     garments: Sequence[Path],
     photographs: Sequence[Photograph],
     plain: Sequence[Photograph],
-    lesson: Lesson,
+    lesson: PrintLesson,
     processes: int = 1,
     keep: Callable[[int, Draughtsman], None] | None = None,
 ) -> Draughtsman:
@@ -261,11 +261,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--start", type=Path, required=True, metavar="FILE", help="the draughtsman that learns")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     parser.add_argument("--processes", type=int, default=1, help="that make pages, beside the one that learns")
-    for name, value in asdict(Lesson()).items():
+    for name, value in asdict(PrintLesson()).items():
         parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    lesson = Lesson(**{name: getattr(args, name) for name in asdict(Lesson())})
+    lesson = PrintLesson(**{name: getattr(args, name) for name in asdict(PrintLesson())})
     torch.set_num_threads(1)  # more would add in another order, and give other bytes
     args.work.mkdir(parents=True, exist_ok=True)
     try:

@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 
 from fedgai.garments import Garment, dye
 from fedgai.line_types import LINE_TYPES
+from fedgai.training.dyeing import dye_photograph
 from fedgai.training.photographs import Photograph, background
-from fedgai.training.prints import dye_photograph
 
 HEIGHT, WIDTH = 416, 320  # px, of a page
 TOPSTITCH = LINE_TYPES.index("topstitch")
@@ -56,7 +56,7 @@ def placing(mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, flo
 
 
 @dataclass
-class Page:
+class LessonPage:
     """A picture and what is known about it, all (H, W); zero in a weight: not known.
 
     Attributes:
@@ -73,7 +73,7 @@ class Page:
     line_weight: np.ndarray
     tone_weight: np.ndarray
 
-    def placed(self, rng: np.random.Generator) -> Page:
+    def placed(self, rng: np.random.Generator) -> LessonPage:
         """Turned, scaled and moved a little, on a page of ``HEIGHT`` x ``WIDTH``; what lies beyond is not known."""
         matrix, scale = placing(self.mask, rng)
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -83,7 +83,7 @@ class Page:
                 return np.concatenate([move(plane[..., :3], border), move(plane[..., 3:], border)], 2)
             return cv2.warpAffine(plane, matrix, (WIDTH, HEIGHT), flags=method, borderMode=border)
 
-        return Page(
+        return LessonPage(
             move(self.photo, cv2.BORDER_REPLICATE),
             *(
                 move(np.ascontiguousarray(plane))
@@ -102,7 +102,7 @@ class Page:
         return {name: planes(getattr(self, name)) for name in self.__dataclass_fields__}
 
 
-def rendered(garment: Garment, rng: np.random.Generator, behind: np.ndarray | None = None) -> Page:
+def rendered(garment: Garment, rng: np.random.Generator, behind: np.ndarray | None = None) -> LessonPage:
     """A garment of the family, dyed: everything is known.
 
     Edges of the print count double. Beside topstitching, where a seam may or may not be, other lines count nothing.
@@ -115,10 +115,10 @@ def rendered(garment: Garment, rng: np.random.Generator, behind: np.ndarray | No
     beside = (cv2.dilate(lines[..., TOPSTITCH], np.ones((7, 7), np.uint8)) > 64)[..., None] & (others < 64)
     weight[..., [i for i in range(len(LINE_TYPES)) if i != TOPSTITCH]] *= ~beside
     known = np.ones(picture.alpha.shape, np.float32)
-    return Page(picture.photo, picture.alpha, lines, picture.tone, known, weight, (picture.alpha > 200).astype(np.float32))
+    return LessonPage(picture.photo, picture.alpha, lines, picture.tone, known, weight, (picture.alpha > 200).astype(np.float32))
 
 
-def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | None = None) -> Page:
+def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | None = None) -> LessonPage:
     """A photograph: its mask is known, but not its rim, nor where opinions differ; outside is no line; the outline is the mask's.
 
     A plain garment is dyed every other time; what was seen in it before (``Photograph.label_path``) is then still right.
@@ -150,7 +150,7 @@ def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | 
                 weight[..., i] = np.where(inside, 0.5 * ~doubt, weight[..., i])
         weight *= agrees[..., None] | (weight == 0)
     weight *= known[..., None]
-    return Page(
+    return LessonPage(
         photo, (255 * mask).astype(np.uint8), lines, np.zeros_like(solid), mask_weight, weight, np.zeros(mask.shape, np.float32)
     )
 

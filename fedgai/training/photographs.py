@@ -23,7 +23,7 @@ import numpy as np
 from fedgai.data.listing import find_images
 from fedgai.draughtsman import Draughtsman
 from fedgai.line_types import LINE_TYPES
-from fedgai.training.reviewed_masks import Verdict
+from fedgai.training.reviewed_masks import MaskReview
 from fedgai.training.saliency import Saliency
 from fedgai.vision import cutout
 from fedgai.vision.images import ImageError, read_image
@@ -125,7 +125,7 @@ class Opinions:
 
     draughtsman: Draughtsman
     saliency: Saliency | None
-    reviewed: Mapping[str, Verdict | None] = field(default_factory=dict)
+    reviewed: Mapping[str, MaskReview | None] = field(default_factory=dict)
 
     def mask(self, photo: np.ndarray, kept: Path, name: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The cut-out (H, W) float32 in [0, 1], and where the other opinion differs, (H, W) bool; None for too much of that.

@@ -34,7 +34,7 @@ SMALLEST_GAP = 0.003  # share of the garment
 
 
 @dataclass(frozen=True)
-class Verdict:
+class MaskReview:
     """What was noted about one photograph; see this file's docstring.
 
     Attributes:
@@ -69,20 +69,20 @@ class Verdict:
         return (without_gaps(photo, mask) if self.gaps else mask), unsure & (cv2.dilate(mask, np.ones((9, 9))) > 0)
 
 
-def read(file: Path = FILE) -> dict[str, Verdict | None]:
+def read(file: Path = FILE) -> dict[str, MaskReview | None]:
     """The verdicts by a photograph's folder and name; None for photographs of which no opinion is right.
 
     Raises:
         FedGAIError: the file holds something else.
     """
-    verdicts: dict[str, Verdict | None] = {}
+    verdicts: dict[str, MaskReview | None] = {}
     for name, kept in json.loads(file.read_text(encoding="utf-8")).items():
         if kept is None:
             verdicts[name] = None
             continue
         above = tuple((float(x), float(y)) for x, y in kept.get("above", []))
         without = tuple(tuple((float(x), float(y)) for x, y in outline) for outline in kept.get("without", []))
-        verdicts[name] = Verdict(kept["take"], above, without, bool(kept.get("gaps", False)))
+        verdicts[name] = MaskReview(kept["take"], above, without, bool(kept.get("gaps", False)))
         if kept["take"] not in TAKEN:
             raise FedGAIError(f"{file}: {name} takes {kept['take']!r}; it should be one of {', '.join(TAKEN)}")
     return verdicts

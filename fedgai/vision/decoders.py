@@ -24,7 +24,7 @@ from typing import IO, Any
 from PIL import Image
 
 from fedgai.vision.decoding.appearance import Decoded
-from fedgai.vision.decoding.limits import Limits, RefusedPictureError
+from fedgai.vision.decoding.limits import PictureLimits, RefusedPictureError
 
 PROCESSES = 3  # one more than one visitor of the studio can have under way (studio/turns.py)
 PATIENCE = 3  # times the processor time that a picture may take: how long to wait for it, on a busy machine
@@ -115,7 +115,7 @@ class Decoders:
             self._free.put(None)
         self._large = threading.Lock()
 
-    def decode(self, data: bytes, limits: Limits, side: int, page: int | None = None) -> Decoded:
+    def decode(self, data: bytes, limits: PictureLimits, side: int, page: int | None = None) -> Decoded:
         """A file's bytes -> the picture, see ``decoding.formats.decode``.
 
         Raises:

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from fedgai.line_types import LINE_TYPES
+from fedgai.strokes.centre_lines import Tracing, centre_lines, strokes_along, to_edge
 from fedgai.strokes.drawing import Bools, Floats, Plane
 from fedgai.strokes.joining import run_on
-from fedgai.strokes.lines import Tracing, centre_lines, strokes_along, to_edge
 from fedgai.strokes.raster import SHIFT, fixed
 from fedgai.vision.buttons import Button, round_fastenings
 

@@ -22,12 +22,12 @@ from fedgai.errors import FedGAIError
 from fedgai.text import printable
 from fedgai.vision.decoders import decoders
 from fedgai.vision.decoding.appearance import SIDE, Decoded, normalise
-from fedgai.vision.decoding.limits import NO_PICTURE, SAVE_AS, SHORTEST, Limits, RefusedPictureError, check_size
-from fedgai.vision.kinds import HEAD, Kind, Role, kind_of
+from fedgai.vision.decoding.limits import NO_PICTURE, SAVE_AS, SHORTEST, PictureLimits, RefusedPictureError, check_size
+from fedgai.vision.file_kinds import HEAD, Kind, Role, kind_of
 
-VISITOR = Limits(megabytes=32, pixels=52_000_000, header_pixels=250_000_000, side=20_000, seconds=10, memory=640)
+VISITOR = PictureLimits(megabytes=32, pixels=52_000_000, header_pixels=250_000_000, side=20_000, seconds=10, memory=640)
 """For pictures that anybody may send."""
-LOCAL = Limits(megabytes=512, pixels=150_000_000, header_pixels=600_000_000, side=20_000, seconds=60, memory=2048)
+LOCAL = PictureLimits(megabytes=512, pixels=150_000_000, header_pixels=600_000_000, side=20_000, seconds=60, memory=2048)
 """For pictures of somebody's own, on their own machine: A3 at 600 dpi, without compression."""
 MAX_BYTES = VISITOR.megabytes * 2**20
 
@@ -59,12 +59,12 @@ class Picture:
     unseen: bool = False
 
 
-def read_image(source: Source | Picture, limits: Limits = VISITOR) -> Image.Image:
+def read_image(source: Source | Picture, limits: PictureLimits = VISITOR) -> Image.Image:
     """Read a picture of any mode as it is meant to be seen: RGB. See ``read_picture``."""
     return read_picture(source, limits).image
 
 
-def read_picture(source: Source | Picture, limits: Limits = VISITOR, page: int | None = None, side: int = SIDE) -> Picture:
+def read_picture(source: Source | Picture, limits: PictureLimits = VISITOR, page: int | None = None, side: int = SIDE) -> Picture:
     """Read a picture of any mode as it is meant to be seen.
 
     A file is decoded in a process of its own, within limits on time and memory (``decoders``).
@@ -147,7 +147,7 @@ def simplify(photo: NDArray[np.uint8], detail: float, mask: NDArray[np.float32] 
     return np.asarray(np.clip(255 * guide + 0.5, 0, 255), np.uint8)
 
 
-def read_mask(source: Source, size: tuple[int, int], limits: Limits = LOCAL) -> NDArray[np.float32]:
+def read_mask(source: Source, size: tuple[int, int], limits: PictureLimits = LOCAL) -> NDArray[np.float32]:
     """A mask that somebody made: white, or opaque where the file has transparency, is the garment.
 
     Args:
@@ -188,7 +188,7 @@ def can_read(kind: Kind) -> bool:
     return kind.role is Role.PICTURE or any(importlib.util.find_spec(module) for module in kind.modules)
 
 
-def _bytes(source: str | Path | bytes, limits: Limits) -> tuple[bytes, Kind | None]:
+def _bytes(source: str | Path | bytes, limits: PictureLimits) -> tuple[bytes, Kind | None]:
     """A file's bytes, if it is one that may hold a picture, and its kind. Raises ImageError."""
     if isinstance(source, bytes):
         name, data = "", source
@@ -204,7 +204,7 @@ def _bytes(source: str | Path | bytes, limits: Limits) -> tuple[bytes, Kind | No
     return data, kind
 
 
-def _file(path: str | Path, limits: Limits) -> bytes:
+def _file(path: str | Path, limits: PictureLimits) -> bytes:
     """The bytes of a regular file, as many as may be looked at. A pipe or a device is never waited for."""
     try:
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -223,7 +223,7 @@ def _file(path: str | Path, limits: Limits) -> bytes:
         raise ImageError("A file's name cannot hold a zero byte: name a picture.") from error
 
 
-def _in_memory(source: NDArray[Any] | Image.Image, limits: Limits, side: int) -> Decoded:
+def _in_memory(source: NDArray[Any] | Image.Image, limits: PictureLimits, side: int) -> Decoded:
     image = _from_array(source) if isinstance(source, np.ndarray) else source
     check_size(image.size, limits)
     try:

@@ -42,7 +42,7 @@ class RepairError(FedGAIError):
 
 
 @dataclass(frozen=True)
-class Stroke:
+class BrushStroke:
     """One stroke of a brush, in ``UNIT``ths of the photograph's long side.
 
     Attributes:
@@ -56,7 +56,7 @@ class Stroke:
     points: tuple[tuple[int, int], ...]
 
 
-def read_strokes(value: object) -> tuple[Stroke, ...]:
+def read_strokes(value: object) -> tuple[BrushStroke, ...]:
     """From what came over the wire: {"belongs": bool, "radius": int, "points": [x, y, x, y, ...]} each, the first first.
 
     Raises:
@@ -72,7 +72,7 @@ def read_strokes(value: object) -> tuple[Stroke, ...]:
     return strokes
 
 
-def _stroke(item: object) -> Stroke:
+def _stroke(item: object) -> BrushStroke:
     if not isinstance(item, dict):
         raise RepairError(NOT_STROKES)
     belongs, radius, flat = item.get("belongs"), item.get("radius"), item.get("points")
@@ -83,7 +83,7 @@ def _stroke(item: object) -> Stroke:
         raise RepairError(f"A brush has a radius from {RADII[0]} to {RADII[1]}.")
     if not all(0 <= number <= UNIT for number in numbers[1:]):
         raise RepairError(f"A stroke stays within the photograph: coordinates go from 0 to {UNIT}.")
-    return Stroke(belongs, numbers[0], tuple(zip(numbers[1::2], numbers[2::2], strict=True)))
+    return BrushStroke(belongs, numbers[0], tuple(zip(numbers[1::2], numbers[2::2], strict=True)))
 
 
 def _whole(value: object) -> int:
@@ -92,7 +92,7 @@ def _whole(value: object) -> int:
     return round(value)
 
 
-def repair(photo: NDArray[np.uint8], mask: Mask | None, strokes: Sequence[Stroke]) -> Mask:
+def repair(photo: NDArray[np.uint8], mask: Mask | None, strokes: Sequence[BrushStroke]) -> Mask:
     """The cut-out as the strokes say.
 
     Args:
@@ -138,7 +138,7 @@ def _as_uint8(area: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.asarray(area, np.uint8)
 
 
-def _painted(strokes: Sequence[Stroke], shape: tuple[int, ...]) -> NDArray[np.int8]:
+def _painted(strokes: Sequence[BrushStroke], shape: tuple[int, ...]) -> NDArray[np.int8]:
     """(H, W) int8: 1 where a stroke says that it belongs, -1 where that it does not, 0 elsewhere."""
     painted = np.zeros(shape[:2], np.uint8)
     for stroke in strokes:
@@ -146,7 +146,7 @@ def _painted(strokes: Sequence[Stroke], shape: tuple[int, ...]) -> NDArray[np.in
     return np.array([0, -1, 1], np.int8)[painted]
 
 
-def _draw(canvas: NDArray[np.uint8], stroke: Stroke, more: float, value: int) -> None:
+def _draw(canvas: NDArray[np.uint8], stroke: BrushStroke, more: float, value: int) -> None:
     """Draw a stroke with a brush that is larger by ``more`` px."""
     scale = max(canvas.shape) / UNIT
     radius = stroke.radius * scale + more
@@ -157,7 +157,7 @@ def _draw(canvas: NDArray[np.uint8], stroke: Stroke, more: float, value: int) ->
         cv2.circle(canvas, (int(end[0]), int(end[1])), round(16 * radius), value, -1, cv2.LINE_8, 4)
 
 
-def _bands(strokes: Sequence[Stroke], shape: tuple[int, int], everywhere: bool) -> list[NDArray[np.bool_]]:
+def _bands(strokes: Sequence[BrushStroke], shape: tuple[int, int], everywhere: bool) -> list[NDArray[np.bool_]]:
     """Where the edge may move, (h, w) bool each, not connected with each other. So strokes that are far from each other know
     nothing of each other, and the work is bounded by the picture, not by the number of strokes."""
     if not strokes:

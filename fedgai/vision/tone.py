@@ -23,7 +23,7 @@ def tone_of(cloth: np.ndarray, mask: Plane) -> Plane:
     the side away from the light, which comes from top left, is in shadow, too.
 
     Args:
-        cloth: (H, W, 3) float32, 0 to 255, the garment without lines and print (``prints.plain``).
+        cloth: (H, W, 3) float32, 0 to 255, the garment without lines and print (``plain_cloth.plain``).
         mask: (H, W) float32 in [0, 1], the garment.
     """
     light = (cloth @ np.array([0.299, 0.587, 0.114], np.float32)) / np.float32(255)

@@ -12,8 +12,8 @@ from federation.designer.settings import CompanionError, Settings, address, has_
 from federation.identity import fingerprint, make_key
 from studio.companion.background import failure
 from studio.companion.drawings import KINDS, DrawingsFolder
+from studio.companion.hand_view import HandView
 from studio.companion.home_process import HomeProcess
-from studio.companion.own_hand import OwnHand
 from studio.companion.participation import SHEETS_FIRST, Participation
 
 
@@ -27,7 +27,7 @@ class CompanionActions:
         FedGAIError, OSError: the folder cannot be used, or what was answered before cannot be read.
 
     Attributes:
-        drawings, hand, part, studio: what is done with each, see drawings.py, own_hand.py, participation.py and home_process.py.
+        drawings, hand, part, studio: what is done with each, see drawings.py, hand_view.py, participation.py and home_process.py.
         answers: what the designer answered by now, complete or not.
         key, fingerprint: the designer's public key, and what the operator sees of it.
         sample: what would be sent now, once it was asked for.
@@ -41,7 +41,7 @@ class CompanionActions:
         self.answers = replace(known, certificate=known.certificate or certificate)
         self.sample: Receipt | None = None
         self.drawings = DrawingsFolder(home, lambda: self.answers)
-        self.hand = OwnHand(home)
+        self.hand = HandView(home)
         self.part = Participation(home)
         self.studio = HomeProcess(home, self._say)
         self._own = self.answers.data  # the folder that the designer named last

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from federation.designer.prepare import LookFirst, accept, prepare
 from federation.designer.settings import Settings
-from fedgai.data import folder as folders
-from fedgai.data.folder import DesignerFolder
+from fedgai.data import designer_folder as folders
+from fedgai.data.designer_folder import DesignerFolder
 from fedgai.data.scans import Layout
 from fedgai.files import put_in_place, replacing, write_atomically
 from fedgai.vision.images import MAX_BYTES

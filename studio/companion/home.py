@@ -37,15 +37,15 @@ with collector_paused():
     from fedgai.data.listing import find_images
     from fedgai.errors import FedGAIError, sentence
     from studio import pictures, pieces
-    from studio.background import repeating
+    from studio.repeating import repeating
     from studio.callers import caller_of
     from studio.companion.background import failure
     from studio.companion.home_studio import HomeStudio
     from studio.companion.local_page import LocalPage, OpenAlready, show
     from studio.companion.templating import render
-    from studio.drawing import SIZES, Garment
+    from studio.sketching import SIZES, StudioGarment
     from studio.gradio_adapter import queued, use_folder
-    from studio.listeners import Page, notice, with_notice
+    from studio.listeners import StudioPage, notice, with_notice
     from studio.page import EACH, LAST, GarmentColumn, garment_column, line_faders
     from studio.templating import render as render_studio
     from studio.theme import mount
@@ -65,7 +65,7 @@ machine. The photographs and sketches of this page stay on it, too.
 them; the sliders below set how much of each. In between, the two are mixed. In all cases your own model draws."""
 
 
-class HomePage(Page):
+class HomePage(StudioPage):
     """The listeners of this page."""
 
     def __init__(self, studio: HomeStudio, uploads: UploadFolder) -> None:
@@ -74,12 +74,12 @@ class HomePage(Page):
         self.out: Path | None = None  # of the last batch
 
     @with_notice(1)
-    async def redrawn(self, visitor: gr.Request, garment: Garment, *controls: Any) -> tuple[Any, ...]:
+    async def redrawn(self, visitor: gr.Request, garment: StudioGarment, *controls: Any) -> tuple[Any, ...]:
         """-> comparison, notice."""
         drawn, _, remark = await self.drawn_for(visitor, garment, *controls)
         return drawn, remark
 
-    async def portrait(self, visitor: gr.Request, garment: Garment, *controls: Any) -> object:
+    async def portrait(self, visitor: gr.Request, garment: StudioGarment, *controls: Any) -> object:
         return (await self.shown(visitor, garment, *controls))[0]
 
     def restart(self) -> tuple[Any, ...]:
@@ -88,7 +88,7 @@ class HomePage(Page):
         return self.home.everybody, look.lines, look.size, look.cutout, {"us": 0.0}
 
     @with_notice(1)
-    async def compared(self, visitor: gr.Request, garment: Garment, *controls: Any) -> tuple[Any, ...]:
+    async def compared(self, visitor: gr.Request, garment: StudioGarment, *controls: Any) -> tuple[Any, ...]:
         """-> two sketches side by side, notice."""
         look = self.studio.look(*controls)
         async with self.turns.job(caller_of(visitor), PREPARING + 2 * look.pixels) as job:
@@ -140,7 +140,7 @@ def _free(folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawingColumn:
     """The sketch and what can be done with it: the components of the middle column."""
 
     comparison: gr.HTML
@@ -172,7 +172,7 @@ class Batch:
     gallery: gr.HTML
 
 
-def drawing_column(page: HomePage) -> Drawing:
+def drawing_column(page: HomePage) -> DrawingColumn:
     """Within a gr.Column."""
     look, garment = page.home.first_look, page.home.first_garment
     comparison = pieces.comparison(page.drawn(garment, look))
@@ -181,7 +181,7 @@ def drawing_column(page: HomePage) -> Drawing:
         size = gr.Radio([(f"{s} px", s) for s in SIZES], value=look.size, label="Long side", elem_id="size")
         paper = gr.Radio(["White", "Transparent"], value="White", label="Paper", elem_id="paper")
         download = pieces.download()
-    return Drawing(comparison, remark, message, size, paper, download)
+    return DrawingColumn(comparison, remark, message, size, paper, download)
 
 
 def mixer_column(page: HomePage) -> Mixer:
@@ -263,7 +263,13 @@ def build(page: HomePage) -> gr.Blocks:
 
 
 def connect(
-    page: HomePage, current: gr.State, column: GarmentColumn, drawing: Drawing, mixer: Mixer, batch: Batch, controls: list[Any]
+    page: HomePage,
+    current: gr.State,
+    column: GarmentColumn,
+    drawing: DrawingColumn,
+    mixer: Mixer,
+    batch: Batch,
+    controls: list[Any],
 ) -> None:
     """What the garment's column, the reset and the batch do."""
     column.photo.input(

@@ -16,7 +16,7 @@ from fedgai.files import replacing
 from fedgai.model import CONFIG_FILE, MODEL_FILE, CheckpointError
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
-from studio.drawing import Garment, Look, SketchStudio, number
+from studio.sketching import Look, SketchStudio, StudioGarment, number
 from studio.uploads import PhotoFile
 
 
@@ -66,7 +66,7 @@ class HomeStudio(SketchStudio):
         blend[self.me] = blend.get(self.me, 0.0) + 1 - us
         return replace(look, weights=blend)
 
-    def compare(self, garment: Garment, look: Look) -> list[tuple[str, Image.Image]]:
+    def compare(self, garment: StudioGarment, look: Look) -> list[tuple[str, Image.Image]]:
         """(caption, sketch): by the Generator that everybody starts from, and by the designer's own, in the same style.
 
         Raises FedGAIError where the two have other encoders.
@@ -87,7 +87,7 @@ class HomeStudio(SketchStudio):
         out.mkdir(parents=True, exist_ok=True)
         for file in files:
             try:
-                sketch = self.draw(self.content(Garment(PhotoFile(file, file.parent)), look), look)
+                sketch = self.draw(self.content(StudioGarment(PhotoFile(file, file.parent)), look), look)
             except FedGAIError as error:
                 yield file, sentence(error)
                 continue

@@ -3,7 +3,7 @@
     python -m studio.companion.window [--home DIR] [--port 7862] [--certificate FILE] [--no-browser]
 
 ``fedgai-join --window`` starts it. It listens on 127.0.0.1 alone (local_page.py). What is done lies in actions.py, what is
-shown in parts.py; the page may be closed, reloaded, or opened twice.
+shown in page_parts.py; the page may be closed, reloaded, or opened twice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ with collector_paused():
     from fedgai.errors import FedGAIError, sentence
     from studio.companion.actions import CompanionActions
     from studio.companion.local_page import LocalPage, OpenAlready, show
-    from studio.companion.parts import Parts
+    from studio.companion.page_parts import Parts
     from studio.companion.templating import render
 
     from studio.gradio_adapter import use_folder

@@ -23,8 +23,8 @@ from fedgai.errors import FedGAIError
 from fedgai.model import CONFIG_FILE, MODEL_FILE, STYLES_FILE
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
-from studio.drawing import Garment, Look, SketchStudio
 from studio.federation.tab import News
+from studio.sketching import Look, SketchStudio, StudioGarment
 
 log = logging.getLogger("fedgai.studio")
 
@@ -167,7 +167,7 @@ class Federation:
             log.warning("%s is left out: %s", file.name, error)
         return self._signatures.get(file, (0, None))[1]
 
-    def compare(self, garment: Garment, look: Look, rounds: Iterable[object]) -> list[tuple[int, Image.Image]]:
+    def compare(self, garment: StudioGarment, look: Look, rounds: Iterable[object]) -> list[tuple[int, Image.Image]]:
         """The same garment and look, as two rounds draw it: (round, sketch), the earlier first. The hands are today's.
 
         Raises:

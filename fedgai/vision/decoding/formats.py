@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image, ImageChops, TiffImagePlugin
 
 from .appearance import DARK, NARROWEST, Decoded, as_array, factor, is_blank, levels, normalise
-from .limits import NO_PICTURE, SAVE_AS, LargePictureError, Limits, RefusedPictureError, check_size
+from .limits import NO_PICTURE, SAVE_AS, LargePictureError, PictureLimits, RefusedPictureError, check_size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "HEIF")  # EPS would start Ghostscript
 LARGE = 16_000_000  # pixels of work above which a picture counts as large: only one of those is decoded at a time
@@ -28,7 +28,7 @@ PLANES, NUMBERS, SUBSAMPLING = 284, 339, 530
 YCBCR = 6  # what MEANING says of brightness and two colour differences, as in a JPEG
 
 
-def decode(data: bytes, limits: Limits, side: int, page: int | None = None, *, large: bool = True) -> Decoded:
+def decode(data: bytes, limits: PictureLimits, side: int, page: int | None = None, *, large: bool = True) -> Decoded:
     """A file's bytes -> the picture.
 
     Args:
@@ -82,7 +82,7 @@ class _Work:
         return not self.pixels or self.pixels + pixels <= ALL_PIXELS
 
 
-def _open(data: bytes, limits: Limits) -> Image.Image | None:
+def _open(data: bytes, limits: PictureLimits) -> Image.Image | None:
     """Header only, as far as the format allows. None for a TIFF that Pillow does not know."""
     size = _webp_size(data)
     if size:  # libwebp takes the memory of two canvases when it opens a file
@@ -132,7 +132,7 @@ def _jpeg_pixels(image: Image.Image, data: bytes) -> float:
     return image.width * image.height / 4 * (max(1, _scans(data) / 3) if image.info.get("progressive") else 1)
 
 
-def _jpeg(image: Image.Image, data: bytes, limits: Limits, side: int) -> Image.Image:
+def _jpeg(image: Image.Image, data: bytes, limits: PictureLimits, side: int) -> Image.Image:
     """Decoded at 1/2, 1/4 or 1/8 where it is long. Its last bytes may be missing, but not more."""
     if _scans(data) > SCANS:
         raise RefusedPictureError(f"This JPEG is stored in {_scans(data):,} scans, which would take too long to open: {SAVE_AS}.")
@@ -206,7 +206,7 @@ def _animation(image: Image.Image, side: int, work: _Work) -> Decoded:
 # --- TIFF ----------------------------------------------------------------------------------------------------------
 
 
-def _tiff(image: Image.Image, data: bytes, limits: Limits, side: int, page: int | None, work: _Work) -> Decoded:
+def _tiff(image: Image.Image, data: bytes, limits: PictureLimits, side: int, page: int | None, work: _Work) -> Decoded:
     pages = _pages(image)
     if page is not None and page >= len(pages):
         raise RefusedPictureError(f"The file has {len(pages)} pages, and no page {page + 1}.")
@@ -304,7 +304,7 @@ def _with_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image
 
 
-def _unknown_tiff(data: bytes, limits: Limits, side: int, large: bool) -> Decoded:
+def _unknown_tiff(data: bytes, limits: PictureLimits, side: int, large: bool) -> Decoded:
     """A TIFF that Pillow does not know. OpenCV reads floats, and 32 bits."""
     try:
         tags = TiffImagePlugin.ImageFileDirectory_v2(data[:8])

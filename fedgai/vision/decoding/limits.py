@@ -18,7 +18,7 @@ class LargePictureError(Exception):
 
 
 @dataclass(frozen=True)
-class Limits:
+class PictureLimits:
     """What a picture may cost.
 
     Attributes:
@@ -38,7 +38,7 @@ class Limits:
     memory: int
 
 
-def check_size(size: tuple[int, int], limits: Limits, *, pixels: int | None = None) -> None:
+def check_size(size: tuple[int, int], limits: PictureLimits, *, pixels: int | None = None) -> None:
     """Refuse a picture for its (width, height) in px. Raises RefusedPictureError.
 
     Args:

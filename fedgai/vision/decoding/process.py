@@ -17,14 +17,14 @@ from typing import IO, Any
 from PIL import Image, features
 
 from .formats import decode
-from .limits import SAVE_AS, LargePictureError, Limits, RefusedPictureError
+from .limits import SAVE_AS, LargePictureError, PictureLimits, RefusedPictureError
 
 PIPE = 2**20  # bytes that a pipe holds
 
 
 def answer(data: bytes, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     """-> the JSON object of an answer, and the bytes behind it."""
-    limits = Limits(**request["limits"])
+    limits = PictureLimits(**request["limits"])
     try:
         found = decode(data, limits, request["side"], request["page"], large=request["large"])
         head = {"size": found.rgb.size, "mask": found.mask is not None, "pages": found.pages, "unseen": found.unseen}

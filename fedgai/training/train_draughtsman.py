@@ -1,6 +1,6 @@
 """How the draughtsman's weights come about:
 
-    python -m fedgai.training.draughtsman --photos PHOTOS_DIR --work WORK_DIR --out weights/draughtsman.safetensors
+    python -m fedgai.training.train_draughtsman --photos PHOTOS_DIR --work WORK_DIR --out weights/draughtsman.safetensors
 
 1. Gather: photographs whose garment's mask is sure (``photographs``), and rendered garments (``fedgai.garments``), kept in
    WORK_DIR. Two kinds of garment, ``HELD_OUT``, are never shown: the draughtsman is measured on them.
@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from fedgai.draughtsman import Backbone, Block, Draughtsman, Network, SameConv
+from fedgai.draughtsman import Backbone, Draughtsman, InvertedBottleneck, Network, SameConv
 from fedgai.errors import FedGAIError
 from fedgai.garments import KINDS, make
 from fedgai.line_types import LINE_TYPES
@@ -47,7 +47,7 @@ from fedgai.training.photographs import Opinions, Photograph, gather
 from fedgai.training.reviewed_masks import read
 from fedgai.training.saliency import Saliency
 
-log = logging.getLogger("fedgai.training.draughtsman")
+log = logging.getLogger("fedgai.training.train_draughtsman")
 
 HELD_OUT = ("polo", "vest")  # kinds that are never trained on
 LONG_SIDE = 576  # px, at which garments are rendered
@@ -96,7 +96,7 @@ def pretrained_backbone() -> Backbone:
 
     fill(backbone.stem, "_conv_stem", "_bn0")
     for i, block in enumerate(backbone.blocks):
-        assert isinstance(block, Block)
+        assert isinstance(block, InvertedBottleneck)
         if block.expand is not None:
             fill(block.expand, f"_blocks.{i}._expand_conv", f"_blocks.{i}._bn0")
         fill(block.depthwise, f"_blocks.{i}._depthwise_conv", f"_blocks.{i}._bn1")
@@ -105,7 +105,7 @@ def pretrained_backbone() -> Backbone:
 
 
 def loss(network: Network, page: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The losses of a batch of pages (``pages.Page.tensors``, stacked), by name; their sum is what is made small."""
+    """The losses of a batch of pages (``pages.LessonPage.tensors``, stacked), by name; their sum is what is made small."""
     mask, lines, tone = network(page["photo"].contiguous(memory_format=torch.channels_last))
     want, weight = page["lines"], page["line_weight"]
     union_want = want[:, CONSTRUCTION].amax(1, keepdim=True)

@@ -1,6 +1,7 @@
 """Teaches a network what buttons look like, and puts it into a draughtsman's file:
 
-    python -m fedgai.training.buttons --draughtsman IN.safetensors --photos PHOTOS_DIR --photos MORE_DIR --out OUT.safetensors
+    python -m fedgai.training.train_buttons --draughtsman IN.safetensors \
+        --photos PHOTOS_DIR --photos MORE_DIR --out OUT.safetensors
 
 It learns from round spots. On rendered garments (``fedgai/garments``) it is known which are buttons. Photographs lie in one
 folder for each kind of garment: on kinds that hardly ever have buttons, no spot is one. Then the network looks at the other
@@ -33,7 +34,7 @@ from fedgai.vision.buttons import LEAST, LIKELY, SIDE, SURE, ButtonNetwork, Spot
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.images import ImageError
 
-log = logging.getLogger("fedgai.training.buttons")
+log = logging.getLogger("fedgai.training.train_buttons")
 
 LONG_SIDE = 576  # px, of a rendered garment
 WITHOUT = ("t-shirt", "undershirt", "longsleeve", "skirt", "shorts", "hoodie", "top", "dress")  # folders: kinds without buttons

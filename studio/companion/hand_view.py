@@ -15,7 +15,7 @@ from studio.companion.drawings import Busy
 from studio.companion.participation import SHEETS_FIRST, StoppedError
 
 
-class OwnHand:
+class HandView:
     """Makes the page, one at a time. All open pages of the window show the same.
 
     Args:

@@ -21,7 +21,7 @@ from fedgai.shipped import EXAMPLES
 from fedgai.strokes import Drawing
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.images import VISITOR, Picture, read_mask, read_picture
-from fedgai.vision.repair import Stroke, repair
+from fedgai.vision.repair import BrushStroke, repair
 from studio.content_cache import ContentCache
 from studio.uploads import PhotoFile
 
@@ -42,7 +42,7 @@ class LookError(FedGAIError):
 
 
 @dataclass(frozen=True)
-class Line:
+class LineSlider:
     """A slider that says how lines are drawn. ``name`` is a field of ``Look`` and a word of links."""
 
     name: str
@@ -54,14 +54,14 @@ class Line:
 
 
 LINES = (
-    Line("strength", "Strength", "From the mean of all hands to beyond the blend.", 0.0, 1.5),
-    Line("detail", "Line detail", "How many of the inner lines are kept.", 0.05, 1.0),
-    Line("print", "Print", "How much of a print or pattern is drawn.", 0.0, 1.0, 0.0),
+    LineSlider("strength", "Strength", "From the mean of all hands to beyond the blend.", 0.0, 1.5),
+    LineSlider("detail", "Line detail", "How many of the inner lines are kept.", 0.05, 1.0),
+    LineSlider("print", "Print", "How much of a print or pattern is drawn.", 0.0, 1.0, 0.0),
 )
 
 
 @dataclass(frozen=True)
-class Garment:
+class StudioGarment:
     """A photograph and what to call it.
 
     Attributes:
@@ -79,7 +79,7 @@ class Garment:
     name: str = ""
     lost: str = NO_GARMENT
     chosen: bool = True
-    strokes: tuple[Stroke, ...] = ()
+    strokes: tuple[BrushStroke, ...] = ()
     mask: PhotoFile | None = None
 
 
@@ -182,7 +182,7 @@ class Bank:
         side = int(number(size, SIZES[0], SIZES[-1], "Size"))
         return Look(clean, size=side, cutout=bool(cutout), bank=self, **values)
 
-    def content(self, garment: Garment, look: Look, session: str = "") -> Content:
+    def content(self, garment: StudioGarment, look: Look, session: str = "") -> Content:
         """The heavy part, once for a photograph, a size, a line detail, a print and a cut-out.
 
         If no garment can be found, it is the whole photograph.
@@ -198,7 +198,7 @@ class Bank:
         lasting = bool(garment.name) and not garment.strokes
         return self.contents.get(key, lambda: self._prepare(garment, look, session), session, lasting)
 
-    def cutout(self, garment: Garment, session: str = "") -> CutOut:
+    def cutout(self, garment: StudioGarment, session: str = "") -> CutOut:
         """A photograph and its cut-out, as the garment's strokes say.
 
         Raises:
@@ -207,13 +207,13 @@ class Bank:
         """
         return self.cutouts.get(self._garment_key(garment), lambda: self._cut(garment, session), session)
 
-    def _garment_key(self, garment: Garment) -> tuple[Hashable, ...]:
+    def _garment_key(self, garment: StudioGarment) -> tuple[Hashable, ...]:
         """What a cut-out depends on."""
         draughtsman = self.pipeline.model.draughtsman
         seen_by = draughtsman.sha256 if draughtsman else ""
         return garment.photo.sha256(), garment.mask and garment.mask.sha256(), garment.strokes, seen_by
 
-    def _cut(self, garment: Garment, session: str) -> CutOut:
+    def _cut(self, garment: StudioGarment, session: str) -> CutOut:
         if garment.strokes:
             first = self.cutout(replace(garment, strokes=()), session)
             return replace(first, mask=repair(np.asarray(first.photo), first.mask, garment.strokes))
@@ -237,7 +237,7 @@ class Bank:
         """In one designer's hand. Raises KeyError where that one is not in this bank."""
         return self.pipeline.draw(content, {self.styles[name]: 1})
 
-    def _prepare(self, garment: Garment, look: Look, session: str) -> Content:
+    def _prepare(self, garment: StudioGarment, look: Look, session: str) -> Content:
         found: bytes | Found = garment.photo.read()
         if look.cutout:
             lasting = bool(garment.name) and not garment.strokes
@@ -246,7 +246,7 @@ class Bank:
             found, look.size, cutout=look.cutout, detail=look.detail, print_amount=look.print, on_missing="keep"
         )
 
-    def _find(self, garment: Garment, session: str) -> Found:
+    def _find(self, garment: StudioGarment, session: str) -> Found:
         photo: bytes | Picture = garment.photo.read()
         if garment.strokes or garment.mask:
             photo = replace(read_picture(photo), mask=self.cutout(garment, session).mask)
@@ -270,7 +270,7 @@ class SketchStudio:
         self._now: Bank | None = None
         self.serve(pipeline)
         entries = [(Path(e["file"]).stem, e) for e in json.loads((examples / "examples.json").read_text(encoding="utf-8"))]
-        self.examples = {n: Garment(PhotoFile(examples / e["file"], examples), e["title"], e["alt"], n) for n, e in entries}
+        self.examples = {n: StudioGarment(PhotoFile(examples / e["file"], examples), e["title"], e["alt"], n) for n, e in entries}
         self.first_garment = self.examples.get(OPENING[0]) or next(iter(self.examples.values()))
 
     def serve(self, pipeline: SketchPipeline) -> None:
@@ -317,7 +317,7 @@ class SketchStudio:
         """From what a page or a program sent. Raises LookError."""
         return self.now.look(weights, lines, size, cutout)
 
-    def content(self, garment: Garment, look: Look, *, strict: bool = False, session: str = "") -> Content:
+    def content(self, garment: StudioGarment, look: Look, *, strict: bool = False, session: str = "") -> Content:
         """See ``Bank.content``. If ``strict``, NoGarment is raised if no garment can be found."""
         content = (look.bank or self.now).content(garment, look, session)
         if strict and look.cutout and content.mask is None:

@@ -13,7 +13,7 @@ from federation.designer.receipt import Receipt
 from federation.designer.receipt_page import lines_of, noise_line, size, summary, title
 from federation.join import STAYS
 from federation.terminal import describe, federation_line
-from fedgai.data.folder import CELL, DesignerFolder
+from fedgai.data.designer_folder import CELL, DesignerFolder
 from fedgai.data.pairs import FEW
 from fedgai.evaluation.hand_page import Levels
 from studio import pictures

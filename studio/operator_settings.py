@@ -15,7 +15,7 @@ class SettingError(FedGAIError):
 
 
 @dataclass(frozen=True)
-class Settings:
+class OperatorSettings:
     """What an operator may set.
 
     Attributes:
@@ -29,10 +29,10 @@ class Settings:
     upload_bytes: int
 
 
-def from_environment() -> Settings:
+def from_environment() -> OperatorSettings:
     """Raises SettingError."""
     whole_number("FEDGAI_PROXIES", os.environ.get("FEDGAI_PROXIES"), 0, 0, 99)  # read by federation/address.py
-    return Settings(
+    return OperatorSettings(
         cache_bytes=MEGABYTE * whole_number("FEDGAI_CACHE_MB", os.environ.get("FEDGAI_CACHE_MB"), 512, 1, 2**20),
         keep_seconds=60 * whole_number("FEDGAI_KEEP_MINUTES", os.environ.get("FEDGAI_KEEP_MINUTES"), 60, 1, 10_000),
         upload_bytes=MEGABYTE * whole_number("FEDGAI_UPLOADS_MB", os.environ.get("FEDGAI_UPLOADS_MB"), 2048, 64, 2**20),
