@@ -84,7 +84,7 @@ def federation(out: Path, url: str) -> None:
 def for_designers(out: Path, work: Path, atelier: str = "Dara") -> None:
     """Save designer-*.jpg: an atelier's drawings dropped in, a round trained and sent, the receipt, the studio at home.
     ``work``: an empty folder, or one with the pairs of an earlier run."""
-    from test_window import WindowServer
+    from helpers.window_server import WindowServer
 
     from federation.demo import Demo, draw_examples
     from federation.designer.settings import Settings

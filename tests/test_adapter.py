@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 from PIL import Image
 from safetensors.torch import save_file
 

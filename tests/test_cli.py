@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_garment
+from helpers.drawn_pairs import draw_pairs
+from helpers.garment_picture import draw_garment
 from PIL import Image
-from test_train import draw_pairs
 
 from fedgai.__main__ import main
 from fedgai.model import FedGAI

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_garment
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MessageType, Metadata, RecordDict
 from flwr.app.message import make_message
 from flwr.supercore.task_identity import TaskIdentity
+from helpers.garment_picture import draw_garment
 from PIL import ImageOps
 
 from federation.designer import client_app, own_hand

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_garment
+from helpers.drawn_sheets import fill, sketch
+from helpers.garment_picture import draw_garment
 from PIL import Image, ImageDraw, ImageOps
-from test_drawings import fill, sketch
 
 from federation.designer import prepare as preparing
 from federation.designer.prepare import LookFirst, accept, look, prepare

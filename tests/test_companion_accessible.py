@@ -10,8 +10,8 @@ import pytest
 from helpers.axe_rules import violations
 from helpers.screen import stand_still
 from helpers.studio_server import PATIENCE
+from helpers.window_server import WindowServer
 from PIL import Image, ImageDraw
-from test_window import WindowServer
 
 pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.companion_actions import until_looked
+from helpers.drawn_sheets import drawn
 from helpers.studio_server import PATIENCE
 from PIL import Image
-from test_companion_words import drawn, until_looked
 
 pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")

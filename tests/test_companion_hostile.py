@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from flwr.proto.fab_pb2 import GetFabResponse
+from helpers.drawn_sheets import fill
 from helpers.quick_rounds import one_garment, two_hands
 from helpers.studio_server import PATIENCE
-from test_drawings import fill
 
 from federation.demo import Demo
 from federation.designer.receipt import read_all

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.companion_actions import until_looked
+from helpers.drawn_sheets import drawn
 from helpers.studio_server import PATIENCE
-from PIL import Image, ImageDraw
 
 pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
@@ -23,22 +24,6 @@ def actions(tmp_path: Path) -> Iterator[CompanionActions]:
     running = CompanionActions(tmp_path / "home")
     yield running
     running.close()
-
-
-def drawn(folder: Path, count: int) -> Path:
-    folder.mkdir()
-    for i in range(count):
-        sheet = Image.new("RGB", (200, 260), "white")
-        ImageDraw.Draw(sheet).polygon([(40 + i, 40), (160, 50), (150, 220), (50, 210)], outline="black", width=3)
-        sheet.save(folder / f"{i}.png")
-    return folder
-
-
-def until_looked(actions: CompanionActions) -> None:
-    end = time.monotonic() + PATIENCE
-    while (actions.drawings.busy or not actions.drawings.found) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert actions.drawings.ready
 
 
 def test_what_is_missing_is_what_is_missing_now(actions: CompanionActions, tmp_path: Path) -> None:

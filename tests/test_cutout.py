@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 from PIL import Image
 
 from fedgai.vision import cutout

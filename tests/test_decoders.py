@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 from helpers.jpegs import many_scans
 from PIL import GifImagePlugin, Image
 

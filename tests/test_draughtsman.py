@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from skimage.filters import sato

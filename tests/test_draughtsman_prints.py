@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 from PIL import Image
 
 from fedgai.draughtsman import Draughtsman, Network, Seen

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.bad_pictures import bad_pictures
+from helpers.drawn_sheets import fill, sketch
 from PIL import Image, ImageDraw
 
 from fedgai.data import designer_folder as drawings
@@ -22,23 +23,6 @@ from fedgai.data.scans import MADE
 from fedgai.draughtsman import Draughtsman
 from fedgai.measure import page
 from fedgai.model import FedGAI
-
-
-def sketch(seed: int, side: int = 96) -> Image.Image:
-    """Some strokes on white, as a drawing that no other seed has."""
-    rng, image = np.random.default_rng(seed), Image.new("RGB", (side, side), "white")
-    pen = ImageDraw.Draw(image)
-    for _ in range(5):
-        pen.line([tuple(p) for p in rng.integers(4, side - 4, (3, 2)).tolist()], "black", 3)
-    pen.ellipse([*sorted(rng.integers(4, side - 4, 2).tolist()), side - 3, side - 3], fill="grey")
-    return image
-
-
-def fill(folder: Path, count: int, first: int = 0) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for i in range(first, first + count):
-        sketch(i).save(folder / f"no. {i:03d}.png")
-    return folder
 
 
 def test_the_kind_is_recognised(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.drawn_sheets import fill
 from helpers.studio_server import PATIENCE
-from test_drawings import fill
 
 from fedgai.environment import VariableError, check_network, no_proxy, switch, tidy_network
 

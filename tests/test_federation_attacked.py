@@ -19,8 +19,8 @@ from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.supercore.date import now
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes, sign_message
 from helpers.hostile_designer import HostileDesigner
+from helpers.hostile_federation import federation, wait_for
 from helpers.studio_server import PATIENCE
-from test_federation_hostile import federation, wait_for
 
 from federation import operator
 from federation.demo import Demo

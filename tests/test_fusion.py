@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 
 from experiments.fusion import ARMS, Plan, Seed, designer_gains, median_pair, report, sheet, split, summary, table
 

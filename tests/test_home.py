@@ -100,7 +100,7 @@ def test_without_a_generator_it_is_one_line(tmp_path: Path) -> None:
 
 
 def test_it_listens_on_loopback_alone_and_for_its_own_page(folder: Path) -> None:
-    from test_window import listening
+    from helpers.window_server import listening
 
     port, log = free_port(), (folder / "said.txt").open("w+")
     command = [sys.executable, "-m", "studio.companion.home", "--home", str(folder), "--port", str(port), "--no-browser"]

@@ -9,14 +9,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from helpers.dummy_app import PROJECT
 from helpers.studio_server import PATIENCE
+from helpers.waiting import until
 
 pytest.importorskip("flwr")
 
@@ -72,19 +73,6 @@ app = ClientApp()
 @app.train()
 def train(message, context):
     return Message(RecordDict(), reply_to=message)
-"""
-PROJECT = """
-[project]
-name = "dummy"
-version = "1.0.0"
-[tool.flwr.app]
-publisher = "test"
-[tool.flwr.app.components]
-serverapp = "dummy.server:app"
-clientapp = "dummy.client:app"
-[tool.flwr.app.config]
-rounds = 11
-min-designers = 2
 """
 
 
@@ -158,13 +146,6 @@ def designers(tmp_path: Path) -> Iterator[list[Designer]]:
     yield both
     for designer in both:
         designer.leave()
-
-
-def until(true: Callable[[], object], what: object = "") -> None:
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end, f"not within {PATIENCE:.0f} s: {what}"
-        time.sleep(0.1)
 
 
 def last(folder: Folder) -> int:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 
 from fedgai.model import FedGAI
 from fedgai.training.losses import crispness_loss, pair_loss

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image

@@ -15,6 +15,7 @@ import torch
 from helpers import tiny_diffusion as tiny
 from helpers.hub_server import HubServer
 from helpers.studio_server import PATIENCE, ROOT, untrained
+from helpers.tiny_diffusion import contents
 from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import load_file
@@ -176,10 +177,6 @@ def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # -- from the Hub ------------------------------------------------------------------------------------------------------------
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 @pytest.fixture

@@ -8,33 +8,17 @@ import io
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.studio_server import PATIENCE
+from helpers.drawn_sheets import fill, sketch
+from helpers.join_command import run
 from PIL import Image
-from test_drawings import fill, sketch
 
 from federation.designer.settings import CompanionError, Settings, home
 from federation.join import main
 from fedgai.errors import FedGAIError
-
-ROOT = Path(__file__).resolve().parent.parent
-JOIN = [sys.executable, "-m", "federation.join"]
-
-
-def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*JOIN, "--home", str(folder), *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=2 * PATIENCE,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 from PIL import Image, ImageOps
 
 from fedgai.data import kept_cutouts, pairs

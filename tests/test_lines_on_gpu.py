@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 
 from experiments import lines_on_gpu
 from experiments.line_pages import FASTENING, HELD, KNOWN, PAGE, PLANES, Maker, drawn, dyed, is_button, poorer, rendered

@@ -10,7 +10,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 from PIL import Image
 
 from fedgai.data import listing

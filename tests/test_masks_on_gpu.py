@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 
 from experiments.mask_pages import RIM, Pages, Pictures, Shares, composite, fit, laid, with_thin_rims
 from experiments.mask_pictures import KINDS_MADE, LONG, PHOTO_LONG, Maker, Shown, box_of, largest_rectangles, planes, read

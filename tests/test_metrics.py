@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.drawn_pairs import draw_pairs
 from PIL import Image, ImageDraw
 from scipy import linalg
 from skimage.metrics import structural_similarity
-from test_train import draw_pairs
 
 from fedgai import torchvision_ops
 from fedgai.data.pairs import PairsError

@@ -10,8 +10,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from helpers.drawn_pairs import draw_pairs
 from safetensors.torch import save_file
-from test_train import draw_pairs
 from torch import Tensor, nn
 from torch.nn import functional as F
 

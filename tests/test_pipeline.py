@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image

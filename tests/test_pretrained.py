@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 from gradio_client import Client, handle_file
+from helpers.drawn_pairs import SMALL, draw_pairs
 from helpers.hub_server import HubServer
 from helpers.studio_server import ROOT, StudioServer
 from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import load_file, save, save_file
-from test_train import SMALL, draw_pairs
 
 from fedgai import hub_files as pretrained
 from fedgai import torchvision_ops

@@ -23,9 +23,10 @@ from flwr.proto.fab_pb2 import Fab, GetFabResponse
 from flwr.proto.fleet_pb2 import ActivateNodeResponse, PushMessagesRequest, PushMessagesResponse
 from flwr.proto.message_pb2 import PushObjectRequest
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
+from helpers.dummy_app import PROJECT
 from helpers.fleet import HASH, PROGRAM, SESSION, STYLE, Node, Studio, proto, reply, update
+from helpers.waiting import until
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
-from test_host import PROJECT, until
 
 from federation.designer.notices import Notice
 from federation.designer.proxy import Proxy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 
 from fedgai.vision.cutout import cut_out
 from fedgai.vision.repair import POINTS, STROKES, UNIT, BrushStroke, RepairError, outline, read_strokes, repair

@@ -139,6 +139,14 @@ def test_two_files_or_two_classes_never_share_a_name_with_different_jobs() -> No
     assert [name for name, count in classes.items() if count > 1] == []
 
 
+def test_what_tests_share_lies_in_their_helpers() -> None:
+    """A test file that another one imports is collected twice, and cannot be moved or left out alone."""
+    tests = {file.stem for file in (ROOT / "tests").glob("*.py")}
+    for file in files("tests", "docs", "benchmarks", "experiments"):
+        shared = imports(file) & tests
+        assert not shared, f"{file.relative_to(ROOT)} imports {shared}: move what both need to tests/helpers/"
+
+
 def test_the_version_is_one():
     assert PROJECT["version"] == fedgai.__version__
 

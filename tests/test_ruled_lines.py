@@ -8,7 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 
 from experiments.strangers import STRANGERS, draw
 from fedgai.ateliers import Hand, render, study

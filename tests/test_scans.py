@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_garment
+from helpers.garment_picture import draw_garment
 from PIL import Image
 
 from fedgai.ateliers import ATELIERS, draw

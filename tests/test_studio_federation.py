@@ -21,8 +21,8 @@ import torch
 from helpers.axe_rules import violations
 from helpers.screen import slow_requests, stand_still, width
 from helpers.studio_server import PATIENCE, ROOT, StudioServer, untrained
+from helpers.visit import Visit
 from PIL import Image
-from test_studio import Visit
 
 pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")

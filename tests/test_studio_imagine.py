@@ -16,8 +16,8 @@ from gradio_client.exceptions import AppError
 from helpers.hub_server import HubServer
 from helpers.screen import width
 from helpers.studio_server import PATIENCE, StudioServer
+from helpers.tiny_diffusion import contents
 from PIL import Image
-from test_imagine import contents
 
 from fedgai.imagine import CHIPS
 

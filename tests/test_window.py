@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,8 @@ from helpers.axe_rules import violations
 from helpers.quick_rounds import one_garment
 from helpers.screen import width
 from helpers.studio_server import PATIENCE, ROOT, dropped_choices
-from test_studio import decoded
+from helpers.visit import decoded
+from helpers.window_server import WINDOW, WindowServer, listening
 
 pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
@@ -42,41 +42,6 @@ from studio.companion.drawings import DrawingsFolder, plain_name
 
 GARMENTS = ("hoodie", "trench_coat", "denim_jacket", "midi_dress")
 LEAVES = "You may close this page"
-
-
-class WindowServer:
-    """A running ``python -m studio.companion.window``."""
-
-    def __init__(self, home: Path, *arguments: str) -> None:
-        self.home, self.port = home, free_port()
-        self.url = f"http://127.0.0.1:{self.port}/"
-        self._log = (home.parent / "window.log").open("w+")
-        self.process = subprocess.Popen(
-            [*WINDOW, "--home", str(home), "--port", str(self.port), *arguments],
-            cwd=ROOT,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-        until = time.monotonic() + PATIENCE
-        while self.url not in self.log():
-            assert self.process.poll() is None and time.monotonic() < until, self.log()
-            time.sleep(0.1)
-
-    def log(self) -> str:
-        self._log.seek(0)
-        return self._log.read()
-
-    def ask(self, method: str = "GET", path: str = "/window/live", body: bytes | None = None, **headers: str) -> int:
-        """A request with these headers (``_`` for ``-``), as anybody on this machine could send it. Returns the status."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
-            return connection.getresponse().status
-        finally:
-            connection.close()
-
-
-WINDOW = [sys.executable, "-m", "studio.companion.window", "--no-browser"]
 
 
 @pytest.fixture(scope="module")
@@ -198,17 +163,6 @@ def test_nobody_else_drives_it(window: WindowServer, browser: object) -> None:
     )
     page.close()
     assert not (window.home / "drawings").exists()
-
-
-def listening(port: int) -> set[str]:
-    """Addresses, as Linux writes them, that this port is open on."""
-    found = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else ():
-            address, _, state = line.split()[1:4]
-            if state == "0A" and address.endswith(f":{port:04X}"):
-                found.add(address.split(":")[0])
-    return found
 
 
 def test_no_choice_is_left_out_while_another_is_under_way(window: WindowServer) -> None:

@@ -29,11 +29,11 @@ import brotli
 import numpy as np
 import pytest
 import torch
+from helpers.join_command import JOIN, run
 from helpers.quick_rounds import one_garment, two_hands
 from helpers.recording_proxy import RecordingProxy
-from helpers.studio_server import PATIENCE
+from helpers.studio_server import PATIENCE, ROOT
 from PIL import Image
-from test_join import JOIN, ROOT, run
 
 from federation.demo import Demo, draw_examples
 from federation.designer.own_hand import REFINED_FILE

@@ -83,3 +83,7 @@ def save(folder: Path, *, scheduler: str = "EulerDiscreteScheduler", spacing: st
     )
     pipeline.save_pretrained(folder)
     return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
