@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.metadata
+import re
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,25 @@ def private_names(name: str) -> list[str]:
 def test_what_a_file_keeps_private_no_other_file_uses() -> None:
     files = [file.relative_to(ROOT).as_posix() for room in OURS for file in (ROOT / room).rglob("*.py")]
     assert [found for name in files for found in private_names(name)] == []
+
+
+FOREIGN = {
+    "federation/flower_commands.py": {"_pull_and_store_message", "_push_messages"},  # tests/test_flower_commands.py
+    "studio/gradio_adapter.py": {"_queue"},  # tests/test_studio_gradio.py
+    "fedgai/training/local.py": {"_is_avx512_bf16_supported"},  # of torch.cpu, which has no public name that says it
+}
+"""Attributes that a library keeps private and we use: only in these files. Of open_clip there is none."""
+
+
+def test_what_a_library_keeps_private_is_used_where_it_is_said() -> None:
+    found: dict[str, set[str]] = {}
+    for room in OURS:
+        for file in (ROOT / room).rglob("*.py"):
+            nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+            own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+            of_self = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+            for node in nodes:
+                if isinstance(node, ast.Attribute) and re.match("_[^_]", node.attr) and node.attr not in own:
+                    if f"self.{node.attr}" not in of_self and f"cls.{node.attr}" not in of_self:
+                        found.setdefault(file.relative_to(ROOT).as_posix(), set()).add(node.attr)
+    assert found == FOREIGN

@@ -188,7 +188,8 @@ def learn(
         optimizer.step()
         decay = min(lesson.average, (step + 1) / (step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), 1 - decay)
+            for average, learned in zip(mean.parameters(), network.parameters(), strict=True):
+                average.lerp_(learned, 1 - decay)
         if step % 10 == 0:  # reading a loss waits for the device
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.item() / 10

@@ -226,7 +226,8 @@ def learn(
         optimizer.step()
         with torch.no_grad():
             decay = min(lesson.average, step / (step + 10))
-            torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), 1 - decay)
+            for average, learned in zip(mean.parameters(), network.parameters(), strict=True):
+                average.lerp_(learned, 1 - decay)
         for name, value in losses.items():
             sums[name] = sums.get(name, 0) + value.item()
         if step % 50 == 0:

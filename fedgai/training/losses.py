@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fedgai import hub_files as pretrained
+from fedgai import hub_files
 from fedgai.environment import variable
 from fedgai.errors import FedGAIError
 from fedgai.networks.style import EPS
@@ -223,9 +223,9 @@ class ClipSemantic(nn.Module):
             visual = VisionTransformer(
                 image_size=224, patch_size=16, width=768, layers=12, heads=12, mlp_ratio=4.0, output_dim=512, act_layer=QuickGELU
             )
-        file = pretrained.locate(pretrained.CLIP, None if path is None else str(path))
+        file = hub_files.locate(hub_files.CLIP, None if path is None else str(path))
         try:
-            visual.load_state_dict(pretrained.clip_tensors(file), assign=True)
+            visual.load_state_dict(hub_files.clip_tensors(file), assign=True)
         except RuntimeError as error:
             reason = " ".join(str(error).split(":", 1)[-1].split())[:200]
             raise FedGAIError(f"{file} does not hold CLIP's ViT-B/16: {reason}") from error
@@ -237,7 +237,9 @@ class ClipSemantic(nn.Module):
         image = ((image.clamp(-1, 1) + 1) / 2 - self.mean) / self.std
         visual = self.visual
         *blocks, last = visual.transformer.resblocks
-        x = visual._embeds(image)  # (B, 1 + T, D), the class token first
+        patches = visual.conv1(image).flatten(2).transpose(1, 2)  # (B, T, D)
+        start = visual.class_embedding.expand(len(image), 1, -1)
+        x = visual.ln_pre(torch.cat([start, patches], 1) + visual.positional_embedding)  # (B, 1 + T, D), the class token first
         for block in blocks[:CLIP_BLOCKS]:
             x = block(x)
         tokens = x[:, 1:]
@@ -247,7 +249,7 @@ class ClipSemantic(nn.Module):
         x, normed = x[:, :1], last.ln_1(x)
         x = x + last.attention(normed[:, :1], normed, normed)
         x = x + last.mlp(last.ln_2(x))
-        return visual._pool(x)[0] @ visual.proj, tokens
+        return visual.ln_post(x)[:, 0] @ visual.proj, tokens
 
     @torch.no_grad()
     def target(self, photo: Tensor, sketch: Tensor) -> tuple[Tensor, ...]:
