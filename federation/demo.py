@@ -26,19 +26,22 @@ from typing import Any
 
 import numpy as np
 
-from federation.designer.supernode import SuperNode
-from federation.identity import make_certificate, make_key
-from federation.operator import approve
-from federation.processes import QUIET
-from federation.server.folder import Folder
-from fedgai.ateliers import ATELIERS, draw
-from fedgai.content import fit_and_cut, on_white
-from fedgai.data.drawn_pairs import save_pair
-from fedgai.data.listing import find_images
-from fedgai.draughtsman import Draughtsman
-from fedgai.errors import FedGAIError, sentence
-from fedgai.model import DRAUGHTSMAN_FILE
-from fedgai.shipped import EXAMPLES, WEIGHTS
+from fedgai.imports import needed_by
+
+with needed_by("python -m federation.demo", "studio", "federation", started=__name__ == "__main__"):
+    from federation.designer.supernode import SuperNode
+    from federation.identity import make_certificate, make_key
+    from federation.operator import approve
+    from federation.processes import QUIET
+    from federation.server.folder import Folder
+    from fedgai.ateliers import ATELIERS, draw
+    from fedgai.content import fit_and_cut, on_white
+    from fedgai.data.drawn_pairs import save_pair
+    from fedgai.data.listing import find_images
+    from fedgai.draughtsman import Draughtsman
+    from fedgai.errors import FedGAIError, sentence
+    from fedgai.model import DRAUGHTSMAN_FILE
+    from fedgai.shipped import EXAMPLES, WEIGHTS
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 256  # px

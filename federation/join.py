@@ -28,9 +28,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from fedgai.imports import collector_paused
+from fedgai.imports import collector_paused, needed_by
 
-with collector_paused():
+with collector_paused(), needed_by("python -m federation.join", "federation", started=__name__ == "__main__"):
     from rich.console import Console
     from rich.live import Live
     from rich.prompt import Confirm, Prompt

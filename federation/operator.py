@@ -17,9 +17,9 @@ import json
 import sys
 from pathlib import Path
 
-from fedgai.imports import collector_paused
+from fedgai.imports import collector_paused, needed_by
 
-with collector_paused():
+with collector_paused(), needed_by("python -m federation.operator", "federation", started=__name__ == "__main__"):
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -19,22 +19,26 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
-from flwr.clientapp import ClientApp
-from flwr.clientapp.typing import ClientAppCallable
-from flwr.serverapp import Grid, ServerApp
 
-from federation.designer import client_app
-from federation.server.aggregation import UpdateLimits
-from federation.server.folder import Folder
-from federation.server.season import FederationConfig, Season
-from fedgai.ateliers import ATELIERS, Hand, draw, random_hand
-from fedgai.data.drawn_pairs import draw_pair, save_pair
-from fedgai.data.listing import find_images
-from fedgai.draughtsman import Draughtsman
-from fedgai.errors import FedGAIError, sentence
-from fedgai.model import DRAUGHTSMAN_FILE, FedGAI
-from fedgai.shipped import EXAMPLES, WEIGHTS
+from fedgai.imports import needed_by
+
+with needed_by("python -m federation.simulate", "simulation", started=__name__ == "__main__"):
+    from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+    from flwr.clientapp import ClientApp
+    from flwr.clientapp.typing import ClientAppCallable
+    from flwr.serverapp import Grid, ServerApp
+
+    from federation.designer import client_app
+    from federation.server.aggregation import UpdateLimits
+    from federation.server.folder import Folder
+    from federation.server.season import FederationConfig, Season
+    from fedgai.ateliers import ATELIERS, Hand, draw, random_hand
+    from fedgai.data.drawn_pairs import draw_pair, save_pair
+    from fedgai.data.listing import find_images
+    from fedgai.draughtsman import Draughtsman
+    from fedgai.errors import FedGAIError, sentence
+    from fedgai.model import DRAUGHTSMAN_FILE, FedGAI
+    from fedgai.shipped import EXAMPLES, WEIGHTS
 
 
 def hands(count: int, seed: int) -> dict[str, Hand]:

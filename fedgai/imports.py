@@ -30,12 +30,13 @@ def collector_paused(freeze: bool = True) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def needed_by(program: str, *extras: str) -> Iterator[None]:
+def needed_by(program: str, *extras: str, started: bool = True) -> Iterator[None]:
     """End a program with one sentence where a package cannot be imported in the block.
 
     Args:
         program: as its user types it.
         extras: of pyproject.toml, whose packages the block imports.
+        started: whether the program is being started, and its file not only imported, which raises ModuleNotFoundError.
 
     Raises:
         SystemExit: a package is missing.
@@ -44,7 +45,7 @@ def needed_by(program: str, *extras: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing in ("fedgai", "federation", "studio"):  # a mistake of ours
+        if not started or missing in ("fedgai", "federation", "studio"):  # the latter are a mistake of ours
             raise
         wanted = f".[{','.join(extras)}]"
         sentence = f'{program} needs more packages ({missing} is missing): pip install "{wanted}" in a copy of the project'

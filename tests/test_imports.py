@@ -97,6 +97,37 @@ def test_a_program_without_its_packages_says_which_to_install(
     assert re.fullmatch(pattern, said), said
 
 
+@pytest.mark.parametrize(
+    ("module", "wanted"),
+    [
+        ("federation.join", "federation"),
+        ("federation.operator", "federation"),
+        ("federation.demo", "studio,federation"),
+        ("federation.simulate", "simulation"),
+        ("studio.companion.window", "studio,federation"),
+        ("studio.companion.home", "studio,federation"),
+    ],
+)
+def test_a_module_that_is_started_without_its_packages_says_which_to_install(module: str, wanted: str) -> None:
+    blocked = only_in({"studio", "federation"}, set())
+    code = f"import runpy, sys; sys.modules.update(dict.fromkeys({blocked!r})); "
+    run = subprocess.run(
+        [sys.executable, "-c", code + f"runpy.run_module({module!r}, run_name='__main__')"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+    )
+    pattern = (
+        rf'python -m {module} needs more packages \((\w+) is missing\): pip install "\.\[{wanted}\]" in a copy of the project\n'
+    )
+    assert run.returncode == 1 and re.fullmatch(pattern, run.stderr), run.stderr
+    imported = subprocess.run(
+        [sys.executable, "-c", code + f"import {module}"], capture_output=True, text=True, timeout=300, cwd=ROOT
+    )
+    assert "ModuleNotFoundError" in imported.stderr  # a program that only imports it may catch that
+
+
 def test_a_module_of_ours_that_is_missing_is_a_mistake() -> None:
     with pytest.raises(ModuleNotFoundError), needed_by("fedgai", "studio"):
         import fedgai.nothing  # noqa: F401

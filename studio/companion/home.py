@@ -20,12 +20,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fedgai.imports import collector_paused
+from fedgai.imports import collector_paused, needed_by
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio is imported; so is the next
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-with collector_paused():
+with collector_paused(), needed_by("python -m studio.companion.home", "studio", "federation", started=__name__ == "__main__"):
     import studio.companion.quiet_network  # noqa: F401, I001 - before gradio, which dies of a wrong proxy
 
     import gradio as gr
