@@ -24,7 +24,7 @@ test-fast: $(VENV)/.installed-dev ## the unit tests alone
 coverage: $(VENV)/.installed-dev ## how much of the code the unit tests run, file by file
 	$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not long" --cov --cov-report=term
 
-test-long: $(VENV)/.installed-dev ## twenty kills of a running federation, and of a companion; one hostile designer in eight; the paper's preset
+test-long: $(VENV)/.installed-dev ## twenty kills of a running federation, and of a companion; one hostile designer in eight; the paper's preset; the wheel in a clean environment
 	$(RUN) -m pytest -q -m long -s
 
 bench: $(VENV)/.installed-dev ## time, memory and arithmetic beside known networks

@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import sysconfig
-import time
-import urllib.request
 import venv
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from gradio_client import Client, handle_file
-from helpers.studio_server import PATIENCE, ROOT
-from PIL import Image
+from helpers.installed import build_wheel, draws, page, run, running
+from helpers.studio_server import ROOT
 
 from federation.bundle import build_app
-from federation.processes import free_port
-
-
-def run(*command: object, cwd: Path) -> str:
-    done = subprocess.run([str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=4 * PATIENCE)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from what git would commit, without the network."""
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).splitlines()
-    for name in listed:
-        if (ROOT / name).is_file():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, source, cwd=out)
-    return next(out.glob("fedgai-*.whl"))
+    return build_wheel(tmp_path_factory.mktemp("package"))
 
 
 @pytest.fixture(scope="module")
@@ -76,43 +53,6 @@ def test_draws_outside_the_checkout(programs: Path, tmp_path: Path) -> None:
     assert Path(where).is_relative_to(programs.parent)
 
 
-@contextmanager
-def running(program: Path, *arguments: object, cwd: Path) -> Iterator[str]:
-    """The address that a program serves a page at. Afterwards it is ended as the machine would end it."""
-    port, log = free_port(), cwd / "log.txt"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [str(part) for part in (program, *arguments, "--port", port)],
-            cwd=cwd,
-            env={**os.environ, "BROWSER": "true"},  # a program that opens a page in the browser runs this instead
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        address, until = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE
-        while address not in log.read_text():
-            assert process.poll() is None and time.monotonic() < until, log.read_text()
-            time.sleep(0.1)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(60)
-    assert "Traceback" not in log.read_text()
-
-
-def page(address: str) -> str:
-    """Asked for until it is there: the address is printed shortly before it can be reached."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
-                return answer.read().decode()
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.1)
-
-
 def test_the_companion_is_there(programs: Path, tmp_path: Path) -> None:
     assert "--receipt" in run(programs / "fedgai-join", "--help", cwd=tmp_path)
 
@@ -125,11 +65,7 @@ def test_the_companions_window_opens(programs: Path, tmp_path: Path) -> None:
 def test_the_studio_starts_and_draws(programs: Path, tmp_path: Path) -> None:
     with running(programs / "fedgai-studio", cwd=tmp_path) as address:
         assert "FedGAI" in page(address)
-        client = Client(address, verbose=False, download_files=tmp_path)
-        photo = handle_file(ROOT / "examples" / "hoodie.jpg")
-        drawn = client.predict(photo, {"Aiko": 1.0}, size=256, api_name="/sketch")
-        with Image.open(drawn) as sketch:
-            assert max(sketch.size) == 256
+        assert max(draws(address, tmp_path).size) == 256
 
 
 def test_a_wheel_and_a_checkout_make_the_same_app(programs: Path, tmp_path: Path) -> None:
