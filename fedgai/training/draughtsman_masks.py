@@ -188,8 +188,8 @@ def learn(
         optimizer.step()
         decay = min(lesson.average, (step + 1) / (step + 10))
         with torch.no_grad():
-            for average, learned in zip(mean.parameters(), network.parameters(), strict=True):
-                average.lerp_(learned, 1 - decay)
+            for mean_weight, weight in zip(mean.parameters(), network.parameters(), strict=True):
+                mean_weight.lerp_(weight, 1 - decay)
         if step % 10 == 0:  # reading a loss waits for the device
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.item() / 10

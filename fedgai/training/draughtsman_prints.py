@@ -226,8 +226,8 @@ def learn(
         optimizer.step()
         with torch.no_grad():
             decay = min(lesson.average, step / (step + 10))
-            for average, learned in zip(mean.parameters(), network.parameters(), strict=True):
-                average.lerp_(learned, 1 - decay)
+            for mean_weight, weight in zip(mean.parameters(), network.parameters(), strict=True):
+                mean_weight.lerp_(weight, 1 - decay)
         for name, value in losses.items():
             sums[name] = sums.get(name, 0) + value.item()
         if step % 50 == 0:
