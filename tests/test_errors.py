@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import importlib
 import os
@@ -29,14 +30,19 @@ from federation import demo, join, operator
 from federation.designer.settings import Settings
 from federation.server.folder import Folder
 from federation.server.host import HostError
+from federation.simulate import main as simulate_main
 from fedgai.__main__ import main as fedgai_main
 from fedgai.errors import FedGAIError, sentence
-from fedgai.training.pretrain import Stage
+from fedgai.training.pretrain.stage import Stage
 from studio.application import federate
+from studio.command import main as studio_main
 from studio.companion import home, window
 from studio.companion.actions import CompanionActions
 from studio.companion.background import failure, in_background
 from studio.companion.drawings import DrawingsFolder
+from studio.federation.panel import Panel
+from studio.listeners import with_notice
+from studio.templating import escaped
 
 FIXTURE = Path(__file__).resolve().parent / "fixtures" / "companion-801d4d4.zip"
 
@@ -89,6 +95,18 @@ def test_there_are_errors_to_walk() -> None:
     } <= names
 
 
+def test_every_error_of_the_source_is_walked() -> None:
+    """A module that cannot be imported here would hide its errors."""
+    sources = [file for package in (fedgai, federation, studio) for file in Path(package.__path__[0]).rglob("*.py")]
+    classes = [node for file in sources for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)]
+    bases = {node.name: {ast.unparse(base).split(".")[-1] for base in node.bases} for node in classes}
+    derived, found = {"FedGAIError"}, {"FedGAIError"}
+    while found:
+        found = {name for name, of in bases.items() if of & derived} - derived
+        derived |= found
+    assert derived == {kind.__name__ for kind in ERRORS}
+
+
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_each_is_a_sentence_everywhere(
     kind: type[FedGAIError], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -120,9 +138,28 @@ def test_each_is_a_sentence_everywhere(
         demo.main()
     assert stop.value.code == SENTENCE
 
-    told: list[str] = []
-    in_background("test", fails, told.append).join()
-    assert told == [SENTENCE]
+    monkeypatch.setattr("studio.command.check_network", fails)
+    monkeypatch.setattr("federation.simulate.simulate", fails)
+    for program in (studio_main, simulate_main):
+        monkeypatch.setattr("sys.argv", ["program"])
+        with pytest.raises(SystemExit) as stop:
+            program()
+        assert stop.value.code == SENTENCE
+
+    shown: list[str] = []
+    in_background("test", fails, shown.append).join()
+    assert shown == [SENTENCE]
+
+    panel = Panel(Folder(tmp_path / "federation"), "password")
+    monkeypatch.setattr(panel, "_act", fails)
+    assert panel.act({"do": "pause"}) == SENTENCE
+
+    async def listener() -> tuple[object, ...]:
+        raise error
+
+    monkeypatch.setattr("gradio.Warning", lambda *_, **__: None)
+    with ThreadPoolExecutor(1) as apart:  # a browser of another test may have left its event loop running in this thread
+        assert apart.submit(lambda: asyncio.run(with_notice(1)(listener)())).result()[-1] == escaped(SENTENCE)
 
     for module, name in ((window, "CompanionActions"), (home, "HomeStudio")):
         monkeypatch.setattr(module, name, fails)
@@ -134,14 +171,14 @@ def test_each_is_a_sentence_everywhere(
 
 
 def test_a_mistake_of_ours_is_not_silent(caplog: pytest.LogCaptureFixture) -> None:
-    told: list[str] = []
+    shown: list[str] = []
     ended: list[bool] = []
 
     def work() -> None:
         raise ZeroDivisionError("a mistake")
 
-    in_background("test", work, told.append, lambda: ended.append(True)).join()
-    assert len(told) == 1 and "ZeroDivisionError" in told[0] and "the mistake is the companion's" in told[0]
+    in_background("test", work, shown.append, lambda: ended.append(True)).join()
+    assert len(shown) == 1 and "ZeroDivisionError" in shown[0] and "the mistake is the companion's" in shown[0]
     assert ended == [True] and "a mistake" in caplog.text
 
 

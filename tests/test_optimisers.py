@@ -28,7 +28,7 @@ for name in ("SGD", "Adam", "AdamW"):
     weight.square().sum().backward()
     optimiser.step()
     optimiser.load_state_dict(optimiser.state_dict())
-    torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 9).step()  # as fedgai/training/pretrain.py has it
+    torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 9).step()  # as fedgai/training/pretrain/generator_stage.py has it
 print("torch._dynamo" in sys.modules)
 """
 

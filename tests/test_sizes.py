@@ -12,8 +12,6 @@ EXCEPTIONS = {
     "fedgai/ateliers/hands.py:random_hand": "one table of ranges for each medium",
     "fedgai/pipeline.py:SketchPipeline": "half of it is the documentation of the public API",
     "fedgai/training/local.py:train": "half of it is the documentation of the public API",
-    "fedgai/training/pretrain.py": "one script, read from its top to its end",
-    "fedgai/training/pretrain.py:train_adversarial": "the same",
 }
 """What is larger -> why."""
 
