@@ -121,14 +121,14 @@ def measure(folder: Path, pairs: int, size: int, rounds: int, photos: Path | Non
                 raise SystemExit("no round within an hour")
             peak = max(peak, megabytes(process.pid))
             try:
-                told = json.loads((home / "model" / PROGRESS_FILE).read_text())
+                progress = json.loads((home / "model" / PROGRESS_FILE).read_text())
             except (OSError, ValueError):
-                told = {}
-            if told.get("phase") in ("preparing", "training"):
-                begun.setdefault(told["round"], now)
-            if told.get("phase") == "training":
+                progress = {}
+            if progress.get("phase") in ("preparing", "training"):
+                begun.setdefault(progress["round"], now)
+            if progress.get("phase") == "training":
                 first_step = first_step or now
-                if told["step"] >= pairs:
+                if progress["step"] >= pairs:
                     first_epoch = first_epoch or now
             while len(ended) < len(list((home / "receipts").glob("round-*.json"))):
                 ended.append(now)

@@ -175,19 +175,19 @@ def record(
             (Path(home) / kind).mkdir()
             for i, picture in enumerate(pictures):
                 Image.fromarray(picture).save(Path(home) / kind / f"{i:03d}.png")
-        here = {"data": home, "out": f"{home}/model", "name": "designer", "share-style": True, "size": SIZE}
-        trainer = at_home(here, asked)
+        node_config = {"data": home, "out": f"{home}/model", "name": "designer", "share-style": True, "size": SIZE}
+        trainer = at_home(node_config, asked)
         trainer.model.discriminator.load_shared(unpack(sent))
         trainer.run(epochs * trainer.steps_per_epoch)
         origin = Metadata(0, "", 0, 0, "", "", 0.0, 0.0, MessageType.TRAIN)
         message = make_message(origin, RecordDict({"arrays": sent, "config": asked}))
         for update, style in noise:
-            config = here | {"local-epsilon": update, "style-epsilon": style}
+            config = node_config | {"local-epsilon": update, "style-epsilon": style}
             context = Context(run_id=0, node_id=0, node_config=config, state=RecordDict(), run_config={})
             np.random.seed(SEED)  # LocalDpMod draws from numpy's own generator
-            reply = local_dp(message, context, lambda *_: make_message(origin, answer(trainer, here, asked, {}))).content
-            told = torch.from_numpy(np.frombuffer(reply["designer"]["style"], "<f4").copy())
-            found.append(Recorded(papers_part(unpack(sent)), papers_part(unpack(reply["arrays"])), told))
+            reply = local_dp(message, context, lambda *_: make_message(origin, answer(trainer, node_config, asked, {}))).content
+            shared = torch.from_numpy(np.frombuffer(reply["designer"]["style"], "<f4").copy())
+            found.append(Recorded(papers_part(unpack(sent)), papers_part(unpack(reply["arrays"])), shared))
     return found
 
 
@@ -464,7 +464,7 @@ def auc(members: Tensor | np.ndarray, others: Tensor | np.ndarray) -> float:
     return float(mannwhitneyu(members, others).statistic / (len(members) * len(others)))
 
 
-def traced(candidates: Tensor, references: Tensor, told: Tensor) -> Tensor:
+def traced(candidates: Tensor, references: Tensor, shared: Tensor) -> Tensor:
     """Inner product of each candidate with what was told, both as deviations from what is usual for the hand (Homer et al.).
 
     Args:
@@ -476,13 +476,13 @@ def traced(candidates: Tensor, references: Tensor, told: Tensor) -> Tensor:
     centre = references.mean(0)
     _, s, v = torch.linalg.svd(references - centre, full_matrices=False)
     project = v[:COMPONENTS].T / s[:COMPONENTS]
-    return (candidates - centre) @ project @ ((told - centre) @ project)
+    return (candidates - centre) @ project @ ((shared - centre) @ project)
 
 
-def shares(candidates: Tensor, references: Tensor, told: Tensor) -> np.ndarray:
+def shares(candidates: Tensor, references: Tensor, shared: Tensor) -> np.ndarray:
     """Non-negative shares of the candidates that make up what was told, best in least squares. (N,)"""
     scale = references.std(0) + 1e-3 * references.std(0).mean()
-    return nnls((candidates / scale).T.double().numpy(), (told / scale).double().numpy())[0]
+    return nnls((candidates / scale).T.double().numpy(), (shared / scale).double().numpy())[0]
 
 
 class Candidates:
@@ -522,16 +522,16 @@ class Candidates:
         known = torch.stack([usual, drawn], 1)
         fit = torch.linalg.lstsq(known, seen.update[:, None]).solution[:, 0]
         rest = usual + (seen.update - known @ fit) / fit[0].abs().clamp_min(1e-9)
-        told = to_moments(seen.style[None], attacker.channels)[0]
+        shared = to_moments(seen.style[None], attacker.channels)[0]
         scores = {
             "update_loss": after - before,
             "update_gradient": F.cosine_similarity(self.directions, seen.update[None]),
             "update_traced": traced(self.directions, self.usual_directions, rest),
-            "signature_traced": traced(self.moments, self.usual_moments, told),
-            "signature_shares": shares(self.moments, self.usual_moments, told),
+            "signature_traced": traced(self.moments, self.usual_moments, shared),
+            "signature_shares": shares(self.moments, self.usual_moments, shared),
         }
         figures = {way: auc(score[:n], score[n:]) for way, score in scores.items()}
-        some = shares(self.moments[half:], self.usual_moments, told)
+        some = shares(self.moments[half:], self.usual_moments, shared)
         return figures | {"signature_shares_half": auc(some[: n - half], some[n - half :])}
 
 
@@ -714,11 +714,14 @@ def hinge(attacker: Attacker, weights: Tensor, real: Tensor) -> float:
 
 
 @torch.no_grad()
-def signature_use(attacker: Attacker, told: Tensor, true: Tensor) -> dict[str, float]:
+def signature_use(attacker: Attacker, shared: Tensor, true: Tensor) -> dict[str, float]:
     """How far a signature, and what the public Generator draws in it, are from the hand."""
-    drawn = attacker.model.generator(attacker.encoder(attacker.photos), told[None].expand(len(attacker.photos), -1))
+    drawn = attacker.model.generator(attacker.encoder(attacker.photos), shared[None].expand(len(attacker.photos), -1))
     apart = style_distance(image_statistics(attacker.encoder(drawn)), true[None], attacker.channels)
-    return {"signature_distance": style_distance(told, true, attacker.channels).item(), "drawings_distance": apart.mean().item()}
+    return {
+        "signature_distance": style_distance(shared, true, attacker.channels).item(),
+        "drawings_distance": apart.mean().item(),
+    }
 
 
 def sheet(cases: Sequence[Case], drawn: Pictures) -> Image.Image:

@@ -171,13 +171,13 @@ def test_every_folder_and_every_command_counts_the_same(
     assert (found.kind, found.pages) == (kind, count)
     out = tmp_path / "s.safetensors"
     assert main(["signature", str(folders / name), "--out", str(out)]) == (0 if count else 2)
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     if count:
         assert Signature.load(out).sketches == count
     assert join(["--check", "--data", str(folders / name), "--home", str(tmp_path / "home")]) == (0 if count else 1)
     checked = capsys.readouterr()
     for line in str(found).splitlines():
-        assert line in said.out
+        assert line in output.out
         assert " ".join(line.split()) in " ".join((checked.out + checked.err).split())
 
 
@@ -188,7 +188,7 @@ def test_what_lies_beside_photographs_is_counted(folders: Path) -> None:
 
 
 def test_what_is_left_out_is_named_with_what_to_do(folders: Path) -> None:
-    said = str(look(folders / "mixed"))
+    text = str(look(folders / "mixed"))
     for words in (
         "iphone.HEIC",
         "HEIC photograph",
@@ -204,7 +204,7 @@ def test_what_is_left_out_is_named_with_what_to_do(folders: Path) -> None:
         ".DS_Store",
         "bring at least 24",
     ):
-        assert words in said, words
+        assert words in text, words
 
 
 def test_white_ink_on_a_clear_ground_is_named(folders: Path) -> None:

@@ -28,9 +28,9 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
         status = main([str(a) for a in arguments])
     except SystemExit as stop:  # argparse's own
         status = stop.code
-    said = capsys.readouterr()
-    assert status == 2 and said.err.count("\n") == 1, said.err
-    return said.err
+    output = capsys.readouterr()
+    assert status == 2 and output.err.count("\n") == 1, output.err
+    return output.err
 
 
 def test_sketch(tiny_model_dir: Path, garment_photo: Path, tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_signature(capsys: pytest.CaptureFixture, tiny_model_dir: Path, tmp_path
     drawings.mkdir()
     command = ["signature", str(drawings), "--out", str(tmp_path / "x"), "--model", str(tiny_model_dir)]
     assert main(command) == 2
-    said = capsys.readouterr()
-    assert "Put your drawings" in said.out and said.err.endswith("Dee holds no drawings that can be used.\n")
+    output = capsys.readouterr()
+    assert "Put your drawings" in output.out and output.err.endswith("Dee holds no drawings that can be used.\n")
     for i, side in enumerate((40, 61)):
         draw_garment(side, 48).save(drawings / f"{i}.png")
     out = tmp_path / "hands" / "dee.safetensors"
@@ -188,8 +188,8 @@ def test_pairs(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
     (photos / "zero.png").touch()
     arguments = ["pairs", str(photos), "--style", "aiko", "--out", str(out), "--size", "128"]
     assert main(arguments) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"{out}: 2 pairs") and "wall.png" in said and "zero.png" in said and "contact.jpg" in said
+    output = capsys.readouterr().out
+    assert output.startswith(f"{out}: 2 pairs") and "wall.png" in output and "zero.png" in output and "contact.jpg" in output
     stems = sorted(f.stem for f in (out / "photos").iterdir())
     assert len(stems) == 2 and stems == sorted(f.stem for f in (out / "sketches").iterdir())
     for folder in ("photos", "sketches"):
@@ -241,11 +241,11 @@ def test_evaluate_prints_a_table(
     data = draw_pairs(tmp_path / "Ada", count=3)
     command = ["evaluate", "--data", str(data), "--model", str(tiny_model_dir), "--size", "64"]
     assert main(command) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert main([*command, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert said.startswith("3 pairs at 64 px, drawn in their own signature by edge (encoder " + result["encoder_sha256"][:12])
-    rows = {line.split()[0]: line for line in said.splitlines() if line.split()}
+    assert output.startswith("3 pairs at 64 px, drawn in their own signature by edge (encoder " + result["encoder_sha256"][:12])
+    rows = {line.split()[0]: line for line in output.splitlines() if line.split()}
     assert rows["ssim"].split()[1] == f"{result['ssim']:.4g}"
     for name, words in {
         "ssim": "higher  -1 to 1  drawing - its real sketch  luminance",
@@ -255,9 +255,9 @@ def test_evaluate_prints_a_table(
     }.items():
         assert " ".join(words.split()) in " ".join(rows[name].split())
     assert "fid" not in rows and "lpips" not in rows  # but said what they want
-    without = [line for line in said.splitlines() if line.startswith("Without ")]
-    assert len(without) == 2 and "Without fid, kid: FEDGAI_INCEPTION names" in said and "Without lpips: FEDGAI_VGG16" in said
-    assert "equal numbers of pairs" in said
+    without = [line for line in output.splitlines() if line.startswith("Without ")]
+    assert len(without) == 2 and "Without fid, kid: FEDGAI_INCEPTION names" in output and "Without lpips: FEDGAI_VGG16" in output
+    assert "equal numbers of pairs" in output
 
 
 def test_train_and_evaluate_pass_on_what_was_given(
@@ -298,8 +298,8 @@ def test_a_wrong_variable_is_named(
     capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, says: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    said = refused(capsys, "imagine", "a coat", "--out", tmp_path / "o.png")
-    assert name in said and says in said
+    output = refused(capsys, "imagine", "a coat", "--out", tmp_path / "o.png")
+    assert name in output and says in output
 
 
 @pytest.mark.parametrize("config", ["[1, 2]", "null", '{"preset": ["edge"]}', "{", ""])

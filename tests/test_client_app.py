@@ -82,7 +82,7 @@ def asked(tiny_model_dir: Path) -> Message:
 def question(weights: Path, number: int = 7, **changes: object) -> Message:
     model = FedGAI.load(weights)
     bank = [s.style.numpy().astype("<f4").tobytes() for s in model.styles.values()]
-    told = {
+    config = {
         "nonce": "0f" * 16,
         "round": number,
         "epochs": EPOCHS,
@@ -93,7 +93,7 @@ def question(weights: Path, number: int = 7, **changes: object) -> Message:
         "bank-names": list(model.styles),
         "bank": b"".join(bank),
     } | changes
-    content = RecordDict({"arrays": pack(model.discriminator.shared()), "config": ConfigRecord(told)})
+    content = RecordDict({"arrays": pack(model.discriminator.shared()), "config": ConfigRecord(config)})
     return make_message(Metadata(1, "asked", 0, 1, "", "", 0.0, 60.0, MessageType.TRAIN), content)
 
 
@@ -107,19 +107,19 @@ def next_round(weights: Path, number: int = 8) -> Message:
 
 
 def test_the_studio_at_home_knows_everybody(asked: Message, context: Context) -> None:
-    told, here = asked.content["config"], context.node_config
-    row = len(told["bank"]) // 3
-    told["bank-names"], told["bank"] = ["Ada Line", "Zoë", "Mia"], told["bank"][row:] + told["bank"][:row]
-    trainer = at_home(here, told)
+    config, node_config = asked.content["config"], context.node_config
+    row = len(config["bank"]) // 3
+    config["bank-names"], config["bank"] = ["Ada Line", "Zoë", "Mia"], config["bank"][row:] + config["bank"][:row]
+    trainer = at_home(node_config, config)
     styles = trainer.model.styles
     assert list(styles) == ["Ada Line", "Zoë", "Mia"] and styles["Ada Line"].description and not styles["Mia"].description
-    mia = torch.from_numpy(np.frombuffer(told["bank"][2 * row :], "<f4").copy())
+    mia = torch.from_numpy(np.frombuffer(config["bank"][2 * row :], "<f4").copy())
     assert torch.equal(styles["Mia"].style, trainer.model.style_bounds.clamp(mia))  # a server may send anything
     assert torch.equal(styles["Zoë"].style, trainer.signature.style)  # the own one as measured here
     assert len(trainer.others.styles) == 2
-    told["bank"] = told["bank"][:-4]
+    config["bank"] = config["bank"][:-4]
     with pytest.raises(RoundRefusedError, match="style bank"):
-        at_home(here, told)
+        at_home(node_config, config)
 
 
 def steps(context: Context) -> list[int]:
@@ -141,8 +141,8 @@ def test_what_leaves_is_the_discriminator_some_figures_and_the_signature(asked: 
 
 def test_without_consent_neither_signature_nor_name_leave(asked: Message, context: Context) -> None:
     context.node_config["share-style"] = False
-    told = train_at_home(asked, context).content["designer"]
-    assert set(told) == {"round", "encoder", "preset", "release"}
+    designer = train_at_home(asked, context).content["designer"]
+    assert set(designer) == {"round", "encoder", "preset", "release"}
 
 
 def test_others_hands_are_drawn_in_unless_the_designer_says_no(asked: Message, context: Context, tiny_model_dir: Path) -> None:
@@ -276,9 +276,9 @@ def test_drawings_may_be_added(asked: Message, context: Context, data: Path, tin
 
 def test_what_goes_wrong_is_told_here_and_not_there(asked: Message, context: Context, caplog: pytest.LogCaptureFixture) -> None:
     context.node_config["data"] += "/nowhere"
-    with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError) as told:
+    with caplog.at_level(logging.ERROR), pytest.raises(RuntimeError) as raised:
         discreet(asked, context, train_at_home)
-    assert "Secret" not in str(told.value) and "Secret" in caplog.text
+    assert "Secret" not in str(raised.value) and "Secret" in caplog.text
     progress = json.loads((Path(str(context.node_config["out"])) / "progress.json").read_text())
     assert progress["phase"] == "failed" and "Secret" in progress["trouble"]
 

@@ -47,11 +47,11 @@ def test_pairs_are_trained_on_where_they_are(tmp_path: Path) -> None:
 
 
 def test_drawings_alone_are_paired_once_and_again_where_they_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own, home, told = fill(tmp_path / "own", 3), tmp_path / "home", []
-    made = prepare(home, settings(own), lambda share, text: told.append((share, text)))
+    own, home, steps = fill(tmp_path / "own", 3), tmp_path / "home", []
+    made = prepare(home, settings(own), lambda share, text: steps.append((share, text)))
     assert made == home / "pairs" and len(PairFolder(made, 64)) == 3 and not (made / "guides").exists()
-    assert all(share is None or 0 <= share <= 1 for share, _ in told)
-    assert {"looking", "making", "3"} <= {text.split()[0] for _, text in told}
+    assert all(share is None or 0 <= share <= 1 for share, _ in steps)
+    assert {"looking", "making", "3"} <= {text.split()[0] for _, text in steps}
     before = {file: file.stat().st_mtime_ns for file in made.rglob("*.*")}
     with monkeypatch.context() as change:
         change.setattr(preparing, "pair_up", None)
@@ -62,8 +62,8 @@ def test_drawings_alone_are_paired_once_and_again_where_they_changed(tmp_path: P
     stroke = Image.new("RGB", (200, 200), "white")
     ImageDraw.Draw(stroke).line((40, 40, 160, 150), "black", 3)
     stroke.save(own / "stroke.png")
-    assert len(PairFolder(prepare(home, settings(own), lambda share, text: told.append((share, text))), 64)) == 4
-    assert told[-1][1].startswith("4 drawings are ready") and "no closed outline can be seen: 1" in told[-1][1]
+    assert len(PairFolder(prepare(home, settings(own), lambda share, text: steps.append((share, text))), 64)) == 4
+    assert steps[-1][1].startswith("4 drawings are ready") and "no closed outline can be seen: 1" in steps[-1][1]
     (made / "photos" / "0002.png").unlink()
     assert len(PairFolder(prepare(home, settings(own)), 64)) == 4
     assert len(list(own.iterdir())) == 5  # a designer's own folder is only read

@@ -179,13 +179,13 @@ def test_own_photographs_are_drawn_where_there_are_any(tmp_path: Path, quick: di
     own.mkdir()
     drawn(own / "sketches", 2)
     (own / "photos").mkdir()
-    said: list[tuple[float | None, str]] = []
+    steps: list[tuple[float | None, str]] = []
     for i, name in enumerate(("midi_dress", "trench_coat")):
         Image.open(EXAMPLES / f"{name}.jpg").save(own / "photos" / f"{i}.jpg")
-    made = preview.preview_hand(tmp_path / "home", Settings("", str(own), ""), lambda *step: said.append(step))
+    made = preview.preview_hand(tmp_path / "home", Settings("", str(own), ""), lambda *step: steps.append(step))
     assert made.own_garments and made.garments == 2 and made.name == "Your hand" and made.few == 24
     assert len(quick["pairs"]) == 2 and not (tmp_path / "home" / "model").exists()
-    shares = [share for share, what in said if what == "drawing garments in your hand"]
+    shares = [share for share, what in steps if what == "drawing garments in your hand"]
     assert shares == sorted(shares, key=float) and shares[-1] == 1
     for i in range(2):  # photographs without a garment
         Image.new("RGB", (64, 64), "white").save(own / "photos" / f"{i}.jpg")
@@ -215,12 +215,12 @@ def test_garments_that_the_hand_was_learned_from_are_not_drawn(
 
 def test_the_terminal_writes_the_page(tmp_path: Path, quick: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     own, out = drawn(tmp_path / "own", 3), tmp_path / "new" / "hand.html"
-    told = ["--home", str(tmp_path / "home"), "--data", str(own), "--hand"]
-    assert main([*told, str(out)]) == 0
-    said = capsys.readouterr().out
-    assert str(out) in said and "Nothing was sent" in said and out.stat().st_mode & 0o077 == 0
+    arguments = ["--home", str(tmp_path / "home"), "--data", str(own), "--hand"]
+    assert main([*arguments, str(out)]) == 0
+    output = capsys.readouterr().out
+    assert str(out) in output and "Nothing was sent" in output and out.stat().st_mode & 0o077 == 0
     assert "Of garments that you have not drawn" in out.read_text() and len(quick["drawings"]) == 3
-    assert main([*told, str(tmp_path)]) == 1
+    assert main([*arguments, str(tmp_path)]) == 1
     assert "is a folder: name a file" in capsys.readouterr().out
 
 

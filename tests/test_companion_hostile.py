@@ -58,12 +58,12 @@ class Meddler:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 meddler.asked.append(self.path)
                 how = meddler.how
-                told = how(self.path, lambda: self.onward(body)) if how else self.onward(body)
+                returned = how(self.path, lambda: self.onward(body)) if how else self.onward(body)
                 self.close_connection = True
-                if told is None:  # cut
+                if returned is None:  # cut
                     self.connection.close()
                     return
-                status, headers, content = told
+                status, headers, content = returned
                 self.send_response(status)
                 for name, value in (headers | {"Content-Length": str(len(content)), "Connection": "close"}).items():
                     self.send_header(name, value)
@@ -149,7 +149,7 @@ def test_another_certificate_is_not_trusted(meddled: Meddler, tmp_path: Path) ->
 
 
 def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Path) -> None:
-    home, said = tmp_path / "home", tmp_path / "said.txt"
+    home, log = tmp_path / "home", tmp_path / "said.txt"
     fill(tmp_path / "drawings" / "photos", 2)
     fill(tmp_path / "drawings" / "sketches", 2)
     demo = Demo(
@@ -174,7 +174,7 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
             [sys.executable, "-c", IMPATIENT, "--home", str(home)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=said.open("wb"),
+            stdout=log.open("wb"),
             stderr=subprocess.STDOUT,
             env=os.environ | {"COLUMNS": "300"},
         )
@@ -195,8 +195,8 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
         approve(demo.folder, str(home / "key.pub"), "Zoë")
         meddler.how = another_program
         process = companion()
-        assert process.wait(PATIENCE) == 1, said.read_text()
-        last = said.read_text().strip().splitlines()[-1]
+        assert process.wait(PATIENCE) == 1, log.read_text()
+        last = log.read_text().strip().splitlines()[-1]
         assert "sends another program" in last and "nothing of it was run" in last
         assert not (home / "model").exists() and not (home / "receipts").exists()
         assert not any("push" in path for path in meddler.asked)
@@ -206,13 +206,13 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
         for line, how in list(TROUBLE.items())[:4]:
             meddler.how = how
             until = time.monotonic() + PATIENCE
-            while line not in said.read_text():
-                assert process.poll() is None and time.monotonic() < until, (line, said.read_text())
+            while line not in log.read_text():
+                assert process.poll() is None and time.monotonic() < until, (line, log.read_text())
                 time.sleep(0.2)
         assert not read_all(home / "receipts")
         meddler.how = None
-        assert process.wait(PATIENCE) == 0, said.read_text()
-        assert len(read_all(home / "receipts")) == 1 and "Traceback" not in said.read_text()
+        assert process.wait(PATIENCE) == 0, log.read_text()
+        assert len(read_all(home / "receipts")) == 1 and "Traceback" not in log.read_text()
     finally:
         if process:
             process.kill()

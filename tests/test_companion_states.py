@@ -160,8 +160,8 @@ def test_somebody_elses_folder_is_a_sentence(tmp_path: Path) -> None:
         "try: Settings('https://x.example', '/', 'Z').save(Path(sys.argv[1]))\n"
         "except (ValueError, OSError) as error: print(sentence(error))"
     )
-    said = run([executable, "-c", program, str(home)], capture_output=True, text=True, timeout=300, check=False)
-    assert "Traceback" not in said.stderr and str(home) in said.stdout and "Permission denied" in said.stdout
+    done = run([executable, "-c", program, str(home)], capture_output=True, text=True, timeout=300, check=False)
+    assert "Traceback" not in done.stderr and str(home) in done.stdout and "Permission denied" in done.stdout
 
 
 def test_what_waits_shows_something_that_moves() -> None:

@@ -66,9 +66,9 @@ def last_step(home: Path) -> int:
 def progress(home: Path) -> tuple[str, int]:
     """(phase, step of the round); ("sent", ...) once the round has its receipt."""
     try:
-        told = json.loads((home / "model" / PROGRESS_FILE).read_text())
-        sent = told.get("phase") == "sending" and any((home / "receipts").glob(f"round-{told['round']:04d}*.json"))
-        return "sent" if sent else told.get("phase", ""), told.get("step", 0)
+        saved = json.loads((home / "model" / PROGRESS_FILE).read_text())
+        sent = saved.get("phase") == "sending" and any((home / "receipts").glob(f"round-{saved['round']:04d}*.json"))
+        return "sent" if sent else saved.get("phase", ""), saved.get("step", 0)
     except (OSError, ValueError):
         return "", 0
 
@@ -118,21 +118,21 @@ def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_p
     def start() -> None:
         nonlocal process
         (home / "model" / PROGRESS_FILE).unlink(missing_ok=True)  # of the one that was killed: it would be killed on its way up
-        said = (tmp_path / "said.txt").open("ab")
+        output = (tmp_path / "said.txt").open("ab")
         process = subprocess.Popen(
             [sys.executable, "-m", "federation.join", "--home", str(home)],
             cwd=ROOT,
-            stdout=said,
-            stderr=said,
+            stdout=output,
+            stderr=output,
             stdin=subprocess.DEVNULL,
         )
 
     def wait(condition: Callable[[], bool]) -> None:
         until = time.monotonic() + WAIT
         while not condition():
-            said = (tmp_path / "said.txt").read_text()
-            assert process.poll() is None and time.monotonic() < until, said[-2000:]
-            assert "Traceback" not in said
+            output = (tmp_path / "said.txt").read_text()
+            assert process.poll() is None and time.monotonic() < until, output[-2000:]
+            assert "Traceback" not in output
             time.sleep(0.05)
 
     rng, kept = random.Random(24), 0

@@ -72,8 +72,8 @@ def test_a_deepfashion_layout(in_shop: Path, tmp_path: Path) -> None:
     assert len(report.pairs) == 6 and not report.bad and not report.notes
     assert len(PairFolder(out, 64)) == 6
     assert Image.open(out / "contact.jpg").size[0] > 1000
-    said = str(made)
-    assert said.startswith("6 pairs\n") and "img/WOMEN/Dresses 2" in said and "7 not looked at" in said
+    text = str(made)
+    assert text.startswith("6 pairs\n") and "img/WOMEN/Dresses 2" in text and "7 not looked at" in text
     for line in lines(out)[1:]:
         photo = in_shop / line["file"]
         assert line["category"] in line["file"] and photo.exists()
@@ -176,9 +176,9 @@ def test_files_of_every_kind(tmp_path: Path) -> None:
     assert Image.open(out / "photos" / f"{turned}.jpg").width == 96  # upright again, so lying
     assert sum(len(files) for files in made.skipped.values()) == 34
     assert {file.name for file, _ in made.bad} == {"pipe.jpg", "link.jpg"}
-    said = str(made)
-    assert said.count("\n") == len(made.skipped) + 2 <= 8  # one line a reason
-    assert "30 left out" in said and "damaged" in said and "too small or too narrow" in said and "No garment" in said
+    text = str(made)
+    assert text.count("\n") == len(made.skipped) + 2 <= 8  # one line a reason
+    assert "30 left out" in text and "damaged" in text and "too small or too narrow" in text and "No garment" in text
     assert make_pairs(photos, "canny", out, size=96).drawn == 0  # what cannot be drawn is not tried again
 
 

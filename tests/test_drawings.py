@@ -165,11 +165,11 @@ def test_drawings_alone_are_paired_with_the_garments_that_they_show(tmp_path: Pa
         (tmp_path / "out" / name).mkdir(parents=True)
         drawn_skirt(0).save(tmp_path / "out" / name / "0000.jpg")
     (tmp_path / "out" / MADE).touch()
-    told: list[tuple[int, int]] = []
+    steps: list[tuple[int, int]] = []
     for _ in range(2):  # the second run replaces the first
-        report = pair_up(sorted(own.iterdir()), tmp_path / "out", draughtsman, progress=lambda *x: told.append(x))
+        report = pair_up(sorted(own.iterdir()), tmp_path / "out", draughtsman, progress=lambda *x: steps.append(x))
     assert sorted(file.name for file, _ in report.bad) == ["no. 001.png", "no. 005.png"] and "no closed outline" in str(report)
-    assert len(report.pairs) == 4 and not (tmp_path / "out" / "guides").exists() and told == 2 * [(i, 5) for i in range(5)]
+    assert len(report.pairs) == 4 and not (tmp_path / "out" / "guides").exists() and steps == 2 * [(i, 5) for i in range(5)]
     pairs_again = PairFolder(tmp_path / "out", 96)
     assert len(pairs_again) == 4 and not pairs_again.report.bad + pairs_again.report.notes
     assert look(tmp_path / "out").kind == "pairs"

@@ -146,9 +146,9 @@ def test_what_http_clients_die_of_is_taken_out() -> None:
         "HTTP_PROXY": "http://proxy.example:1",
         "OTHER": "x",
     }
-    said = tidy_network(environment)
+    notes = tidy_network(environment)
     assert environment == {"NO_PROXY": "::1,localhost", "HTTP_PROXY": "http://proxy.example:1", "OTHER": "x"}
-    assert len(said) == 2 and "ALL_PROXY" in said[0] and "SSL_CERT_FILE" in said[1]
+    assert len(notes) == 2 and "ALL_PROXY" in notes[0] and "SSL_CERT_FILE" in notes[1]
     assert no_proxy("") == []
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
@@ -179,7 +179,7 @@ WRONG = [
 def test_the_companion_says_which_variable_or_works(environment: dict[str, str], tmp_path: Path) -> None:
     """In a folder of the project that cannot be written, as after an installation by somebody else."""
     fill(tmp_path / "own", 2)
-    told = [
+    arguments = [
         "--server",
         "https://studio.invalid",
         "--data",
@@ -189,8 +189,8 @@ def test_the_companion_says_which_variable_or_works(environment: dict[str, str],
         "--home",
         str(tmp_path / "home"),
     ]
-    said = subprocess.run(
-        [sys.executable, "-m", "federation.join", "--check", *told],
+    done = subprocess.run(
+        [sys.executable, "-m", "federation.join", "--check", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -199,7 +199,7 @@ def test_the_companion_says_which_variable_or_works(environment: dict[str, str],
         env=os.environ | environment,
         check=False,
     )
-    assert said.returncode == 0 and "Traceback" not in said.stderr, said.stdout + said.stderr
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr
     process = subprocess.Popen(
         [
             sys.executable,
@@ -230,7 +230,7 @@ def test_the_companion_says_which_variable_or_works(environment: dict[str, str],
 def test_joining_says_which_variable_it_is(environment: dict[str, str], tmp_path: Path) -> None:
     fill(tmp_path / "own" / "photos", 2)
     fill(tmp_path / "own" / "sketches", 2)
-    told = [
+    arguments = [
         "--server",
         "https://studio.invalid",
         "--data",
@@ -241,7 +241,7 @@ def test_joining_says_which_variable_it_is(environment: dict[str, str], tmp_path
         str(tmp_path / "home"),
     ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "federation.join", *told],
+        [sys.executable, "-m", "federation.join", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -249,15 +249,15 @@ def test_joining_says_which_variable_it_is(environment: dict[str, str], tmp_path
         stdin=subprocess.DEVNULL,
         env=os.environ | environment,
     )
-    said = ""
+    output = ""
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            said += line
+            output += line
             if "cannot be reached" in line:  # NO_PROXY=[::1]: it works, as far as there is a network
                 break
     finally:
         process.kill()
         process.wait()
     name = next(iter(environment))
-    assert "Traceback" not in said and (name in said or "cannot be reached" in said), said
+    assert "Traceback" not in output and (name in output or "cannot be reached" in output), output

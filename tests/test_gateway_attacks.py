@@ -304,10 +304,10 @@ def test_a_run_that_is_lost_is_not_asked_for_for_ever(
         assert way.post(ada, call).status_code == 503
         for _ in range(3):
             clock[0] += 0.6 * superlink_client.LOST
-            said = way.post(ada, call).status_code
-            if said == 403:
+            code = way.post(ada, call).status_code
+            if code == 403:
                 break
-        assert said == last, call
+        assert code == last, call
         assert way.post(ada, call).status_code == 503, "the next message has its own minute"
     clock[0] += 1.2 * superlink_client.LOST  # a failure that was long ago does not count
     assert way.post(ada, "pull-object").status_code == 503

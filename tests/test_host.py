@@ -58,11 +58,11 @@ def main(grid, context):
             number -= 1
             time.sleep(1)
             continue
-        aside = checkpoints / f".{number:04d}"
-        aside.mkdir(exist_ok=True)
-        (aside / "config.json").write_text("{}")
-        (aside / "report.json").write_text(json.dumps({"round": number, "nodes": nodes, "pid": os.getpid()}))
-        os.replace(aside, checkpoints / f"{number:04d}")
+        temp_path = checkpoints / f".{number:04d}"
+        temp_path.mkdir(exist_ok=True)
+        (temp_path / "config.json").write_text("{}")
+        (temp_path / "report.json").write_text(json.dumps({"round": number, "nodes": nodes, "pid": os.getpid()}))
+        os.replace(temp_path, checkpoints / f"{number:04d}")
         time.sleep(0.5)
 """
 CLIENT = """

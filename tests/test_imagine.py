@@ -49,8 +49,8 @@ def test_the_prompt_says_what_was_chosen() -> None:
         "neckline": "V-neck",
         "sleeve": "puff sleeves",
     }
-    said = prompt(chips, "  large\npockets ")
-    assert "one midi red A-line linen dress, V-neck, puff sleeves, large pockets," in said and "plain white background" in said
+    text = prompt(chips, "  large\npockets ")
+    assert "one midi red A-line linen dress, V-neck, puff sleeves, large pockets," in text and "plain white background" in text
     assert "one red garment" in prompt({"colour": "red", "fabric": ""})
     assert "V-neck" not in prompt(chips | {"category": "skirt"})  # a skirt has none
     assert "background, a cape of felt," in prompt({}, "a cape of felt")

@@ -92,9 +92,9 @@ def test_a_program_without_its_packages_says_which_to_install(
 ) -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     arguments = [*arguments, *(["--port", "0"] if program == "fedgai-studio" else [])]
-    said = ended(scripts[program], arguments, only_in({"studio", "federation"} - installed, installed))
+    message = ended(scripts[program], arguments, only_in({"studio", "federation"} - installed, installed))
     pattern = rf'{program} needs more packages \((\w+) is missing\): pip install "\.\[{wanted}\]" in a copy of the project\n'
-    assert re.fullmatch(pattern, said), said
+    assert re.fullmatch(pattern, message), message
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ def test_answers_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_without_a_terminal_and_without_answers_it_says_which_are_missing(tmp_path: Path) -> None:
-    said = run(folder=tmp_path)
-    assert said.returncode == 1 and "--server, --data and --name" in said.stdout and not said.stderr
+    output = run(folder=tmp_path)
+    assert output.returncode == 1 and "--server, --data and --name" in output.stdout and not output.stderr
 
 
 # -- folders, whatever is in them --------------------------------------------------------------------------------------
@@ -68,9 +68,9 @@ def join(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_pat
 
     def ask(*arguments: str, folder: Path = tmp_path / "home") -> tuple[int, str]:
         status = main(["--home", str(folder), *arguments])
-        told = capsys.readouterr()
-        assert "Traceback" not in told.out + told.err
-        return status, told.out
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        return status, captured.out
 
     return ask
 
@@ -95,9 +95,9 @@ def test_the_conversation_asks_again_and_shows_the_sheets_before_they_count(
     layout = scans / "one.json"
 
     def correct(_: str) -> str:
-        told = json.loads(layout.read_text())
-        told["boxes"][1]["keep"] = False
-        layout.write_text(json.dumps(told))
+        frames = json.loads(layout.read_text())
+        frames["boxes"][1]["keep"] = False
+        layout.write_text(json.dumps(frames))
         return "n"
 
     answers = [
@@ -116,17 +116,17 @@ def test_the_conversation_asks_again_and_shows_the_sheets_before_they_count(
 
     def answer(*_: object) -> str:
         heard.append(capsys.readouterr().out)
-        question, told = answers[len(heard) - 1]
+        question, reply = answers[len(heard) - 1]
         assert question in heard[-1]
-        return told(question) if callable(told) else told
+        return reply(question) if callable(reply) else reply
 
     monkeypatch.setattr("builtins.input", answer)
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setenv("COLUMNS", "400")
     assert main(["--home", str(tmp_path / "home"), "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert len(heard) == len(answers) and "Nothing is sent" in said and "style signature" in said
+    output = capsys.readouterr().out
+    assert len(heard) == len(answers) and "Nothing is sent" in output and "style signature" in output
     assert "There is no folder /no/such" in heard[1] and "printable" in heard[3] and "'ftp://x'" in heard[6]
     assert "2 drawings on 1 sheet" in heard[7] and str(tmp_path / "home" / "scans" / "previews") in heard[7]
     assert "1 drawing on 1 sheet" in heard[9]
@@ -140,31 +140,31 @@ def test_without_a_terminal_sheets_are_accepted_in_a_second_run(tmp_path: Path, 
     sheet = Image.new("RGB", (900, 500), "white")
     sheet.paste(sketch(1, 300), (60, 90))
     sheet.save(scans / "one.png")
-    told = ["--dry-run", "--data", str(tmp_path / "own")]
+    arguments = ["--dry-run", "--data", str(tmp_path / "own")]
     for _ in range(2):
-        status, said = join(*told)
-        assert status == 1 and "--accept-scans" in said and str(tmp_path / "home" / "scans" / "previews") in said
+        status, output = join(*arguments)
+        assert status == 1 and "--accept-scans" in output and str(tmp_path / "home" / "scans" / "previews") in output
     assert list((tmp_path / "home" / "scans" / "previews").iterdir())
-    status, said = join(*told, "--accept-scans")
-    assert status == 0 and "Nothing is sent" in said
+    status, output = join(*arguments, "--accept-scans")
+    assert status == 0 and "Nothing is sent" in output
 
 
 @pytest.mark.parametrize("what", ["--check", "--dry-run"])
 def test_a_folder_without_drawings_is_one_line(what: str, tmp_path: Path, join: Join) -> None:
     (tmp_path / "data").mkdir()
-    status, said = join(what, "--data", str(tmp_path / "data"))
-    assert status == 1 and "no drawing here" in said and said.count("\n") == 1
+    status, output = join(what, "--data", str(tmp_path / "data"))
+    assert status == 1 and "no drawing here" in output and output.count("\n") == 1
 
 
 def test_one_drawing_is_enough_to_go_on_with_and_the_warning_names_the_effect(tmp_path: Path, join: Join) -> None:
     own = fill(tmp_path / "Zoë's été – 2024", 1)
-    status, said = join("--check", "--data", str(own))
-    assert status == 0 and "1 drawing: please bring at least 24" in said and "look less like yours" in said
-    assert "picture of grey cloth" in " ".join(said.split()) and "From your drawings alone" in " ".join(said.split())
+    status, output = join("--check", "--data", str(own))
+    assert status == 0 and "1 drawing: please bring at least 24" in output and "look less like yours" in output
+    assert "picture of grey cloth" in " ".join(output.split()) and "From your drawings alone" in " ".join(output.split())
     sheet = tmp_path / "home" / "contact-sheet.jpg"
-    assert str(sheet) in said and Image.open(sheet).width > 100
-    status, said = join("--dry-run", "--data", str(own))
-    assert status == 0 and "style signature" in said and "Nothing is sent" in said
+    assert str(sheet) in output and Image.open(sheet).width > 100
+    status, output = join("--dry-run", "--data", str(own))
+    assert status == 0 and "style signature" in output and "Nothing is sent" in output
     assert (tmp_path / "home" / "pairs" / "photos" / "0000.png").exists() and not (tmp_path / "home" / "model").exists()
 
 
@@ -176,19 +176,19 @@ def test_bad_files_are_named_with_their_reason(tmp_path: Path, join: Join) -> No
     (own / "sketches" / "no. 001.png").symlink_to(own / "sketches" / "no. 001.png")
     Image.new("1", (30_000, 30_000)).save(own / "sketches" / "no. 000.tiff", compression="group4")
     (own / "photos" / "loop").symlink_to(own)
-    status, said = join("--check", "--data", str(own))
-    assert status == 0 and "2 good pairs, 4 bad files" in said
+    status, output = join("--check", "--data", str(own))
+    assert status == 0 and "2 good pairs, 4 bad files" in output
     for name, reason in (
         ("no. 000.tiff", "scale it down"),
         ("no. 001.png", "in a circle"),
         ("no. 004.png", "no partner"),
         ("loop", "links to folders"),
     ):
-        assert any(name in line and reason in line for line in said.splitlines()), (name, said)
+        assert any(name in line and reason in line for line in output.splitlines()), (name, output)
     (own / "round").symlink_to(own / "round")
     for what in ("--check", "--dry-run"):
-        status, said = join(what, "--data", str(own / "round"))
-        assert status == 1 and said.count("\n") == 1 and "round" in said
+        status, output = join(what, "--data", str(own / "round"))
+        assert status == 1 and output.count("\n") == 1 and "round" in output
 
 
 def test_five_thousand_files(tmp_path: Path, join: Join) -> None:
@@ -196,12 +196,12 @@ def test_five_thousand_files(tmp_path: Path, join: Join) -> None:
     (tmp_path / "many").mkdir()
     for i in range(5000):
         os.link(data, tmp_path / "many" / f"{i:05d}.png")
-    status, said = join("--check", "--data", str(tmp_path / "many"))
+    status, output = join("--check", "--data", str(tmp_path / "many"))
     assert (
         status == 0
-        and "it holds 5,000 drawings; 1,000 of them" in said
-        and "copies of another drawing" in said
-        and said.count("\n") < 60
+        and "it holds 5,000 drawings; 1,000 of them" in output
+        and "copies of another drawing" in output
+        and output.count("\n") < 60
     )
 
 
@@ -235,12 +235,12 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("what", ["--check", "--dry-run", "--rounds=1", "--receipt"])
 def test_a_disk_that_takes_nothing_is_one_clear_line(what: str, disk: tuple[Path, str], tmp_path: Path, join: Join) -> None:
     own, (folder, reason) = fill(tmp_path / "own", 2), disk
-    told = ["--server", "https://127.0.0.1:9", "--data", str(own), "--name", "Zoë"] if what != "--receipt" else []
-    status, said = join(what, *told, folder=folder)
+    arguments = ["--server", "https://127.0.0.1:9", "--data", str(own), "--name", "Zoë"] if what != "--receipt" else []
+    status, output = join(what, *arguments, folder=folder)
     if what == "--receipt":
-        assert status == 0 and "Nothing was sent" in said
+        assert status == 0 and "Nothing was sent" in output
     else:
-        last = said.splitlines()[-1]
+        last = output.splitlines()[-1]
         assert status == 1 and reason in last and str(folder) in last
 
 

@@ -53,9 +53,9 @@ def test_no_closed_shape_is_no_garment(draughtsman: Draughtsman) -> None:
     stroke[100:400, 250:254] = 0
     first, second, third = own_photographs([blank, stroke, drawn()], draughtsman)
     assert first is None and second is None and third is not None
-    told: list[int] = []
-    own_photographs([blank, stroke], draughtsman, on_page=lambda: told.append(1))
-    assert len(told) == 2  # for each, whatever it shows
+    pages: list[int] = []
+    own_photographs([blank, stroke], draughtsman, on_page=lambda: pages.append(1))
+    assert len(pages) == 2  # for each, whatever it shows
     assert own_photographs([], draughtsman) == []
 
 

@@ -155,13 +155,13 @@ def test_what_is_missing_is_said_in_one_sentence(
     setting, other = ("FEDGAI_INCEPTION", vgg16[1]) if network is Inception else ("FEDGAI_VGG16", inception_net[1])
     pickled = tmp_path / "weights.pth"
     torch.save({"fc.bias": torch.zeros(3)}, pickled)
-    for named, said in (
+    for named, message in (
         (tmp_path / "none.safetensors", "neither a file"),
         (pickled, "not a safetensors file"),
         (other, "does not hold"),
     ):
         monkeypatch.setenv(setting, str(named))
-        with pytest.raises(WeightsError, match=said) as error:
+        with pytest.raises(WeightsError, match=message) as error:
             network()
         assert "\n" not in str(error.value) and len(str(error.value)) < 400
     monkeypatch.setenv(setting, str(inception_net[1] if network is Inception else vgg16[1]))

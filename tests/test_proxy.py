@@ -432,8 +432,8 @@ app = ClientApp()
 @app.train()
 def train(message, context):
     arrays = ArrayRecord({"a": Array(np.arange(6, dtype=np.float16)), "b": Array(np.zeros((2, 3), np.float16))})
-    told = ConfigRecord({"round": 1, "preset": "small", "style": bytes(32)})
-    content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 2}), "designer": told})
+    about = ConfigRecord({"round": 1, "preset": "small", "style": bytes(32)})
+    content = RecordDict({"arrays": arrays, "metrics": MetricRecord({"num-examples": 2}), "designer": about})
     return Message(content, reply_to=message)
 """
 

@@ -46,8 +46,8 @@ def test_it_is_one_sentence(command: list[str], words: str, tmp_path: Path) -> N
         timeout=PATIENCE,
         stdin=subprocess.DEVNULL,
     )
-    said = done.stdout + done.stderr
-    assert "Traceback" not in said and words in said.replace("\n", " "), said
+    output = done.stdout + done.stderr
+    assert "Traceback" not in output and words in output.replace("\n", " "), output
 
 
 def test_a_folder_that_is_there_and_closed_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,7 @@ def files(out: Path) -> list[str]:
 
 def test_corrections_are_honoured(folder: Path, tmp_path: Path) -> None:
     out, heard = tmp_path / "cut", []
-    report = prepare_scans(folder, out, lambda *told: heard.append(told))
+    report = prepare_scans(folder, out, lambda *step: heard.append(step))
     assert heard == [(0, 1, folder / "Größe 38, été.png")] and not report.bad
     assert files(out) == [f"Größe 38, été-{i:02d}.png" for i in range(1, 7)]
     assert report.drawings == [out / "sketches" / name for name in files(out)]

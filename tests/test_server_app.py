@@ -76,9 +76,9 @@ class Grid:
 
     def answer(self, asked: str, node: int) -> Message:
         numbers = self.sent + np.random.default_rng(node).normal(0, 1e-3, self.spec.size)
-        told = {"round": 1, "preset": self.spec.preset, "encoder": self.spec.encoder, "release": __version__}
+        about = {"round": 1, "preset": self.spec.preset, "encoder": self.spec.encoder, "release": __version__}
         content = RecordDict(
-            {"arrays": self.spec.record(numbers), "metrics": MetricRecord({"num-examples": 8}), "designer": ConfigRecord(told)}
+            {"arrays": self.spec.record(numbers), "metrics": MetricRecord({"num-examples": 8}), "designer": ConfigRecord(about)}
         )
         return make_message(Metadata(1, "", node, SUPERLINK, asked, "", 0.0, 60.0, "train"), content)
 

@@ -51,7 +51,7 @@ def update(sent: np.ndarray, node: int, length: float = 0.01) -> np.ndarray:
     return (sent + np.random.default_rng(node).normal(0, length, sent.shape)).astype(np.float16)
 
 
-def told(**changes) -> dict:
+def designer_record(**changes) -> dict:
     return {"round": ROUND, "encoder": ENCODER, "preset": "edge", "release": "0.1.0"} | changes
 
 
@@ -61,7 +61,7 @@ def reply(
     records = {
         "arrays": arrays,
         "metrics": MetricRecord({"num-examples": pairs, "loss": 0.5} | (metrics or {})),
-        "designer": ConfigRecord(told() if designer is None else designer),
+        "designer": ConfigRecord(designer_record() if designer is None else designer),
     }
     return make_message(metadata_of(node), RecordDict(records | more))
 
@@ -84,7 +84,7 @@ def row(spec: UpdateSpec, arrays: ArrayRecord) -> np.ndarray:
 def style(**changes) -> dict:
     """What a designer says who agreed to share a signature."""
     numbers = np.full(2 * sum(CHANNELS), 0.5, "<f4")
-    return told(**{"style": numbers.tobytes(), "sketches": 30, "name": "Own Name", "description": "thin"} | changes)
+    return designer_record(**{"style": numbers.tobytes(), "sketches": 30, "name": "Own Name", "description": "thin"} | changes)
 
 
 # -- the aggregate -----------------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_flower_can_run_the_rounds(spec, sent, monkeypatch):
                 assert message.metadata.message_type == "train"
                 node = message.metadata.dst_node_id
                 got = row(spec, message.content["arrays"]).astype(np.float32)
-                designer = told(round=config["round"])
+                designer = designer_record(round=config["round"])
                 yield reply(node, spec.record(update(got, node + 10 * config["round"])), designer=designer)
 
     strategy = DiscriminatorAvg(spec, UpdateLimits(minimum=3))
@@ -301,12 +301,15 @@ HOSTILE = {
     "header of brackets": (with_array(BIAS, raw(b"\x93NUMPY\x01\x00\xff\xff" + b"[" * 65535)), "not in numpy's format"),
     "pickled objects": (with_array(BIAS, raw(pickled())), "pickled"),
     "another serialisation": (with_array(BIAS, lambda shape: Array("float16", shape, "pickle", b"I1\n.")), "not a numpy array"),
-    "round before": (with_reply(designer=told(round=ROUND - 1)), f"round {ROUND - 1}, this is round {ROUND}"),
-    "round as text": (with_reply(designer=told(round=str(ROUND))), "round"),
-    "no round": (with_reply(designer={k: v for k, v in told().items() if k != "round"}), "round None"),
-    "another encoder": (with_reply(designer=told(encoder="f" * 64)), "its encoder is 'ffffffffffff…', the federation's is eeee"),
-    "another preset": (with_reply(designer=told(preset="vgg16")), "its preset is 'vgg16'"),
-    "another release": (with_reply(designer=told(release="9")), "install release 0.1.0"),
+    "round before": (with_reply(designer=designer_record(round=ROUND - 1)), f"round {ROUND - 1}, this is round {ROUND}"),
+    "round as text": (with_reply(designer=designer_record(round=str(ROUND))), "round"),
+    "no round": (with_reply(designer={k: v for k, v in designer_record().items() if k != "round"}), "round None"),
+    "another encoder": (
+        with_reply(designer=designer_record(encoder="f" * 64)),
+        "its encoder is 'ffffffffffff…', the federation's is eeee",
+    ),
+    "another preset": (with_reply(designer=designer_record(preset="vgg16")), "its preset is 'vgg16'"),
+    "another release": (with_reply(designer=designer_record(release="9")), "install release 0.1.0"),
     "no pairs": (with_reply(pairs=0), "pairs"),
     "pairs without end": (with_reply(pairs=10**12), "pairs"),
     "half a pair": (with_reply(pairs=1.5), "pairs"),
@@ -315,7 +318,7 @@ HOSTILE = {
     "metric list": (with_reply(metrics={"loss": [1.0] * 10}), "metric 'loss'"),
     "metrics in thousands": (with_reply(metrics={f"m{i}": 0.0 for i in range(3000)}), "metrics; 32"),
     "metric's name": (with_reply(metrics={"x" * 100: 0.0}), "metric's name"),
-    "fields of its own": (with_reply(designer=told(photo=b"jpeg")), "'photo' about itself"),
+    "fields of its own": (with_reply(designer=designer_record(photo=b"jpeg")), "'photo' about itself"),
     "name of a kilobyte": (with_reply(designer=style(name="x" * 1000)), "name is not up to 40"),
     "name with control characters": (with_reply(designer=style(name="a\x1b[2J")), "printable"),
     "signature too short": (with_reply(designer=style(style=b"\0" * 16)), "480 float32"),
@@ -326,7 +329,10 @@ HOSTILE = {
     "no sketches": (with_reply(designer=style(sketches=0)), "sketches"),
     "refined as text": (with_reply(designer=style(refined="yes")), "whether its style signature was refined"),
     "an adapter where there is none": (with_reply(designer=style(adapter=b"\0" * 16)), "adapter is not 0 bytes"),
-    "an adapter without a signature": (with_reply(designer=told(adapter=b"")), "no style signature that it belongs to"),
+    "an adapter without a signature": (
+        with_reply(designer=designer_record(adapter=b"")),
+        "no style signature that it belongs to",
+    ),
     "error": (broken("error"), "training at home stopped"),
     "missing record": (broken("missing record"), "records"),
     "extra record": (broken("extra record"), "records"),
@@ -361,15 +367,17 @@ def test_an_update_of_an_earlier_round_is_a_replay(spec, sent):
     updates = {node: spec.record(update(sent, node)) for node in (1, 2, 3)}
     aggregate, _ = strategy.aggregate_train(ROUND, [reply(n, a) for n, a in updates.items()])
     strategy.expect(ROUND + 1, aggregate)
-    fresh = [reply(n, spec.record(update(sent, 10 + n)), designer=told(round=ROUND + 1)) for n in (1, 2)]
-    again = reply(3, updates[1], designer=told(round=ROUND + 1))  # with a new round's number, and even as somebody else
+    fresh = [reply(n, spec.record(update(sent, 10 + n)), designer=designer_record(round=ROUND + 1)) for n in (1, 2)]
+    again = reply(
+        3, updates[1], designer=designer_record(round=ROUND + 1)
+    )  # with a new round's number, and even as somebody else
     strategy.aggregate_train(ROUND + 1, [again, *fresh])
     assert [v.accepted for v in strategy.verdicts] == [False, True, True]
     assert "earlier round" in strategy.verdicts[0].reason
 
     after_restart = DiscriminatorAvg(spec, names=NAMES, history=strategy.history)
     after_restart.expect(ROUND + 2, aggregate)
-    after_restart.aggregate_train(ROUND + 2, [reply(1, updates[1], designer=told(round=ROUND + 2))])
+    after_restart.aggregate_train(ROUND + 2, [reply(1, updates[1], designer=designer_record(round=ROUND + 2))])
     assert "earlier round" in after_restart.verdicts[0].reason
 
 

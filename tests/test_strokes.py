@@ -422,6 +422,6 @@ def test_cli_refuses_an_unknown_ending_before_it_draws(
             main(["sketch", "nothing.jpg", "--style", "Ada Line", "--model", str(tiny_model_dir), "--out", str(tmp_path / name)])
             == 2
         )
-        said = capsys.readouterr().err
-        assert said.count("\n") == 1 and ".svg" in said and name in said
+        message = capsys.readouterr().err
+        assert message.count("\n") == 1 and ".svg" in message and name in message
     assert not list(tmp_path.iterdir())

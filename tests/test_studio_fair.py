@@ -22,9 +22,9 @@ def crowded() -> Iterator[StudioServer]:
     """A studio behind one proxy: X-Forwarded-For says who asks."""
     running = StudioServer({"FEDGAI_PROXIES": "1"})
     yield running
-    said = running.log()
+    log = running.log()
     running.stop()
-    assert "Traceback" not in said
+    assert "Traceback" not in log
 
 
 def someone(studio: StudioServer, address: str) -> Visitor:

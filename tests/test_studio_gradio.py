@@ -154,8 +154,8 @@ def test_errors_in_the_log_have_a_place_and_no_words() -> None:
 
     with pytest.raises(KeyError) as raised:
         fail("a visitor's word")
-    said = describe(raised.value)
-    assert said.startswith("KeyError at tests/test_studio_gradio.py:") and ", after ValueError at tests/" in said
+    place = describe(raised.value)
+    assert place.startswith("KeyError at tests/test_studio_gradio.py:") and ", after ValueError at tests/" in place
     record = logging.LogRecord(
         "uvicorn.error", logging.ERROR, "", 1, "It failed\nwith a visitor's word", None, (KeyError, raised.value, raised.tb)
     )

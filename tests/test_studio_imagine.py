@@ -87,9 +87,9 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         }
         studio = StudioServer(hub.environment | settings, before=COUNTING)
         yield Place(studio, hub, folder / "steps")
-        said = studio.log()
+        log = studio.log()
         studio.stop()
-        assert "Traceback" not in said
+        assert "Traceback" not in log
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +145,8 @@ def test_where_the_weights_cannot_be_had_a_line_says_so(empty: Place, visit: Cal
     page.wait_for_selector("#progress p:has-text('no model that makes garments')")
     line = page.locator("#progress p").inner_text()
     assert "Bring a photograph" in line and "FEDGAI" not in line and REPO not in line
-    said = empty.studio.log()  # whoever runs the studio reads what to do
-    assert f"hf download {REPO}" in said and "FEDGAI_IMAGINE" in said
+    log = empty.studio.log()  # whoever runs the studio reads what to do
+    assert f"hf download {REPO}" in log and "FEDGAI_IMAGINE" in log
     before = page.locator("#comparison img.sketch").get_attribute("src")
     page.locator("#examples button").nth(3).click()  # the rest of the studio goes on
     page.wait_for_function("old => document.querySelector('#comparison img.sketch').src !== old", arg=before)

@@ -258,8 +258,8 @@ def test_nothing_of_a_visitor_s_is_in_the_log(own: StudioServer) -> None:
         visitor.upload(b"no picture " + MARK.encode(), f"{MARK}.jpg")
         visitor.http.post("gradio_api/upload", content=MARK, headers={"content-type": f"multipart/form-data; boundary={MARK}"})
         assert visitor.do("reset").ok and "sketch" in names
-    said = own.log()
-    assert MARK not in said and "Traceback" not in said, re.findall(rf".*{MARK}.*|Traceback[^!]{{0,900}}", said)[:3]
+    log = own.log()
+    assert MARK not in log and "Traceback" not in log, re.findall(rf".*{MARK}.*|Traceback[^!]{{0,900}}", log)[:3]
 
 
 # -- the folder --------------------------------------------------------------------------------------------------------

@@ -132,8 +132,8 @@ def sheet(drawings: Path, file: Path) -> Path:
 
 
 def test_nobody_else_drives_it(window: WindowServer, browser: object) -> None:
-    here = f"127.0.0.1:{window.port}"
-    assert window.ask() == window.ask(Host=f"localhost:{window.port}") == window.ask(Origin=f"http://{here}") == 200
+    address = f"127.0.0.1:{window.port}"
+    assert window.ask() == window.ask(Host=f"localhost:{window.port}") == window.ask(Origin=f"http://{address}") == 200
     assert window.ask(path="/", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="document") == 200  # a link may open it
     for foreign in (
         {"Host": f"evil.example:{window.port}"},
@@ -141,7 +141,7 @@ def test_nobody_else_drives_it(window: WindowServer, browser: object) -> None:
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://127.0.0.1:1"},
-        {"Origin": f"https://{here}"},
+        {"Origin": f"https://{address}"},
         {"Sec_Fetch_Site": "cross-site"},
         {"Sec_Fetch_Site": "same-site"},
     ):
@@ -246,7 +246,7 @@ def test_a_round_from_the_first_drop_to_the_receipt(
     page.click("#join")
     says(page, "Waiting to be let in")
     says(page, LEAVES)
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "federation.join", "--home", str(window.home)],
         cwd=ROOT,
         capture_output=True,
@@ -254,7 +254,7 @@ def test_a_round_from_the_first_drop_to_the_receipt(
         timeout=PATIENCE,
         stdin=subprocess.DEVNULL,
     )
-    assert said.returncode == 1 and "already running" in said.stdout
+    assert done.returncode == 1 and "already running" in done.stdout
     page.context.close()  # the page is closed; the companion goes on
 
     approve(host.folder, str(window.home / "key.pub"), "Chloé")
@@ -392,5 +392,5 @@ def test_names_are_nothing_but_names(name: str, kept: str) -> None:
 def test_answers_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "window").mkdir()
     (tmp_path / "window" / "settings.json").write_text("{")
-    said = subprocess.run([*WINDOW, "--home", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
-    assert said.returncode == 1 and "damaged" in said.stderr and "Traceback" not in said.stderr
+    done = subprocess.run([*WINDOW, "--home", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 1 and "damaged" in done.stderr and "Traceback" not in done.stderr

@@ -270,7 +270,7 @@ class Recording:
     waiting: str
     second: Ended
     status: int
-    said: str
+    output: str
     shown: Ended
     cutouts: int
     arrived: Signature
@@ -339,10 +339,10 @@ def recording(studio: Demo, tmp_path_factory: pytest.TempPathFactory) -> Recordi
             time.sleep(0.2)
         arrived = FedGAI.load(studio.folder.checkpoint(1)).styles["Chloé"]
         left, again = (run("--leave", folder=home) for _ in range(2))
-        said = (home / "said.txt").read_text()
+        output = (home / "said.txt").read_text()
         secrets = secrets_of(home, data)
         return Recording(
-            proxy.wire, secrets, home, data, dry, untouched, waiting, second, status, said, shown, cutouts, arrived, left, again
+            proxy.wire, secrets, home, data, dry, untouched, waiting, second, status, output, shown, cutouts, arrived, left, again
         )
     finally:
         patch.undo()
@@ -352,11 +352,11 @@ def recording(studio: Demo, tmp_path_factory: pytest.TempPathFactory) -> Recordi
 def join_and_approve(studio: Demo, home: Path) -> tuple[str, Ended, int]:
     """A companion, until it ends -> what it had printed before it was approved, a second one that was started meanwhile, and the
     status that it ended with."""
-    with (home / "said.txt").open("w+") as said:
+    with (home / "said.txt").open("w+") as output:
         process = subprocess.Popen(
             [*JOIN, "--home", str(home)],
             cwd=ROOT,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             env=os.environ | {"COLUMNS": "300", "HTTPS_PROXY": "http://127.0.0.1:9"},
@@ -434,7 +434,7 @@ def test_a_designer_joins_is_approved_sends_a_round_and_leaves(studio: Demo, rec
     assert (home / "key.pub").read_text().strip() in waiting
     assert fingerprint((home / "key.pub").read_text()) in waiting and "connected" not in waiting
     assert recording.second.returncode == 1 and "already running" in recording.second.stdout
-    assert recording.status == 0, recording.said
+    assert recording.status == 0, recording.output
 
     [receipt] = read_all(home / "receipts")
     arrays = pack(FedGAI.load(home / "model").discriminator.shared())

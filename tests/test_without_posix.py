@@ -112,9 +112,9 @@ time.sleep(600)
 def test_the_companions_parts_run_without_posix(tmp_path: Path) -> None:
     with zipfile.ZipFile(FIXTURE) as packed:
         packed.extractall(tmp_path)
-    told = [str(tmp_path / "home"), str(tmp_path / "drawings")]
-    said = subprocess.run(
-        [sys.executable, "-c", WITHOUT, *told],
+    folders = [str(tmp_path / "home"), str(tmp_path / "drawings")]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, *folders],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -122,7 +122,7 @@ def test_the_companions_parts_run_without_posix(tmp_path: Path) -> None:
         stdin=subprocess.DEVNULL,
         check=False,
     )
-    assert said.returncode == 0 and "all of it ran" in said.stdout, said.stdout + said.stderr
+    assert done.returncode == 0 and "all of it ran" in done.stdout, done.stdout + done.stderr
 
 
 def keeper(log: Path, command: str) -> subprocess.Popen[bytes]:

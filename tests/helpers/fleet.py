@@ -118,10 +118,10 @@ class Node:
         answer = self.ask("push-messages", announced.SerializeToString())
         statuses = [answer.status_code]
         if answer.status_code == 200:
-            told = PushMessagesResponse.FromString(answer.content)
+            pushed = PushMessagesResponse.FromString(answer.content)
             for name, item in objects.items():
-                if name in told.objects_to_push:
-                    statuses.append(self.object(name, item.deflate(), told.session_id))
+                if name in pushed.objects_to_push:
+                    statuses.append(self.object(name, item.deflate(), pushed.session_id))
         return statuses
 
     def object(self, name: str, content: bytes, session: str = SESSION) -> int:
@@ -141,7 +141,7 @@ def update(number: int = 3, **designer: Any) -> RecordDict:
     """As client_app.answer returns it."""
     generator = np.random.default_rng(number)
     tensors = {"layers.0.weight": generator.normal(size=(4, 3, 2)).astype(np.float16), "scale": np.array(2, np.float16)}
-    told = {
+    about = {
         "round": number,
         "encoder": "abc",
         "preset": "small",
@@ -153,7 +153,7 @@ def update(number: int = 3, **designer: Any) -> RecordDict:
     } | designer
     metrics = {"num-examples": 12, "loss-generator": 0.25, "own-distance": 1.5}
     arrays = ArrayRecord({k: Array(v) for k, v in tensors.items()})
-    return RecordDict({"arrays": arrays, "metrics": MetricRecord(metrics), "designer": ConfigRecord(told)})
+    return RecordDict({"arrays": arrays, "metrics": MetricRecord(metrics), "designer": ConfigRecord(about)})
 
 
 STYLE = np.arange(8, dtype="<f4").tobytes()

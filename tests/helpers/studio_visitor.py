@@ -92,19 +92,19 @@ class Visitor:
         return self.wait(joined.json()["event_id"])
 
     def wait(self, event_id: str) -> Answer:
-        said = []
+        lines = []
         with self.http.stream("GET", "gradio_api/queue/data", params={"session_hash": self.session}) as stream:
             for line in stream.iter_lines():
                 if not line.startswith("data: "):
                     continue
-                said.append(line)
+                lines.append(line)
                 message = json.loads(line[6:])
                 if message["msg"] == "process_completed" and message["event_id"] == event_id:
                     output = message.get("output") or {}
-                    return Answer(200, message["success"], "\n".join(said), output.get("data") or [])
+                    return Answer(200, message["success"], "\n".join(lines), output.get("data") or [])
                 if message["msg"] in ("close_stream", "unexpected_error", "server_stopped"):
                     break
-        return Answer(200, False, "\n".join(said))
+        return Answer(200, False, "\n".join(lines))
 
     def call(self, name: str, data: list[Any]) -> Answer:
         """As a program: /gradio_api/call/NAME."""
