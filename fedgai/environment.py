@@ -63,7 +63,7 @@ def check_proxy(name: str, value: str) -> None:
             )
     elif url.scheme not in ("http", "https"):
         raise VariableError(
-            f"{name} begins with {url.scheme}://, and a proxy's address with http://, https:// or socks5://: "
+            f"{name} begins with {url.scheme}://, but a proxy's address begins with http://, https:// or socks5://: "
             f"correct it, or take {name} out"
         )
 
@@ -110,7 +110,10 @@ def tidy_network(environment: MutableMapping[str, str]) -> list[str]:
         if value is None:
             continue
         try:
-            check_trust(name, value) if name in TRUST else check_proxy(name, value)
+            if name in TRUST:
+                check_trust(name, value)
+            else:
+                check_proxy(name, value)
         except VariableError as error:
             ignored.append(str(error))
             del environment[name]

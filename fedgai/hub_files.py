@@ -205,7 +205,7 @@ def _fetch(source: Source) -> Path:
         check_network()
         path = Path(hf_hub_download(source.repo, source.file, revision=source.revision, library_name="fedgai"))
         if not _right(path, source.sha256):
-            raise ValueError("what came has another SHA-256 than it must have, and was thrown away; try again")
+            raise ValueError("the file that came has the wrong SHA-256, so it was deleted; try again")
     except VariableError as error:
         raise WeightsError(f"{source.what} cannot be downloaded: {error}") from error
     except (HTTPError, OSError, ValueError) as error:  # refusals and no network; the disk; a name that can be none

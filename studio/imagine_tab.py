@@ -26,7 +26,7 @@ LOST = (
 )
 INTRO = """Describe a garment. A model (`{name}`) on this machine makes a photograph of it. That photograph becomes the garment
 above, and the studio draws it like any other. It is deleted after about an hour, like your own photographs."""
-LICENCE = " The model's licence is [{0}]({1}). Its limits on use are valid for you, too."
+LICENCE = " The model's licence is [{0}]({1}). Its limits on use apply to you, too."
 
 
 class ImagineTab:

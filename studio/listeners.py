@@ -128,7 +128,7 @@ class StudioPage:
         async with self.ready(visitor, garment, look, 1) as (job, content):
             drawn = await job.run(look.pixels, partial(self.drawn, garment, look, content))
         lost = look.cutout and content.mask is None
-        return drawn, look, notice(f"{garment.lost} Until then all of it is drawn.") if lost else ""
+        return drawn, look, notice(f"{garment.lost} Until then, the whole photograph is drawn.") if lost else ""
 
     async def take(self, visitor: gr.Request, photo: str | None, *controls: object) -> tuple[Any, ...]:
         """-> upload (emptied, for the next one), garment, remark, notice. What cannot be read changes nothing."""

@@ -126,8 +126,9 @@ def browser() -> Iterator[object]:
     except ImportError:
         missing = "playwright is not installed"
     if missing:
-        required = os.environ.get("CI") or os.environ.get("FEDGAI_REQUIRE_BROWSER")
-        (pytest.fail if required else pytest.skip)(missing)
+        if os.environ.get("CI") or os.environ.get("FEDGAI_REQUIRE_BROWSER"):
+            pytest.fail(missing)
+        pytest.skip(missing)
     with chromium() as running:
         yield running
 

@@ -209,7 +209,7 @@ def test_what_is_left_out_is_named_with_what_to_do(folders: Path) -> None:
 
 def test_white_ink_on_a_clear_ground_is_named(folders: Path) -> None:
     found = look(folders / "transparent_white_ink")
-    assert len(found.bad) == 4 and all("nothing to be seen of it on white paper" in reason for _, reason in found.bad)
+    assert len(found.bad) == 4 and all("cannot be seen on white paper" in reason for _, reason in found.bad)
 
 
 def test_paper_is_not_the_hand(folders: Path, pipe: SketchPipeline) -> None:

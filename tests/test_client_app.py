@@ -6,6 +6,7 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -190,15 +191,14 @@ def test_what_the_judge_learns_from_is_measured_once(
     asked: Message, context: Context, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_at_home(asked, context)
-    gathered = []
-    gather = own_hand.gather
-    monkeypatch.setattr(own_hand, "gather", lambda *rest, **more: gathered.append(1) or gather(*rest, **more))
+    gather = Mock(wraps=own_hand.gather)
+    monkeypatch.setattr(own_hand, "gather", gather)
     train_at_home(next_round(tiny_model_dir), context)
-    assert not gathered
+    assert not gather.called
     file = Path(str(context.node_config["out"])) / own_hand.EVIDENCE_FILE
     file.write_bytes(file.read_bytes()[:100])  # damaged: measured anew
     train_at_home(next_round(tiny_model_dir, 9), context)
-    assert gathered == [1]
+    assert gather.call_count == 1
 
 
 def test_a_kill_costs_no_more_than_the_epoch(asked: Message, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

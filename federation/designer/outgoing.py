@@ -144,7 +144,7 @@ class Outbox:
         name, content = request.object_id, request.object_content
         found = [u for u in self._updates.values() if u.session == request.session_id and name in u.ids]
         if not found:
-            raise CallRefusedError(400, "this object is part of nothing that was announced")
+            raise CallRefusedError(400, "this object belongs to no message that was announced")
         update = found[-1]
         try:
             validate_object_content(content)
@@ -152,7 +152,7 @@ class Outbox:
         except (UnexpectedObjectContentError, ValueError):
             good = False
         if not good:
-            raise self.notices.trouble("error", "an update has a part that is not what it is called: it was not sent", 400)
+            raise self.notices.trouble("error", "a part of an update does not match its checksum: it was not sent", 400)
         if update.done:
             return update, name
         if name not in update.counted:
@@ -198,8 +198,7 @@ class Outbox:
         except OSError as error:  # it says "began", which is true
             self.notices.show(
                 "error",
-                f"the receipt of an update cannot be completed ({error.strerror}): it goes on to say that the update began to "
-                "leave",
+                f"the receipt of an update cannot be completed ({error.strerror}): it still says that the update began to leave",
             )
 
     def _spend(self, update: Outgoing, size: int) -> None:

@@ -29,8 +29,8 @@ EXPLAINED = {
     "pairs": "Photographs and drawings of the same garments. From these the companion also learns what you leave out, and how "
     "you draw a fold.",
     "sketches": "Drawings without photographs. From each of them the companion makes a picture of grey cloth, of the garment "
-    "that the drawing shows. From your drawings alone it so refines your signature, learns its adapter and trains your own "
-    "model. How dark cloth must be before you shade it, it can learn only from drawings with photographs.",
+    "that the drawing shows. From your drawings alone it then refines your signature, learns its adapter and trains your own "
+    "model. It cannot learn from them how dark cloth must be before you shade it: that takes photographs of the same garments.",
     "scans": "Scanned sheets. The companion straightens them, makes the paper white and cuts them into single drawings. You "
     "look at these before they are used. After that they are used like drawings without photographs.",
 }
@@ -101,7 +101,7 @@ def prepare(folder: Path, settings: Settings, progress: Progress | None = None, 
         what = "making pictures of the garments that your drawings show"
         report = pair_up(files, out, draughtsman, progress=lambda i, of: say(i / of, what))
         without = sum(reason == NO_SHAPE for _, reason in report.bad)
-        left_out = f"; left out, for no closed outline can be seen: {without}" if without else ""
+        left_out = f"; left out because no closed outline can be seen: {without}" if without else ""
         say(1.0, f"{len(report.pairs)} drawings are ready to be learned from{left_out}")
         _remember(folder, made={"seen": _fingerprint(data), "kind": found.kind, "garments": len(report.pairs)})
     except OSError as error:

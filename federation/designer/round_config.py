@@ -54,7 +54,7 @@ class RoundConfig:
             or not isinstance(bank, bytes)
             or len(bank) % 4
         ):
-            raise RoundRefusedError("the server's question is not one that this release understands")
+            raise RoundRefusedError("the server asks something that this release does not understand")
         if not 1 <= epochs <= MOST_EPOCHS or not 0 <= beta <= MOST_BETA:
             raise RoundRefusedError(f"the server asks for {epochs} epochs and beta {beta}: refused")
         signatures = np.frombuffer(bank, "<f4").astype(np.float32)

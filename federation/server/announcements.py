@@ -135,7 +135,7 @@ class MemberExchange:
         if request.node.node_id != self.node_id or announcement is None or request.object_id not in announcement.objects:
             raise CallRefusedError(403, f"{self.name} sends an object that they did not announce")
         if hashlib.sha256(content).hexdigest() != request.object_id:
-            raise CallRefusedError(400, f"{self.name} sends an object that is not what it is called")
+            raise CallRefusedError(400, f"{self.name} sends an object that does not match its checksum")
         if request.object_id in announcement.sent:
             return
         if len(content) > announcement.left:

@@ -239,8 +239,8 @@ def is_drawn(picture: Picture, file: Path, report: Report, page: int = 0) -> boo
     reason = "there is nothing to be seen on it: it is blank"
     if picture.unseen:
         reason = (
-            "there is nothing to be seen of it on white paper, for its ink is white and its ground is clear: give it dark "
-            "ink, or a dark ground"
+            "it cannot be seen on white paper, because its ink is white and its background is transparent: give it dark ink, "
+            "or a dark background"
         )
     report.bad.append((file, f"page {page + 1}: {reason}" if page else reason))
     return False

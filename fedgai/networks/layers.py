@@ -123,7 +123,8 @@ def conv(
 ) -> nn.Module:
     """A reflection-padded convolution, with spectral norm where the paper's network has it. ``up``: see ``UpConv``."""
     padding = kernel // 2 if padding is None else padding
-    layer = (UpConv if up else nn.Conv2d)(
+    convolution = UpConv if up else nn.Conv2d
+    layer = convolution(
         c_in, c_out, kernel, stride, padding, groups=groups, bias=bias, padding_mode="reflect" if padding else "zeros"
     )
     return spectral_norm(layer) if spectral else layer

@@ -177,7 +177,7 @@ class Decoders:
             return _Process(self._program)
         except OSError as error:
             raise RefusedPictureError(
-                f"No picture can be opened, for no process can be started here ({error.strerror}): allow "
+                f"No picture can be opened, because no process can be started here ({error.strerror}): allow "
                 "more processes, or more memory, and try again."
             ) from error
 
