@@ -465,11 +465,11 @@ def auc(members: Tensor | np.ndarray, others: Tensor | np.ndarray) -> float:
 
 
 def traced(candidates: Tensor, references: Tensor, shared: Tensor) -> Tensor:
-    """Inner product of each candidate with what was told, both as deviations from what is usual for the hand (Homer et al.).
+    """Inner product of each candidate with the shared mean, both as deviations from what is usual for the hand (Homer et al.).
 
     Args:
         candidates, references: (N, D) and (R, D), one row a drawing.
-        told: (D,), a mean of such rows.
+        shared: (D,), a mean of such rows.
     Returns:
         (N,); in the references' ``COMPONENTS`` strongest directions, each scaled to variance 1.
     """
@@ -480,7 +480,7 @@ def traced(candidates: Tensor, references: Tensor, shared: Tensor) -> Tensor:
 
 
 def shares(candidates: Tensor, references: Tensor, shared: Tensor) -> np.ndarray:
-    """Non-negative shares of the candidates that make up what was told, best in least squares. (N,)"""
+    """Non-negative shares of the candidates that make up the shared mean, best in least squares. (N,)"""
     scale = references.std(0) + 1e-3 * references.std(0).mean()
     return nnls((candidates / scale).T.double().numpy(), (shared / scale).double().numpy())[0]
 

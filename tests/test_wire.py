@@ -255,7 +255,7 @@ class Recording:
         dry, second, shown, left, again: commands that ended: --dry-run, a second companion while the first runs, --receipt,
             --leave, and once more --leave.
         untouched: whether --dry-run left nothing of a round behind.
-        waiting, said: what the companion had printed before it was approved, and in the end.
+        waiting, output: what the companion had printed before it was approved, and in the end.
         status: that it ended with.
         cutouts: how many photographs' cut-outs it kept.
         arrived: the designer's signature in the checkpoint.

@@ -20,7 +20,7 @@ class Answer:
     Attributes:
         status: of HTTP, 200 where the event was taken.
         ok: whether the event ended well.
-        text: all that was said, as it came.
+        text: all lines of the answer, as they came.
         data: the outputs, where there are any.
     """
 
