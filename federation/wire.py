@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from flwr.app import Array, ArrayRecord
 from torch import Tensor
 
+from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.model import PRESETS
 
 FLEET = frozenset(
@@ -55,6 +56,9 @@ NONCE_BYTES = 16
 CHUNK = 5 * 2**20  # bytes of an array that Flower sends as one object (FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE)
 FRAMING = 1024  # bytes of an object beside its numbers, at most: its type, its children's ids, names
 WORDS = 2**17  # bytes of an update's metrics and of what a designer says about itself, at most
+
+CHOICE = "draws-"
+"""Before the names of a ``LineChoice``'s numbers, in what a designer says about itself."""
 
 AsgiEvent = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -129,3 +133,14 @@ def pack(tensors: dict[str, Tensor]) -> ArrayRecord:
 def unpack(record: ArrayRecord) -> dict[str, Tensor]:
     """The other way, float32. Raises ValueError for anything but plain arrays (numpy unpickles nothing)."""
     return {name: torch.from_numpy(np.array(array.numpy(), np.float32)) for name, array in record.items()}
+
+
+def choice_record(choice: LineChoice) -> dict[str, float]:
+    """Which lines a hand draws, as an update says it."""
+    return {CHOICE + name: float(value) for name, value in asdict(choice).items()}
+
+
+def choice_from(record: Mapping[str, object]) -> LineChoice:
+    """The opposite; every line where the update does not say it. Raises FedGAIError for numbers that are none of a choice."""
+    sent = {name.removeprefix(CHOICE): value for name, value in record.items() if name.startswith(CHOICE)}
+    return LineChoice.from_json(sent) if sent else EVERY_LINE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +14,12 @@ from torch import Tensor
 from fedgai import draughtsman as draughtsmen
 from fedgai.draughtsman import Draughtsman, Seen
 from fedgai.errors import FedGAIError
+from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.line_types import LINE_TYPES
 from fedgai.vision.buttons import Button, rows_of_discs
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
 from fedgai.vision.drawn_outline import redrawn
-from fedgai.vision.garment_lines import GarmentLine, as_drawn, garment_lines, line_cover, rings
+from fedgai.vision.garment_lines import GarmentLine, as_drawn, chosen, garment_lines, line_cover, rings
 from fedgai.vision.images import Picture, read_picture, simplify
 from fedgai.vision.plain_cloth import plain
 from fedgai.vision.tone import grey_cloth, tone_of
@@ -35,6 +36,38 @@ SILHOUETTE, FASTENING = LINE_TYPES.index("silhouette"), LINE_TYPES.index("fasten
 
 
 @dataclass(frozen=True)
+class Cloth:
+    """A garment before lines are laid on it, at the size that is drawn at. About 6 MB at 512 px.
+
+    Attributes:
+        picture: (h, w, 3) uint8, as the photograph shows it.
+        mask, outline: (h, w) float32 in [0, 1], the garment, and the line along its silhouette.
+        tone: (h, w) float32 in [0, 1], how dark a person draws each place.
+        lines: all that were found, px.
+        detail, print_amount: as in ``SketchPipeline.prepare``.
+    """
+
+    picture: np.ndarray
+    mask: np.ndarray
+    outline: np.ndarray
+    tone: np.ndarray
+    lines: tuple[GarmentLine, ...]
+    detail: float
+    print_amount: float
+
+    @property
+    def nbytes(self) -> int:
+        return sum(plane.nbytes for plane in (self.picture, self.mask, self.outline, self.tone))
+
+    def with_lines(self, choice: LineChoice) -> np.ndarray:
+        """(h, w, 3) uint8, what the network is to draw: the lines that a hand draws, and as much of the print."""
+        clean = grey_cloth(self.tone) * (1 - DARKNESS * line_cover(chosen(self.lines, choice), self.mask.shape)[..., None])
+        printed = max(self.print_amount, choice.print)
+        picture = (np.clip(clean + printed * (self.picture - clean), 0, 255) + 0.5).astype(np.uint8)
+        return _outlined(picture, self.detail, self.mask, self.outline)
+
+
+@dataclass(frozen=True)
 class Content:
     """A photograph made ready: draw it in as many styles as you like. About 31 MB at 512 px (edge preset).
 
@@ -47,6 +80,7 @@ class Content:
         features: the encoder's maps of the garment on white, padded to (h', w'): (1, C_l, h' / 2^l, w' / 2^l) each.
         types: (6, h, w) uint8, how likely a line of each of ``LINE_TYPES`` is, 255 surely, where the draughtsman looked.
         buttons: that were laid on what is drawn, as rings; at the size that is drawn at, px.
+        cloth: for hands that do not draw every line; None where there are no lines to choose from.
     """
 
     photo: Image.Image
@@ -56,6 +90,7 @@ class Content:
     features: tuple[Tensor, ...]
     types: np.ndarray | None = None
     buttons: tuple[Button, ...] = ()
+    cloth: Cloth | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,8 +99,8 @@ class Content:
 
     @property
     def nbytes(self) -> int:
-        """Of its features, which are most of it."""
-        return sum(level.nbytes for level in self.features)
+        """Of its features and its cloth, which are most of it."""
+        return sum(level.nbytes for level in self.features) + (0 if self.cloth is None else self.cloth.nbytes)
 
 
 @dataclass(frozen=True)
@@ -99,8 +134,7 @@ class Looked:
     Attributes:
         photo, mask, ink, types: as in ``Content``.
         picture: (h, w, 3) uint8, what the network is to draw, at the size that is drawn at.
-        tone: (h, w) float32 in [0, 1], how dark a person draws each place; None where the draughtsman did not look, or the
-            print stays whole.
+        cloth: the garment without its lines; None where the draughtsman did not look, or the print stays whole.
         lines: that were laid on it, px of the picture.
         buttons: those of the lines that are rings.
     """
@@ -110,9 +144,20 @@ class Looked:
     ink: np.ndarray | None
     types: np.ndarray | None
     picture: np.ndarray
-    tone: np.ndarray | None = None
+    cloth: Cloth | None = None
     lines: tuple[GarmentLine, ...] = ()
     buttons: tuple[Button, ...] = ()
+
+    @property
+    def tone(self) -> np.ndarray | None:
+        """(h, w) float32 in [0, 1], how dark a person draws each place; None without cloth."""
+        return None if self.cloth is None else self.cloth.tone
+
+    def chosen(self, choice: LineChoice) -> Looked:
+        """As a hand sees it that draws only some of the lines."""
+        if self.cloth is None or choice == EVERY_LINE:
+            return self
+        return replace(self, picture=self.cloth.with_lines(choice), lines=tuple(chosen(self.cloth.lines, choice)))
 
 
 def find(photo: Photo, draughtsman: Draughtsman | None, *, cutout: bool, on_missing: OnMissing) -> Found:
@@ -166,18 +211,15 @@ def look(
         picture = on_white(_off_white(simplify(picture, detail, mask), mask), mask)
         return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), None, picture)
     mask, outline = redrawn(mask)
-    tone: np.ndarray | None = None
-    lines: tuple[GarmentLine, ...] = ()
-    buttons: tuple[Button, ...] = ()
-    if print_amount < 1:
-        buttons = as_drawn(found.buttons, max(small.size) / max(found.image.size), max(small.size))
-        tone, lines = tone_of(plain(picture, mask, seen.tone), mask), (*garment_lines(seen.lines, mask), *rings(buttons))
-        clean = grey_cloth(tone) * (1 - DARKNESS * line_cover(lines, mask.shape)[..., None])
-        picture = (np.clip(clean + print_amount * (picture - clean), 0, 255) + 0.5).astype(np.uint8)
-    picture = simplify(picture, detail, mask)
-    picture = on_white((picture * (1 - DARKNESS * outline[..., None])).astype(np.uint8), mask)
     types = (255 * seen.lines.clip(0, 1)).astype(np.uint8)
-    return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture, tone, lines, buttons)
+    looked = Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture)
+    if print_amount == 1:
+        return replace(looked, picture=_outlined(picture, detail, mask, outline))
+    buttons = as_drawn(found.buttons, max(small.size) / max(found.image.size), max(small.size))
+    lines = (*garment_lines(seen.lines, mask), *rings(buttons))
+    tone = tone_of(plain(picture, mask, seen.tone), mask)
+    cloth = Cloth(picture, mask, outline, tone, lines, detail, print_amount)
+    return replace(looked, picture=cloth.with_lines(EVERY_LINE), cloth=cloth, lines=lines, buttons=buttons)
 
 
 def fit_and_cut(
@@ -240,6 +282,12 @@ def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def on_white(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 and its (H, W) float32 mask in [0, 1] -> (H, W, 3) uint8, the background white."""
     return (255.5 - mask[..., None] * (255 - photo.astype(np.float32))).astype(np.uint8)
+
+
+def _outlined(picture: np.ndarray, detail: float, mask: np.ndarray, outline: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 -> the same, without small structures, on white, with the line along its silhouette."""
+    smooth = simplify(picture, detail, mask)
+    return on_white((smooth * (1 - DARKNESS * outline[..., None])).astype(np.uint8), mask)
 
 
 def _off_white(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:

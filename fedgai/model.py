@@ -18,13 +18,14 @@ from torch import Tensor, nn
 
 from fedgai.draughtsman import Draughtsman, DraughtsmanError
 from fedgai.errors import FedGAIError
+from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.measure import DrawingSource, measure
 from fedgai.networks.adapter import adapter_size
 from fedgai.networks.discriminator import Discriminator, gram_matrix
 from fedgai.networks.encoder import Encoder, VGG16Encoder, sha256
 from fedgai.networks.generator import Generator
 from fedgai.networks.layers import ConvBlock, channels_last
-from fedgai.networks.style import Signature
+from fedgai.networks.style import LINES, Signature
 from fedgai.networks.style_bounds import StyleBounds, bounds_of
 from fedgai.shipped import WEIGHTS
 
@@ -201,7 +202,7 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         save_file(tensors, str(folder / MODEL_FILE))
         bank = {name: s.style.contiguous() for name, s in self.styles.items()}
         bank |= {ADAPTER + name: s.adapter.contiguous() for name, s in self.styles.items() if s.adapter is not None}
-        text = {n: {"description": s.description, "sketches": s.sketches, **s.extra} for n, s in self.styles.items()}
+        text = {name: signature.about() for name, signature in self.styles.items()}
         if bank:
             bank[ORIGIN] = self.neutral.contiguous()
         save_file(bank, str(folder / STYLES_FILE), {"styles": json.dumps(text), "order": json.dumps(list(self.styles))})
@@ -312,5 +313,6 @@ def _read_bank(path: Path, encoder: str) -> dict[str, Signature]:
             extra = dict(text[name])
             adapter = f.get_tensor(ADAPTER + name) if ADAPTER + name in f.keys() else None
             description, sketches = extra.pop("description"), extra.pop("sketches")
-            bank[name] = Signature(f.get_tensor(name), encoder, name, description, sketches, extra, adapter)
+            choice = LineChoice.from_json(extra.pop(LINES)) if LINES in extra else EVERY_LINE
+            bank[name] = Signature(f.get_tensor(name), encoder, name, description, sketches, extra, adapter, choice)
     return bank

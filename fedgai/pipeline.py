@@ -12,6 +12,8 @@ A slider that moves needs the photograph's features only once:
 from __future__ import annotations
 
 import math
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from torch.nn import functional as F
 
 from fedgai.content import Content, Found, OnMissing, Paper, Photo, find, finish, look
 from fedgai.errors import FedGAIError
+from fedgai.line_choice import EVERY_LINE, LineChoice, mixed
 from fedgai.measure import MULTIPLE, SMALLEST
 from fedgai.measure import SIDE as DRAWN
 from fedgai.model import CheckpointError, FedGAI
@@ -45,6 +48,7 @@ Result = TypeVar("Result")
 STRENGTHS = (0.0, 1.5)
 LATTICES = 4  # drawings that show what is a line and what is hatching
 BATCH_PIXELS = 2**20  # a batch takes no more memory than one sketch at 1,024 px
+CHOSEN = 4  # contents whose maps are kept with the lines of the last blend: a slider's next step often has the same lines
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class SketchPipeline:
         self.checkpoint = f"round-{model.info.get('round', 0)}-{sha256(model.generator)[:8]}"
         self._network = model.for_inference().to(device)
         self._worker = ThreadPoolExecutor(1, "fedgai")
+        self._chosen: deque[tuple[weakref.ref[Content], LineChoice, tuple[Tensor, ...]]] = deque(maxlen=CHOSEN)
 
     @classmethod
     def from_pretrained(cls, folder_or_repo: str | Path = WEIGHTS, device: str = "cpu") -> SketchPipeline:
@@ -126,15 +131,15 @@ class SketchPipeline:
         Raises:
             FedGAIError: as ``prepare`` and ``style`` do, with one sentence.
         """
-        style = self.style(styles, strength)
+        style, choice = self.style(styles, strength), self.choice(styles)
         several = list(photos) if isinstance(photos, list | tuple) else [cast(Photo, photos)]
         contents = [self.prepare(photo, size, cutout=cutout, detail=detail, print_amount=print_amount) for photo in several]
         images = [Image.new("RGB", content.size) for content in contents]
         for batch in _batches(contents):
-            drawn = self._run(self._draw, [contents[i] for i in batch], style)
+            drawn = self._run(self._draw, [contents[i] for i in batch], style, choice)
             for i, sketch in zip(batch, drawn, strict=True):
                 images[i] = finish(sketch, contents[i], paper)
-        return SketchOutput(images, contents, lambda content: self.trace(content, style))
+        return SketchOutput(images, contents, lambda content: self.trace(content, styles, strength=strength))
 
     def find(self, photo: Photo, *, cutout: bool = True, on_missing: OnMissing = "raise") -> Found:
         """Read a photograph and cut it out: what ``prepare`` begins with, for those who prepare one photograph in several ways.
@@ -190,7 +195,7 @@ class SketchPipeline:
         )
         height, width = seen.picture.shape[:2]
         features = self._run(self._encode, seen.picture)
-        return Content(seen.photo, seen.mask, seen.ink, (width, height), features, seen.types, seen.buttons)
+        return Content(seen.photo, seen.mask, seen.ink, (width, height), features, seen.types, seen.buttons, seen.cloth)
 
     def style(self, styles: Styles, strength: float = 1.0) -> Tensor:
         """Blend signatures.
@@ -209,10 +214,8 @@ class SketchPipeline:
         """
         if not STRENGTHS[0] <= strength <= STRENGTHS[1]:
             raise FedGAIError(f"strength lies between {STRENGTHS[0]:g} and {STRENGTHS[1]:g}, not {strength}")
-        pairs = list(styles.items() if isinstance(styles, Mapping) else styles)
-        if not pairs:
-            raise FedGAIError("name at least one style")
-        hands = [self._signature(key).numbers for key, _ in pairs]
+        pairs = self._pairs(styles)
+        hands = [signature.numbers for signature, _ in pairs]
         longest = max(map(len, hands))  # a hand without an adapter changes no weight
         style = blend(torch.stack([F.pad(hand, (0, longest - len(hand))) for hand in hands]), [weight for _, weight in pairs])
         if strength == 1:
@@ -225,7 +228,26 @@ class SketchPipeline:
             parts += [mean, deviation.clamp_min(EPS**0.5)]
         return torch.cat([*parts, adapter])
 
-    def draw(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0, paper: Paper = "white") -> Image.Image:
+    def encode(self, picture: np.ndarray) -> tuple[Tensor, ...]:
+        """(h, w, 3) uint8, as ``Cloth.with_lines`` returns it -> the maps that ``Content.features`` holds."""
+        return self._run(self._encode, picture)
+
+    def choice(self, styles: Styles) -> LineChoice:
+        """Which lines a blend draws: the mean of its hands'. Arguments and errors are those of ``style``."""
+        pairs = self._pairs(styles)
+        if not sum(weight for _, weight in pairs) > 0:
+            raise FedGAIError("style weights must be finite, not negative, and at least one above zero")
+        return mixed([signature.choice for signature, _ in pairs], [weight for _, weight in pairs]).in_steps()
+
+    def draw(
+        self,
+        content: Content,
+        style: Tensor | Styles,
+        *,
+        strength: float = 1.0,
+        paper: Paper = "white",
+        choice: LineChoice = EVERY_LINE,
+    ) -> Image.Image:
         """One sketch of a prepared photograph.
 
         Args:
@@ -233,10 +255,11 @@ class SketchPipeline:
             style: from ``style``, or what ``style`` takes.
             strength: see ``style``; for a Tensor it is in there already.
             paper: "white" (RGB) or "transparent" (RGBA).
+            choice: which lines are drawn, for a Tensor; else the hands say so.
         """
         if not isinstance(style, Tensor):
-            style = self.style(style, strength)
-        return finish(self._run(self._draw, [content], style)[0], content, paper)
+            choice, style = self.choice(style), self.style(style, strength)
+        return finish(self._run(self._draw, [content], style, choice)[0], content, paper)
 
     def trace(self, content: Content, style: Tensor | Styles, *, strength: float = 1.0) -> Drawing:
         """The sketch of a prepared photograph as strokes: lines, and apart from them hatching, stipple and tone.
@@ -261,11 +284,12 @@ class SketchPipeline:
         Args:
             content, style, strength: as ``draw`` takes them.
         """
+        choice = EVERY_LINE
         if not isinstance(style, Tensor):
-            style = self.style(style, strength)
+            choice, style = self.choice(style), self.style(style, strength)
         drawn = []
         for origin in self._run(self._origins, style):
-            sketch = self._run(self._draw, [content], style, origin[None])[0]
+            sketch = self._run(self._draw, [content], style, choice, origin[None])[0]
             drawn.append(np.asarray(finish(sketch, content, "white")))
             if len(drawn) == 2 and not is_hatched(drawn[0], np.maximum(*drawn)):
                 break
@@ -284,6 +308,13 @@ class SketchPipeline:
     def signature(self, drawings: Iterable[Photo], name: str, description: str = "") -> Signature:
         """Measure a hand, see ``FedGAI.signature``."""
         return self.model.signature(drawings, name, description)
+
+    def _pairs(self, styles: Styles) -> list[tuple[Signature, float]]:
+        """Signatures and weights. Raises FedGAIError where there are none, or a style is not known."""
+        pairs = list(styles.items() if isinstance(styles, Mapping) else styles)
+        if not pairs:
+            raise FedGAIError("name at least one style")
+        return [(self._signature(key), weight) for key, weight in pairs]
 
     def _signature(self, key: str | Path | Signature) -> Signature:
         if not isinstance(key, Signature):
@@ -322,10 +353,29 @@ class SketchPipeline:
         statistics, _ = self._parts(style)
         return moved_origins(head(statistics)[0][0].cpu(), LATTICES)
 
+    def _features(self, content: Content, choice: LineChoice) -> tuple[Tensor, ...]:
+        """A content's maps with the lines that a blend draws."""
+        if content.cloth is None or choice == EVERY_LINE:
+            return content.features
+        for known, lines, features in list(self._chosen):
+            if known() is content and lines == choice:
+                return features
+        features = self._encode(content.cloth.with_lines(choice))
+        self._chosen.append((weakref.ref(content, self._forget), choice, features))
+        return features
+
+    def _forget(self, content: weakref.ref[Content]) -> None:
+        """Whoever held a content has let it go, so its maps may go, too."""
+        for kept in list(self._chosen):
+            if kept[0] is content:
+                self._chosen.remove(kept)
+
     @torch.inference_mode()
-    def _draw(self, contents: Sequence[Content], style: Tensor, origin: Tensor | None = None) -> list[Image.Image]:
+    def _draw(
+        self, contents: Sequence[Content], style: Tensor, choice: LineChoice, origin: Tensor | None = None
+    ) -> list[Image.Image]:
         """Contents of one shape -> their RGB sketches, padding cropped. The page's corner (1, 2), where it is not (0, 0)."""
-        levels = zip(*(content.features for content in contents), strict=True)
+        levels = zip(*(self._features(content, choice) for content in contents), strict=True)
         features = [maps[0] if len(maps) == 1 else torch.cat(maps) for maps in levels]
         statistics, adapter = self._parts(style)
         sketches = self._network.generator(features, statistics, adapter=adapter, origin=origin)

@@ -286,7 +286,7 @@ class SketchStudio:
         styles = dict(pipeline.styles)
         edition = hashlib.sha256(pipeline.checkpoint.encode())
         for name, signature in styles.items():
-            edition.update(repr((name, signature.description)).encode() + signature.numbers.numpy().tobytes())
+            edition.update(repr((name, signature.description, signature.choice)).encode() + signature.numbers.numpy().tobytes())
         self._now = Bank(pipeline, styles, encoder, contents, cutouts, found, edition.hexdigest()[:16])
 
     @property

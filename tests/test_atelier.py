@@ -7,7 +7,7 @@ from PIL import Image
 
 from fedgai import ateliers as atelier
 from fedgai.ateliers import ATELIERS, Hand, draw, random_hand, render, study, study_looked
-from fedgai.content import Looked
+from fedgai.content import Cloth, Looked
 from fedgai.evaluation.metrics import dominant_period
 from fedgai.networks import hatching as strokes
 from fedgai.vision.garment_lines import GarmentLine
@@ -134,7 +134,8 @@ def test_an_atelier_draws_the_lines_that_the_network_is_shown():
         cloth[mask > 0] = grey
         tone = tone_of(cloth, mask)
         picture = grey_cloth(tone).astype(np.uint8)
-        seen = study_looked(Looked(Image.fromarray(picture), mask, mask, None, picture, tone, lines))
+        garment = Cloth(picture, mask, np.zeros_like(mask), tone, lines, 1.0, 0.0)
+        seen = study_looked(Looked(Image.fromarray(picture), mask, mask, None, picture, garment, lines))
         ink[name] = 1 - render(seen, Hand(hatch=0.7, omit=1.0)).mean() / 255
         drawn = [render(seen, Hand(weight=2.0, taper=0.0, wobble=0.0, omit=omit)).min(2) for omit in (0.0, 0.6)]
         assert all(d[55:145, 80].max() < 60 for d in drawn)
@@ -146,7 +147,8 @@ def test_a_thick_pen_draws_a_thick_line():
     mask = np.ones((96, 96), np.float32)
     column = np.stack([np.full(80, 48.0), np.arange(8, 88.0)], 1)
     cloth = np.full((96, 96, 3), 200, np.uint8)
-    looked = Looked(Image.fromarray(cloth), mask, mask, None, cloth, np.zeros_like(mask), (GarmentLine(column, False, 1.0),))
+    lines, none = (GarmentLine(column, False, 1.0),), np.zeros_like(mask)
+    looked = Looked(Image.fromarray(cloth), mask, mask, None, cloth, Cloth(cloth, mask, none, none, lines, 1.0, 0.0), lines)
     seen = study_looked(looked)
     width = [
         (1 - render(seen, Hand(weight=w, taper=0.0, wobble=0.0, soft=0.0))[48, 24:72] / 255).mean(1).sum() for w in (1, 2, 4)

@@ -32,8 +32,9 @@ from federation.designer.client_app import (
     within_budget,
 )
 from federation.figure_names import AT_DESIGNERS
-from federation.wire import pack, unpack
+from federation.wire import choice_from, pack, unpack
 from fedgai import __version__
+from fedgai.line_choice import LineChoice
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.adapter import adapter_size
 from fedgai.networks.discriminator import Discriminator
@@ -331,7 +332,8 @@ def test_beyond_the_budget_nothing_is_handed_over(asked: Message, context: Conte
 
 
 def with_adapter(signature: Signature, *_: object) -> Signature:
-    return replace(signature, adapter=torch.full((ADAPTER,), 7, dtype=torch.int8), extra={**signature.extra, "refined": True})
+    adapter = torch.full((ADAPTER,), 7, dtype=torch.int8)
+    return replace(signature, adapter=adapter, extra={**signature.extra, "refined": True}, choice=LineChoice(0.5, 0, 1, 0))
 
 
 def test_an_adapter_leaves_with_its_signature_and_counts(
@@ -341,6 +343,7 @@ def test_an_adapter_leaves_with_its_signature_and_counts(
     reply = train_at_home(asked, context)
     designer = reply.content["designer"]
     assert designer["adapter"] == bytes([7]) * ADAPTER and designer["refined"]
+    assert choice_from(designer) == LineChoice(0.5, 0, 1, 0)
     private = FedGAI.load(Path(str(context.node_config["out"])))
     assert private.styles["Zoë"].adapter is None  # it belongs to the house's weights, not to these
     context.node_config["budget"] = reply.content["arrays"].count_bytes() + len(designer["style"]) + ADAPTER
@@ -350,7 +353,7 @@ def test_an_adapter_leaves_with_its_signature_and_counts(
         within_budget(asked, context, lambda *_: reply)
     context.node_config |= {"style-epsilon": 8.0, "style-clip": 5.0}
     noised = local_dp(asked, context, lambda *_: reply).content["designer"]
-    assert "style" in noised and "adapter" not in noised  # it has no noise
+    assert "style" in noised and "adapter" not in noised and not any(name.startswith("draws-") for name in noised)  # no noise
     context.node_config["share-style"] = False
     assert "adapter" not in train_at_home(question(context.node_config["weights"], 9), context).content["designer"]
 

@@ -26,12 +26,15 @@ from federation.server.model_card import private_sentence
 from federation.server.privacy import epsilon, privacy
 from federation.server.strategy import DiscriminatorAvg
 from federation.server.update_spec import UpdateSpec
+from federation.wire import choice_record
+from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.networks.discriminator import Discriminator
 
 ROUND, CHANNELS, ENCODER = 7, (16, 32, 64, 128), "e" * 64
 NAMES = {node: f"Designer {node}" for node in range(1, 9)}
 FIRST, BIAS = "body.0.weight", "body.0.bias"
 BATCHNORM = "body.1.weight"
+CHOICE = choice_record(EVERY_LINE)
 
 
 @pytest.fixture(scope="module")
@@ -333,6 +336,10 @@ HOSTILE = {
         with_reply(designer=designer_record(adapter=b"")),
         "no style signature that it belongs to",
     ),
+    "lines that are no share": (with_reply(designer=style(**CHOICE | {"draws-seams": 1.5})), "a hand's share of seams"),
+    "lines that are no number": (with_reply(designer=style(**CHOICE | {"draws-folds": float("nan")})), "a hand's share of folds"),
+    "half a choice of lines": (with_reply(designer=style(**{"draws-seams": 1.0})), "a hand's choice of lines names"),
+    "lines of another kind": (with_reply(designer=style(**CHOICE | {"draws-hems": 1.0})), "which nobody asked"),
     "error": (broken("error"), "training at home stopped"),
     "missing record": (broken("missing record"), "records"),
     "extra record": (broken("extra record"), "records"),
@@ -422,6 +429,14 @@ def test_signatures_carry_the_approved_name(spec, sent):
     assert {n: s.name for n, s in strategy.signatures.items()} == {1: "Ada", 2: "Bruno", 5: "designer 5"}
     assert strategy.signatures[1].style.shape == (480,) and strategy.signatures[1].encoder == ENCODER
     assert strategy.signatures[1].extra == {"designer": 1} and strategy.signatures[5].extra == {"designer": 5, "refined": True}
+
+
+def test_which_lines_a_designer_draws_goes_into_the_bank(spec, sent):
+    sends = {1: choice_record(LineChoice(0.5, 0, 1, 0.25)), 2: {}}
+    replies = [reply(n, spec.record(update(sent, n)), designer=style(name="", **some)) for n, some in sends.items()]
+    strategy = started(spec, sent)
+    strategy.aggregate_train(ROUND, replies)
+    assert strategy.signatures[1].choice == LineChoice(0.5, 0, 1, 0.25) and strategy.signatures[2].choice == EVERY_LINE
 
 
 def test_an_adapter_is_any_bytes_of_its_length(spec, sent):

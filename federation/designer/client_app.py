@@ -47,11 +47,12 @@ with collector_paused():
 
     from federation.designer.own_hand import own_signature, refine_own_hand, teach_own_hand
     from federation.designer.round_config import RoundConfig, RoundRefusedError
-    from federation.wire import pack, unpack
+    from federation.wire import choice_record, pack, unpack
     from fedgai import __version__
     from fedgai.data import kept_cutouts
     from fedgai.data.pairs import PairFolder, training_side
     from fedgai.files import write_atomically
+    from fedgai.line_choice import EVERY_LINE
     from fedgai.model import FedGAI
     from fedgai.networks.style import Signature, image_statistics, style_distance
     from fedgai.shipped import WEIGHTS
@@ -109,7 +110,8 @@ def local_dp(message: Message, context: Context, call_next: ClientAppCallable) -
         # noise can make numbers that no drawing gives, which the server refuses; to clamp them does not weaken the privacy
         noised_style = model.style_bounds.clamp(torch.from_numpy(noised["style"].numpy()).float())
         designer["style"] = noised_style.numpy().astype("<f4").tobytes()
-        designer.pop("adapter", None)  # it has no noise, and would tell of the same drawings
+        for name in ("adapter", *choice_record(EVERY_LINE)):  # these have no noise, and would tell of the same drawings
+            designer.pop(name, None)
     spent = max(0.0, epsilon) + (max(0.0, style_epsilon) if "style" in designer else 0.0)
     if spent:
         reply.content.metric_records["metrics"]["epsilon"] = spent  # of one update; updates add up
@@ -310,7 +312,8 @@ def answer(trainer: LocalTrainer, node_config: UserConfig, record: ConfigRecord,
 
     Returns:
         arrays: ``Discriminator.shared``, float16. metrics: number of pairs, mean losses, own style distance. designer:
-        which round, preset, encoder and release it belongs to; and, if the designer agreed, signature, adapter and name.
+        which round, preset, encoder and release it belongs to; and, if the designer agreed, signature, adapter, which lines they
+        draw, and name.
     """
     model, pairs = trainer.model, trainer.pairs
     losses = {f"loss-{name.replace('_', '-')}": value for name, value in sums.items()}
@@ -328,6 +331,7 @@ def answer(trainer: LocalTrainer, node_config: UserConfig, record: ConfigRecord,
             "sketches": signature.sketches,
             "refined": signature.extra.get("refined") is True,
             **({} if signature.adapter is None else {"adapter": signature.adapter.numpy().tobytes()}),
+            **({} if signature.choice == EVERY_LINE else choice_record(signature.choice)),
             "name": str(node_config.get("name", ""))[:40],
             "description": str(node_config.get("description", ""))[:300],
         }

@@ -11,8 +11,9 @@ from federation.designer.client_app import answer, at_home, local_dp
 from federation.designer.prepare import prepare
 from federation.designer.receipt import Receipt
 from federation.designer.settings import NodeConfig, Progress, Settings, node_config
-from federation.wire import pack
+from federation.wire import choice_record, pack
 from fedgai import __version__
+from fedgai.line_choice import EVERY_LINE
 from fedgai.model import FedGAI
 from fedgai.networks.adapter import adapter_size
 from fedgai.shipped import WEIGHTS
@@ -50,7 +51,9 @@ def dry_run(folder: Path, settings: Settings, progress: Progress | None = None) 
     message = make_message(origin, RecordDict({"arrays": arrays, "config": question}))
     context = Context(run_id=0, node_id=0, node_config=config, state=RecordDict(), run_config={})
     content = answer(trainer, config, question, {})
-    if settings.share_style:  # a round may find an adapter first; this one is as large, and changes nothing
-        content.config_records["designer"].setdefault("adapter", bytes(adapter_size(model.generator)))
+    if settings.share_style:  # a round may find an adapter and a choice of lines first; these are as large, and change nothing
+        sample: dict[str, bytes | float] = {"adapter": bytes(adapter_size(model.generator)), **choice_record(EVERY_LINE)}
+        for name, value in sample.items():
+            content.config_records["designer"].setdefault(name, value)
     reply = local_dp(message, context, lambda *_: make_message(origin, content))
     return Receipt.of(reply.content, settings.server)

@@ -19,6 +19,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDic
 from torch import Tensor
 
 from federation.server.update_spec import UpdateSpec, npy_header
+from federation.wire import choice_from, choice_record
+from fedgai.errors import FedGAIError
+from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.networks.style import Signature, split
 from fedgai.text import printable
 
@@ -184,7 +187,7 @@ class UpdateCheck:
     def _check_designer(self, designer: ConfigRecord, verdict: Verdict) -> None:
         """What a designer may say about itself; the signature, where there is one, goes into ``signatures``."""
         known = {"round", "encoder", "preset", "release", "style", "sketches", "refined", "adapter", "name", "description"}
-        if extra := set(designer) - known:
+        if extra := set(designer) - known - set(choice_record(EVERY_LINE)):
             raise UpdateError(f"it says {_shown(min(extra), 40)} about itself, which nobody asked")
         name = _text(designer, "name", MAX_NAME)
         description = _text(designer, "description", MAX_DESCRIPTION)
@@ -196,7 +199,7 @@ class UpdateCheck:
         if "style" not in designer:
             if "adapter" in designer:
                 raise UpdateError("it has an adapter, but no style signature that it belongs to")
-            return
+            return  # then nobody draws in this hand, whichever lines it says that it draws
         style, sketches = designer["style"], designer.get("sketches")
         if type(style) is not bytes or len(style) != 4 * self.spec.style_length:
             raise UpdateError(f"its style signature is not {self.spec.style_length} float32 numbers")
@@ -214,7 +217,8 @@ class UpdateCheck:
             raise UpdateError("its style signature has numbers that no drawing gives")
         adapter = self._adapter(designer)
         about = {"designer": verdict.node_id} | ({"refined": True} if refined or adapter is not None else {})
-        signature = Signature(numbers, self.spec.encoder, verdict.name, description, sketches, about, adapter)
+        choice = _choice(designer)
+        signature = Signature(numbers, self.spec.encoder, verdict.name, description, sketches, about, adapter, choice)
         self.signatures[verdict.node_id] = signature
 
     def _adapter(self, designer: ConfigRecord) -> Tensor | None:
@@ -225,6 +229,13 @@ class UpdateCheck:
         if type(sent) is not bytes or len(sent) != self.spec.adapter_size or not sent:
             raise UpdateError(f"its adapter is not {self.spec.adapter_size:,} bytes")
         return torch.from_numpy(np.frombuffer(sent, np.int8).copy())
+
+
+def _choice(designer: ConfigRecord) -> LineChoice:
+    try:
+        return choice_from(designer)
+    except FedGAIError as error:
+        raise UpdateError(str(error)) from error
 
 
 def _records(content: RecordDict) -> tuple[ArrayRecord, MetricRecord, ConfigRecord]:

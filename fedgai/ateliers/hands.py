@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from fedgai.line_choice import EVERY_LINE, LineChoice
+
 
 @dataclass(frozen=True)
 class Hand:
@@ -34,6 +36,7 @@ class Hand:
         even: 0 hatching and dots grow with the dark to 1 they are the same wherever it is dark, and end sharply.
         blacks: 0 to 1, how far into the light areas are filled with ink.
         flat: 0 a wash lies on the whole garment, in streaks, to 1 on its dark side alone, in two even tones.
+        choice: which lines are drawn at all. It is no part of the pen, and of no ``numbers``.
     """
 
     description: str = ""
@@ -60,11 +63,12 @@ class Hand:
     even: float = 0.0
     blacks: float = 0.0
     flat: float = 0.0
+    choice: LineChoice = EVERY_LINE
 
     @property
     def numbers(self) -> np.ndarray:
         """All continuous parameters, (27,) float32, for distances between hands."""
-        values = [getattr(self, f.name) for f in fields(self) if f.name not in ("description", "medium")]
+        values = [getattr(self, f.name) for f in fields(self) if f.name not in ("description", "medium", "choice")]
         return np.hstack(values).astype(np.float32)
 
 
@@ -77,6 +81,7 @@ ATELIERS: dict[str, Hand] = {
         omit=0.25,
         flow=2.2,
         wobble=0.0,
+        choice=LineChoice(folds=0.0),
     ),
     "Bruno": Hand(
         "Brush and ink: lines that swell and vanish, a heavy silhouette, much left out.",
@@ -86,6 +91,7 @@ ATELIERS: dict[str, Hand] = {
         omit=0.62,
         flow=4.0,
         wobble=0.5,
+        choice=LineChoice(seams=0.9, folds=0.25, stitches=0.0),
     ),
     "Celeste": Hand(
         "Soft graphite: searching double strokes, folds rubbed in with the side of the pencil.",
@@ -101,6 +107,7 @@ ATELIERS: dict[str, Hand] = {
         grain=0.45,
         opacity=0.86,
         color=(0.2, 0.2, 0.23),
+        choice=LineChoice(stitches=0.0),
     ),
     "Dara": Hand(
         "Pen and cross-hatching: shadows woven from crossed diagonals.",
@@ -113,6 +120,7 @@ ATELIERS: dict[str, Hand] = {
         angle=45,
         period=5.5,
         wobble=0.25,
+        choice=LineChoice(folds=0.5),
     ),
     "Emeka": Hand(
         "Stippling: form built from ink dots under a crisp outline.",
@@ -123,6 +131,7 @@ ATELIERS: dict[str, Hand] = {
         stipple=0.85,
         period=5.0,
         wobble=0.1,
+        choice=LineChoice(folds=0.25, stitches=0.0),
     ),
     "Freya": Hand(
         "Charcoal: broad, grainy strokes and smoky darks on rough paper.",
@@ -138,6 +147,7 @@ ATELIERS: dict[str, Hand] = {
         grain=0.9,
         opacity=0.9,
         color=(0.13, 0.12, 0.12),
+        choice=LineChoice(seams=0.9, stitches=0.0),
     ),
     "Goro": Hand(
         "Sanguine pencil: warm red strokes, shaded with slanting parallel lines.",
@@ -155,6 +165,7 @@ ATELIERS: dict[str, Hand] = {
         grain=0.35,
         opacity=0.95,
         color=(0.58, 0.16, 0.09),
+        choice=LineChoice(stitches=0.0),
     ),
     "Hana": Hand(
         "Marker: a flat wash of cool blue with streaks, held by a bold black line.",
@@ -169,6 +180,7 @@ ATELIERS: dict[str, Hand] = {
         wobble=0.2,
         color=(0.05, 0.05, 0.08),
         wash_color=(0.42, 0.58, 0.78),
+        choice=LineChoice(folds=0.25, stitches=0.0),
     ),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fedgai.errors import FedGAIError
+from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.networks.adapter import STEP
 
 EPS = 1e-6  # as in the authors' code
 MEASURE = "make it again with `fedgai signature`"
+LINES = "lines"  # the choice of lines in a signature's text
 
 
 def channel_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,6 +171,7 @@ class Signature:
         description: one line about the hand, shown by the studio.
         sketches: how many drawings it was measured on.
         adapter: (A,) int8, the hand's changes of the Generator's finest layers (``fedgai.networks.adapter``); None without any.
+        choice: which lines the hand draws, and how much of a print.
     """
 
     style: Tensor
@@ -178,6 +181,7 @@ class Signature:
     sketches: int = 0
     extra: dict[str, Any] = field(default_factory=dict)
     adapter: Tensor | None = None
+    choice: LineChoice = EVERY_LINE
 
     @property
     def numbers(self) -> Tensor:
@@ -186,15 +190,14 @@ class Signature:
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file; all but the numbers goes into its header."""
-        meta = {
-            "name": self.name,
-            "description": self.description,
-            "encoder": self.encoder,
-            "sketches": self.sketches,
-            **self.extra,
-        }
+        meta = {"name": self.name, "encoder": self.encoder, **self.about()}
         adapter = {} if self.adapter is None else {"adapter": self.adapter.contiguous()}
         save_file({"style": self.style.contiguous(), **adapter}, str(path), {"fedgai_signature": json.dumps(meta)})
+
+    def about(self) -> dict[str, Any]:
+        """Description, count, choice of lines, and what else is known, as JSON takes it."""
+        lines = {} if self.choice == EVERY_LINE else {LINES: asdict(self.choice)}
+        return {"description": self.description, "sketches": self.sketches, **lines, **self.extra}
 
     @classmethod
     def load(cls, path: str | Path) -> Signature:
@@ -215,16 +218,13 @@ class Signature:
             raise FedGAIError(f"{path}: a signature is one row of finite float32 numbers: {MEASURE}")
         if adapter is not None and (adapter.dtype != torch.int8 or adapter.ndim != 1):
             raise FedGAIError(f"{path}: a signature's adapter is one row of bytes: {MEASURE}")
-        known = ("name", "description", "encoder", "sketches")
-        return cls(
-            style,
-            encoder,
-            name[:80],
-            description[:300],
-            sketches,
-            {k: v for k, v in meta.items() if k not in known},
-            adapter,
-        )
+        try:
+            choice = LineChoice.from_json(meta[LINES]) if LINES in meta else EVERY_LINE
+        except FedGAIError as error:
+            raise FedGAIError(f"{path}: {error}: {MEASURE}") from error
+        known = ("name", "description", "encoder", "sketches", LINES)
+        extra = {k: v for k, v in meta.items() if k not in known}
+        return cls(style, encoder, name[:80], description[:300], sketches, extra, adapter, choice)
 
 
 def blend(styles: Tensor, weights: Iterable[float]) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fedgai.content import SIZES, Content, Photo
+from fedgai.content import SIZES, Cloth, Content, Photo
 from fedgai.data.own_photographs import own_photographs
+from fedgai.line_choice import LineChoice
 from fedgai.measure import SIDE, page, read_drawing
 from fedgai.model import FedGAI
 from fedgai.networks.hatching import aligned_origin
@@ -38,6 +39,7 @@ class Example:
         size: (width, height) without the padding.
         drawing: the designer's of it, (1, 3, H, W), with its statistics, (1, D), and Gram matrices, (1, C_l, C_l) each.
         code, origin: (1, 3) and (1, 2), of the drawing's hatching (``fedgai.networks.hatching``); None where it is not known.
+        cloth: the garment without its lines; None where the draughtsman saw none.
     """
 
     features: tuple[Tensor, ...]
@@ -47,6 +49,11 @@ class Example:
     grams: list[Tensor]
     code: Tensor | None = None
     origin: Tensor | None = None
+    cloth: Cloth | None = None
+
+    def with_lines(self, choice: LineChoice, pipe: SketchPipeline) -> Example:
+        """As a hand sees the garment that draws only some of its lines."""
+        return self if self.cloth is None else replace(self, features=plain(pipe.encode(self.cloth.with_lines(choice))))
 
     def hatched(self, code: Tensor) -> Example:
         """With the place of its hatching, whose stroke code (3,) is known.
@@ -102,7 +109,7 @@ def pair_example(pipe: SketchPipeline, photo: Photo, drawing: Photo) -> tuple[Ex
     with torch.no_grad():
         maps = pipe.model.encoder(tensor)
         statistics, grams = image_statistics(maps), pipe.model.grams(maps)
-    return Example(features, content.size, tensor, statistics, grams), own
+    return Example(features, content.size, tensor, statistics, grams, cloth=content.cloth), own
 
 
 def plain(features: Sequence[Tensor]) -> tuple[Tensor, ...]:

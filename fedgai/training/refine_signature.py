@@ -9,6 +9,9 @@ counts only if the house's drawings of those garments come nearer to the designe
 encoder (``fedgai.evaluation.independent``); otherwise the measured signature stays. The refined signature holds no part of a
 drawing, only what the drawings changed in its numbers.
 
+Before that, with photographs, it is read which lines the designer draws (``measured_choice.py``), and those alone are laid on the
+garments, where that brings the drawings that were held out nearer.
+
 What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
 the signature, and it, too, counts only where the drawings that were held out come out nearer.
 
@@ -30,6 +33,7 @@ import torch
 from torch import Tensor
 
 from fedgai.evaluation import independent
+from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.model import FedGAI
 from fedgai.networks import hatching
 from fedgai.networks.adapter import STEP, adapter_size, to_bytes, without_colour
@@ -39,6 +43,7 @@ from fedgai.networks.style import Signature, image_statistics, style_distance
 from fedgai.pipeline import SketchPipeline
 from fedgai.training.learn_adapter import AdapterConfig, learn_adapter
 from fedgai.training.losses import near_loss
+from fedgai.training.measured_choice import measured_choice
 from fedgai.training.optimisers import Adam
 from fedgai.training.refine_examples import Example, closely, colourless, drawn_garments, pair_example
 from fedgai.vision.images import to_image
@@ -47,7 +52,7 @@ from fedgai.vision.ruled_lines import ruled_lines
 log = logging.getLogger(__name__)
 
 FEWEST = 4  # garments: two are held out
-JUDGEMENTS = 3  # of the measured signature, of the refined one, and of the one in the middle
+JUDGEMENTS = 4  # of the measured signature with every line and with some, of the refined one, and of the one in the middle
 SHARES = (1.0, 0.5)  # of the learned adapter that are judged
 AIM_STEPS = 200  # of Adam on the style head alone, a few milliseconds each
 
@@ -142,18 +147,35 @@ def refine(
         return distance
 
     before = judge(measured.style)
+    measured, work, nearest = _choose_lines(pipe, measured, work, before) if photographed else (measured, work, before)
+    count.one_more()
     begin = measured.style if work.code is None else _aimed(model, measured.style, work.code, config)
     style = _descend(model, measured.style, begin, work, config, count)
     found = min(((judge(s), i, s) for i, s in enumerate((style, (style + begin) / 2))), key=lambda f: f[:2])
     log.info("signature refined: %.3f before, %.3f after", before, found[0])
-    best, after = (found[2], found[0]) if found[0] < before else (measured.style, before)
-    adapter = None
-    if adapts:
-        adapter, after = _with_adapter(best, after, work, judge, config, count)
+    best, after = (found[2], found[0]) if found[0] < nearest else (measured.style, nearest)
+    adapter, after = _with_adapter(best, after, work, judge, config, count) if adapts else (None, after)
     if after >= before:
         return Refined(measured, before, before)
-    extra = {**measured.extra, "refined": True}
-    return Refined(replace(measured, style=best, extra=extra, adapter=adapter), before, after)
+    refined = {} if best is measured.style and adapter is None else {"refined": True}
+    return Refined(replace(measured, style=best, extra={**measured.extra, **refined}, adapter=adapter), before, after)
+
+
+def _choose_lines(pipe: SketchPipeline, measured: Signature, work: _Work, before: float) -> tuple[Signature, _Work, float]:
+    """Lay only the lines that the designer draws on the garments, if drawings that were held out come nearer with them.
+
+    Args:
+        before: their distance with every line.
+    Returns:
+        the signature with those lines, the garments, and the distance then; all as they were where it is not nearer.
+    """
+    choice = measured_choice((example.cloth, own) for example, own in work.learned if example.cloth is not None)
+    if choice == EVERY_LINE:
+        return measured, work, before
+    chosen = work.with_lines(choice, pipe)
+    distance = chosen.judge(measured.style, None)
+    log.info("%s: %.3f with every line, %.3f with these", choice, before, distance)
+    return (replace(measured, choice=choice), chosen, distance) if distance < before else (measured, work, before)
 
 
 def _with_adapter(
@@ -219,11 +241,19 @@ class _Work:
         learned: Sequence[tuple[Example, np.ndarray]],
     ) -> None:
         drawer = model.for_inference()
+        self.kept, self.learned = held_out, learned
         self.model, self.house, self.encoder = model, drawer.generator, drawer.encoder
         self.held_out = [(example, independent.describe(own)) for example, own in held_out]
         self.pictures = [own for _, own in (*held_out, *learned)]
         self.code = code = _code(self.pictures)
         self.examples = [example if code is None else example.hatched(code) for example, _ in learned]
+
+    def with_lines(self, choice: LineChoice, pipe: SketchPipeline) -> _Work:
+        """The same garments with only the lines of a choice."""
+        held_out, learned = (
+            [(example.with_lines(choice, pipe), own) for example, own in part] for part in (self.kept, self.learned)
+        )
+        return _Work(self.model, held_out, learned)
 
     def loss(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """L1 of 3 x 3 means, and how it is drawn."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.line_types import LINE_TYPES
 from fedgai.strokes.centre_lines import Tracing, centre_lines, strokes_along, to_edge
 from fedgai.strokes.drawing import Bools, Floats, Plane
@@ -34,7 +35,7 @@ SEAMED = 36.0  # px of 512; a shorter topstitched line is drawn through: two or 
 RUN_ON = (
     10.0  # px of 512, beyond ``RIM``, that a line's end may lie from the silhouette or a line that it points at, to be drawn on
 )
-SILHOUETTE, TOPSTITCH, FOLD, FASTENING = (LINE_TYPES.index(name) for name in ("silhouette", "topstitch", "fold", "fastening"))
+SILHOUETTE, SEAM, EDGE, TOPSTITCH, FOLD, FASTENING = range(len(LINE_TYPES))
 FOLD_LIKELY = 0.6  # share of a fold's likelihood that counts: a faint fold is clutter, a faint seam is not
 FOLDS = 0.75  # how sure a fold is beside a seam after that: whoever leaves lines out begins with folds
 
@@ -47,11 +48,19 @@ class GarmentLine:
         points: (n, 2) float64, x to the right, y down, px; the centre of the first pixel is (0, 0).
         closed: the last point is joined to the first.
         sure: in (0, 1], how likely it is; seldom below 0.2.
+        kind: index of its type in ``LINE_TYPES``.
     """
 
     points: Floats
     closed: bool
     sure: float
+    kind: int = SEAM
+
+    @property
+    def length(self) -> float:
+        """px."""
+        points = np.concatenate([self.points, self.points[:1]]) if self.closed else self.points
+        return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
 
 
 @dataclass(frozen=True)
@@ -112,10 +121,26 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
         kind = int(likelihoods[:, rows, columns].mean(1).argmax())
         points = (stroke.points + 0.5) * scale - 0.5
         if kind == TOPSTITCH:
-            found += [GarmentLine(dash, False, sure) for dash in _dashes(points, max(mask.shape) / REFERENCE)]
+            found += [GarmentLine(dash, False, sure, kind) for dash in _dashes(points, max(mask.shape) / REFERENCE)]
         else:
-            found.append(GarmentLine(points, stroke.closed, sure * (FOLDS if kind == FOLD else 1)))
+            found.append(GarmentLine(points, stroke.closed, sure * (FOLDS if kind == FOLD else 1), kind))
     return sorted(found, key=lambda line: line.sure)
+
+
+def chosen(lines: Sequence[GarmentLine], choice: LineChoice) -> list[GarmentLine]:
+    """The lines that a hand draws, in their order. Fastenings are always drawn."""
+    if choice == EVERY_LINE:
+        return list(lines)
+    left_out: set[int] = set()
+    for kinds, share in (((SEAM, EDGE), choice.seams), ((FOLD,), choice.folds), ((TOPSTITCH,), choice.stitches)):
+        of_kind = [i for i, line in enumerate(lines) if line.kind in kinds]
+        to_leave = (1 - share) * sum(lines[i].length for i in of_kind)
+        for i in of_kind:  # the least sure first
+            if lines[i].length / 2 >= to_leave:
+                break
+            left_out.add(i)
+            to_leave -= lines[i].length
+    return [line for i, line in enumerate(lines) if i not in left_out]
 
 
 def ridges(plane: Plane, sigma: float) -> Plane:
@@ -176,7 +201,7 @@ def rings(buttons: Sequence[Button]) -> list[GarmentLine]:
     """Buttons as a person draws them: a ring each, in the buttons' px."""
     turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
     circle = np.stack([np.cos(turn), np.sin(turn)], 1)
-    return [GarmentLine(np.array([button.x, button.y]) + button.radius * circle, True, 1.0) for button in buttons]
+    return [GarmentLine(np.array([button.x, button.y]) + button.radius * circle, True, 1.0, FASTENING) for button in buttons]
 
 
 def _dashes(points: Floats, unit: float) -> list[Floats]:

@@ -75,11 +75,12 @@ class HomeStudio(SketchStudio):
             raise FedGAIError(
                 "Your model and the one that everybody starts with use different encoders, so they cannot be compared."
             )
-        content, style = self.content(garment, look), self.pipeline.style(list(look.weights.items()), look.strength)
+        content, hands = self.content(garment, look), list(look.weights.items())
+        style, choice = self.pipeline.style(hands, look.strength), self.pipeline.choice(hands)
         after = f"After round {self.rounds}" if self.rounds else "After"
         return [
-            ("Before: the model that everybody starts with", self.start.draw(content, style)),
-            (f"{after}: your own", self.pipeline.draw(content, style)),
+            ("Before: the model that everybody starts with", self.start.draw(content, style, choice=choice)),
+            (f"{after}: your own", self.pipeline.draw(content, style, choice=choice)),
         ]
 
     def draw_all(self, files: list[Path], out: Path, look: Look) -> Iterator[tuple[Path, Image.Image | str]]:

@@ -175,13 +175,14 @@ class Federation:
         """
         bank = look.bank or self.studio.now  # one reading: other designers may come meanwhile
         content, now = bank.content(garment, look), bank.pipeline
-        style = now.style([(bank.styles[name], weight) for name, weight in look.weights.items()], look.strength)
+        hands = [(bank.styles[name], weight) for name, weight in look.weights.items()]
+        style, choice = now.style(hands, look.strength), now.choice(hands)
         sketches = []
         for number in sorted({n for n in rounds if type(n) is int and 0 <= n < 10**9})[:2]:
             pipeline = self._compared.pipeline(number)
             if pipeline.model.encoder_sha256 != now.model.encoder_sha256:
                 raise FedGAIError(f"Round {number} has another encoder and cannot be compared.")
-            sketches.append((number, pipeline.draw(content, style)))
+            sketches.append((number, pipeline.draw(content, style, choice=choice)))
         return sketches
 
     # -- news ------------------------------------------------------------------------------------------------------------

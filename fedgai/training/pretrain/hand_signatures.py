@@ -90,6 +90,6 @@ def signatures(
 def named_signatures(model: FedGAI, bank: Tensor, drawings: list[int]) -> list[Signature]:
     """The ateliers' signatures, the first of ``signatures``."""
     return [
-        Signature(bank[i], model.encoder_sha256, name, hand.description, drawings[i])
+        Signature(bank[i], model.encoder_sha256, name, hand.description, drawings[i], choice=hand.choice)
         for i, (name, hand) in enumerate(atelier.ATELIERS.items())
     ]
