@@ -60,13 +60,21 @@ class DraughtsmanError(FedGAIError):
 class SameConv(nn.Conv2d):
     """A convolution padded as TensorFlow does: with stride 2, one more row below and column to the right."""
 
+    def margin(self) -> tuple[int, int, int, int]:
+        """How much is added left, right, above and below before it is applied, px."""
+        total = self.kernel_size[0] - self.stride[0]
+        return (total // 2, total - total // 2) * 2
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, c_in, H, W), H and W even where the stride is 2 -> (B, c_out, H / stride, W / stride)."""
-        total = self.kernel_size[0] - self.stride[0]
-        if total % 2:
-            x = F.pad(x, (total // 2, total - total // 2) * 2)
-            return F.conv2d(x, self.weight, self.bias, self.stride, groups=self.groups)
-        return F.conv2d(x, self.weight, self.bias, self.stride, total // 2, groups=self.groups)
+        before, after = self.margin()[:2]
+        if before != after:
+            return self.within(F.pad(x, self.margin()))
+        return F.conv2d(x, self.weight, self.bias, self.stride, before, groups=self.groups)
+
+    def within(self, padded: Tensor) -> Tensor:
+        """The same, of what has its margin already."""
+        return F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
 
 
 class InvertedBottleneck(nn.Module):
@@ -81,10 +89,21 @@ class InvertedBottleneck(nn.Module):
         self.residual = stride == 1 and c_in == c_out
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
-        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        y = self.project(F.relu6(self._spread(x), inplace=True))
         narrowed: Tensor = x + y if self.residual else y
         return narrowed
+
+    def _spread(self, x: Tensor) -> Tensor:
+        """Widened, and the depthwise convolution."""
+        left, right, above, below = margin = self.depthwise.margin()
+        if self.expand is None or left == right or torch.is_grad_enabled():
+            wide = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+            y: Tensor = self.depthwise(wide)
+            return y
+        # padded while it is narrow: to copy the wide map into a larger one would take as long as to compute it
+        wide = F.relu6(self.expand(F.pad(x, margin)), inplace=True)
+        wide[:, :, :above], wide[:, :, wide.shape[2] - below :], wide[..., :left], wide[..., wide.shape[3] - right :] = 0, 0, 0, 0
+        return self.depthwise.within(wide)
 
 
 class Backbone(nn.Module):
@@ -162,12 +181,21 @@ class Network(nn.Module):
             mask logits (B, 1, H, W); line logits by ``LINE_TYPES`` (B, 6, H, W); tone (B, 1, H, W) in [0, 1], the light
             on the cloth: 0 deepest shadow, 1 fully lit, without print or colour.
         """
+        y = F.pixel_shuffle(self._cells(photo), 2)
+        return y[:, :1], y[:, 1:-1], torch.sigmoid(y[:, -1:])
+
+    def planes(self, photo: Tensor) -> Tensor:
+        """The same as one (B, 8, H, W) in [0, 1]: mask, lines by ``LINE_TYPES``, tone."""
+        return F.pixel_shuffle(torch.sigmoid(self._cells(photo)), 2)  # all at once, where they lie together in memory
+
+    def _cells(self, photo: Tensor) -> Tensor:
+        """Logits of 2 x 2 pixels each, (B, 32, H / 2, W / 2)."""
         maps = self.backbone(photo)
         y = self.context(maps[4])
         for i, join in enumerate(self.joins):
             y = join(y, maps[3 - i])
-        y = F.pixel_shuffle(self.head(y), 2)
-        return y[:, :1], y[:, 1:-1], torch.sigmoid(y[:, -1:])
+        cells: Tensor = self.head(y)
+        return cells
 
     def fuse(self) -> Network:
         """In place, for inference: the decoder's normalisation folded into its convolutions. Same output."""
@@ -250,15 +278,10 @@ class Draughtsman:
         small = cv2.resize(photo, (w, h), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         pad = [(0, -h % STRIDE), (0, -w % STRIDE), (0, 0)]
         x = torch.from_numpy(np.pad(small, pad, "edge")).permute(2, 0, 1)[None].float().div_(255)
-        mask, lines, tone = self.network(x.contiguous(memory_format=torch.channels_last))
-        planes = torch.cat([mask.sigmoid(), lines.sigmoid(), tone], 1)[0, :, :h, :w].permute(1, 2, 0).numpy()
-        # OpenCV scales at most four channels at a time
-        parts = [
-            cv2.resize(np.ascontiguousarray(planes[..., i : i + 4]), (width, height), interpolation=cv2.INTER_LINEAR)
-            for i in (0, 4)
-        ]
-        every = np.concatenate(parts, 2).transpose(2, 0, 1)
-        return Seen(every[0], every[1:-1], every[-1])
+        planes = self.network.planes(x.contiguous(memory_format=torch.channels_last))[0, :, :h, :w].contiguous().numpy()
+        if (w, h) != (width, height):
+            planes = np.stack([cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in planes])
+        return Seen(planes[0], planes[1:-1], planes[-1])
 
     def find_buttons(self, photo: np.ndarray, mask: np.ndarray) -> list[Button]:
         """A garment's buttons, px of the photograph; none where it is not sure (``fedgai.vision.buttons``).

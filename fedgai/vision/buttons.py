@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 
 SIDE = 768  # px, long side at which buttons are looked for
 RADII = 2.4 * 1.22 ** np.arange(9)  # px of it, 2.4 to 11.8
+HALVED = 7  # the first blur that is so broad that every second pixel shows it
 MOST_SPOTS, MOST_CANDIDATES = 500, 140
 FAINTEST, WEAKEST = 5.0, 1.2  # differences in CIELAB, below which there is no spot: from the cloth; between two blurs
 PATCH, REACH = 25, 2.6  # pixels of what the network looks at; radii from its middle to its edge
@@ -134,8 +135,8 @@ def round_fastenings(fastenings: np.ndarray) -> tuple[NDArray[np.bool_], Floats]
     scale = SIDE / max(size)
     large = cv2.resize(fastenings, [max(1, round(side * scale)) for side in size], interpolation=cv2.INTER_LINEAR)
     least = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (DISC, DISC))
-    broad = cv2.morphologyEx(large, cv2.MORPH_OPEN, least) > DISC_LIKELY
-    _, labels, boxes, middles = cv2.connectedComponentsWithStats(broad.astype(np.uint8), connectivity=8)
+    broad = cv2.morphologyEx((large > DISC_LIKELY).astype(np.uint8), cv2.MORPH_OPEN, least)
+    _, labels, boxes, middles = cv2.connectedComponentsWithStats(broad, connectivity=8)
     wide, high, area = (boxes[:, i] for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
     longer = np.maximum(wide, high)
     good = (longer <= WIDEST) & (longer <= DISC_LONGEST * np.minimum(wide, high))
@@ -151,7 +152,8 @@ def round_spots(photo: NDArray[np.uint8], mask: np.ndarray) -> Spots | None:
     garment = cv2.resize(mask.astype(np.float32), size) > 0.5
     if not garment.any():
         return None
-    (top, bottom), (left, right) = ((int(place.min()), int(place.max()) + 1) for place in np.nonzero(garment))
+    inside = np.flatnonzero(garment.any(1)), np.flatnonzero(garment.any(0))
+    (top, bottom), (left, right) = ((int(place[0]), int(place[-1]) + 1) for place in inside)
     small = cv2.resize(photo, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)[top:bottom, left:right]
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     places = candidates(lab, garment[top:bottom, left:right])
@@ -167,24 +169,18 @@ def candidates(lab: np.ndarray, garment: NDArray[np.bool_]) -> Floats:
         lab: (H, W, 3) float32, CIELAB.
         garment: (H, W) bool.
     """
-    depth = cv2.distanceTransform(np.pad(garment, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    sigmas = np.append(RADII / np.sqrt(2) / 1.2, RADII[-1] / np.sqrt(2) * 1.2)
-    strength: list[np.ndarray] = []
-    finer, done = lab, 0.0
-    for i, sigma in enumerate(sigmas.tolist()):
-        coarser = cv2.GaussianBlur(finer, (0, 0), float(np.sqrt(sigma**2 - done**2)))  # blurred twice is blurred more
-        if i:
-            apart = finer - coarser
-            strength.append(cv2.transform(apart * apart, np.ones((1, 3), np.float32)))
-        finer, done = coarser, sigma
+    depth = cv2.distanceTransform(np.pad(garment, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1].ravel()
+    strength = _strength(lab)
     highest = [cv2.dilate(plane, np.ones((5, 5), np.uint8)) for plane in strength]
     found = []
     for i, plane in enumerate(strength):
-        rows, columns = np.nonzero((plane >= highest[i]) & (plane > WEAKEST**2) & (depth > RADII[i] + 2))
-        beside = [level[rows, columns] for level in highest[max(0, i - 1) : i + 2]]
-        peak = plane[rows, columns] >= np.max(beside, axis=0)
-        rows, columns = rows[peak], columns[peak]
-        found.append(np.stack([columns, rows, np.full(len(rows), i), plane[rows, columns]], 1))
+        peaks = np.flatnonzero(plane >= highest[i])  # few, so all else is asked of these alone
+        high = plane.ravel()[peaks]
+        good = (high > WEAKEST**2) & (depth[peaks] > RADII[i] + 2)
+        for level in highest[max(0, i - 1) : i + 2]:
+            good &= high >= level.ravel()[peaks]
+        rows, columns = np.divmod(peaks[good], plane.shape[1])
+        found.append(np.stack([columns, rows, np.full(len(rows), i), high[good]], 1))
     spots = np.concatenate(found)
     spots = spots[np.argsort(-spots[:, 3], kind="stable")][:MOST_SPOTS]
     # each with the radius of its level, and with those beside it
@@ -193,6 +189,36 @@ def candidates(lab: np.ndarray, garment: NDArray[np.bool_]) -> Floats:
     fits = (beside >= 0) & (beside < len(RADII))
     rings = np.stack([x, y, RADII[beside.clip(0, len(RADII) - 1).astype(int)]], 1)[fits]
     return _apart(rings, _roundness(lab, rings))
+
+
+def _strength(lab: np.ndarray) -> list[np.ndarray]:
+    """How much (H, W, 3) float32 CIELAB changes between two blurs, squared, for each of ``RADII``: (H, W) float32."""
+    sigmas = np.append(RADII / np.sqrt(2) / 1.2, RADII[-1] / np.sqrt(2) * 1.2)
+    strength: list[np.ndarray] = []
+    finer, done, step = lab, 0.0, 1
+    for i, sigma in enumerate(sigmas.tolist()):
+        if i == HALVED:
+            finer, step = np.ascontiguousarray(finer[::2, ::2]), 2
+        coarser = cv2.GaussianBlur(finer, (0, 0), float(np.sqrt(sigma**2 - done**2)) / step)  # blurred twice is blurred more
+        if i:
+            apart = cv2.subtract(finer, coarser)
+            plane = cv2.transform(cv2.multiply(apart, apart), np.ones((1, 3), np.float32))
+            strength.append(plane if step == 1 else _doubled(plane, lab.shape[:2]))
+        finer, done = coarser, sigma
+    return strength
+
+
+def _doubled(plane: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(h, w) float32, of every second row and column, -> all of them, ``shape``, smooth between them."""
+    between, same = np.array([3, -25, 150, 150, -25, 3]) / 256, np.ones(1)
+    whole = np.empty(shape, np.float32)
+    for row, down in enumerate((same, between)):
+        for column, across in enumerate((same, between)):
+            part = whole[row::2, column::2]
+            anchor = ((len(across) - 1) // 2, (len(down) - 1) // 2)
+            filled = cv2.sepFilter2D(plane, -1, across, down, anchor=anchor, borderType=cv2.BORDER_REPLICATE)
+            part[:] = filled[: part.shape[0], : part.shape[1]]
+    return whole
 
 
 def _roundness(lab: np.ndarray, rings: Floats) -> Floats:

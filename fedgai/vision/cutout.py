@@ -139,8 +139,8 @@ def _step_across(mask: np.ndarray, lab: np.ndarray) -> float:
         away = cv2.distanceTransform(np.asarray(side, np.uint8), cv2.DIST_L2, 5)
         beside = ((away > 1) & (away < 6)).astype(np.float32)  # px; not the border itself, where both sides mix
         weight = cv2.blur(beside, (11, 11)) + 1e-6
-        means.append(cv2.blur(lab * beside[..., None], (11, 11)) / weight[..., None])
-    return float(np.median(np.linalg.norm(means[0] - means[1], axis=2)[border]))
+        means.append(cv2.blur(lab * beside[..., None], (11, 11))[border] / weight[border][:, None])
+    return float(np.median(np.linalg.norm(means[0] - means[1], axis=1)))
 
 
 def _border(mask: np.ndarray) -> np.ndarray:
@@ -402,11 +402,11 @@ def tidy(mask: np.ndarray) -> np.ndarray:
     areas = stats[1:, cv2.CC_STAT_AREA]
     if not len(areas):
         return np.zeros(mask.shape, bool)
-    clean = np.isin(parts, 1 + np.flatnonzero(areas >= 0.2 * areas.max())).astype(np.uint8)  # a pair of shoes is two
+    clean = np.append(False, areas >= 0.2 * areas.max())[parts].astype(np.uint8)  # a pair of shoes is two
     _, holes, stats, _ = cv2.connectedComponentsWithStats(1 - clean, connectivity=4)
-    prints = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] < 0.02 * clean.sum())  # larger holes are between legs or arms
-    clean[np.isin(holes, prints)] = 1
-    return cv2.GaussianBlur(clean.astype(np.float32), (0, 0), max(0.8, short / 150)) > 0.5
+    prints = stats[:, cv2.CC_STAT_AREA] < 0.02 * clean.sum()  # larger holes are between legs or arms
+    clean[prints[holes]] = 1
+    return np.asarray(cv2.GaussianBlur(clean.astype(np.float32), (0, 0), max(0.8, short / 150)) > 0.5)
 
 
 def sharpen(mask: np.ndarray, lab: np.ndarray) -> np.ndarray:

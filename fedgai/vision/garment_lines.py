@@ -105,9 +105,9 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     # hysteresis: a faint line is drawn only where it continues a sure one
     count, labels = cv2.connectedComponents((ridge > FAINT).astype(np.uint8), connectivity=8)
     peak = np.zeros(count, np.float32)
-    np.maximum.at(peak, labels.ravel(), ridge.ravel())
+    lies = np.nonzero(labels)
+    np.maximum.at(peak, labels[lies], ridge[lies])
     kept = peak > SURE
-    kept[0] = False
     ink = kept[labels]
     how = replace(Tracing.at((height, width)), shortest=SHORTEST * unit, stiffness=STIFFNESS * unit**4)
     edge = to_edge(ink)

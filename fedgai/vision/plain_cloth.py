@@ -32,12 +32,17 @@ def plain(photo: np.ndarray, mask: Plane, light: Plane) -> np.ndarray:
     weight = cv2.resize(mask, small, interpolation=cv2.INTER_AREA) + np.float32(1e-4)
     seen = cv2.resize(photo.astype(np.float32), small, interpolation=cv2.INTER_AREA)
 
-    def blurred(sigma: float) -> np.ndarray:
-        values, share = (cv2.GaussianBlur(x, (0, 0), sigma / 2) for x in (seen * weight[..., None], weight))
+    def blurred(sigma: float, step: int) -> np.ndarray:
+        """With a blur so wide that every ``step``-th pixel shows it."""
+        coarse = [max(1, round(side / step)) for side in small]
+        values, share = (
+            cv2.resize(cv2.GaussianBlur(cv2.resize(x, coarse, interpolation=cv2.INTER_AREA), (0, 0), sigma / 2 / step), small)
+            for x in (seen * weight[..., None], weight)
+        )
         mean: np.ndarray = values / share[..., None]
         return mean
 
-    folds, even = blurred(FOLDS), blurred(PRINT)
+    folds, even = blurred(FOLDS, 1), blurred(PRINT, 4)
     inside = (weight > 0.5).astype(np.uint8)
     inner = cv2.erode(inside, np.ones((7, 7), np.uint8))
     contrast = 0.0
