@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from federation.server.style_bank import take_out
 from fedgai.model import FedGAI
-from fedgai.networks.adapter import LAYERS, STEP, adapter_shapes, adapter_size, to_bytes, without_colour
+from fedgai.networks.adapter import BOUND, LAYERS, STEP, adapter_shapes, adapter_size, sharper, to_bytes, without_colour
 from fedgai.networks.generator import Generator
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
@@ -175,6 +175,23 @@ def test_a_hand_without_colour_draws_none(pipe: SketchPipeline) -> None:
         assert np.ptp(after, axis=2).max() <= 16  # levels between channels: a byte is not exact
         assert np.ptp(after, axis=2).mean() < 2 and np.abs(after.mean(2) - before.mean(2)).mean() < 6
     assert np.ptp(np.int16(pipe.draw(content, {"Hana": 1})), axis=2).mean() > 5
+
+
+def test_a_sharper_pen_draws_the_same_with_less_grey(pipe: SketchPipeline) -> None:
+    network, style = pipe.model.for_inference(), pipe.model.styles["Aiko"].style[None]
+    black = without_colour(network.generator)
+    features = [level.clone() for level in pipe.prepare(draw_garment(), 128).features]
+
+    def logits(changes: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return network.generator(features, style, adapter=changes, logits=True)
+
+    before, after = logits(black), logits(sharper(network.generator, black, 1.3))
+    assert torch.allclose(after, 1.3 * before, rtol=3e-2, atol=2e-2)  # so what was darker than the middle still is
+    far = sharper(network.generator, torch.full_like(black, BOUND), 9.0)
+    assert far.abs().max() <= BOUND + 1e-6
+    black_and_far = torch.tanh(logits(sharper(network.generator, black, 9.0)))
+    assert (black_and_far - black_and_far.mean(1, keepdim=True)).abs().max() < 0.05
 
 
 def test_black_ink_is_told_from_coloured() -> None:

@@ -68,6 +68,30 @@ def test_a_sketchs_gram_matrix_is_the_papers_and_does_not_depend_on_its_batch(mo
     assert np.allclose(f64(alone[0])[0], f @ f.T / (1 * 8 * 6 * 6), atol=1e-6)  # the paper's B * C * H * W with B = 1
 
 
+def test_the_gradients_of_gram_matrices_are_those_of_their_definition(model: FedGAI) -> None:
+    """The first and the second: attacks on updates (``experiments.inversion``) take both."""
+
+    def defined(x: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bihw,bjhw->bij", x, x) / x[0].numel()
+
+    weight, found = torch.randn(8, 8, generator=torch.Generator().manual_seed(1)), []
+    for gram in (defined, lambda x: model.grams([x])[0]):
+        x = leaf(2, 8, 6, 5)
+        (first,) = torch.autograd.grad((weight * gram(x).exp()).sum(), [x], create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), [x])
+        found.append((first, second))
+    for one, two in zip(*found, strict=True):
+        assert one.abs().max() > 0 and torch.allclose(one, two, rtol=1e-4, atol=1e-6)
+
+
+def test_near_loss_compares_means_of_nine_pixels() -> None:
+    drawn, target = leaf(2, 3, 9, 11), leaf(2, 3, 9, 11, seed=1)
+    loss = losses.near_loss(drawn, target)
+    means = [torch.nn.functional.avg_pool2d(x, 3, 1) for x in (drawn, target)]
+    assert loss.item() == pytest.approx((means[0] - means[1]).abs().mean().item(), **CLOSE)
+    assert gradient_is_finite(loss, drawn)
+
+
 def test_hinge() -> None:
     real, fake = leaf(3, 1, 3, 3), leaf(3, 1, 3, 3, seed=1)
     loss = losses.hinge_discriminator(real, fake)

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from fedgai.model import PRESETS, CheckpointError, FedGAI
 from fedgai.networks.generator import MRFM
 from fedgai.networks.layers import conv
+from fedgai.networks.style import image_statistics
 
 PRESET_NAMES = list(PRESETS)
 
@@ -110,6 +111,21 @@ def test_a_batch_draws_what_each_photograph_draws_alone(model: FedGAI) -> None:
         together = model.generator(model.encoder(photos), hands)
         alone = [model.generator(model.encoder(p[None]), s[None]) for p, s in zip(photos, hands, strict=True)]
     assert torch.allclose(together, torch.cat(alone), atol=1e-5)
+
+
+def test_a_part_of_a_page_is_drawn_as_within_the_page(model: FedGAI) -> None:
+    """With the statistics of the whole page, and far enough from where it was cut."""
+    model = FedGAI.load()
+    drawer, style = model.for_inference(), model.styles["Dara"].style[None]
+    features = drawer.encoder(torch.rand(1, 3, 192, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+    part = [level[:, :, 96 >> i :] for i, level in enumerate(features)]
+    with torch.no_grad():
+        page = drawer.generator(features, style)[:, :, 96:]
+        statistics = image_statistics(features)
+        drawn = drawer.generator(part, style, origin=torch.tensor([[96, 0]]), statistics=statistics)
+        alone = drawer.generator(part, style, origin=torch.tensor([[96, 0]]))
+    assert torch.allclose(drawn[:, :, 48:], page[:, :, 48:], atol=1e-3)
+    assert not torch.allclose(alone[:, :, 48:], page[:, :, 48:], atol=1e-3)
 
 
 def test_every_parameter_of_generator_and_discriminator_gets_a_gradient(model: FedGAI) -> None:

@@ -20,17 +20,18 @@ from fedgai.content import fit_and_cut, on_white
 from fedgai.data.pairs import PairFolder
 from fedgai.evaluation import independent
 from fedgai.model import FedGAI
+from fedgai.networks.adapter import STEP, sharper, to_bytes
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import Signature
 from fedgai.training import refine_signature
 from fedgai.training.learn_adapter import AdapterConfig
 from fedgai.training.local import LocalTrainer
-from fedgai.training.refine_signature import JUDGEMENTS, SHARES, RefineConfig, Refined, _unit, refine
+from fedgai.training.refine_signature import DEARER, GAINS, JUDGEMENTS, SHARES, RefineConfig, Refined, _unit, refine
 from fedgai.training.train_config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("looked_at_once")
 SHORT = RefineConfig(steps=24, adapter=AdapterConfig(steps=8))
-ADAPTER = SHORT.adapter.steps + len(SHARES)  # what an adapter counts in the progress
+ADAPTER = SHORT.adapter.steps + len(SHARES) + 1  # what an adapter counts in the progress: steps, judgements, a sharper one
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,21 @@ def test_an_adapter_counts_only_where_it_brings_drawings_nearer(
     assert spoiled.signature.adapter is None and spoiled.after == without.after
 
 
+def test_a_hand_without_grey_gets_a_sharper_pen(folder: Path, model: FedGAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As sharp as its own drawings, as long as the drawings that were held out stay near."""
+    measured, config = model.signature(sorted((folder / "sketches").iterdir())), replace(SHORT, adapter=AdapterConfig(steps=24))
+    monkeypatch.setattr(refine_signature, "GREY", 100.0)
+    veiled = refine(model, measured, pairs_of(folder), config=config)
+    monkeypatch.setattr(refine_signature, "GREY", 0.0)
+    sharp = refine(model, measured, pairs_of(folder), config=config)
+    assert veiled.signature.adapter is not None and sharp.signature.adapter is not None
+    changes = STEP * veiled.signature.adapter
+    expected = to_bytes(sharper(model.for_inference().generator, changes, GAINS[-1]))
+    assert torch.equal(sharp.signature.adapter, expected) and sharp.after < min(sharp.before, DEARER * veiled.after)
+    monkeypatch.setattr(refine_signature, "DEARER", 0.0)
+    assert torch.equal(refine(model, measured, pairs_of(folder), config=config).signature.adapter, veiled.signature.adapter)
+
+
 def test_where_it_is_not_nearer_the_measured_one_stays(folder: Path, model: FedGAI, monkeypatch: pytest.MonkeyPatch) -> None:
     distances = itertools.count(1.0)  # each drawing is farther than the one before; the measured signature is judged first
     monkeypatch.setattr(independent, "distance", lambda drawn, own: next(distances))
@@ -105,7 +121,7 @@ def test_drawings_without_photographs(folder: Path, model: FedGAI) -> None:
     found = refine(model, measured, (), drawings, replace(SHORT, adapter=AdapterConfig(steps=24)), shares.append)
     assert found.better and found.signature.adapter is not None
     assert shares == sorted(shares) and shares[-1] == 1
-    assert len(shares) == 2 * 8 + SHORT.steps + JUDGEMENTS + 24 + len(SHARES)  # a picture is made of each drawing's garment first
+    assert len(shares) == 2 * 8 + SHORT.steps + JUDGEMENTS + 24 + len(SHARES) + 1  # a picture is made of each garment first
     too_few = refine(model, measured, (), drawings[:3], SHORT)  # none can be kept aside
     assert too_few == Refined(measured, 0.0, 0.0)
 

@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 LAYERS = ("mrfm.1", "mrfm.2", "pen")  # the two finest MRFM and the pen
 STEP = 0.001  # what 1 in an adapter adds to a weight; the weights' root mean square is about 0.2
+BOUND = 127 * STEP  # as far as an adapter changes a weight
 
 
 def adapter_shapes(generator: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -49,6 +50,29 @@ def without_colour(generator: nn.Module) -> Tensor:
         if name.startswith("pen.image."):
             weight = generator.get_parameter(name).detach()
             part.copy_(weight.mean(0, keepdim=True) - weight)
+    return changes
+
+
+def sharper(generator: nn.Module, changes: Tensor, gain: float) -> Tensor:
+    """(A,) float -> (A,) float, the changes with which the pen's logits are ``gain`` times as large.
+
+    Grey pixels become ink or paper, and lines keep their places and widths. The pen's two last layers are scaled by the root of
+    the gain each. Weights that would go beyond ``BOUND`` stay there; so the gain is a little smaller.
+    """
+    changes = changes.clone()
+    for name, part in unpack_adapter(generator, changes).items():  # views
+        weight = generator.get_parameter(name).detach()
+        lowest, highest = weight - BOUND, weight + BOUND
+        if name.startswith("pen.hidden."):
+            scale = gain**0.5
+        elif name.startswith("pen.image."):
+            scale = gain if name.endswith("bias") else gain**0.5
+            # the same bounds for the three channels, or black ink would get coloured fringes
+            lowest, highest = lowest.amax(0, keepdim=True), highest.amin(0, keepdim=True)
+        else:
+            continue
+        scaled = torch.minimum(torch.maximum((weight + part) * scale, lowest), highest)
+        part.copy_((scaled - weight).clamp(-BOUND, BOUND))
     return changes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,9 +20,34 @@ def gram_matrix(x: Tensor) -> Tensor:
     PAPER's division by B * C * H * W with each image on its own (B = 1): a sketch's Gram matrix must not depend on
     which others share its batch.
     """
-    flat = x.permute(0, 2, 3, 1).flatten(1, 2).float()  # (B, HW, C)
-    with torch.autocast(x.device.type, enabled=False):  # bfloat16 would leave three digits of a sum of squares
-        return flat.transpose(1, 2) @ flat / (x.shape[1] * x.shape[2] * x.shape[3])
+    gram: Callable[[Tensor], Tensor] = _Gram.apply
+    return gram(x)
+
+
+class _Gram(torch.autograd.Function):
+    """``gram_matrix``; autograd's own way back multiplies twice, and adds the two products in different layouts."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        flat = _flat(x)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 would leave three digits of a sum of squares
+            gram = flat.transpose(1, 2) @ flat / (x.shape[1] * x.shape[2] * x.shape[3])
+        return gram
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        both = (grad + grad.transpose(1, 2)) / (x.shape[1] * x.shape[2] * x.shape[3])
+        with torch.autocast(x.device.type, enabled=False):
+            flat = _flat(x) @ both  # (B, HW, C)
+        back: Tensor = flat.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
+        return back.to(x.dtype)
+
+
+def _flat(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, HW, C) float32."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2).float()
 
 
 class Discriminator(nn.Module):

@@ -158,6 +158,7 @@ class Generator(nn.Module):
         adapter: Tensor | None = None,
         code: Tensor | None = None,
         origin: Tensor | None = None,
+        statistics: Tensor | None = None,
         logits: bool = False,
     ) -> Tensor:
         """Draw.
@@ -169,12 +170,16 @@ class Generator(nn.Module):
                 it is left out.
             code: (B, 3), the stroke code where it is known (training); else the style head reads it from the style.
             origin: (B, 2), see ``strokes.stroke_field``.
+            statistics: (B, D), of the features of the whole page (``image_statistics``), where they are known: then the features
+                may be of a part of it.
             logits: leave out the final tanh.
         Returns:
             (B, 3, H, W) in [-1, 1]: paper 1, ink towards -1.
         """
         style = style.expand(len(features[0]), -1)
-        maps = [self.adain(f, m, s) for f, (m, s) in zip(features, split(style, self.channels), strict=True)]
+        known = [None] * len(features) if statistics is None else split(statistics, self.channels)
+        wanted = split(style, self.channels)
+        maps = [self.adain(f, m, s, own) for f, (m, s), own in zip(features, wanted, known, strict=True)]
         if self.style_head is None:
             y = self.head(maps[3])
             for i, mrfm in enumerate(self.mrfm):

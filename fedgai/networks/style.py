@@ -93,9 +93,12 @@ class AdaIN_SD(nn.Module):  # noqa: N801  (the paper's name)
     statistics are over all of a designer's sketches and positions (dims 0, 2, 3).
     """
 
-    def forward(self, content: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        """content (B, C, H, W); mean, std (B, C) or (1, C) -> (B, C, H, W) in content's dtype."""
-        c_mean, c_std = channel_statistics(content)
+    def forward(self, content: Tensor, mean: Tensor, std: Tensor, own: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """content (B, C, H, W); mean, std (B, C) or (1, C) -> (B, C, H, W) in content's dtype.
+
+        ``own``: the content's ``channel_statistics``, where they are known.
+        """
+        c_mean, c_std = channel_statistics(content) if own is None else own
         scale = (std / c_std).to(content.dtype)
         shift = (mean - c_mean * std / c_std).to(content.dtype)
         return torch.addcmul(shift[:, :, None, None], content, scale[:, :, None, None])

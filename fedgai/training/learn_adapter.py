@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fedgai.networks.adapter import STEP
+from fedgai.networks.adapter import BOUND
 from fedgai.training.optimisers import Adam
 
 WARM_UP = 5  # steps in which Adam's rate rises, until it knows how large gradients are
@@ -20,13 +20,13 @@ class AdapterConfig:
     """How to learn one.
 
     Attributes:
-        steps: of Adam, one drawing each; 0 for no adapter.
+        steps: of Adam, half a drawing each; 0 for no adapter.
         rate: of Adam; it falls to 0.
         clip: the L2 norm that a gradient is cut to.
         seed: of the order of the drawings.
     """
 
-    steps: int = 120
+    steps: int = 160
     rate: float = 4e-3
     clip: float = 1.0
     seed: int = 24
@@ -55,6 +55,6 @@ def learn_adapter(
             break
         nn.utils.clip_grad_norm_([changes], config.clip)
         optimiser.step()
-        changes.data.clamp_(-127 * STEP, 127 * STEP)
+        changes.data.clamp_(-BOUND, BOUND)
         on_step()
     return changes.detach()

@@ -118,8 +118,10 @@ def near_loss(drawn: Tensor, target: Tensor) -> Tensor:
     Returns:
         scalar in [0, 2].
     """
-    # three channels pixel by pixel are pooled slowly
-    return F.l1_loss(F.avg_pool2d(drawn.contiguous(), 3, 1), F.avg_pool2d(target.contiguous(), 3, 1))
+    apart = drawn - target  # the difference of means is the mean of differences, and sums of rows are faster than avg_pool2d
+    rows = apart[:, :, :-2] + apart[:, :, 1:-1] + apart[:, :, 2:]
+    means = (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
+    return means.abs().mean()
 
 
 def pair_loss(logits: Tensor, target: Tensor) -> Tensor:

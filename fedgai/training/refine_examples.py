@@ -35,7 +35,8 @@ class Example:
     """One garment to draw.
 
     Attributes:
-        features: its maps, (1, C_l, H / 2^l, W / 2^l) each.
+        features: its maps, (1, C_l, H / 2^l, W / 2^l) each, or those of a part of the page.
+        shown: statistics of the maps of the whole page, (1, D).
         size: (width, height) without the padding.
         drawing: the designer's of it, (1, 3, H, W), with its statistics, (1, D), and Gram matrices, (1, C_l, C_l) each.
         code, origin: (1, 3) and (1, 2), of the drawing's hatching (``fedgai.networks.hatching``); None where it is not known.
@@ -43,6 +44,7 @@ class Example:
     """
 
     features: tuple[Tensor, ...]
+    shown: Tensor
     size: tuple[int, int]
     drawing: Tensor
     statistics: Tensor
@@ -53,7 +55,10 @@ class Example:
 
     def with_lines(self, choice: LineChoice, pipe: SketchPipeline) -> Example:
         """As a hand sees the garment that draws only some of its lines."""
-        return self if self.cloth is None else replace(self, features=plain(pipe.encode(self.cloth.with_lines(choice))))
+        if self.cloth is None:
+            return self
+        features = plain(pipe.encode(self.cloth.with_lines(choice)))
+        return replace(self, features=features, shown=image_statistics(features))
 
     def hatched(self, code: Tensor) -> Example:
         """With the place of its hatching, whose stroke code (3,) is known.
@@ -109,7 +114,28 @@ def pair_example(pipe: SketchPipeline, photo: Photo, drawing: Photo) -> tuple[Ex
     with torch.no_grad():
         maps = pipe.model.encoder(tensor)
         statistics, grams = image_statistics(maps), pipe.model.grams(maps)
-    return Example(features, content.size, tensor, statistics, grams, cloth=content.cloth), own
+        shown = image_statistics(features)
+    return Example(features, shown, content.size, tensor, statistics, grams, cloth=content.cloth), own
+
+
+def halves(model: FedGAI, example: Example) -> list[Example]:
+    """The example's two halves along its longer side: a step on one takes half the computing."""
+    height, width = example.drawing.shape[2:]
+    along = 2 if height >= width else 3
+    middle = max(height, width) // 16 * 8
+    return [_part(model, example, along, *ends) for ends in ((0, middle), (middle, max(height, width)))]
+
+
+def _part(model: FedGAI, example: Example, along: int, begin: int, end: int) -> Example:
+    """From row (``along`` 2) or column (3) ``begin`` to ``end``, multiples of 8."""
+    features = tuple(f.narrow(along, begin >> i, (end - begin) >> i) for i, f in enumerate(example.features))
+    drawing = example.drawing.narrow(along, begin, end - begin).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        maps = model.encoder(drawing)
+        statistics, grams = image_statistics(maps), model.grams(maps)
+    corner = torch.tensor([[begin, 0] if along == 2 else [0, begin]])
+    origin = corner if example.origin is None else example.origin + corner
+    return replace(example, features=features, drawing=drawing, statistics=statistics, grams=grams, origin=origin)
 
 
 def plain(features: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -13,7 +13,9 @@ Before that, with photographs, it is read which lines the designer draws (``meas
 garments, where that brings the drawings that were held out nearer.
 
 What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
-the signature, and it, too, counts only where the drawings that were held out come out nearer.
+the signature, and it, too, counts only where the drawings that were held out come out nearer. Its losses put up with grey where
+a line may lie a pixel farther on. So the pen is made sharper afterwards, until there is about as much grey as in the designer's
+own drawings.
 
 Drawings without photographs are learned from, too: each shows its own garment (``fedgai.data.own_photographs``).
 
@@ -33,10 +35,12 @@ import torch
 from torch import Tensor
 
 from fedgai.evaluation import independent
+from fedgai.evaluation.metrics import mid_grey_share
+from fedgai.kept_memory import kept_memory
 from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.model import FedGAI
 from fedgai.networks import hatching
-from fedgai.networks.adapter import STEP, adapter_size, to_bytes, without_colour
+from fedgai.networks.adapter import STEP, adapter_size, sharper, to_bytes, without_colour
 from fedgai.networks.generator import Generator
 from fedgai.networks.layers import channels_last
 from fedgai.networks.style import Signature, image_statistics, style_distance
@@ -45,7 +49,7 @@ from fedgai.training.learn_adapter import AdapterConfig, learn_adapter
 from fedgai.training.losses import near_loss
 from fedgai.training.measured_choice import measured_choice
 from fedgai.training.optimisers import Adam
-from fedgai.training.refine_examples import Example, closely, colourless, drawn_garments, pair_example
+from fedgai.training.refine_examples import Example, closely, colourless, drawn_garments, halves, pair_example
 from fedgai.vision.images import to_image
 from fedgai.vision.ruled_lines import ruled_lines
 
@@ -53,7 +57,10 @@ log = logging.getLogger(__name__)
 
 FEWEST = 4  # garments: two are held out
 JUDGEMENTS = 4  # of the measured signature with every line and with some, of the refined one, and of the one in the middle
-SHARES = (1.0, 0.5)  # of the learned adapter that are judged
+SHARES = (1.0, 0.5)  # of the learned adapter that are judged; then the nearest one is made sharper and judged again
+GAINS = tuple(1 + 0.1 * i for i in range(11))  # factors by which the pen's logits may grow
+GREY = 1.15  # times the designer's own share of mid-grey pixels is what the pen may leave: the smallest such gain is taken
+DEARER = 1.2  # times as far as with grey: farther than this a sharper pen may not bring the drawings
 AIM_STEPS = 200  # of Adam on the style head alone, a few milliseconds each
 
 
@@ -62,7 +69,7 @@ class RefineConfig:
     """How to refine.
 
     Attributes:
-        steps: of Adam, one drawing each.
+        steps: of Adam, half a drawing each.
         rate: of Adam, in deviations of the built-in hands.
         reach: how far a number may go from the measured one, in the same unit: blends must stay sensible.
         pairs: most that are learned from. held_out: most that are held out to judge by; at least two pairs are.
@@ -70,7 +77,7 @@ class RefineConfig:
         adapter: how the adapter is learned.
     """
 
-    steps: int = 160
+    steps: int = 220
     rate: float = 0.1
     reach: float = 4.0
     pairs: int = 24
@@ -99,6 +106,7 @@ class Refined:
         return self.after < self.before
 
 
+@kept_memory()
 def refine(
     model: FedGAI,
     measured: Signature,
@@ -127,7 +135,7 @@ def refine(
     learned, held_out = split_held_out(len(pairs if photographed else drawings), config)
     chosen = [*held_out, *learned]
     adapts = config.adapter.steps > 0 and adapter_size(model.generator) > 0
-    steps = config.steps + JUDGEMENTS + adapts * (config.adapter.steps + len(SHARES))
+    steps = config.steps + JUDGEMENTS + adapts * (config.adapter.steps + len(SHARES) + 1)
     pipe, ready = SketchPipeline(model), []
     count = _Count(progress, (1 if photographed else 2) * len(chosen) + steps)
     garments = [pairs[i] for i in chosen] if photographed else drawn_garments(pipe, [drawings[i] for i in chosen], count.one_more)
@@ -186,13 +194,20 @@ def _with_adapter(
     config: RefineConfig,
     done: _Count,
 ) -> tuple[Tensor | None, float]:
-    """Of a few adapters the one that brings the drawings nearest, and their distance then; None if none does."""
-    best = None
+    """Of a few adapters the one that brings the drawings nearest, made sharper, and their distance then; None if none does."""
+    best, nearest = None, distance
     for adapter in _adapters(style, work, config, done):
-        if (found := judge(style, adapter)) < distance:
-            best, distance = adapter, found
-    log.info("with an adapter: %.3f", distance)
-    return best, distance
+        if (found := judge(style, adapter)) < nearest:
+            best, nearest = adapter, found
+    gain = 1.0 if best is None else work.gain(style, best)
+    log.info("with an adapter: %.3f; logits %.1f times as large leave no grey", nearest, gain)
+    if best is None or gain == 1:
+        done.one_more()
+        return best, nearest
+    sharp = to_bytes(sharper(work.house, best * STEP, gain))
+    found = judge(style, sharp)
+    log.info("sharper: %.3f", found)
+    return (sharp, found) if found < min(distance, DEARER * nearest) else (best, nearest)
 
 
 def _adapters(style: Tensor, work: _Work, config: RefineConfig, done: _Count) -> list[Tensor]:
@@ -202,7 +217,7 @@ def _adapters(style: Tensor, work: _Work, config: RefineConfig, done: _Count) ->
 
     def loss(number: int, changes: Tensor) -> Tensor:
         example = examples[number]
-        drawn = house(example.features, style[None], adapter=changes, code=example.code, origin=example.origin)
+        drawn = work.drawn(example, style, changes)
         return closely(model, example, drawn, work.encoder(drawn))
 
     learned = learn_adapter(start, len(examples), loss, config.adapter, done.one_more)
@@ -244,9 +259,23 @@ class _Work:
         self.kept, self.learned = held_out, learned
         self.model, self.house, self.encoder = model, drawer.generator, drawer.encoder
         self.held_out = [(example, independent.describe(own)) for example, own in held_out]
+        self.own_grey = float(np.mean([mid_grey_share(own) for _, own in held_out]))
         self.pictures = [own for _, own in (*held_out, *learned)]
         self.code = code = _code(self.pictures)
-        self.examples = [example if code is None else example.hatched(code) for example, _ in learned]
+        whole = [example if code is None else example.hatched(code) for example, _ in learned]
+        self.examples = [half for example in whole for half in halves(model, example)]
+
+    def drawn(self, example: Example, style: Tensor, changes: Tensor | None = None) -> Tensor:
+        """(1, 3, H, W) in [-1, 1], hatching where the designer's lies. ``changes``: (A,) float, of weights."""
+        drawn: Tensor = self.house(
+            example.features,
+            style[None],
+            adapter=changes,
+            code=example.code,
+            origin=example.origin,
+            statistics=example.shown,
+        )
+        return drawn
 
     def with_lines(self, choice: LineChoice, pipe: SketchPipeline) -> _Work:
         """The same garments with only the lines of a choice."""
@@ -265,6 +294,16 @@ class _Work:
         return 0.5 * apart + (drawn.mean((2, 3)) - example.drawing.mean((2, 3))).abs().mean()
 
     @torch.no_grad()
+    def gain(self, style: Tensor, adapter: Tensor) -> float:
+        """The smallest of ``GAINS`` with which held-out drawings have at most ``GREY`` times the designer's own share of grey."""
+        logits = [_drawn(self.house, example, style, adapter, logits=True) for example, _ in self.held_out]
+        for gain in GAINS:
+            drawn = [np.asarray(to_image(torch.tanh(gain * one))) for one in logits]
+            if np.mean([mid_grey_share(picture) for picture in drawn]) <= GREY * self.own_grey:
+                return gain
+        return GAINS[-1]
+
+    @torch.no_grad()
     def judge(self, style: Tensor, adapter: Tensor | None) -> float:
         """Mean independent distance to the designer's drawing of the same garment, of those held out."""
         found = []
@@ -281,10 +320,11 @@ def split_held_out(pairs: int, config: RefineConfig) -> tuple[list[int], list[in
     return order[count:], order[:count]
 
 
-def _drawn(house: Generator, example: Example, style: Tensor, adapter: Tensor | None) -> Tensor:
-    """(3, height, width), without the padding."""
+def _drawn(house: Generator, example: Example, style: Tensor, adapter: Tensor | None, logits: bool = False) -> Tensor:
+    """(3, height, width), without the padding; in [-1, 1] unless they are logits."""
     width, height = example.size
-    drawn: Tensor = house(example.features, style[None], adapter=None if adapter is None else adapter * STEP)
+    changes = None if adapter is None else adapter * STEP
+    drawn: Tensor = house(example.features, style[None], adapter=changes, statistics=example.shown, logits=logits)
     return drawn[0, :, :height, :width]
 
 
@@ -336,7 +376,7 @@ def _descend(
         optimiser.param_groups[0]["lr"] = config.rate * min(1.0, 2 * (1 - step / config.steps) + 0.05)
         style = _held(model, start, unit, away, config)
         example = work.examples[int(order.integers(len(work.examples)))]
-        drawn = work.house(example.features, style[None], code=example.code, origin=example.origin)
+        drawn = work.drawn(example, style)
         loss = work.loss(example, drawn, work.encoder(drawn)) + 1e-3 * away.square().mean()
         if work.code is not None and work.house.style_head is not None:
             read, _, _ = work.house.style_head(style[None])
