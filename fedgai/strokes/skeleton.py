@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -28,9 +31,12 @@ class Branch:
     def ring(self) -> bool:
         return self.ends[0] < 0
 
-    @property
+    @cached_property
     def length(self) -> float:
         """px."""
+        if len(self.points) < 8:  # most are, of a drawing that is nothing but noise
+            points = self.points.tolist()
+            return sum(math.sqrt((x - u) * (x - u) + (y - v) * (y - v)) for (u, v), (x, y) in pairwise(points))
         return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).sum())
 
 
@@ -90,7 +96,7 @@ def _walk(links: Ints, degree: Ints, node: Ints, places: Floats) -> list[Branch]
     middle = np.stack([np.bincount(node[of_node], axis[of_node], 1) for axis in places.T], 1) / np.maximum(count, 1)[:, None]
     pair = np.sort(np.where(links >= 0, links, len(links)), axis=1)[:, :2]
     first, second, names = pair[:, 0].tolist(), pair[:, 1].tolist(), node.tolist()
-    seen, found = bytearray(len(links)), list[Branch]()
+    seen = bytearray(len(links))
     direct: set[tuple[int, int]] = set()
 
     def follow(before: int, at: int) -> tuple[list[int], int]:
@@ -101,8 +107,12 @@ def _walk(links: Ints, degree: Ints, node: Ints, places: Floats) -> list[Branch]
             before, at = at, first[at] if first[at] != before else second[at]
         return path, at
 
+    neighbours, pixels = links.tolist(), len(links)
+    found = list[tuple[list[int], tuple[int, int]]]()  # pixels, or ``pixels`` + a node; and the two ends
     for start in np.flatnonzero(of_node).tolist():
-        for step in links[start][links[start] >= 0].tolist():
+        for step in neighbours[start]:
+            if step < 0:
+                continue
             if names[step] >= 0:  # two nodes side by side
                 key = (min(start, step), max(start, step))
                 if names[step] == names[start] or key in direct:
@@ -112,11 +122,14 @@ def _walk(links: Ints, degree: Ints, node: Ints, places: Floats) -> list[Branch]
                 continue
             path, end = follow(start, step)
             a, b = names[start], names[end]
-            found.append(Branch(np.concatenate([middle[[a]], places[path], middle[[b]]]), (a, b)))
+            found.append(([pixels + a, *path, pixels + b], (a, b)))
     for start in np.flatnonzero(degree == 2).tolist():
         if not seen[start]:
-            found.append(Branch(places[follow(-1, start)[0]], (-1, -1)))
-    return found
+            found.append((follow(-1, start)[0], (-1, -1)))
+    order = np.array([i for path, _ in found for i in path], np.intp)
+    points = np.concatenate([places, middle])[order]  # of all branches at once: noise has 100,000
+    stops = np.cumsum([len(path) for path, _ in found]).tolist()
+    return [Branch(points[stop - len(path) : stop], ends) for stop, (path, ends) in zip(stops, found, strict=True)]
 
 
 def _without_spurs(found: list[Branch], radius: Floats) -> list[Branch]:

@@ -163,8 +163,8 @@ def _without_rules(picture: Levels) -> Levels:
 
 def _goes_through(dark: Floats) -> bool:
     """Whether (H, W) darkness has level rules from its left edge to its right one."""
-    ruled = [_has_rules(strip) for strip in np.array_split(dark, STRIPS, 1)]
-    return ruled[0] and ruled[-1] and sum(ruled) >= RULED_STRIPS
+    first, *middle, last = np.array_split(dark, STRIPS, 1)
+    return _has_rules(first) and _has_rules(last) and 2 + sum(map(_has_rules, middle)) >= RULED_STRIPS
 
 
 def _has_rules(strip: Floats) -> bool:
