@@ -16,6 +16,7 @@ goes on; once ``--arms`` without any has prepared it, seeds and arms may be run 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import logging
 import statistics
@@ -210,6 +211,11 @@ class Seed:
             shown = photo if shows is None else as_shown(Image.fromarray(photo), self.plan.size, shows)
             yield self._square(shown), {name: self._square(drawing) for name, drawing in drawn.items()}
 
+    @functools.cached_property
+    def measured_on(self) -> list[tuple[Tensor, dict[str, Tensor]]]:
+        """The garments that nobody trained on, as ``garments`` gives them: the same in every arm, so drawn once."""
+        return [square for _, square in zip(range(self.plan.unseen), self.garments(self.unseen), strict=False)]
+
     def _square(self, picture: np.ndarray) -> Tensor:
         """(H, W, 3) uint8 -> (3, size, size) on white paper, as ``PairFolder`` lays it."""
         size = self.plan.size
@@ -235,7 +241,7 @@ class Seed:
         """
         base = FedGAI.load(self.weights)
         styles, channels = self.signatures(base), base.preset.channels
-        garments = [square for _, square in zip(range(self.plan.unseen), self.garments(self.unseen), strict=False)]
+        garments = self.measured_on
         maps = base.encoder(torch.stack([photo for photo, _ in garments]))
         drawings = [torch.stack([sketches[name] for _, sketches in garments]) for name in self.names]
         real = [base.encoder(drawn) for drawn in drawings]
