@@ -150,6 +150,7 @@ SLOW = (
     "test_federation_house",
     "test_federation_survives",
     "test_flwr_run",
+    "test_fork_server",
     "test_fusion",
     "test_garments",
     "test_gateway",

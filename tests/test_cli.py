@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import fork_server
 from helpers.drawn_pairs import draw_pairs
 from helpers.garment_picture import draw_garment
 from PIL import Image
@@ -61,7 +62,7 @@ def test_sketch_of_a_text_file_is_refused_in_one_line(tiny_model_dir: Path, tmp_
     text = tmp_path / "skirt.png"
     text.write_text("a skirt, pleated")
     command = [sys.executable, "-m", "fedgai", "sketch", text, "--style", "Ada Line", "--model", tiny_model_dir]
-    done = subprocess.run([*command, "--out", tmp_path / "s.png"], capture_output=True, text=True)
+    done = fork_server.run([*command, "--out", tmp_path / "s.png"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "not a picture" in done.stderr and "Traceback" not in done.stderr
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 from flwr.proto.fab_pb2 import GetFabResponse
+from helpers import fork_server
 from helpers.drawn_sheets import fill
-from helpers.quick_rounds import one_garment, two_hands
+from helpers.quick_rounds import QuickDemo, one_garment, two_hands
 from helpers.studio_server import PATIENCE
 
-from federation.demo import Demo
 from federation.designer.receipt import read_all
 from federation.designer.settings import Settings
 from federation.designer.studio_client import AwayError, StudioClient, UntrustedError
@@ -152,7 +152,7 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
     home, log = tmp_path / "home", tmp_path / "said.txt"
     fill(tmp_path / "drawings" / "photos", 2)
     fill(tmp_path / "drawings" / "sketches", 2)
-    demo = Demo(
+    demo = QuickDemo(
         tmp_path / "studio",
         free_port(),
         rounds=1,
@@ -170,7 +170,7 @@ def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Pa
     make_key(home / "key")
 
     def companion() -> subprocess.Popen:
-        return subprocess.Popen(
+        return fork_server.Popen(
             [sys.executable, "-c", IMPATIENT, "--home", str(home)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,

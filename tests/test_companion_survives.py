@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.quick_rounds import one_garment, two_hands
+from helpers import fork_server
+from helpers.quick_rounds import QuickDemo, one_garment, two_hands
 from helpers.studio_server import PATIENCE
 from PIL import Image
 from safetensors import safe_open
@@ -76,7 +77,7 @@ def progress(home: Path) -> tuple[str, int]:
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Demo]:
     """Rounds without end; one that a killed designer does not answer is asked for again after the deadline."""
-    demo = Demo(
+    demo = QuickDemo(
         tmp_path / "studio",
         free_port(),
         rounds=50,
@@ -119,7 +120,7 @@ def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_p
         nonlocal process
         (home / "model" / PROGRESS_FILE).unlink(missing_ok=True)  # of the one that was killed: it would be killed on its way up
         output = (tmp_path / "said.txt").open("ab")
-        process = subprocess.Popen(
+        process = fork_server.Popen(
             [sys.executable, "-m", "federation.join", "--home", str(home)],
             cwd=ROOT,
             stdout=output,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers import fork_server
 from helpers.drawn_sheets import fill
 from helpers.studio_server import PATIENCE
 
@@ -189,7 +190,7 @@ def test_the_companion_says_which_variable_or_works(environment: dict[str, str],
         "--home",
         str(tmp_path / "home"),
     ]
-    done = subprocess.run(
+    done = fork_server.run(
         [sys.executable, "-m", "federation.join", "--check", *arguments],
         cwd=ROOT,
         capture_output=True,
@@ -200,7 +201,7 @@ def test_the_companion_says_which_variable_or_works(environment: dict[str, str],
         check=False,
     )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr
-    process = subprocess.Popen(
+    process = fork_server.Popen(
         [
             sys.executable,
             "-m",
@@ -240,7 +241,7 @@ def test_joining_says_which_variable_it_is(environment: dict[str, str], tmp_path
         "--home",
         str(tmp_path / "home"),
     ]
-    process = subprocess.Popen(
+    process = fork_server.Popen(
         [sys.executable, "-m", "federation.join", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.quick_rounds import one_garment, two_hands
+from helpers.quick_rounds import QuickDemo, one_garment, two_hands
 from helpers.recording_proxy import RecordingProxy
 from helpers.studio_server import PATIENCE, ROOT
 
@@ -31,7 +31,7 @@ ROUNDS = 3
 def federation(tmp_path_factory: pytest.TempPathFactory):
     """Eight designers, three rounds; one of the designers behind a proxy that records what leaves."""
     home = tmp_path_factory.mktemp("federation")
-    demo = Demo(
+    demo = QuickDemo(
         home,
         free_port(),
         rounds=ROUNDS,
@@ -139,7 +139,7 @@ def test_the_papers_preset_and_its_bytes(tmp_path: Path, capsys: pytest.CaptureF
         start.add_style(start.signature([torch.rand(1, 3, 64, 64) * 2 - 1], name))
     start.save_pretrained(tmp_path / "start")
     names = ("Aiko", "Dara")
-    demo = Demo(
+    demo = QuickDemo(
         tmp_path,
         free_port(),
         1,

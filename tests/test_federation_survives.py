@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers.hub_server import HubServer
-from helpers.quick_rounds import one_garment, two_hands
+from helpers.quick_rounds import QuickDemo, one_garment, two_hands
 from helpers.studio_server import PATIENCE
 
 from federation.demo import Demo
@@ -41,7 +41,7 @@ def newest(demo: Demo) -> int:
 
 def federation(home: Path, **environment: str) -> Demo:
     """Rounds without end: seasons of fifty, no rest."""
-    return Demo(
+    return QuickDemo(
         home,
         free_port(),
         rounds=50,

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import fork_server
 from helpers.studio_server import PATIENCE, ROOT
 
 pytest.importorskip("studio.without_stubs")
@@ -104,7 +105,7 @@ def test_it_listens_on_loopback_alone_and_for_its_own_page(folder: Path) -> None
 
     port, log = free_port(), (folder / "said.txt").open("w+")
     command = [sys.executable, "-m", "studio.companion.home", "--home", str(folder), "--port", str(port), "--no-browser"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+    process = fork_server.Popen(command, libraries="studio", cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     try:
         until = time.monotonic() + PATIENCE
         while f"http://127.0.0.1:{port}/" not in (folder / "said.txt").read_text():

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from helpers import fork_server
 from helpers.dummy_app import PROJECT
 from helpers.studio_server import PATIENCE
 from helpers.waiting import until
@@ -25,6 +26,7 @@ from federation import flower_commands, operator
 from federation.identity import fingerprint
 from federation.keeper import descendants
 from federation.processes import KEEPER, free_port
+from federation.server import superlink_process
 from federation.server.folder import Folder
 from federation.server.host import Host, HostError
 from federation.server.members import node_id_of
@@ -85,6 +87,13 @@ def app(tmp_path: Path) -> Path:
     return tmp_path / "app"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_start() -> Iterator[None]:
+    """A SuperLink whose processes do not import Flower anew."""
+    with fork_server.forked(superlink_process, "studio"):
+        yield
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Folder]:
     """With a round 0 of nothing; whatever a failing test leaves running is ended."""
@@ -115,7 +124,7 @@ class Designer:
             "FLWR_DISABLE_UPDATE_CHECK": "1",
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         }
-        self.process = subprocess.Popen(
+        self.process = fork_server.Popen(
             flower_commands.command(
                 "flower-supernode",
                 "--superlink",

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import fork_server
 from helpers.studio_server import PATIENCE
 
 pytest.importorskip("flwr")
@@ -28,6 +29,7 @@ from helpers.fleet import HASH, PROGRAM, SESSION, STYLE, Node, Studio, proto, re
 from helpers.waiting import until
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
+from federation.designer import supernode
 from federation.designer.notices import Notice
 from federation.designer.proxy import Proxy
 from federation.designer.receipt import BEGAN, SENT, Receipt, read_all
@@ -36,6 +38,7 @@ from federation.designer.supernode import SuperNode
 from federation.designer.upstream import MOST
 from federation.identity import make_key
 from federation.operator import approve
+from federation.server import superlink_process
 from federation.server.folder import Folder
 from federation.server.gateway import gateway
 from federation.server.host import Host
@@ -438,7 +441,14 @@ def train(message, context):
 """
 
 
-def test_a_real_supernode_through_it(tmp_path: Path) -> None:
+@pytest.fixture
+def quick_start() -> Iterator[None]:
+    """Flower's processes start without importing Flower anew."""
+    with fork_server.forked(superlink_process, "studio"), fork_server.forked(supernode, "designer"):
+        yield
+
+
+def test_a_real_supernode_through_it(tmp_path: Path, quick_start: None) -> None:
     """It waits to be approved; runs nothing of another program; goes on after one beyond the budget; then sends."""
     app = tmp_path / "app"
     (app / "dummy").mkdir(parents=True)

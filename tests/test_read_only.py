@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
+from helpers import fork_server
 from helpers.studio_server import PATIENCE, ROOT
 
 from federation.server import folder as module
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.skipif(not CLOSED.is_dir(), reason="needs Linux's /proc
 def test_it_is_one_sentence(command: list[str], words: str, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FEDGAI_")}
     environment |= {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path), "HOME": "/proc/home"}
-    done = subprocess.run(
+    done = fork_server.run(
         [sys.executable, *command],
         cwd=CLOSED,
         env=environment,

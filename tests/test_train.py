@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import fork_server
 from helpers.drawn_pairs import SMALL, draw_pairs
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
@@ -277,7 +278,7 @@ def test_a_killed_training_can_be_resumed(data: Path, tmp_path: Path) -> None:
         f"from fedgai.training.local import *; train({str(data)!r}, {str(tmp_path)!r}, epochs=100, start=None, "
         "config=TrainConfig(size=32, decorr_rows=4, save_every=1), on_step=lambda r: print(r.step, flush=True))"
     )
-    process = subprocess.Popen(
+    process = fork_server.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import fork_server
 from helpers.axe_rules import violations
-from helpers.quick_rounds import one_garment
+from helpers.quick_rounds import QuickDemo, one_garment
 from helpers.screen import width
 from helpers.studio_server import PATIENCE, ROOT, dropped_choices
 from helpers.visit import decoded
@@ -48,7 +49,7 @@ LEAVES = "You may close this page"
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A studio with its federation, which waits for one designer."""
     folder = tmp_path_factory.mktemp("host")
-    demo = Demo(
+    demo = QuickDemo(
         folder,
         free_port(),
         rounds=1,
@@ -172,7 +173,7 @@ def test_no_choice_is_left_out_while_another_is_under_way(window: WindowServer) 
 
 def test_it_listens_on_loopback_alone_and_is_open_once(window: WindowServer) -> None:
     assert listening(window.port) == {"0100007F"}
-    second = subprocess.run(
+    second = fork_server.run(
         [sys.executable, "-m", "federation.join", "--window", "--home", str(window.home)],
         cwd=ROOT,
         capture_output=True,
@@ -246,7 +247,7 @@ def test_a_round_from_the_first_drop_to_the_receipt(
     page.click("#join")
     says(page, "Waiting to be let in")
     says(page, LEAVES)
-    done = subprocess.run(
+    done = fork_server.run(
         [sys.executable, "-m", "federation.join", "--home", str(window.home)],
         cwd=ROOT,
         capture_output=True,
@@ -392,5 +393,5 @@ def test_names_are_nothing_but_names(name: str, kept: str) -> None:
 def test_answers_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "window").mkdir()
     (tmp_path / "window" / "settings.json").write_text("{")
-    done = subprocess.run([*WINDOW, "--home", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    done = fork_server.run([*WINDOW, "--home", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1 and "damaged" in done.stderr and "Traceback" not in done.stderr

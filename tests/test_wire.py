@@ -29,8 +29,9 @@ import brotli
 import numpy as np
 import pytest
 import torch
+from helpers import fork_server
 from helpers.join_command import JOIN, run
-from helpers.quick_rounds import one_garment, two_hands
+from helpers.quick_rounds import QuickDemo, one_garment, two_hands
 from helpers.recording_proxy import RecordingProxy
 from helpers.studio_server import PATIENCE, ROOT
 from PIL import Image
@@ -282,7 +283,7 @@ class Recording:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A studio with its federation, which waits for one designer."""
     folder = tmp_path_factory.mktemp("studio")
-    demo = Demo(
+    demo = QuickDemo(
         folder,
         free_port(),
         rounds=1,
@@ -353,7 +354,7 @@ def join_and_approve(studio: Demo, home: Path) -> tuple[str, Ended, int]:
     """A companion, until it ends -> what it had printed before it was approved, a second one that was started meanwhile, and the
     status that it ended with."""
     with (home / "said.txt").open("w+") as output:
-        process = subprocess.Popen(
+        process = fork_server.Popen(
             [*JOIN, "--home", str(home)],
             cwd=ROOT,
             stdout=output,

@@ -38,6 +38,7 @@ from federation.server.folder import Folder
 from federation.server.gateway import gateway
 from federation.server.members import Member
 from federation.server.rates import GatewayLimits
+from helpers import fork_server
 from helpers.studio_server import PATIENCE
 
 Target = tuple[str, Path] | None
@@ -240,7 +241,9 @@ class RealSuperLink:
             str(folder / "state.db"),
         )
         self.log = (folder / "log").open("w+")
-        self.process = subprocess.Popen(command, env=environment, cwd=folder, stdout=self.log, stderr=subprocess.STDOUT)
+        self.process = fork_server.Popen(
+            command, libraries="studio", env=environment, cwd=folder, stdout=self.log, stderr=subprocess.STDOUT
+        )
         trust = ssl.create_default_context(cafile=certificate[0])
         self.direct = httpx.Client(base_url=f"https://{self.address}", verify=trust, trust_env=False)
         until = time.monotonic() + PATIENCE

@@ -14,7 +14,7 @@ from federation.processes import free_port
 from federation.server.members import node_id_of
 from fedgai.model import WEIGHTS, FedGAI
 from helpers.hostile_designer import HostileDesigner
-from helpers.quick_rounds import one_garment, two_hands
+from helpers.quick_rounds import QuickDemo, one_garment, two_hands
 from helpers.studio_server import PATIENCE
 
 DEADLINE = round(PATIENCE)  # s
@@ -33,7 +33,7 @@ def federation(
     else at its deadline.
     """
     quorum = max(0.0, good - 0.5) / (len(honest) + len(hostile))
-    demo = Demo(
+    demo = QuickDemo(
         home,
         free_port(),
         rounds,

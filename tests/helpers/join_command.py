@@ -6,13 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from helpers import fork_server
 from helpers.studio_server import PATIENCE, ROOT
 
 JOIN = [sys.executable, "-m", "federation.join"]
 
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+    return fork_server.run(
         [*JOIN, "--home", str(folder), *arguments],
         cwd=ROOT,
         capture_output=True,

@@ -1,12 +1,27 @@
-"""What a federation's rounds take less time with, where a test is not about the drawings: one garment and two hands."""
+"""What a federation takes less time with: one garment and two hands, where a test is not about the drawings; a quick start."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+from federation import demo
+from federation.designer import supernode
 from fedgai.model import FedGAI
 from fedgai.shipped import EXAMPLES
+from helpers import fork_server
+
+
+class QuickDemo(demo.Demo):
+    """The demo, with a studio and designers that do not import Gradio, Flower and torch anew."""
+
+    def start_studio(self) -> None:
+        with fork_server.forked(demo, "studio"):
+            super().start_studio()
+
+    def start_designer(self, name: str) -> None:
+        with fork_server.forked(supernode, "designer"):
+            super().start_designer(name)
 
 
 def one_garment(folder: Path) -> dict[str, str]:

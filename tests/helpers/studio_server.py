@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from helpers import fork_server
+
 ROOT = Path(__file__).resolve().parents[2]
 # The headless shell is the same browser without its own windows and menus: a page takes half the processor time.
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
@@ -45,8 +47,9 @@ class StudioServer:
         self._log = tempfile.TemporaryFile("w+")
         start = time.perf_counter()
         program = ["-c", f"{before}\nimport app; app.main()"] if before else ["app.py"]
-        self.process = subprocess.Popen(
+        self.process = fork_server.Popen(
             [sys.executable, *program, "--port", str(port), *arguments],
+            libraries="studio",
             cwd=ROOT,
             env={**os.environ, **(environment or {})},
             stdout=self._log,

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from federation.processes import free_port
+from helpers import fork_server
 from helpers.studio_server import PATIENCE, ROOT
 
 WINDOW = [sys.executable, "-m", "studio.companion.window", "--no-browser"]
@@ -21,8 +22,9 @@ class WindowServer:
         self.home, self.port = home, free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self._log = (home.parent / "window.log").open("w+")
-        self.process = subprocess.Popen(
+        self.process = fork_server.Popen(
             [*WINDOW, "--home", str(home), "--port", str(self.port), *arguments],
+            libraries="studio",
             cwd=ROOT,
             stdout=self._log,
             stderr=subprocess.STDOUT,
