@@ -365,10 +365,8 @@ class SketchPipeline:
         return features
 
     def _forget(self, content: weakref.ref[Content]) -> None:
-        """Whoever held a content has let it go, so its maps may go, too."""
-        for kept in list(self._chosen):
-            if kept[0] is content:
-                self._chosen.remove(kept)
+        """Whoever held a content has let it go, on any thread, so its maps may go, too."""
+        self._chosen = deque([kept for kept in list(self._chosen) if kept[0] is not content], CHOSEN)
 
     @torch.inference_mode()
     def _draw(
