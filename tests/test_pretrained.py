@@ -134,7 +134,7 @@ FAULTS = {
     "500": (lambda hub, monkeypatch: hub.fail("HEAD /timm", 500, times=9), "500"),
     "500 from the storage": (lambda hub, monkeypatch: hub.fail("GET /lfs", 500, times=9), "500"),
     "cut in the middle": (lambda hub, monkeypatch: hub.fail("GET /lfs", torn=True), "broke off"),
-    "wrong bytes": (lambda hub, monkeypatch: hub.fail("GET /lfs", spoilt=True), "another SHA-256"),
+    "wrong bytes": (lambda hub, monkeypatch: hub.fail("GET /lfs", spoilt=True), "wrong SHA-256"),
     "no network": (lambda hub, monkeypatch: point_at("http://127.0.0.1:9", monkeypatch), "cannot be reached"),
     "offline": (lambda hub, monkeypatch: monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True), "HF_HUB_OFFLINE"),
 }
@@ -209,7 +209,7 @@ def test_other_places(hub: HubServer, tmp_path: Path) -> None:
     assert not hub.requests
     put(hub, replace(VGG16, repo="ada/vgg"), SMALL_FILE)
     hub.fail("GET /lfs", spoilt=True)
-    with pytest.raises(WeightsError, match="ada/vgg: what came has another SHA-256"):  # than the Hub itself names
+    with pytest.raises(WeightsError, match="ada/vgg: the file that came has the wrong SHA-256"):  # than the Hub itself names
         locate(VGG16, "ada/vgg")
     assert locate(VGG16, "ada/vgg@main").read_bytes() == SMALL_FILE
     for nowhere in (tmp_path / "no" / "where", "vgg.safetensors", tmp_path / "vgg16" / "model.safetensors"):
