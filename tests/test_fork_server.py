@@ -90,10 +90,18 @@ def test_it_can_be_ended_while_another_thread_waits_for_it() -> None:
 
 
 def test_ctrl_c_is_an_exception_in_it() -> None:
-    with fork_server.Popen(SLEEP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=PATIENCE)[1].endswith("KeyboardInterrupt\n")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored, also by what is started
+    try:
+        process = fork_server.Popen(SLEEP, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        try:
+            process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=PATIENCE)[1].endswith("KeyboardInterrupt\n")
+        finally:
+            process.kill()
 
 
 def test_where_a_library_reads_the_environment_the_program_is_started_as_usual() -> None:
