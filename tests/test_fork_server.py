@@ -30,6 +30,18 @@ sys.exit(3)
 SLEEP = [sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)"]
 
 
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the fork server: libraries that other tests import set variables, and then programs are started as usual."""
+    fork_server.server("designer")
+    found = fork_server._environment
+    for name in os.environ.keys() | found.keys():
+        if name in found:
+            monkeypatch.setenv(name, found[name])
+        elif not name.startswith("PYTEST_"):
+            monkeypatch.delenv(name)
+
+
 @pytest.mark.parametrize("module", [subprocess, fork_server], ids=["subprocess", "fork server"])
 def test_a_program_has_what_it_was_started_with(module, tmp_path: Path) -> None:
     (tmp_path / "look.py").write_text(LOOK)
