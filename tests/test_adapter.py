@@ -186,12 +186,26 @@ def test_a_sharper_pen_draws_the_same_with_less_grey(pipe: SketchPipeline) -> No
         with torch.no_grad():
             return network.generator(features, style, adapter=changes, logits=True)
 
-    before, after = logits(black), logits(sharper(network.generator, black, 1.3))
+    before, after = logits(black), logits(sharper(network.generator, black, 1.3, colourless=True))
     assert torch.allclose(after, 1.3 * before, rtol=3e-2, atol=2e-2)  # so what was darker than the middle still is
-    far = sharper(network.generator, torch.full_like(black, BOUND), 9.0)
+    far = sharper(network.generator, torch.full_like(black, BOUND), 9.0, colourless=True)
     assert far.abs().max() <= BOUND + 1e-6
-    black_and_far = torch.tanh(logits(sharper(network.generator, black, 9.0)))
+    black_and_far = torch.tanh(logits(sharper(network.generator, black, 9.0, colourless=True)))
     assert (black_and_far - black_and_far.mean(1, keepdim=True)).abs().max() < 0.05
+
+
+def test_a_sharper_pen_keeps_its_colour(pipe: SketchPipeline) -> None:
+    network, style = pipe.model.for_inference(), pipe.model.styles["Hana"].style[None]
+    features = [level.clone() for level in pipe.prepare(draw_garment(), 128).features]
+
+    def chroma(changes: torch.Tensor) -> float:
+        with torch.no_grad():
+            drawn = network.generator(features, style, adapter=changes)
+        return float((drawn.amax(1) - drawn.amin(1)).mean())
+
+    none = torch.zeros(adapter_size(network.generator))
+    assert chroma(sharper(network.generator, none, 1.3, colourless=False)) > 0.9 * chroma(none) > 0
+    assert chroma(sharper(network.generator, none, 1.3, colourless=True)) < 0.5 * chroma(none)  # so this is not for such a hand
 
 
 def test_black_ink_is_told_from_coloured() -> None:

@@ -53,11 +53,15 @@ def without_colour(generator: nn.Module) -> Tensor:
     return changes
 
 
-def sharper(generator: nn.Module, changes: Tensor, gain: float) -> Tensor:
+def sharper(generator: nn.Module, changes: Tensor, gain: float, *, colourless: bool) -> Tensor:
     """(A,) float -> (A,) float, the changes with which the pen's logits are ``gain`` times as large.
 
     Grey pixels become ink or paper, and lines keep their places and widths. The pen's two last layers are scaled by the root of
     the gain each. Weights that would go beyond ``BOUND`` stay there; so the gain is a little smaller.
+
+    Args:
+        colourless: the hand's ink has no colour (``without_colour``). Then the three channels get the same bounds, or black ink
+            would get coloured fringes. In a hand with colour the same bounds would take its colour away.
     """
     changes = changes.clone()
     for name, part in unpack_adapter(generator, changes).items():  # views
@@ -67,8 +71,8 @@ def sharper(generator: nn.Module, changes: Tensor, gain: float) -> Tensor:
             scale = gain**0.5
         elif name.startswith("pen.image."):
             scale = gain if name.endswith("bias") else gain**0.5
-            # the same bounds for the three channels, or black ink would get coloured fringes
-            lowest, highest = lowest.amax(0, keepdim=True), highest.amin(0, keepdim=True)
+            if colourless:
+                lowest, highest = lowest.amax(0, keepdim=True), highest.amin(0, keepdim=True)
         else:
             continue
         scaled = torch.minimum(torch.maximum((weight + part) * scale, lowest), highest)

@@ -13,9 +13,9 @@ Before that, with photographs, it is read which lines the designer draws (``meas
 garments, where that brings the drawings that were held out nearer.
 
 What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
-the signature, and it, too, counts only where the drawings that were held out come out nearer. Its losses put up with grey where
-a line may lie a pixel farther on. So the pen is made sharper afterwards, until there is about as much grey as in the designer's
-own drawings.
+the signature, and it, too, counts only where the drawings that were held out come out nearer. While it is learned, a blurred line
+costs little: it is near the designer's even where it lies a pixel beside it. So the pen is made sharper afterwards, until there is
+about as much grey as in the designer's own drawings.
 
 Drawings without photographs are learned from, too: each shows its own garment (``fedgai.data.own_photographs``).
 
@@ -204,7 +204,7 @@ def _with_adapter(
     if best is None or gain == 1:
         done.one_more()
         return best, nearest
-    sharp = to_bytes(sharper(work.house, best * STEP, gain))
+    sharp = to_bytes(sharper(work.house, best * STEP, gain, colourless=work.colourless))
     found = judge(style, sharp)
     log.info("sharper: %.3f", found)
     return (sharp, found) if found < min(distance, DEARER * nearest) else (best, nearest)
@@ -213,7 +213,7 @@ def _with_adapter(
 def _adapters(style: Tensor, work: _Work, config: RefineConfig, done: _Count) -> list[Tensor]:
     """(A,) int8 each: the learned one, and half of what was learned. Where drawings have no colour, both take it away."""
     model, house, examples = work.model, work.house, work.examples
-    start = without_colour(house) if colourless(work.pictures) else torch.zeros(adapter_size(house))
+    start = without_colour(house) if work.colourless else torch.zeros(adapter_size(house))
 
     def loss(number: int, changes: Tensor) -> Tensor:
         example = examples[number]
@@ -261,6 +261,7 @@ class _Work:
         self.held_out = [(example, independent.describe(own)) for example, own in held_out]
         self.own_grey = float(np.mean([mid_grey_share(own) for _, own in held_out]))
         self.pictures = [own for _, own in (*held_out, *learned)]
+        self.colourless = colourless(self.pictures)
         self.code = code = _code(self.pictures)
         whole = [example if code is None else example.hatched(code) for example, _ in learned]
         self.examples = [half for example in whole for half in halves(model, example)]
