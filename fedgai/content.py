@@ -37,7 +37,7 @@ SILHOUETTE, FASTENING = LINE_TYPES.index("silhouette"), LINE_TYPES.index("fasten
 
 @dataclass(frozen=True)
 class Cloth:
-    """A garment before lines are laid on it, at the size that is drawn at. About 6 MB at 512 px.
+    """A garment before lines are laid on it, at the size that is drawn at. About 4 MB at 512 px.
 
     Attributes:
         picture: (h, w, 3) uint8, as the photograph shows it.
@@ -69,7 +69,7 @@ class Cloth:
 
 @dataclass(frozen=True)
 class Content:
-    """A photograph made ready: draw it in as many styles as you like. About 31 MB at 512 px (edge preset).
+    """A photograph made ready: draw it in as many styles as you like. About 35 MB at 512 px (edge preset).
 
     Attributes:
         photo: the photograph at the sketch's size, with its background.
@@ -78,6 +78,7 @@ class Content:
             None without a mask.
         drawn: (w, h) px, the size that is drawn at; the sketch is then scaled to its own.
         features: the encoder's maps of the garment on white, padded to (h', w'): (1, C_l, h' / 2^l, w' / 2^l) each.
+        choice: the lines that these maps show.
         types: (6, h, w) uint8, how likely a line of each of ``LINE_TYPES`` is, 255 surely, where the draughtsman looked.
         buttons: that were laid on what is drawn, as rings; at the size that is drawn at, px.
         cloth: for hands that do not draw every line; None where there are no lines to choose from.
@@ -91,6 +92,7 @@ class Content:
     types: np.ndarray | None = None
     buttons: tuple[Button, ...] = ()
     cloth: Cloth | None = None
+    choice: LineChoice = EVERY_LINE
 
     @property
     def size(self) -> tuple[int, int]:
@@ -153,12 +155,6 @@ class Looked:
         """(h, w) float32 in [0, 1], how dark a person draws each place; None without cloth."""
         return None if self.cloth is None else self.cloth.tone
 
-    def chosen(self, choice: LineChoice) -> Looked:
-        """As a hand sees it that draws only some of the lines."""
-        if self.cloth is None or choice == EVERY_LINE:
-            return self
-        return replace(self, picture=self.cloth.with_lines(choice), lines=tuple(chosen(self.cloth.lines, choice)))
-
 
 def find(photo: Photo, draughtsman: Draughtsman | None, *, cutout: bool, on_missing: OnMissing) -> Found:
     """Read a photograph and cut it out. Arguments and errors are those of ``look``, which takes what this returns, too."""
@@ -182,11 +178,12 @@ def look(
     detail: float,
     print_amount: float,
     on_missing: OnMissing,
+    choice: LineChoice = EVERY_LINE,
 ) -> Looked:
     """Cut a photograph out, take its print away and lay its lines and its outline on it.
 
     Args:
-        photo, size, cutout, detail, print_amount, on_missing, side: see ``SketchPipeline.prepare``. With what ``find``
+        photo, size, cutout, detail, print_amount, on_missing, side, choice: see ``SketchPipeline.prepare``. With what ``find``
             returned, that was cut out or not, whatever ``cutout`` says.
         draughtsman: None: the garment is drawn as the photograph shows it.
 
@@ -219,7 +216,8 @@ def look(
     lines = (*garment_lines(seen.lines, mask), *rings(buttons))
     tone = tone_of(plain(picture, mask, seen.tone), mask)
     cloth = Cloth(picture, mask, outline, tone, lines, detail, print_amount)
-    return replace(looked, picture=cloth.with_lines(EVERY_LINE), cloth=cloth, lines=lines, buttons=buttons)
+    drawn = tuple(chosen(lines, choice))
+    return replace(looked, picture=cloth.with_lines(choice), cloth=cloth, lines=drawn, buttons=buttons)
 
 
 def fit_and_cut(

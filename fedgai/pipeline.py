@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -133,7 +133,8 @@ class SketchPipeline:
         """
         style, choice = self.style(styles, strength), self.choice(styles)
         several = list(photos) if isinstance(photos, list | tuple) else [cast(Photo, photos)]
-        contents = [self.prepare(photo, size, cutout=cutout, detail=detail, print_amount=print_amount) for photo in several]
+        how: dict[str, Any] = {"cutout": cutout, "detail": detail, "print_amount": print_amount, "choice": choice}
+        contents = [self.prepare(photo, size, **how) for photo in several]
         images = [Image.new("RGB", content.size) for content in contents]
         for batch in _batches(contents):
             drawn = self._run(self._draw, [contents[i] for i in batch], style, choice)
@@ -163,8 +164,9 @@ class SketchPipeline:
         print_amount: float = 0.0,
         on_missing: OnMissing = "raise",
         side: int = DRAWN,
+        choice: LineChoice = EVERY_LINE,
     ) -> Content:
-        """Everything that does not depend on the style: read, cut out, take the print away, scale, encode.
+        """All that a photograph needs before it is drawn: read, cut out, take the print away, scale, encode.
 
         Args:
             photo: as ``images.read_image`` takes it, or what ``find`` returned. That was cut out or not, whatever ``cutout``
@@ -178,6 +180,8 @@ class SketchPipeline:
             on_missing: if no garment can be found, raise NoGarment, or keep the whole photograph.
             side: long side at which the network draws, px. A hand's lines are as broad as a share of the page as at this
                 size, whatever the sketch's.
+            choice: the lines to encode, best those of the blend that is drawn first. A blend with others is encoded when it is
+                drawn.
 
         Raises:
             ImageError, NoGarment: see ``find``.
@@ -192,10 +196,11 @@ class SketchPipeline:
             detail=detail,
             print_amount=print_amount,
             on_missing=on_missing,
+            choice=choice,
         )
         height, width = seen.picture.shape[:2]
         features = self._run(self._encode, seen.picture)
-        return Content(seen.photo, seen.mask, seen.ink, (width, height), features, seen.types, seen.buttons, seen.cloth)
+        return Content(seen.photo, seen.mask, seen.ink, (width, height), features, seen.types, seen.buttons, seen.cloth, choice)
 
     def style(self, styles: Styles, strength: float = 1.0) -> Tensor:
         """Blend signatures.
@@ -355,7 +360,7 @@ class SketchPipeline:
 
     def _features(self, content: Content, choice: LineChoice) -> tuple[Tensor, ...]:
         """A content's maps with the lines that a blend draws."""
-        if content.cloth is None or choice == EVERY_LINE:
+        if content.cloth is None or choice == content.choice:
             return content.features
         for known, lines, features in list(self._chosen):
             if known() is content and lines == choice:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from fedgai.content import Content, Found, Paper, fit_and_cut
 from fedgai.errors import FedGAIError
+from fedgai.line_choice import EVERY_LINE
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import EXAMPLES
@@ -242,8 +243,15 @@ class Bank:
         if look.cutout:
             lasting = bool(garment.name) and not garment.strokes
             found = self.found.get(self._garment_key(garment), lambda: self._find(garment, session), session, lasting)
+        hands = [(hand, weight) for hand, weight in self._blend(look) if weight > 0]  # none, where all of them have left
         return self.pipeline.prepare(
-            found, look.size, cutout=look.cutout, detail=look.detail, print_amount=look.print, on_missing="keep"
+            found,
+            look.size,
+            cutout=look.cutout,
+            detail=look.detail,
+            print_amount=look.print,
+            on_missing="keep",
+            choice=self.pipeline.choice(hands) if hands else EVERY_LINE,
         )
 
     def _find(self, garment: StudioGarment, session: str) -> Found:

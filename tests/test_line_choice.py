@@ -44,6 +44,12 @@ def line(kind: int, sure: float, length: int = 100) -> GarmentLine:
     return GarmentLine(np.array([[0.0, 0.0], [float(length), 0.0]]), False, sure, kind)
 
 
+def with_lines(one: Looked, choice: LineChoice) -> Looked:
+    """As a hand sees it that draws only these."""
+    assert one.cloth is not None
+    return replace(one, picture=one.cloth.with_lines(choice), lines=tuple(chosen(one.cloth.lines, choice)))
+
+
 def ink(sketch: object) -> int:
     return int((np.asarray(sketch.convert("L")) < 128).sum())  # type: ignore[attr-defined]
 
@@ -130,10 +136,12 @@ def test_a_hand_draws_its_share_of_the_print(pipe: SketchPipeline) -> None:
 def test_maps_are_kept_for_the_same_lines_and_go_with_their_photograph(
     pipe: SketchPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content, few = pipe.prepare(JACKET, 256), {replace(pipe.styles["Aiko"], choice=LineChoice(0.5)): 1}
-    first = pipe.draw(content, few)
+    content, half = pipe.prepare(JACKET, 256), LineChoice(0.5)
+    few = {replace(pipe.styles["Aiko"], choice=half): 1}
+    first, prepared = pipe.draw(content, few), pipe.prepare(JACKET, 256, choice=half)
     monkeypatch.setattr(pipe, "_encode", lambda picture: pytest.fail("it was encoded again"))
     assert np.array_equal(pipe.draw(content, few), first)
+    assert np.array_equal(pipe.draw(prepared, few), first)  # it was prepared for this hand
     before = len(pipe._chosen)
     del content
     gc.collect()
@@ -144,7 +152,7 @@ def test_maps_are_kept_for_the_same_lines_and_go_with_their_photograph(
 @pytest.mark.parametrize("name", ["Aiko", "Celeste", "Hana"])
 def test_it_is_read_from_drawings(seen: list[Looked], name: str, choice: LineChoice, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measuring, "FEWEST", 150)  # three garments have few stitches
-    pairs = [(one.cloth, render(study_looked(one.chosen(choice)), ATELIERS[name])) for one in seen if one.cloth is not None]
+    pairs = [(one.cloth, render(study_looked(with_lines(one, choice)), ATELIERS[name])) for one in seen if one.cloth is not None]
     found = measured_choice(pairs)
     assert found.seams == pytest.approx(choice.seams, abs=0.2) and found.stitches == choice.stitches and found.print == 0
 
@@ -152,8 +160,8 @@ def test_it_is_read_from_drawings(seen: list[Looked], name: str, choice: LineCho
 def test_every_line_where_it_cannot_be_told(seen: list[Looked]) -> None:
     """Of drawings that do not lie as the garment does, of hatching that has ink everywhere, and of nothing."""
     none = LineChoice(0, 0, 0, 0)
-    aside = [(s.cloth, np.roll(render(study_looked(s.chosen(none)), ATELIERS["Aiko"]), 40, (0, 1))) for s in seen if s.cloth]
+    aside = [(s.cloth, np.roll(render(study_looked(with_lines(s, none)), ATELIERS["Aiko"]), 40, (0, 1))) for s in seen if s.cloth]
     assert measured_choice(aside) == EVERY_LINE
-    hatched = [(s.cloth, render(study_looked(s.chosen(none)), ATELIERS["Dara"])) for s in seen if s.cloth is not None]
+    hatched = [(s.cloth, render(study_looked(with_lines(s, none)), ATELIERS["Dara"])) for s in seen if s.cloth is not None]
     assert measured_choice(hatched) == EVERY_LINE
     assert measured_choice([]) == EVERY_LINE

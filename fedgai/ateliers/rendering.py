@@ -163,5 +163,7 @@ def draw(photo: np.ndarray, hand: Hand, *, mask: np.ndarray | None = None, draug
     if draughtsman is None or mask is None:
         return render(study(photo, mask), hand)
     picture, side = Picture(Image.fromarray(photo), mask.astype(np.float32)), max(photo.shape[:2])
-    seen = look(picture, side, side, draughtsman, cutout=True, detail=1.0, print_amount=0.0, on_missing="keep")
-    return render(study_looked(seen.chosen(hand.choice)), hand)
+    seen = look(
+        picture, side, side, draughtsman, cutout=True, detail=1.0, print_amount=0.0, on_missing="keep", choice=hand.choice
+    )
+    return render(study_looked(seen), hand)
