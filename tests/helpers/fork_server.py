@@ -53,6 +53,7 @@ QUIET = {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "HF_HU
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _FREE = {"COLUMNS", "FLWR_HOME", "PATH", "PYTHONPATH", "PYTHONUNBUFFERED", *QUIET}
 _FREE |= {"BROWSER_USE_SETUP_LOGGING", "GRPC_VERBOSITY"}  # Flower sets them itself
+_FREE |= {"TORCHINDUCTOR_CACHE_DIR"}  # torch sets it when it is first asked for, in the tests through diffusers
 _OF_GRADIO = {"GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"}  # our programs set them before and after they import Gradio
 FREE = {  # variables that none of these libraries reads while it is imported. Gradio makes an HTTP client then
     "designer": {*_FREE, "HOME", "TMPDIR", *_PROXIES, *map(str.lower, _PROXIES)},
