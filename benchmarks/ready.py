@@ -18,6 +18,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fedgai.data.listing import find_images
+
 ROOT = Path(__file__).resolve().parents[1]
 TURN = """
 import json, sys, time
@@ -48,15 +50,15 @@ def turn(folder: Path, photos: list[Path]) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("photos", type=Path, help="a folder of photographs (.jpg)")
+    parser.add_argument("photos", type=Path, help="a folder of photographs")
     parser.add_argument("--beside", type=Path, required=True, help="a folder with another commit")
     parser.add_argument("--every", type=int, default=5, help="of the photographs, by name, every n-th")
     parser.add_argument("--limit", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
-    photos = sorted(args.photos.rglob("*.jpg"))[:: args.every][: args.limit]
+    photos = find_images(args.photos)[:: args.every][: args.limit]
     if not photos:
-        parser.error(f"there is no .jpg in {args.photos}")
+        parser.error(f"there is no picture in {args.photos}")
     for number in range(1, args.rounds + 1):
         before, now = (turn(folder.resolve(), photos) for folder in (args.beside, ROOT))
         middle = [statistics.median(seconds) for seconds in (before, now)]
