@@ -58,7 +58,7 @@ SIGNATURE = "\n".join(
         "A style signature is a list of numbers, 480 with the built-in model. They describe your hand as a whole: how dense, how "
         "dark and how curved your lines are. Your machine measures them on your drawings, then adjusts them until the studio "
         "draws more like you. With the signature goes an adapter, unless you add noise: it changes the studio's model a little "
-        "for the same purpose. With it goes, too, which share of seams, folds and stitches you draw, and how much of a print. "
+        "for the same purpose. Four more numbers say what share of seams, folds and stitches you draw, and how much of a print. "
         "None of these contains a drawing.",
         "- If you share it, everybody who uses the studio gets a slider with your name, and can draw garments in a hand like "
         "yours. And a person who already has one of your drawings could find out whether you used it here.",
