@@ -14,8 +14,8 @@ garments, where that brings the drawings that were held out nearer.
 
 What the house's weights cannot draw, whatever the signature, an adapter adds (``fedgai.networks.adapter``). It is learned after
 the signature, and it, too, counts only where the drawings that were held out come out nearer. While it is learned, a blurred line
-costs little: it is near the designer's even where it lies a pixel beside it. So the pen is made sharper afterwards, until there is
-about as much grey as in the designer's own drawings.
+costs little: it is near the designer's even where it lies a pixel beside it. So the pen is made sharper afterwards, until there
+is about as much grey as in the designer's own drawings.
 
 Drawings without photographs are learned from, too: each shows its own garment (``fedgai.data.own_photographs``).
 
