@@ -1,4 +1,4 @@
-"""How well the weights draw, on photographs they have not seen: every quality figure of weights/README.md.
+"""How well the weights draw, on photographs they have not seen: quality figures of weights/README.md.
 
     python -m benchmarks.floors --photos PHOTOS_DIR [--model DIR] [--json]
 

@@ -8,7 +8,7 @@ before had 700 geometries. On photographs mask and tone are held to what the dra
 more and more, to what the weights' running mean sees in the same photograph in better light (a mean teacher: Tarvainen and
 Valpola, arXiv 1703.01780); some of the photographs are dyed. Buttons become discs on the fastenings' plane.
 
-weights/README.md says what the shipped run had differently. A GPU adds in another order each time: two runs are alike in kind
+docs/draughtsman.md says what the shipped run had differently. A GPU adds in another order each time: two runs are alike in kind
 only.
 """
 

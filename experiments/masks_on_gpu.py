@@ -1,4 +1,4 @@
-"""Masks learned on a GPU, with pages laid out there: the last lesson of the shipped draughtsman.
+"""Masks learned on a GPU, with pages laid out there: a lesson of the shipped draughtsman.
 
     python -m experiments.masks_on_gpu --start weights/draughtsman.safetensors --opinion u2net.onnx \
         --photos PHOTOS_DIR --photos MORE_DIR --work WORK_DIR --out NEW.safetensors [--processes 12] [--seconds 480]
@@ -8,7 +8,7 @@ saw before. What is new: hangers are laid behind garments, photographs are laid 
 the pages show the whole picture, and processes on the CPU make pictures while the GPU learns from those that are there already.
 Masks come from ``photographs.gather``: the cut-out and U²-Net where they agree, and verdicts by eye where they do not.
 
-The shipped weights come from a longer form of this program, with masks prepared beforehand; weights/README.md says what was
+The shipped weights come from a longer form of this program, with masks prepared beforehand; docs/draughtsman.md says what was
 different. The lesson ends by time, and a GPU adds in another order each time: two runs give masks alike in kind only.
 """
 

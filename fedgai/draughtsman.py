@@ -3,7 +3,7 @@
 One network, photograph -> garment mask, lines by type, tone. The backbone is EfficientNet-Lite0 (Tan & Le 2019; ImageNet
 weights, Apache-2.0) up to stride 32, frozen, its normalisation folded into the convolutions; the decoder is a small
 depthwise-separable U-net of our own, trained by ``python -m fedgai.training.train_draughtsman`` on rendered garments and on
-photographs (weights/README.md).
+photographs (docs/draughtsman.md).
 
 >>> drawn = Draughtsman.load("weights/draughtsman.safetensors").look(photo)      # photo (H, W, 3) uint8
 >>> drawn.mask, drawn.lines, drawn.tone                                          # (H, W), (6, H, W), (H, W), in [0, 1]
