@@ -142,7 +142,7 @@ class HouseStep:
                       signature that it was asked for in: "is this in that designer's hand?" It moves strokes and not
                       colours: its gradient is the same for all three channels, else it finds coloured fringes. Not in a blend,
                       which is nobody's hand, nor where the signature was refined: there it took drawings farther from the
-                      designer's own (docs/new-hands.md)
+                      designer's own (docs/new-hands-tried.md)
         new_distance  d; nothing where the signature was refined: then it is what makes the house draw as the designer does, and
                       no longer the statistics of their drawings
         held          ``near_loss`` to r where the signature was refined: it was found with round 0, so r is how the designer's

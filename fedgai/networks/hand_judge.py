@@ -6,7 +6,7 @@
 
 V is all that is learned, and the score is linear in it. That is what makes it fit for federated averaging: the mean of the
 designers' V scores a drawing exactly as the mean of their judges does. A learned network on either side does not have that
-property; one was tried, and its average told no hand from another (docs/new-hands.md).
+property; one was tried, and its average told no hand from another (docs/new-hands-tried.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a Generator that was trained before learns at home, besides the paper's losses. Ours.
 
 The paper's losses say how lines look and not where they belong, and at batch 1 they are noisy. What a round at home brought with
-them alone, and what it brings now, is in docs/new-hands.md.
+them alone is in docs/new-hands-tried.md; what it brings now, in docs/new-hands.md.
 """
 
 from __future__ import annotations
