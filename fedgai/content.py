@@ -17,6 +17,7 @@ from fedgai.errors import FedGAIError
 from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.line_types import LINE_TYPES
 from fedgai.vision.buttons import Button, rows_of_discs
+from fedgai.vision.channels import darkest_channel
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
 from fedgai.vision.drawn_outline import redrawn
 from fedgai.vision.garment_lines import GarmentLine, as_drawn, chosen, garment_lines, line_cover, rings
@@ -335,6 +336,6 @@ def finish(sketch: Image.Image, content: Content, paper: Paper) -> Image.Image:
     if paper != "transparent":
         raise FedGAIError(f"paper is 'white' or 'transparent', not {paper!r}")
     # the least alpha, and the colour that laid on white with it gives the sketch again
-    alpha = 255 - levels.min(2, keepdims=True).astype(np.float32)
+    alpha = 255 - darkest_channel(levels)[..., None].astype(np.float32)
     colour = 255 - (255 - levels) * (255 / np.maximum(alpha, 1))
     return Image.fromarray(np.concatenate([colour.clip(0, 255) + 0.5, alpha], 2).astype(np.uint8))

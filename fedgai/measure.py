@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from fedgai.networks.style import StreamingStatistics
+from fedgai.vision.channels import darkest_channel
 from fedgai.vision.images import Picture, read_image, to_image, to_tensor
 from fedgai.vision.paper import on_white_paper
 
@@ -92,7 +93,7 @@ def measure(encoder: nn.Module, drawings: Iterable[DrawingSource]) -> tuple[Tens
 
 def _ink_box(picture: np.ndarray) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom of a drawing's ink, px. Returns None if there is no ink."""
-    ink = (picture.min(2) < 255 - INK).astype(np.uint8)
+    ink = (darkest_channel(picture) < 255 - INK).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     if count == 1:
         return None

@@ -22,6 +22,7 @@ pytest.importorskip("flwr")
 
 from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
+from helpers.imports import parsed
 
 import federation
 import fedgai
@@ -98,7 +99,7 @@ def test_there_are_errors_to_walk() -> None:
 def test_every_error_of_the_source_is_walked() -> None:
     """A module that cannot be imported here would hide its errors."""
     sources = [file for package in (fedgai, federation, studio) for file in Path(package.__path__[0]).rglob("*.py")]
-    classes = [node for file in sources for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ClassDef)]
+    classes = [node for file in sources for node in ast.walk(parsed(file)) if isinstance(node, ast.ClassDef)]
     bases = {node.name: {ast.unparse(base).split(".")[-1] for base in node.bases} for node in classes}
     derived, found = {"FedGAIError"}, {"FedGAIError"}
     while found:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fedgai.vision import images
+from fedgai.vision.channels import brightest_channel, darkest_channel
 from fedgai.vision.images import ImageError, read_image, simplify, to_image, to_tensor
 
 GREYS = np.tile(np.linspace(0, 255, 32).round().astype(np.uint8), (24, 1))  # (24, 32), dark to light
@@ -218,3 +219,10 @@ def test_less_detail_does_not_let_the_background_bleed_in() -> None:
 
 def test_limits_are_what_the_studio_promises() -> None:
     assert images.MAX_BYTES < 40 * 2**20 and images.VISITOR.side < 30_000
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, np.float64])
+def test_channels_are_compared_as_numpy_does(kind: type) -> None:
+    picture = np.random.default_rng(24).integers(0, 256, (9, 7, 3)).astype(kind)
+    for found, expected in ((darkest_channel(picture), picture.min(2)), (brightest_channel(picture), picture.max(2))):
+        assert found.dtype == kind and (found == expected).all()

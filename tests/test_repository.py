@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from helpers.imports import parsed
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -60,7 +61,7 @@ def files(*tops: str, suffix: str = ".py") -> list[Path]:
 def imports(file: Path) -> set[str]:
     """Top-level names that a file imports, anywhere in it."""
     names = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -133,7 +134,7 @@ def test_two_files_or_two_classes_never_share_a_name_with_different_jobs() -> No
     stems, classes = Counter(), Counter()
     for file in files("fedgai", "federation", "studio"):
         stems[file.stem] += 1
-        nodes = ast.parse(file.read_text(encoding="utf-8")).body
+        nodes = parsed(file).body
         classes.update(node.name for node in nodes if isinstance(node, ast.ClassDef) and node.name[0] != "_")
     assert {name for name, count in stems.items() if count > 1} - {"__init__", "__main__"} == SAME_STEM
     assert [name for name, count in classes.items() if count > 1] == []
@@ -193,7 +194,7 @@ def test_the_ways_on_the_architecture_page_name_files_and_functions_that_are_the
     rows = re.findall(r"^\| .+ \| `([\w/]+\.py)` \| `([\w.]+)` \|$", page, re.M)
     assert len(rows) > 20
     for file, name in rows:
-        node: ast.AST = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        node: ast.AST = parsed(ROOT / file)
         for part in name.split("."):
             inside = {child.name: child for child in ast.iter_child_nodes(node) if isinstance(child, DEFINITIONS)}
             assert part in inside, f"{file} has no {name}"

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from helpers.imports import imports, needed
+from helpers.imports import imports, needed, parsed
 
 from federation.designer import flower_objects
 
@@ -123,7 +123,7 @@ OURS = ("fedgai", "federation", "studio")
 
 def private_names(name: str) -> list[str]:
     """What a file of the project uses of another one that begins with an underscore."""
-    tree, modules = ast.parse((ROOT / name).read_text(encoding="utf-8")), set()
+    tree, modules = parsed(ROOT / name), set()
     found = [f"{name}: {module}" for module in imports(name) if module.startswith(OURS) and "._" in module.replace("__", "")]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith(OURS)):
@@ -151,7 +151,7 @@ def test_what_a_library_keeps_private_is_used_where_it_is_said() -> None:
     found: dict[str, set[str]] = {}
     for room in OURS:
         for file in (ROOT / room).rglob("*.py"):
-            nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+            nodes = list(ast.walk(parsed(file)))
             own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
             of_self = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
             for node in nodes:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from fedgai.content import on_white
 from fedgai.draughtsman import Draughtsman
+from fedgai.vision.channels import darkest_channel
 from fedgai.vision.cutout import enclosed
 
 Plane = NDArray[np.float32]
@@ -108,7 +109,7 @@ def _folds(shape: tuple[int, int], rng: np.random.Generator) -> Plane:
 def _read(page: NDArray[np.uint8], draughtsman: Draughtsman) -> _Read | None:
     """Returns None if no closed shape is drawn."""
     unit = max(page.shape) / REFERENCE
-    dark = np.asarray(1 - page.min(2) / np.float32(255), np.float32)
+    dark = np.asarray(1 - darkest_channel(page) / np.float32(255), np.float32)
     garment, outline = _garment(dark > INK, unit)
     if garment.mean() < SMALLEST:
         return None

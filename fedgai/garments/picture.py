@@ -14,6 +14,7 @@ from fedgai.garments.garment import Garment
 from fedgai.garments.lines import borders
 from fedgai.garments.prints import Rng
 from fedgai.garments.scene import clouds, scene
+from fedgai.vision.channels import brightest_channel
 
 Plane = NDArray[np.uint8]
 
@@ -133,8 +134,8 @@ def _camera(rng: Rng, picture: Float) -> Plane:
 
 def _print_edges(garment: Garment, printed: Float) -> Plane:
     """Where the print changes within a part, (H, W)."""
-    across = np.abs(np.diff(printed, axis=1, prepend=printed[:, :1])).max(-1)
-    down = np.abs(np.diff(printed, axis=0, prepend=printed[:1])).max(-1)
+    across = brightest_channel(np.abs(np.diff(printed, axis=1, prepend=printed[:, :1])))
+    down = brightest_channel(np.abs(np.diff(printed, axis=0, prepend=printed[:1])))
     sharp = np.maximum(across, down)
     sharp = np.maximum(sharp, np.maximum(np.roll(across, -1, 1), np.roll(down, -1, 0)))
     edges = np.clip((sharp - 14) / 30, 0, 1) * 255

@@ -9,6 +9,7 @@ import numpy as np
 
 from fedgai.strokes.drawing import Bools, Floats, Ints, Picture, Plane, Stroke, Wash
 from fedgai.strokes.polylines import Polylines
+from fedgai.vision.channels import darkest_channel
 
 DOT = 6  # px, the largest side of a dot
 PERIODS = (3.0, 17.0)  # px, between hatching lines
@@ -112,7 +113,7 @@ def washes(picture: Picture, bare: Bools, mask: Bools) -> list[Wash]:
     weight = (bare & mask).astype(np.float32)
     near = cv2.GaussianBlur(weight, (0, 0), SOFT * scale)
     color = cv2.GaussianBlur(picture * weight[..., None], (0, 0), SOFT * scale) / np.maximum(near, 1e-3)[..., None]
-    tone = np.where((near > 0.02) & mask, 1 - color.min(2) / 255, 0)
+    tone = np.where((near > 0.02) & mask, 1 - darkest_channel(color) / 255, 0)
     found = []
     for low, high in zip(TONES, (*TONES[1:], 2.0), strict=True):
         area, band = (tone >= low).astype(np.uint8), (tone >= low) & (tone < high)

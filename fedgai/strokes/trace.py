@@ -20,6 +20,7 @@ from fedgai.strokes.joining import Line, run_on
 from fedgai.strokes.rings import take_rings
 from fedgai.strokes.shading import directions, hatching, washes
 from fedgai.strokes.silhouette import on_ink, outlines
+from fedgai.vision.channels import darkest_channel
 
 SIDES = (16, 2048)  # px, of a picture
 THINNEST = 1.3  # px, of a silhouette: where it is drawn thinner, it would not be seen
@@ -194,7 +195,7 @@ def _line_ink(dark: Plane) -> tuple[Plane, bool]:
 
 def _darkness(picture: Picture) -> Plane:
     """(H, W, 3) uint8 -> (H, W) float32 in [0, 1]: by the darkest channel, so that a coloured line counts in full."""
-    dark: Plane = 1 - picture.min(2).astype(np.float32) / 255
+    dark: Plane = np.asarray(1 - darkest_channel(picture) / np.float32(255), np.float32)
     return dark
 
 

@@ -16,6 +16,7 @@ from fedgai.content import Cloth
 from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.line_types import LINE_TYPES
 from fedgai.strokes.drawing import Bools, Plane
+from fedgai.vision.channels import darkest_channel
 from fedgai.vision.garment_lines import EDGE, FOLD, REFERENCE, SEAM, TOPSTITCH
 
 KINDS = {"seams": (SEAM, EDGE), "folds": (FOLD,), "stitches": (TOPSTITCH,)}
@@ -95,7 +96,7 @@ def _read(share: _Share, silhouette: _Share, unknown: float) -> float:
 def _to_ink(drawing: np.ndarray) -> Plane:
     """(h, w, 3) uint8 -> (h, w) float32, px to the nearest thin stroke."""
     unit = max(drawing.shape) / REFERENCE
-    darkest = np.asarray(drawing.min(2))
+    darkest = darkest_channel(drawing)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(THIN * unit) + 1,) * 2)
     thin = cv2.subtract(cv2.morphologyEx(darkest, cv2.MORPH_CLOSE, disc), darkest) > FAINT
     return _away(thin)

@@ -26,6 +26,7 @@ from fedgai.line_types import LINE_TYPES
 from fedgai.training.reviewed_masks import MaskReview
 from fedgai.training.saliency import Saliency
 from fedgai.vision import cutout
+from fedgai.vision.channels import brightest_channel
 from fedgai.vision.images import ImageError, read_image
 
 LONGEST = 448  # px, long side at which photographs are kept
@@ -228,7 +229,7 @@ def facts_about(photo: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     margins = [rows[0], len(solid) - 1 - rows[-1], columns[0], solid.shape[1] - 1 - columns[-1]]
     strong, inner = strong_edges(photo, mask)
     busy = float(strong[inner].mean())
-    dark = float(np.quantile(photo.max(-1)[solid], 0.8) / 255)
+    dark = float(np.quantile(brightest_channel(photo)[solid], 0.8) / 255)
     return {"busy": busy, "dark": dark, "margins": [int(m) for m in margins]}
 
 
@@ -243,7 +244,7 @@ def strong_edges(photo: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.nd
     inner = cv2.erode(solid.astype(np.uint8), np.ones((17, 17), np.uint8)) > 0
     smooth = cv2.GaussianBlur(photo, (0, 0), 1.0).astype(np.float32)
     steps = np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)]) / 4
-    return np.abs(steps).max(0).max(-1) > LIGHTEST_EDGE / 2, inner if inner.any() else solid
+    return brightest_channel(np.abs(steps).max(0)) > LIGHTEST_EDGE / 2, inner if inner.any() else solid
 
 
 def background(photograph: Photograph, height: int, width: int, rng: np.random.Generator) -> np.ndarray | None:

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from fedgai.errors import FedGAIError
+from fedgai.vision.channels import brightest_channel
 
 EDGE_SIZE = 1024  # px, long side at which the edge is fitted
 WORDS, DEPTHS = 32, 10  # sizes of the two vocabularies
@@ -379,7 +380,7 @@ def score(mask: np.ndarray, view: View) -> float:
     inside, outside = (np.bincount(view.words[side], minlength=WORDS) for side in (mask, ~mask))
     alike = np.minimum(inside, outside).sum() / min(inside.sum(), outside.sum())
     outline = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    steps = cv2.morphologyEx(view.lab, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(2)
+    steps = brightest_channel(cv2.morphologyEx(view.lab, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)))
     on_edges = np.minimum(steps[outline] / (np.percentile(steps, 80) + 4), 1).mean()
     if on_edges < FAINTEST_EDGE:
         return -2.0

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fedgai.vision.channels import brightest_channel, darkest_channel
+
 Levels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
@@ -45,7 +47,7 @@ def is_ruled(picture: Levels) -> bool:
 def has_ink(picture: Levels) -> bool:
     """Whether there is a stroke on (H, W, 3) uint8 paper: something that is not like the paper, and longer than a speck."""
     page = on_white_paper(_small(picture)).astype(np.float32)
-    ink = np.abs(page - np.median(page.reshape(-1, 3), axis=0)).max(2) > INK
+    ink = brightest_channel(np.abs(page - np.median(page.reshape(-1, 3), axis=0))) > INK
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     sides = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]]
     return bool(len(sides)) and int(sides.max()) > SPECK * max(page.shape)
@@ -70,11 +72,11 @@ def _without_tint(picture: Levels) -> Levels:
         return picture
     share = picture / np.maximum(paper, 8)  # of the paper's light; ink takes the same share of it on every paper
     share = _without_tinge(share, paper)
-    off = np.abs(share[::5, ::5].min(2) - 1)
+    off = np.abs(darkest_channel(share[::5, ::5]) - 1)
     # the paper's own grain, as a standard deviation, from its smoother part: a rubbed shade is not grain
     grain = float(np.percentile(off[off < 0.15], 30)) / 0.385 if (off < 0.15).any() else 0.0
     # what is lighter than the paper's own grain becomes white, and ink stays what it is
-    blank = np.clip((share.min(2) - 1 + GRAINS * grain) / max(3 * grain, 1e-3), 0, 1)[..., None]
+    blank = np.clip((darkest_channel(share) - 1 + GRAINS * grain) / max(3 * grain, 1e-3), 0, 1)[..., None]
     return np.asarray(255 * np.clip(share + blank * (1 - share), 0, 1) + 0.5, np.uint8)
 
 
@@ -87,12 +89,12 @@ def _without_tinge(share: NDArray[Any], paper: Floats) -> NDArray[Any]:
         return share
     grey = (share * (0.3, 0.59, 0.11)).sum(2, keepdims=True)
     colour = share - grey
-    return np.asarray(grey + colour * np.clip(np.abs(colour).max(2, keepdims=True) / TINGE - 1, 0, 1))
+    return np.asarray(grey + colour * np.clip(brightest_channel(np.abs(colour))[..., None] / TINGE - 1, 0, 1))
 
 
 def _tinted(picture: Levels) -> Floats | None:
     """(H, W, 3) uint8 -> (H, W, 3) float32, its paper alone; None where that is white, or was chosen to be dark."""
-    if np.mean(picture.min(2) >= WHITE) > ENOUGH:
+    if np.mean(darkest_channel(picture) >= WHITE) > ENOUGH:
         return None
     paper = _paper(picture)
     mean = paper.mean((0, 1))
@@ -137,7 +139,7 @@ def _quadratic(y: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
 
 def _darkness(picture: Levels) -> Floats:
     """(H, W, 3) uint8 -> (H, W) float32, 0 to 255, by the darkest channel."""
-    return np.asarray(255 - picture.min(2), np.float32)
+    return np.asarray(255 - darkest_channel(picture), np.float32)
 
 
 class _Rule(NamedTuple):

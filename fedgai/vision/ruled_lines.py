@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedgai.networks.hatching import PERIODS
+from fedgai.vision.channels import darkest_channel
 
 SIDE = 64  # px, of the places that are looked at; half of it from one to the next
 LEAST = 0.02  # share of ink, below which a place is empty; above 1 - LEAST it is filled
@@ -47,7 +48,7 @@ def ruled_lines(drawings: Sequence[np.ndarray]) -> RuledLines | None:
     window = np.outer(np.hanning(SIDE), np.hanning(SIDE)).astype(np.float32)
     total = np.zeros((SIDE, SIDE), np.float64)
     for drawing in drawings:
-        ink = 1 - drawing.min(2).astype(np.float32) / 255
+        ink = 1 - darkest_channel(drawing).astype(np.float32) / 255
         for top in range(0, ink.shape[0] - SIDE + 1, SIDE // 2):
             for left in range(0, ink.shape[1] - SIDE + 1, SIDE // 2):
                 place = ink[top : top + SIDE, left : left + SIDE]

@@ -7,6 +7,8 @@ import math
 import cv2
 import numpy as np
 
+from fedgai.vision.channels import darkest_channel
+
 WORK_SIDE = 1400  # px, long side at which ink is looked for
 PAPER_SIDE = 350  # px, long side at which light is measured: it changes slowly
 FOCAL = 0.75  # of a phone's main camera, in long sides of its picture; the proportions of a slanted sheet hang on it
@@ -111,7 +113,7 @@ def _paper(small: np.ndarray) -> np.ndarray:
     broad wash, or a black coat, for a shadow.
     """
     side = max(small.shape)
-    grey = small.min(2)
+    grey = darkest_channel(small)
     bare = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, _disc(side / 12), borderType=cv2.BORDER_REPLICATE)
     ink = np.asarray(grey < 0.93 * bare, np.uint8)
     outlines, _ = cv2.findContours(cv2.dilate(ink, _disc(4)), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -140,7 +142,7 @@ def _disc(diameter: float) -> np.ndarray:
 
 def ink(sheet: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 white sheet -> (h, w) uint8, 1 on ink, at most ``WORK_SIDE`` px long."""
-    return np.asarray(_fit(sheet, WORK_SIDE).min(2) < 255 - INK, np.uint8)
+    return np.asarray(darkest_channel(_fit(sheet, WORK_SIDE)) < 255 - INK, np.uint8)
 
 
 def groups(ink: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int, int]]]:

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def imports(name: str, types: bool = True, root: Path = ROOT) -> set[str]:
+def parsed(file: Path) -> ast.Module:
+    """A file as a syntax tree. Dozens of tests look at each file of the project, so it is kept by what the file says."""
+    return _parsed(file.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+def imports(name: str, types: bool = True, root: Path = ROOT) -> frozenset[str]:
     """Modules that a file imports, at its top or within a function, and names in them, which may be modules, too.
 
     Args:
         name: the file's path from the root.
         types: also those that only a type checker imports.
     """
-    package, found = Path(name).parent.parts, set()
-    for node in _statements(ast.parse((root / name).read_text(encoding="utf-8")), types):
+    return _imports((root / name).read_text(encoding="utf-8"), Path(name).parent.parts, types)
+
+
+@functools.cache
+def _imports(text: str, package: tuple[str, ...], types: bool) -> frozenset[str]:
+    found = set[str]()
+    for node in _statements(_parsed(text), types):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) + 1 - node.level] if node.level else ()
             module = ".".join([*above, *([node.module] if node.module else [])])
             found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def _statements(tree: ast.AST, types: bool) -> Iterator[ast.AST]:
