@@ -18,6 +18,8 @@ from federation.designer.settings import CompanionError, Settings
 from fedgai.data.pairs import PairFolder
 from fedgai.data.scans import prepare_scans
 
+pytestmark = pytest.mark.usefixtures("looked_at_once")
+
 
 def settings(data: Path) -> Settings:
     return Settings("https://studio.example", str(data), "Zoë")

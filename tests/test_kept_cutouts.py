@@ -17,6 +17,8 @@ from fedgai.data.pairs import PairFolder
 from fedgai.draughtsman import Draughtsman
 from fedgai.model import FedGAI
 
+pytestmark = pytest.mark.usefixtures("looked_at_once")
+
 PICTURE = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 PHOTO = Image.new("RGB", (9, 7), "red")
 
