@@ -111,7 +111,7 @@ def _paper(picture: Levels) -> Floats:
     rows, columns = (np.linspace(0, side, BLOCKS + 1).astype(int) for side in (height, width))
     light = np.array(
         [
-            np.percentile(picture[top:bottom, left:right], 90, (0, 1))
+            _light(picture[top:bottom, left:right])
             for top, bottom in itertools.pairwise(rows)
             for left, right in itertools.pairwise(columns)
         ]
@@ -125,8 +125,18 @@ def _paper(picture: Levels) -> Floats:
         kept = below <= max(3, 1.5 * float(np.median(np.abs(below[kept]))))
         if kept.sum() < 2 * basis.shape[1]:
             return np.full(picture.shape, np.percentile(light, 95, 0), np.float32)
-    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
-    return np.asarray(_quadratic(y, x) @ np.linalg.lstsq(basis[kept], light[kept], rcond=None)[0], np.float32)
+    one, x, y, xx, xy, yy = np.linalg.lstsq(basis[kept], light[kept], rcond=None)[0]  # (3,) each
+    down, across = np.linspace(-1, 1, height)[:, None, None], np.linspace(-1, 1, width)[None, :, None]
+    paper = (one + y * down + yy * down**2) + (x * across + xx * across**2) + xy * down * across
+    return np.asarray(paper, np.float32)
+
+
+def _light(block: Levels) -> Floats:
+    """(h, w, 3) uint8 -> (3,), what nine tenths of each channel lie below. ``np.percentile`` takes five times as long."""
+    counts = [np.cumsum(cv2.calcHist([block], [channel], None, [256], [0, 256])) for channel in range(3)]
+    at = 0.9 * (block.shape[0] * block.shape[1] - 1)
+    low, high = (np.array([np.searchsorted(count, place, "right") for count in counts]) for place in (int(at), int(at) + 1))
+    return np.asarray(high - (high - low) * (1 - at % 1), np.float64)
 
 
 def _quadratic(y: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
