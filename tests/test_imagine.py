@@ -14,7 +14,7 @@ import pytest
 import torch
 from helpers import tiny_diffusion as tiny
 from helpers.hub_server import HubServer
-from helpers.studio_server import PATIENCE, ROOT, untrained
+from helpers.studio_server import PATIENCE, ROOT
 from helpers.tiny_diffusion import contents
 from huggingface_hub import constants
 from PIL import Image
@@ -315,22 +315,6 @@ def test_the_command(hub: HubServer, tmp_path: Path) -> None:
 
 
 # -- and where it is not wanted ----------------------------------------------------------------------------------------------
-
-
-def test_the_studio_starts_without_it() -> None:
-    program = (
-        "import sys; from studio.application import create_app; create_app(); "
-        "print([name for name in ('diffusers', 'transformers', 'torchvision') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        env={**os.environ, "FEDGAI_WEIGHTS": untrained()},
-    )
-    assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
 def test_where_there_is_no_torchvision(tiny_diffusion: Path) -> None:

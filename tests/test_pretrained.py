@@ -297,10 +297,3 @@ def test_without_the_weights_the_command_says_so_in_one_line(tmp_path: Path) -> 
     (line,) = [line for line in ended.stderr.splitlines() if "WARNING" not in line and "pairs" not in line]
     assert line.startswith("fedgai train: VGG-16's ImageNet weights cannot be downloaded from timm/vgg16.tv_in1k")
     assert "http://127.0.0.1:9/timm/vgg16.tv_in1k/resolve/3394518cba29aee1ea82a49d971be90d2dd1dab7/model.safetensors" in line
-
-
-def test_the_studio_starts_without_the_heavy_libraries() -> None:
-    heavy = "diffusers", "transformers", "open_clip", "torchvision", "timm"
-    program = f"import sys, app, studio.application; print(*(set({heavy}) & set(sys.modules)))"
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert ended.stdout.strip() == ""
