@@ -195,8 +195,7 @@ def _line_ink(dark: Plane) -> tuple[Plane, bool]:
 
 def _darkness(picture: Picture) -> Plane:
     """(H, W, 3) uint8 -> (H, W) float32 in [0, 1]: by the darkest channel, so that a coloured line counts in full."""
-    dark: Plane = np.asarray(1 - darkest_channel(picture) / np.float32(255), np.float32)
-    return dark
+    return np.asarray(1 - darkest_channel(picture) / np.float32(255), np.float32)
 
 
 def _color(picture: Picture, ink: Plane) -> Color:
