@@ -73,8 +73,8 @@ def _name(error: BaseException, path: Path, temp_path: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Have a file's content on the disk before this returns."""
-    with path.open("rb") as file:
+    """Have a file's content on the disk before this returns. It must be writable."""
+    with path.open("r+b") as file:  # Windows refuses fsync for a file that was opened to be read
         os.fsync(file.fileno())
 
 
