@@ -2,7 +2,7 @@
 
     python -m benchmarks.refined --photos TRAIN_DIR --unseen VAL_DIR [--hands NAME ...] [--without-photographs] [--printed]
         [--sheet FILE.jpg]
-    python -m benchmarks.refined --scales --unseen VAL_DIR     prints independent.SCALES anew
+    python -m benchmarks.refined --scales --unseen VAL_DIR     measures independent.SCALES and prints them
 
 Each stranger draws 24 garments. The house draws ten others in the measured signature, in the refined one, and in the refined one
 with its adapter, which is what a designer shares. All are compared with what the stranger drew of them, by measures that know

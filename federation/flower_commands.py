@@ -37,7 +37,7 @@ PACKAGES = {
 
 def command(name: str, *arguments: str) -> list[str]:
     """The words that run one of Flower's commands in this way."""
-    return [sys.executable, "-P", __file__, name, *arguments]  # -P: the files beside this one are no modules of its own
+    return [sys.executable, "-P", __file__, name, *arguments]  # -P: the files beside this one are not its modules
 
 
 class SoonerPopen(subprocess.Popen[Any]):

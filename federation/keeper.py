@@ -23,14 +23,14 @@ from pathlib import Path
 
 import psutil
 
-GRACE = 4.0  # seconds between asking politely and not
+GRACE = 4.0  # seconds between terminate and kill
 LOG_BYTES, LOGS = 5 * 2**20, 3  # of one log file; older ones beside it
 _DEATH_SIGNAL, _SUBREAPER = 1, 36  # PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
 _LINUX = sys.platform == "linux"
 
 
 def keep(log: Path, command: list[str]) -> int:
-    """Run ``command`` until it ends, or the asker does. Returns its exit status, negative for a signal."""
+    """Run ``command`` until it or the asking process ends. Returns its exit status, negative for a signal."""
     events: queue.SimpleQueue[str] = queue.SimpleQueue()
     if _LINUX:
         _prctl(_SUBREAPER)
@@ -56,7 +56,7 @@ def keep(log: Path, command: list[str]) -> int:
     for process in started:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    while pids := descendants(os.getpid()):  # until none is left: a process may start another while it is being looked for
+    while pids := descendants(os.getpid()):  # again until none is left: a process may start another in the meantime
         for pid in pids:
             with contextlib.suppress(psutil.Error):
                 psutil.Process(pid).kill()
@@ -67,7 +67,7 @@ def keep(log: Path, command: list[str]) -> int:
 
 
 def descendants(root: int) -> list[int]:
-    """Processes that come from ``root``, without it and without the dead."""
+    """Ids of all processes below ``root`` that still run."""
     found = []
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(root).children(recursive=True):
@@ -78,10 +78,10 @@ def descendants(root: int) -> list[int]:
 
 
 def _until_end(child: subprocess.Popen[bytes], events: queue.SimpleQueue[str], started: list[psutil.Process]) -> int | None:
-    """Wait until the child ends, or the grace does that it has once the end was asked for.
+    """Wait until the child ends, or until the grace period after a stop request is over. Returns its status, or None.
 
     Args:
-        started: gets what the child had started when its end was asked for: where nobody adopts it, it cannot be found later.
+        started: at a stop request, the child's own processes are added to it. Outside Linux they cannot be found later.
     """
     deadline: float | None = None
     while (status := _ended(child, None)) is None:

@@ -141,6 +141,6 @@ def choice_record(choice: LineChoice) -> dict[str, float]:
 
 
 def choice_from(record: Mapping[str, object]) -> LineChoice:
-    """The opposite; every line where the update does not say it. Raises FedGAIError for numbers that are none of a choice."""
+    """The opposite; every line if the update does not say which. Raises FedGAIError for values outside the allowed range."""
     sent = {name.removeprefix(CHOICE): value for name, value in record.items() if name.startswith(CHOICE)}
     return LineChoice.from_json(sent) if sent else EVERY_LINE

@@ -68,12 +68,13 @@ class Step:
     """A denoising step that is done.
 
     Attributes:
-        number, of: 1 for the first of ``of``.
+        number: 1 for the first.
+        total: how many steps there are.
         preview: makes a small RGB picture of what is there by now, or gives None where that is not cheap.
     """
 
     number: int
-    of: int
+    total: int
     preview: Callable[[], Image.Image | None]
 
 

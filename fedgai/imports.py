@@ -1,4 +1,4 @@
-"""While a program imports what it needs: the garbage collector, and what is said where a package is not installed."""
+"""While a program imports what it needs: the garbage collector, and the message if a package is not installed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def collector_paused(freeze: bool = True) -> Iterator[None]:
     them again and again while they come, and once more at the end, takes a third of the processor time of a program's start.
 
     Args:
-        freeze: never look again at what there is at the end. False for a program that is at work already: garbage may be among
-            it.
+        freeze: never look again at what there is at the end. False if the program is already running: some of it may be
+            garbage.
     """
     enabled = gc.isenabled()
     gc.disable()

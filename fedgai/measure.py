@@ -73,7 +73,7 @@ def padded(picture: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def measure(encoder: nn.Module, drawings: Iterable[DrawingSource]) -> tuple[Tensor, int]:
-    """Whole-set statistics over drawings, one at a time (FedGAI sec. 3, AdaIN_SD).
+    """Whole-set statistics over drawings, one at a time (AdaIN_SD: FedGAI, arXiv 2503.12389, sec. 3; docs/method.md).
 
     Args:
         encoder: the frozen one that the signature belongs to.

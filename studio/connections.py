@@ -26,7 +26,7 @@ else:
 HANDSHAKE = 10.0  # seconds for TLS
 HEADERS = 15.0  # seconds for a request's first line and headers, from the connection, or from their first byte, on
 HEADER_BYTES = 2**16  # of them
-WAITING = 50  # connections of one address that have not got to a request
+WAITING = 50  # connections of one address that have not sent a full request
 ALL_WAITING = 500  # of everybody
 
 
@@ -37,7 +37,7 @@ def _loop_class() -> Any:
     return type(loop)
 
 
-_waiting: dict[BoundedProtocol, None] = {}  # those that have not got to a request, the oldest first
+_waiting: dict[BoundedProtocol, None] = {}  # those that have not sent a full request, the oldest first
 _by_address: Counter[str] = Counter()
 
 

@@ -74,7 +74,7 @@ def queued(demo: gr.Blocks) -> gr.Blocks:
     demo.state_session_capacity = SESSIONS
     demo.validate_inputs = _completed  # type: ignore[method-assign]  # called for each event, and has no setting
     demo.queue(default_concurrency_limit=None, max_size=2 * WORKERS, api_open=False)
-    # statistics of the last events, which nobody looks at, and which are reckoned anew after each
+    # statistics of the last events, which nobody looks at, and which are computed again after each
     demo._queue.ANALYTICS_MAX_EVENTS, demo._queue.ANAYLTICS_CACHE_FREQUENCY = 1, sys.maxsize
     return demo
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 API = "/gradio_api/"
 UPLOAD, FILE, HEARTBEAT = f"{API}upload", f"{API}file=", f"{API}heartbeat/"
-# what Gradio 6.31's page and its clients need; the rest (a proxy, a video converter, an editor, statistics) stays shut
+# what Gradio 6.31's page and its clients need; the rest (a proxy, a video converter, an editor, statistics) is refused
 READ = frozenset(
     {
         "/",
@@ -318,7 +318,7 @@ class _Body:
         return receive
 
     async def drop(self) -> None:
-        """Let what is still coming come, for a moment: a client in the middle of sending does not read an answer."""
+        """Read and discard the rest of the body, for at most 2 s: a client that is still sending does not read an answer."""
         try:
             async with asyncio.timeout(2):
                 while not self.done:

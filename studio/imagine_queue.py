@@ -264,7 +264,7 @@ class ImagineQueue:
             self._go_on(request)
             spent.append(now - request.began)
             self.pace.add_step(spent[-1])
-            if step.number < step.of:  # after the last one comes the picture itself
+            if step.number < step.total:  # after the last one comes the picture itself
                 request.preview = step.preview()
             request.step, request.began = step.number, time.monotonic()
             request.turn("imagining")

@@ -69,7 +69,7 @@ class StudioGarment:
         photo: the picture file.
         name: that of an example, empty for a visitor's own photograph.
         lost: what to do if no garment can be found.
-        chosen: False while nobody has chosen anything: a page was opened, or the studio was started anew.
+        chosen: False while nobody has chosen anything: a page was opened, or the studio was started again.
         strokes: by which its cut-out was repaired.
         mask: a picture file of a program's own cut-out, in the place of ours.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 # waiting for one another (a training of 12 s took minutes). Read while numpy, torch and OpenCV are imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
-# Some containers have Python compile every module anew in each process. The tests start more than two hundred.
+# Some containers have Python compile every module again in each process. The tests start more than two hundred.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest

@@ -197,7 +197,7 @@ def test_what_the_judge_learns_from_is_measured_once(
     train_at_home(next_round(tiny_model_dir), context)
     assert not gather.called
     file = Path(str(context.node_config["out"])) / own_hand.EVIDENCE_FILE
-    file.write_bytes(file.read_bytes()[:100])  # damaged: measured anew
+    file.write_bytes(file.read_bytes()[:100])  # damaged: measured again
     train_at_home(next_round(tiny_model_dir, 9), context)
     assert gather.call_count == 1
 

@@ -46,7 +46,7 @@ ROUNDS = [
 
 @pytest.fixture
 def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WindowServer]:
-    """A window with drawings, one file that is none, and receipts: a new one each time, so that no screen waits for another."""
+    """A window with drawings, one file that is not a drawing, and receipts: new each time, so no screen waits for another."""
     folder = tmp_path_factory.mktemp("designer")
     (folder / "own").mkdir()
     for i in range(4):

@@ -87,7 +87,7 @@ class Meddler:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.handle_error = lambda *_: None  # whom it cuts off is no error here
+        self.server.handle_error = lambda *_: None  # a connection that it cuts is not an error here
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls / "server.pem", tls / "server.key")
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)

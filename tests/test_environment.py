@@ -100,7 +100,7 @@ def test_addresses_in_no_proxy_may_be_networks(monkeypatch: pytest.MonkeyPatch) 
     assert route("https://11.1.2.3").proxy is not None
 
 
-def test_a_certificate_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+def test_a_certificate_file_without_a_certificate_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not a certificate")
     with pytest.raises(CertificateError, match="PEM"):
         route(STUDIO, tmp_path / "ca.pem")

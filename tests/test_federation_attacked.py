@@ -86,7 +86,7 @@ def test_rounds_go_on(attacked: Attacked, way: str) -> None:
     for number in later:
         counted = {d["name"] for d in demo.folder.report(number)["designers"] if d["accepted"]}
         assert counted >= set(HONEST), demo.folder.report(number)["designers"]
-    assert superlinks(demo) == processes, "the SuperLink was started anew"
+    assert superlinks(demo) == processes, "the SuperLink was started again"
     assert database(demo) - size < 16 * 2**20
     assert hostile.delivered < 8 * 2**20
     if way != "false_child":

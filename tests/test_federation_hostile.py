@@ -59,7 +59,7 @@ def check_spread(demo: Demo, round_: int, honest: Sequence[str], others: Sequenc
     sent = [{key: value.half().numpy() for key, value in model.items()} for model in models] + list(others)
     for key, value in aggregate.items():
         each, found = np.stack([s[key].astype(np.float64) for s in sent]), value.half().numpy()
-        # to fp16 rounding; and spectral norm scales the mean anew, by a power iteration that is right to 1e-3
+        # to fp16 rounding; and spectral norm scales the mean again, by a power iteration that is right to 1e-3
         rounding = np.spacing(np.abs(found)).astype(np.float64) + 1e-3 * np.abs(found)
         assert (found >= each.min(0) - rounding).all() and (found <= each.max(0) + rounding).all(), key
         assert (np.abs(found - each.mean(0)) <= rounding).all(), key  # all have as many pairs

@@ -225,7 +225,7 @@ def test_strangers_stay_outside(way: Way, ada: Designer, upstream: Upstream, cap
     assert way.post(eve).status_code == 401
     assert way.post(ada, **{"flwr-public-key": "?!"}).status_code == 401
     assert way.post(ada, **{"flwr-public-key": base64.b64encode(b"\x00garbage\n").decode()}).status_code == 401
-    stolen = eve.headers() | {"flwr-public-key": ada.headers()["flwr-public-key"]}  # public keys are no secret
+    stolen = eve.headers() | {"flwr-public-key": ada.headers()["flwr-public-key"]}  # public keys are not secret
     assert way.send(stolen).status_code == 401
     assert way.send(ada.headers("yesterday")).status_code == 401
     assert way.send(ada.headers(datetime.datetime.now(datetime.UTC).replace(year=2000).isoformat())).status_code == 401

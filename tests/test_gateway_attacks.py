@@ -192,7 +192,7 @@ def test_what_is_no_answer_of_their_own(way: Way, ada: Designer, upstream: Upstr
         "a tree of something else": announcement(message_id="d" * 64),
         "the same child twice": announcement(tree_of(root, *ids(1), *ids(1))),
         "one object with two lists of children": announcement(twice),
-        "an id that is none": announcement(tree_of(root, "../x")),
+        "an id that is not one": announcement(tree_of(root, "../x")),
         "an id in capital letters": announcement(tree_of(root, "A" * 64)),
     }
     for name, body in refused.items():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import fork_server
@@ -43,7 +44,9 @@ def studio(folder: Path) -> HomeStudio:
 
 
 def test_from_all_me_to_all_of_us(studio: HomeStudio) -> None:
-    look = lambda us, weights=None: studio.look(weights or studio.everybody, LINES, 256, True, {"us": us})  # noqa: E731
+    def look(share: float, weights: dict[str, float] | None = None) -> Any:
+        return studio.look(weights or studio.everybody, LINES, 256, True, {"us": share})
+
     assert studio.me == "Bruno Hatch" and studio.rounds == 7
     assert dict(look(0).shares) == {"Bruno Hatch": 1}
     assert dict(look(1).shares) == pytest.approx(dict.fromkeys(studio.names, 1 / 3))
@@ -103,13 +106,14 @@ def test_without_a_generator_it_is_one_line(tmp_path: Path) -> None:
 def test_it_listens_on_loopback_alone_and_for_its_own_page(folder: Path) -> None:
     from helpers.window_server import listening
 
-    port, log = free_port(), (folder / "said.txt").open("w+")
+    port, output = free_port(), folder / "output.txt"
+    log = output.open("w+")
     command = [sys.executable, "-m", "studio.companion.home", "--home", str(folder), "--port", str(port), "--no-browser"]
     process = fork_server.Popen(command, libraries="studio", cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
     try:
         until = time.monotonic() + PATIENCE
-        while f"http://127.0.0.1:{port}/" not in (folder / "said.txt").read_text():
-            assert process.poll() is None and time.monotonic() < until, (folder / "said.txt").read_text()
+        while f"http://127.0.0.1:{port}/" not in output.read_text():
+            assert process.poll() is None and time.monotonic() < until, output.read_text()
             time.sleep(0.1)
         assert listening(port) == {"0100007F"}
         for headers, status in (({}, 200), ({"Host": "evil.example"}, 403), ({"Origin": "http://evil.example"}, 403)):

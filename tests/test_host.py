@@ -89,7 +89,7 @@ def app(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def quick_start() -> Iterator[None]:
-    """A SuperLink whose processes do not import Flower anew."""
+    """A SuperLink whose processes do not import Flower again."""
     with fork_server.forked(superlink_process, "studio"):
         yield
 

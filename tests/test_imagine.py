@@ -78,7 +78,7 @@ def test_a_picture_depends_on_its_seed_alone(imaginer: Imaginer) -> None:
     steps: list[Step] = []
     first = imaginer(WORDS, 7, steps.append)
     assert (first.size, first.mode) == ((128, 128), "RGB")
-    assert [(step.number, step.of) for step in steps] == [(1, 3), (2, 3), (3, 3)]
+    assert [(step.number, step.total) for step in steps] == [(1, 3), (2, 3), (3, 3)]
     assert imaginer(WORDS, 7).tobytes() == first.tobytes() != imaginer(WORDS, 8).tobytes()
     assert imaginer(prompt({"category": "skirt"}), 7).tobytes() != first.tobytes()  # the words are read
     for seed in (-1, 2**32):

@@ -160,8 +160,8 @@ def test_it_is_read_from_drawings(seen: list[Looked], name: str, choice: LineCho
 def test_every_line_where_it_cannot_be_told(seen: list[Looked]) -> None:
     """Of drawings that do not lie as the garment does, of hatching that has ink everywhere, and of nothing."""
     none = LineChoice(0, 0, 0, 0)
-    aside = [(s.cloth, np.roll(render(study_looked(with_lines(s, none)), ATELIERS["Aiko"]), 40, (0, 1))) for s in seen if s.cloth]
-    assert measured_choice(aside) == EVERY_LINE
+    moved = [(s.cloth, np.roll(render(study_looked(with_lines(s, none)), ATELIERS["Aiko"]), 40, (0, 1))) for s in seen if s.cloth]
+    assert measured_choice(moved) == EVERY_LINE
     hatched = [(s.cloth, render(study_looked(with_lines(s, none)), ATELIERS["Dara"])) for s in seen if s.cloth is not None]
     assert measured_choice(hatched) == EVERY_LINE
     assert measured_choice([]) == EVERY_LINE

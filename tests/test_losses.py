@@ -182,7 +182,7 @@ def test_clip_semantic(visual: torch.nn.Module) -> None:
     mean, std = torch.tensor(losses.CLIP_MEAN)[:, None, None], torch.tensor(losses.CLIP_STD)[:, None, None]
     embeddings = [f64(visual(((x + 1) / 2 - mean) / std)) for x in (generated, sketch, photo)]
     handle.remove()
-    of_generated, _, of_photo = (t[:, 1:] for t in tokens)  # the class token is no part of the map
+    of_generated, _, of_photo = (t[:, 1:] for t in tokens)  # the class token is not part of the map
     expected = 1 - cosine(*embeddings[:2]) + 100 * np.mean((of_generated - of_photo) ** 2)
     assert loss.item() == pytest.approx(expected, rel=1e-4)
     assert gradient_is_finite(loss, generated)

@@ -443,7 +443,7 @@ def train(message, context):
 
 @pytest.fixture
 def quick_start() -> Iterator[None]:
-    """Flower's processes start without importing Flower anew."""
+    """Flower's processes start without importing Flower again."""
     with fork_server.forked(superlink_process, "studio"), fork_server.forked(supernode, "designer"):
         yield
 

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 @pytest.mark.parametrize("phase", ["waiting", "resting", "paused", "stopped", "starting", "training", "aggregating", "house"])
-def test_whoever_waits_for_people_does_not_stand_still(folder: Folder, phase: str) -> None:
+def test_waiting_for_people_does_not_count_as_stalled(folder: Folder, phase: str) -> None:
     assert stalled(folder) == ""  # nothing has begun
     folder.note_look()
     folder.set_status(phase=phase, deadline=time.time() + 60 if phase == "training" else 0.0)

@@ -88,7 +88,7 @@ def test_what_flower_keeps_private_is_used_in_one_file_of_each_room() -> None:
         if any(module.startswith(PRIVATE) for module in imports(name))
     }
     assert found == ADAPTERS
-    assert importlib.metadata.version("flwr") == flower_objects.READ_FROM, "read the names in flower_objects.py anew"
+    assert importlib.metadata.version("flwr") == flower_objects.READ_FROM, "read the names in flower_objects.py again"
 
 
 PUBLIC = ("flwr.app", "flwr.clientapp", "flwr.clientapp.mod", "flwr.serverapp", "flwr.serverapp.strategy", "flwr.simulation")

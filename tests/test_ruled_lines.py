@@ -1,4 +1,4 @@
-"""Angle and distance of hatching, found in drawings; and what is no hatching."""
+"""Angle and distance of hatching, found in drawings; and what is not hatching."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_stranger_s_ruled_lines(garments: list[tuple[np.ndarray, np.ndarray]],
 
 @pytest.mark.parametrize("name", ["screen dots", "fat brush", "hair line", "flat wash"])
 def test_no_hatching(garments: list[tuple[np.ndarray, np.ndarray]], name: str) -> None:
-    """A square grid of dots is none, nor are outlines, however straight."""
+    """A square grid of dots is not hatching, nor are outlines, however straight."""
     assert ruled_lines([draw(photo, mask, replace(STRANGERS[name], detail=0.2)) for photo, mask in garments]) is None
 
 

@@ -112,7 +112,7 @@ def test_drawings_are_found_where_they_are(garments: list[np.ndarray], angle: fl
         assert width / height == pytest.approx(garment.shape[1] / garment.shape[0], rel=0.06)
     wash = np.asarray(drawings[5].image).astype(int)
     wash = wash[len(wash) // 2 - 20 :][:40, wash.shape[1] // 2 - 20 :][:, :40]
-    assert wash[..., 2].mean() - wash[..., 0].mean() > 25  # a blue wash is no shadow
+    assert wash[..., 2].mean() - wash[..., 0].mean() > 25  # a blue wash is not a shadow
 
 
 def test_paper_is_white_and_holes_are_no_drawings(garments: list[np.ndarray]) -> None:

@@ -161,7 +161,7 @@ def test_too_few_means_the_round_is_repeated(spec, sent):
     replies = [reply(n, spec.record(update(sent, n))) for n in (1, 2)]
     assert strategy.aggregate_train(ROUND, iter(replies)) == (None, None)
     assert [v.accepted for v in strategy.verdicts] == [True, True]
-    strategy.expect(ROUND, spec.record(sent))  # the same bytes in the same round again are no replay
+    strategy.expect(ROUND, spec.record(sent))  # the same bytes in the same round again are not a replay
     aggregate, _ = strategy.aggregate_train(ROUND, [*replies, reply(3, spec.record(update(sent, 3)))])
     assert aggregate is not None
     assert strategy.aggregate_train(ROUND, []) == (None, None)
@@ -336,8 +336,11 @@ HOSTILE = {
         with_reply(designer=designer_record(adapter=b"")),
         "no style signature that it belongs to",
     ),
-    "lines that are no share": (with_reply(designer=style(**CHOICE | {"draws-seams": 1.5})), "a hand's share of seams"),
-    "lines that are no number": (with_reply(designer=style(**CHOICE | {"draws-folds": float("nan")})), "a hand's share of folds"),
+    "lines that are not a share": (with_reply(designer=style(**CHOICE | {"draws-seams": 1.5})), "a hand's share of seams"),
+    "lines that are not a number": (
+        with_reply(designer=style(**CHOICE | {"draws-folds": float("nan")})),
+        "a hand's share of folds",
+    ),
     "half a choice of lines": (with_reply(designer=style(**{"draws-seams": 1.0})), "a hand's choice of lines names"),
     "lines of another kind": (with_reply(designer=style(**CHOICE | {"draws-hems": 1.0})), "which nobody asked"),
     "error": (broken("error"), "training at home stopped"),

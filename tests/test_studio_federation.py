@@ -81,11 +81,11 @@ class Rounds:
 
     def sign(self, node: int, name: str, description: str = "new here") -> None:
         """As the ServerApp does during a round."""
-        shelf = self.folder.path / "signatures"
-        shelf.mkdir(exist_ok=True)
+        signatures = self.folder.path / "signatures"
+        signatures.mkdir(exist_ok=True)
         signature = replace(next(iter(self.model.styles.values())), name=name, description=description)
-        signature.save(shelf / f".{node}")
-        os.replace(shelf / f".{node}", shelf / f"{node}.safetensors")
+        signature.save(signatures / f".{node}")
+        os.replace(signatures / f".{node}", signatures / f"{node}.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -425,16 +425,16 @@ def test_signatures_that_arrive(followed: tuple[Rounds, SketchStudio, Federation
     rounds.sign(2, "ADA LINE")  # would pass for Ada Line
     rounds.sign(3, " ")
     rounds.sign(4, "Gone")
-    shelf = folder.path / "signatures"
-    (shelf / "5.safetensors").write_bytes(b"no signature")
-    FedGAI.load(weights).styles.popitem()[1].save(shelf / "6.safetensors")  # of another encoder
+    signatures = folder.path / "signatures"
+    (signatures / "5.safetensors").write_bytes(b"no signature")
+    FedGAI.load(weights).styles.popitem()[1].save(signatures / "6.safetensors")  # of another encoder
     folder.change_members(lambda _: [Member("Gone", "ecdsa-sha2-nistp384 AAAA", 4, "2025", "2025")])
     before = studio.names
     folder.set_status(phase="training")
     federation.look()
     assert studio.names == [*before, "Zed"]
     folder.set_status(phase="house")  # the answers are counted, their signatures come again with the checkpoint
-    (shelf / "1.safetensors").unlink()
+    (signatures / "1.safetensors").unlink()
     federation.look()
     assert studio.names == [*before, "Zed"]
     folder.set_status(phase="waiting")  # none came

@@ -130,7 +130,7 @@ def test_no_path_of_a_visitor_s_is_opened(visitor: Visitor, hostile: dict[str, s
         ):
             nothing_of_it(visitor.call(endpoint, [file_data(path, True), *rest]), name)
             nothing_of_it(visitor.call(endpoint, [file_data(path, False), *rest]), name)
-    # whether it is there is not told
+    # the answer does not reveal whether a file exists
     assert answers["private"].text == answers["missing"].text == answers["device"].text
     drawn = visitor.do("redraw", [None, "", *CONTROLS])
     assert drawn.ok and drawn.data[0]["title"] == "Trench coat"  # what a page begins with

@@ -100,7 +100,7 @@ def test_help_needs_no_heavy_library() -> None:
         assert done.stderr.strip() == "", done.stderr
 
 
-def test_a_certificate_that_is_none_is_said_at_once(tmp_path: Path) -> None:
+def test_a_file_without_a_certificate_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "word.pem").write_text("hello")
     done = started({"TMPDIR": str(tmp_path)}, "--certificate", str(tmp_path / "word.pem"), "--key", str(tmp_path / "word.pem"))
     assert done.returncode == 2 and "are not a certificate and its key" in done.stderr and "Traceback" not in done.stderr

@@ -102,7 +102,7 @@ def test_admitted_rows_are_those_of_flower(copied: SuperLinkState, ada: Member) 
     assert {name for name in own if own[name] != flowers[name]} == {"node_id", "public_key", "registered_at"}
     assert own["node_id"] == ada.node_id
 
-    copied.admit([ada])  # theirs is no member: unregistered, as Flower does it
+    copied.admit([ada])  # the other key belongs to no member: unregistered, as Flower does it
     assert flower.get_node_id_by_public_key(their_key) is None
     assert flower.get_node_id_by_public_key(own["public_key"]) == ada.node_id
     copied.admit([])

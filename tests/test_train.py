@@ -483,7 +483,7 @@ def test_a_sketch_teaches_what_its_photograph_shows(tmp_path: Path, tiny_model_d
 def straightforward(
     model: FedGAI, semantic: nn.Module, pairs: PairFolder, config: TrainConfig, order: list[list[int]], style: torch.Tensor
 ) -> Iterator[tuple[float, float]]:
-    """Every step computes everything anew, and lets gradients go wherever they go; yields both sums."""
+    """Every step computes everything again, and lets gradients go wherever they go; yields both sums."""
     optimisers = [
         torch.optim.SGD(part.parameters(), config.lr, config.momentum) for part in (model.discriminator, model.generator)
     ]

@@ -1,6 +1,6 @@
 """The shipped weights: what they are, and that they still draw as on the day they were made.
 
-PYTHONPATH=. python tests/test_weights.py     records tests/golden.json anew, after new weights
+PYTHONPATH=. python tests/test_weights.py     rewrites tests/golden.json, after new weights
 """
 
 import json

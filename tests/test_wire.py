@@ -156,7 +156,7 @@ def inflated(packed: memoryview) -> tuple[bytes, bool]:
 def unbrotlied(packed: memoryview) -> tuple[bytes, bool]:
     """As ``inflated``."""
     unpacker, inside = brotli.Decompressor(), b""
-    try:  # most places are noise: eight bytes that are no brotli hold no window of a secret
+    try:  # most places are noise: eight bytes that are not brotli hold no window of a secret
         unpacker.process(bytes(packed[:8]))
     except brotli.error:
         return b"", False

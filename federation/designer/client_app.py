@@ -299,7 +299,7 @@ def _read_round(out: Path) -> dict[str, Any]:
         last = none | json.loads((out / ROUND_FILE).read_text())
         state: dict[str, Any] = last | {"round": int(last["round"]), "first": int(last["first"])}
         return state
-    except (OSError, ValueError, TypeError):  # the first round, or a file that was cut short: the round begins anew
+    except (OSError, ValueError, TypeError):  # the first round, or a file that was cut short: the round starts again
         return none
 
 
@@ -346,11 +346,11 @@ def last_losses(out: Path) -> dict[str, float]:
 
 def check(config: RoundConfig, model: FedGAI) -> None:
     """Raises RoundRefusedError if this installation cannot take part in the server's federation; the message says why."""
-    mine = {"preset": model.preset.name, "encoder": model.encoder_sha256, "release": __version__}
-    for what, theirs in {"preset": config.preset, "encoder": config.encoder, "release": config.release}.items():
-        if theirs != mine[what]:
-            advice = f"install release {theirs[:12]}" if what == "release" else "start from the federation's weights"
-            raise RoundRefusedError(f"the federation has {what} {theirs[:12]}, this machine {mine[what][:12]}: {advice}")
+    installed = {"preset": model.preset.name, "encoder": model.encoder_sha256, "release": __version__}
+    for what, wanted in {"preset": config.preset, "encoder": config.encoder, "release": config.release}.items():
+        if wanted != installed[what]:
+            advice = f"install release {wanted[:12]}" if what == "release" else "start from the federation's weights"
+            raise RoundRefusedError(f"the federation has {what} {wanted[:12]}, this machine {installed[what][:12]}: {advice}")
 
 
 def everybody(config: RoundConfig, model: FedGAI) -> dict[str, Signature]:

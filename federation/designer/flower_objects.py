@@ -1,7 +1,7 @@
 """Private parts of Flower that a designer's machine needs: an update as the objects that are sent, signatures, the clock.
 
 Read from flwr 1.42.0. Nothing else of the designer's touches these names. ``tests/test_rooms.py`` holds that, and fails when
-another version is installed: then read them anew.
+another version is installed: then read them again.
 """
 
 from flwr.supercore.date import now

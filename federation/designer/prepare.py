@@ -63,7 +63,9 @@ def look(settings: Settings, progress: Progress | None = None) -> DesignerFolder
         PairsError: the folder cannot be opened.
     """
     say = progress or _silent
-    found = drawings.look(settings.data, lambda done, of, file: say(done / max(1, of), f"looking at {printable(file.name)}"))
+    found = drawings.look(
+        settings.data, lambda done, total, file: say(done / max(1, total), f"looking at {printable(file.name)}")
+    )
     if not found.drawings:
         raise CompanionError(str(found) if found.bad else found.warnings[0])
     return found
@@ -99,7 +101,7 @@ def prepare(folder: Path, settings: Settings, progress: Progress | None = None, 
         draughtsman = FedGAI.load(WEIGHTS).draughtsman
         assert draughtsman is not None  # the shipped weights have one
         what = "making pictures of the garments that your drawings show"
-        report = pair_up(files, out, draughtsman, progress=lambda i, of: say(i / of, what))
+        report = pair_up(files, out, draughtsman, progress=lambda done, total: say(done / total, what))
         without = sum(reason == NO_SHAPE for _, reason in report.bad)
         left_out = f"; left out because no closed outline can be seen: {without}" if without else ""
         say(1.0, f"{len(report.pairs)} drawings are ready to be learned from{left_out}")
@@ -126,13 +128,15 @@ def single_drawings(folder: Path, found: DesignerFolder, progress: Progress | No
 
 
 def accept(folder: Path) -> None:
-    """The designer has looked at what ``LookFirst`` named, and it is right. After a change to a scan or a layout, what was
-    cut is to be looked at again. Raises OSError where it cannot be written down."""
+    """Remember that the designer has looked at what ``LookFirst`` named, and that it is right.
+
+    After a change to a scan or a layout, the drawings must be looked at again. Raises OSError if this cannot be written.
+    """
     _remember(folder, accepted=_prepared(folder).get("cut", {}).get("layouts"))
 
 
 def _silent(_: float | None, __: str) -> None:
-    """Progress that nobody watches."""
+    """Progress that is not shown."""
 
 
 def _cut(folder: Path, data: Path, say: Progress) -> list[Path]:
@@ -142,7 +146,7 @@ def _cut(folder: Path, data: Path, say: Progress) -> list[Path]:
     sheets = subfolder(data, "scans") or data / "scans"
     files = [out / "sketches" / name for name in cut.get("drawings", ())]
     if cut.get("seen") != _fingerprint(data) or not files or not all(file.exists() for file in files):
-        scans = prepare_scans(sheets, out, lambda i, of, file: say(i / of, f"cutting up {printable(file.name)}"))
+        scans = prepare_scans(sheets, out, lambda done, total, file: say(done / total, f"cutting up {printable(file.name)}"))
         if not scans.drawings:
             raise CompanionError(f"no drawing was found on these sheets. {scans}")
         files, layouts = scans.drawings, hashlib.sha256()
@@ -175,7 +179,7 @@ def _fingerprint(data: Path) -> str:
 
 def _prepared(folder: Path) -> dict[str, Any]:
     """HOME/prepared.json: made (the pairs), cut (the sheets), accepted (the layouts that somebody has looked at)."""
-    with contextlib.suppress(OSError, ValueError):  # none yet, or cut short: all is made anew
+    with contextlib.suppress(OSError, ValueError):  # none yet, or cut short: all is made again
         known = json.loads((folder / PREPARED_FILE).read_text(encoding="utf-8"))
         return known if isinstance(known, dict) else {}
     return {}

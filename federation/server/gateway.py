@@ -13,7 +13,7 @@ checked, in this order: the path; the key, which must be a member's; the signatu
 anybody who knows a member's public key could use up that member's limits); whether the signature was used before; the limits.
 What a member then sends is compared with what that member was asked (announcements.py).
 
-A SuperNode (flwr 1.42) signs the time of each request, nothing else, and signs anew when it tries again, so that no
+A SuperNode (flwr 1.42) signs the time of each request, nothing else, and signs again when it tries again, so that no
 honest request repeats a signature. Of a signature, the gateway remembers ``r``, its nonce. Two requests of the same moment have
 different ones; but from one valid signature anybody can compute a second one, and that has the same. The signature covers
 neither path nor body: these are protected by TLS only.

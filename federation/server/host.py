@@ -50,7 +50,7 @@ log = logging.getLogger("fedgai.host")
 TICK = 1.0  # seconds between two looks at everything
 HEALTHY = 60.0  # seconds of life, after which a SuperLink's next death counts as the first
 TROUBLE = 60.0  # seconds in which a SuperLink may fail to answer, or be in trouble, before it is replaced
-DATABASE_BYTES = 64 * 2**20  # beyond which the database is made anew, between two runs
+DATABASE_BYTES = 64 * 2**20  # beyond which the database is made again, between two runs
 
 
 class HostError(FedGAIError):
@@ -199,7 +199,7 @@ class Host:
         try:
             self._admit()
         except sqlite3.DatabaseError as error:  # damaged, or of another Flower; nothing in it is missed
-            log.warning("the SuperLink's database is made anew: %s", error)
+            log.warning("the SuperLink's database is made again: %s", error)
             self.state.delete()
             self._admit()
         if not self.superlink.start(self._ends) or self.superlink.control is None:
@@ -211,7 +211,7 @@ class Host:
         while not self._ends.wait(TICK):
             self.folder.note_look()
             if runs.current is None and self.state.size() > DATABASE_BYTES:
-                log.info("the SuperLink's database is made anew: it has grown to %d MB", self.state.size() >> 20)
+                log.info("the SuperLink's database is made again: it has grown to %d MB", self.state.size() >> 20)
                 self.superlink.stop()
                 self.state.delete()
                 return True

@@ -184,7 +184,7 @@ class HouseStep:
         """Train ``model.generator`` in place against ``model.discriminator`` and ``model.styles``.
 
         Same model, photographs and config: same weights, as long as ``seconds`` is not reached. The Discriminator's
-        BatchNorm statistics are settled anew; else it is left as it is. A loss that is not finite ends the step; what is
+        BatchNorm statistics are measured again; else it is left as it is. A loss that is not finite ends the step; what is
         left then is for the probe to judge.
 
         Args:
@@ -400,7 +400,7 @@ def _without_colour(loss: Tensor, sketch: Tensor) -> Tensor:
 
 
 def settle_batchnorm(discriminator: Discriminator, grams: Sequence[Tensor]) -> None:
-    """Measure the running BatchNorm statistics anew, on one batch.
+    """Measure the running BatchNorm statistics again, on one batch.
 
     BatchNorm tensors are never shared, for they tell of a designer's own drawings; so an aggregate comes without any, and
     the statistics in place are those of another Discriminator's activations. Left alone they would shift and scale every

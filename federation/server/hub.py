@@ -198,7 +198,7 @@ class HubQueue:
         members = digest(self._push.members_content())
         committed = self._push.push_round(number, entry, report)
         with self._filling:
-            if report_for_hub(entry, number) == report:  # not enqueued anew meanwhile
+            if report_for_hub(entry, number) == report:  # not enqueued again meanwhile
                 _remove(entry)
             self._known.change(last_pushed=number, last_pushed_at=time.time(), pushed=min(content_hashes(report), key=len))
             if committed:

@@ -19,7 +19,7 @@ log = logging.getLogger("fedgai.gateway")
 FILE = "knocks.json"
 KEPT = 20  # keys, the newest
 FROM_ONE_ADDRESS = 5  # of them
-AGAIN = 60.0  # seconds after which a key that knocks again is written anew
+AGAIN = 60.0  # seconds after which a key that knocks again is written again
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Knocks:
     def _write(self, key: str, address: str) -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         found = knocks(self._folder)
-        mine = next((k for k in found if k.key == key), Knock(key, address, now, now))
-        kept, counts = [replace(mine, address=address, last=now)], Counter([address])
+        knock_of_key = next((k for k in found if k.key == key), Knock(key, address, now, now))
+        kept, counts = [replace(knock_of_key, address=address, last=now)], Counter([address])
         for knock in found:
             counts[knock.address] += knock.key != key
             if knock.key != key and counts[knock.address] <= FROM_ONE_ADDRESS:

@@ -111,7 +111,7 @@ class MemberKeys:
             raise CallRefusedError(401, f"the clock of {member.name} is {abs(age):.0f} s {direction}")
         if nonce in self._signatures:
             raise CallRefusedError(401, f"this request of {member.name} was made before (replayed)")
-        if signed < self._started:  # whether it was used before then is not known here; a SuperNode signs anew
+        if signed < self._started:  # whether it was used before then is not known here; a SuperNode signs again
             reason = f"this request of {member.name} was signed before the federation started: sign again"
             raise CallRefusedError(503, reason, 1)
         return nonce

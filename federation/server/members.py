@@ -1,4 +1,4 @@
-"""Who takes part: approving a designer, shutting one out, and members.json as it lies in the folder or on the Hub."""
+"""Who takes part: approving a designer, revoking one, and members.json as it lies in the folder or on the Hub."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Member:
 
 
 def approve(folder: Folder, key: str, name: str) -> Member:
-    """Let a designer in, or in again.
+    """Approve a designer, for the first time or again.
 
     Args:
         folder: the federation's.
@@ -83,7 +83,7 @@ def approve(folder: Folder, key: str, name: str) -> Member:
 
 
 def revoke(folder: Folder, who: str) -> Member:
-    """Shut a designer out, and take their style signature out of every checkpoint that is kept.
+    """Revoke a designer, and remove their style signature from every checkpoint that is kept.
 
     Args:
         folder: the federation's.
@@ -112,19 +112,22 @@ def node_id_of(key: str) -> int:
 
 
 def gone(members: Iterable[Member]) -> list[Member]:
-    """Those who left or were shut out."""
+    """Members who left or were revoked."""
     return [member for member in members if member.revoked]
 
 
 def merge_members(own: list[Member], others: list[Member]) -> list[Member]:
-    """Everybody of both; of two accounts of one key, the one with the later approval or revocation, ours where equal."""
+    """All members of both lists.
+
+    If both lists have a key, keep the entry with the later approval or revocation; on a tie, this folder's (``own``).
+    """
     merged = {member.key: member for member in own}
     for member in others:
-        mine = merged.get(member.key)
-        if mine is None or max(member.approved, member.revoked) > max(mine.approved, mine.revoked):
+        known = merged.get(member.key)
+        if known is None or max(member.approved, member.revoked) > max(known.approved, known.revoked):
             merged[member.key] = member
-        elif not mine.node_id:
-            merged[member.key] = replace(mine, node_id=member.node_id)
+        elif not known.node_id:
+            merged[member.key] = replace(known, node_id=member.node_id)
     return list(merged.values())
 
 
@@ -139,7 +142,7 @@ def members_from(entries: object, where: str) -> list[Member]:
         CheckpointError: naming the entry, for anything but members.
     """
     if not isinstance(entries, list):
-        raise CheckpointError(f"{where} is not a list of members: put a whole one there, or delete it")
+        raise CheckpointError(f"{where} is not a list of members: replace it with an undamaged file, or delete it")
     members: dict[str, Member] = {}
     for number, entry in enumerate(entries, 1):
         member = _member(entry, f"{where}, entry {number}: ")

@@ -60,7 +60,7 @@ class RequestBody:
             yield message.get("body", b"")
 
     async def drop(self) -> None:
-        """Let what is still coming come, for a moment: a caller in the middle of sending does not read an answer."""
+        """Read and discard the rest of the body, for at most 2 s: a caller that is still sending does not read an answer."""
         try:
             async with asyncio.timeout(2):
                 while not self.done:

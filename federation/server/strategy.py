@@ -200,7 +200,7 @@ class DiscriminatorAvg(Strategy):
     def _through_inner(
         self, inner: Strategy, spool: BufferedRandom, rows: list[Verdict], check: UpdateCheck
     ) -> np.ndarray | None:
-        """Hand Flower's strategy clean replies, built anew from what passed: nothing else of a message reaches it."""
+        """Hand Flower's strategy clean replies, built again from what passed: nothing else of a message reaches it."""
         messages = []
         private = isinstance(inner, DifferentialPrivacyServerSideFixedClipping)
         for verdict, row in zip(rows, _rows(spool, self.spec.size, len(rows)), strict=True):

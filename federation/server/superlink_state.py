@@ -70,7 +70,7 @@ class SuperLinkState:
         return sum(file.stat().st_size for file in self._files())
 
     def delete(self) -> None:
-        """Begin anew: nothing that must last is in it. The SuperLink must not be running."""
+        """Delete the database. It holds nothing that must be kept. The SuperLink must not be running."""
         for file in self._files():
             file.unlink(missing_ok=True)
 
@@ -78,7 +78,7 @@ class SuperLinkState:
         """Let in the members in good standing, each under their own node id, and nobody else.
 
         Flower's Control API registers a key under a number of its own making, and never again one that was unregistered:
-        a SuperNode that is running would have to start anew after the database was lost. So this writes the rows that the
+        a SuperNode that is running would have to be started again after the database was lost. So this writes the rows that the
         API would (a test compares the two).
 
         Raises:
@@ -118,8 +118,10 @@ class SuperLinkState:
             )
 
     def all_offline(self) -> None:
-        """Nobody is connected until heard of again, which takes at most half a minute: a designer who comes back would be
-        refused as a double. Raises sqlite3.DatabaseError."""
+        """Mark every node as offline until its next heartbeat, which comes within half a minute.
+
+        Else a designer who connects again would be refused as a duplicate. Raises sqlite3.DatabaseError.
+        """
         with contextlib.closing(self._connect()) as connection:
             connection.execute(
                 "UPDATE node SET status = ?, online_until = ? WHERE status = ?",

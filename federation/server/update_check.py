@@ -109,7 +109,11 @@ class UpdateCheck:
         self._row = np.empty(spec.size, "<f2")  # one for all: a fresh one for each would leave holes in the heap
 
     def check(self, message: Message, verdict: Verdict) -> np.ndarray:
-        """All but the norm. Fills in ``verdict``, keeps the signature. Returns (size,) float16, overwritten by the next."""
+        """Check everything except how large the norm may be. Fills in ``verdict``, and keeps the signature.
+
+        Returns:
+            (size,) float16, overwritten by the next call.
+        """
         if self.asked is not None and verdict.node_id not in self.asked:
             raise UpdateError("it was not asked in this round")
         if verdict.node_id in self.seen:
@@ -199,7 +203,7 @@ class UpdateCheck:
         if "style" not in designer:
             if "adapter" in designer:
                 raise UpdateError("it has an adapter, but no style signature that it belongs to")
-            return  # then nobody draws in this hand, whichever lines it says that it draws
+            return  # without a signature, the choice of lines is not used
         style, sketches = designer["style"], designer.get("sketches")
         if type(style) is not bytes or len(style) != 4 * self.spec.style_length:
             raise UpdateError(f"its style signature is not {self.spec.style_length} float32 numbers")

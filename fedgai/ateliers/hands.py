@@ -36,7 +36,7 @@ class Hand:
         even: 0 hatching and dots grow with the dark to 1 they are the same wherever it is dark, and end sharply.
         blacks: 0 to 1, how far into the light areas are filled with ink.
         flat: 0 a wash lies on the whole garment, in streaks, to 1 on its dark side alone, in two even tones.
-        choice: which lines are drawn at all. It is no part of the pen, and of no ``numbers``.
+        choice: which lines are drawn at all. It is not part of the pen, nor of ``numbers``.
     """
 
     description: str = ""

@@ -1,7 +1,7 @@
 """Photographs as they were cut out and shown once, kept in a folder, for cutting out takes 0.2 s each.
 
 A file has a SHA-256 of what follows, then height and width, then the picture's levels, packed. Its name is a SHA-256 of all that
-the picture was made from: another photograph, draughtsman, release or library has another name, and is made anew.
+the picture was made from: another photograph, draughtsman, release or library has another name, and is made again.
 """
 
 from __future__ import annotations

@@ -24,10 +24,10 @@ Plane = NDArray[np.float32]
 
 REFERENCE = 512  # px, long side to which lengths below refer
 INK = 0.1  # darkness above which paper is drawn on
-GAPS = (1, 2, 4, 8, 14)  # px, half of the gaps in an outline that are closed: the narrowest that are enough
+GAPS = (1, 2, 4, 8, 14)  # px, half the width of gaps in an outline that are closed; the smallest that is enough is used
 CLOSED = 0.93  # share of what the widest of them encloses, at which an outline counts as closed
 SMALLEST = 0.03  # share of the page that a garment covers at least
-SPECK = 7  # px, what is narrower is no part of a garment
+SPECK = 7  # px, what is narrower is not part of a garment
 WIDEST_OUTLINE = 12.0  # px
 USUAL = 35  # percentile of an outline's widths: where other ink touches it, it seems wider
 LINE, AROUND = 0.16, 3.0  # likelihood of a line, and px around it whose ink is the line's

@@ -261,7 +261,7 @@ def prepare_scans(folder: str | Path, out: str | Path, progress: Callable[[int, 
     honoured by the next ones, so that a person can correct it.
 
     Args:
-        folder: of scans. One with another picture under the name of a layout is looked at anew.
+        folder: of scans. One with another picture under the name of a layout is looked at again.
         out: gets ``sketches/NAME-01.png`` and so on, and ``previews/NAME.jpg``; those of an earlier run are replaced.
         progress: called before each sheet with its number from 0, how many there are, and its file.
     Returns:
@@ -293,7 +293,7 @@ def prepare_scans(folder: str | Path, out: str | Path, progress: Callable[[int, 
         except (OSError, ValueError) as error:
             if isinstance(error, PairsError):
                 raise
-            scans.bad.append((_beside(file), f"it cannot be understood: {error}. Correct it, or delete it to begin anew"))
+            scans.bad.append((_beside(file), f"it cannot be understood: {error}. Correct it, or delete it to start again"))
             continue
         drawings = _cut(file, picture.image, layout, sketches)
         with writing(previews / f"{file.stem}.jpg") as temp_path:
@@ -321,7 +321,7 @@ def _layout(file: Path, image: Image.Image, scans: Scans) -> Layout:
         if json.loads(text).get("sha256") == sha256:
             layout = layout.scaled(image.size)
         else:
-            scans.notes.append((beside, "it was made for another picture of this name, so it was made anew"))
+            scans.notes.append((beside, "it was made for another picture of this name, so it was made again"))
             layout = None
     if layout is None or layout.boxes is None:
         layout = find(image, layout)

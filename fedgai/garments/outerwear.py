@@ -88,7 +88,9 @@ def cardigan(d: Draft) -> list[Piece]:
         if d.chance(0.85)
         else []
     )
-    bags = [p for x in (-72, 72) for p in [pockets.patch(d, x, b.length - 130, 88, 96, ())]] if d.chance(0.4) else []
+    bags = []
+    if d.chance(0.4):
+        bags = [pockets.patch(d, x, b.length - 130, 88, 96, ()) for x in (-72, 72)]
     rib = lower_bands(b, opening, d.between(26, 48), "rib", False)
     collar = necks.round_band(d, b, "round", d.between(14, 24)) if style == "round" and not opening.is_open else []
     under = [back_inside(d, b, "main")] if opening.is_open else []

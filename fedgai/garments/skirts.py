@@ -146,14 +146,14 @@ def skirt(d: Draft) -> list[Piece]:
     )
     extra: list[Piece] = []
     if style == "denim" or d.chance(0.12):
-        front_ = body[-1]
+        front = body[-1]
         if d.chance(0.45):
             extra = [
                 necks.placket(d, m.band, length + m.band, 30),
                 *buttons(path([(0, m.band * 0.5), (0, length + m.band - 30)]), d.count(5, 9), 5.5, d.chance(0.6)),
             ]
         elif d.chance(0.6):
-            body[-1] = replace(front_, seams=(*front_.seams, *_both(pockets.scoop(m.waist, m.hip, m.band))))
+            body[-1] = replace(front, seams=(*front.seams, *_both(pockets.scoop(m.waist, m.hip, m.band))))
         if d.chance(0.4):
             extra += [pockets.patch(d, s * waist * 0.72, m.band + 40, 64, 72) for s in (-1, 1)]
     elif d.chance(0.25):
@@ -247,13 +247,11 @@ def dress(d: Draft) -> list[Piece]:
         extra += belt(d, b.waist, b.waist_at, d.between(14, 28), d.chance(0.4))
     if d.chance(0.15):
         extra += [pockets.patch(d, s * b.waist * 0.7, b.waist_at + 50, 62, 70) for s in (-1, 1)]
-    neck = (
-        necks.straps(d, b, d.between(5, 16))
-        if b.strap
-        else necks.round_band(d, b, style, d.between(6, 11), "main")
-        if d.chance(0.7)
-        else []
-    )
+    neck: list[Piece] = []
+    if b.strap:
+        neck = necks.straps(d, b, d.between(5, 16))
+    elif d.chance(0.7):
+        neck = necks.round_band(d, b, style, d.between(6, 11), "main")
     collar = necks.shirt_collar(d, b, 50, False) if style == "round" and not b.strap and d.chance(0.2) else []
     return [*necks.inside(d, b), *(neck if b.strap else []), *arms, *lower, top, *([] if b.strap else neck), *extra, *collar]
 
@@ -263,11 +261,12 @@ def moved(piece: Piece, dy: float) -> Piece:
 
     def lower(fold: Fold) -> Fold:
         def folds(grid: Grid) -> Array:
-            there, grid.y = grid.y, grid.y - np.float32(dy)
+            original_y = grid.y
+            grid.y = original_y - np.float32(dy)
             try:
                 return fold(grid)
             finally:
-                grid.y = there
+                grid.y = original_y
 
         return folds
 

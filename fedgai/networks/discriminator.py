@@ -1,4 +1,7 @@
-"""The Discriminator judges style, not pixels: it sees Gram matrices only (FedGAI sec. 3). It is all that a designer shares."""
+"""The Discriminator judges style, not pixels: it sees Gram matrices only. Of the networks, a designer shares this one alone.
+
+FedGAI, arXiv 2503.12389, sec. 3; docs/method.md.
+"""
 
 from __future__ import annotations
 
@@ -110,7 +113,7 @@ class Discriminator(nn.Module):
         return logits + scores[:, None, None, None]
 
     def shared(self) -> dict[str, Tensor]:
-        """What a designer shares: weight and bias of every layer but BatchNorm, float32, detached (FedGAI sec. 3).
+        """What a designer shares: weight and bias of every layer but BatchNorm, float32, detached.
 
         Decided by the modules' types, never by names. A weight is the effective one, divided by its spectral norm: only
         that matters to the layer's output, and in a mean of raw weights a designer whose norm is larger would weigh more.

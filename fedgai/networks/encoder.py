@@ -1,4 +1,7 @@
-"""The frozen feature pyramid, in two presets: four maps, each taken just before a down-sampling (FedGAI sec. 3)."""
+"""The frozen feature pyramid, in two presets: four maps, each taken just before a down-sampling.
+
+FedGAI, arXiv 2503.12389, sec. 3; docs/method.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The Generator: AdaIN_SD at four levels, MRFM decoder blocks, and (edge preset) a pen (FedGAI sec. 3)."""
+"""The Generator: AdaIN_SD at four levels, MRFM decoder blocks, and (edge preset) a pen.
+
+FedGAI, arXiv 2503.12389, sec. 3; docs/method.md. docs/glossary.md explains pen, grip and stroke field.
+"""
 
 from __future__ import annotations
 
@@ -72,8 +75,8 @@ class StyleHead(nn.Module):
         """Read (B, D) signatures.
 
         Returns:
-            stroke code (B, 3); grip (B, 10), how firmly each channel of the stroke field is taken up; and for each width a
-            (scale, shift) pair, each (B, width, 1, 1).
+            stroke code (B, 3); grip (B, 10), the weight of each channel of the stroke field; and for each width a (scale,
+            shift) pair, each (B, width, 1, 1).
         """
         hidden = self.body((style - self.mean) / self.std)
         film = [(1 + scale, shift) for scale, shift in split(self.film(hidden)[:, :, None, None], self.widths, 1)]
@@ -88,7 +91,7 @@ class Pen(nn.Module):
     def __init__(self, c: int, width: int) -> None:
         super().__init__()
         self.line = conv(c, width)
-        self.touch = nn.Conv2d(len(strokes.CHANNELS), width, 1, bias=False)
+        self.touch = nn.Conv2d(len(strokes.CHANNELS), width, 1, bias=False)  # reads the stroke field
         self.hidden = nn.Conv2d(width, width, 1)
         self.image = nn.Conv2d(width, 3, 1)
 
@@ -97,7 +100,7 @@ class Pen(nn.Module):
 
         Args:
             y: the decoded drawing, (B, c, H, W).
-            grip: how firmly each channel of the stroke field is taken up, (B, 10).
+            grip: the weight of each channel of the stroke field, (B, 10).
             film: scale and shift of the hidden layer, (B, width, 1, 1) each.
             field: (B, H, W, 10).
         Returns:
@@ -107,16 +110,16 @@ class Pen(nn.Module):
         field = field.flatten(1, 2).to(y.dtype)  # (B, HW, 10)
         # grip, scale and shift go into the weights: those are smaller than a page
         scale, shift = (f.flatten(1) for f in film)  # (B, width)
-        touch = self.touch.weight.flatten(1).t() * grip[:, :, None]  # (B, 10, width)
-        turn = self.hidden.weight.flatten(1).t()
-        weight = turn * scale[:, :, None]  # (B, width, width)
+        field_weight = self.touch.weight.flatten(1).t() * grip[:, :, None]  # (B, 10, width)
+        hidden_weight = self.hidden.weight.flatten(1).t()
+        weight = hidden_weight * scale[:, :, None]  # (B, width, width)
         assert self.hidden.bias is not None and self.image.bias is not None
-        bias = (shift @ turn + self.hidden.bias)[:, None]  # (B, 1, width)
+        bias = (shift @ hidden_weight + self.hidden.bias)[:, None]  # (B, 1, width)
         color = self.image.weight.flatten(1).expand(len(y), -1, -1)  # (B, 3, width)
         pixels = line.shape[1] if torch.is_grad_enabled() else self.PIXELS
         image = []
         for part in (slice(start, start + pixels) for start in range(0, line.shape[1], pixels)):
-            hidden = F.leaky_relu(torch.baddbmm(line[:, part], field[:, part], touch), 0.1, inplace=True)
+            hidden = F.leaky_relu(torch.baddbmm(line[:, part], field[:, part], field_weight), 0.1, inplace=True)
             hidden = F.leaky_relu(torch.baddbmm(bias, hidden, weight), 0.1, inplace=True)  # (B, pixels, width)
             image.append(torch.baddbmm(self.image.bias[:, None], color, hidden.transpose(1, 2)))  # (B, 3, pixels)
         page: Tensor = torch.cat(image, 2).unflatten(2, y.shape[2:])

@@ -6,7 +6,7 @@
 
 V is all that is learned, and the score is linear in it. That is what makes it fit for federated averaging: the mean of the
 designers' V scores a drawing exactly as the mean of their judges does. A learned network on either side does not have that
-property; one was tried, and its average told no hand from another (docs/new-hands-tried.md).
+property; one was tried, and its average could not tell hands apart (docs/new-hands-tried.md).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class HandJudge(nn.Module):
     CODE = 32  # numbers of a code: 35 kB in float16, so that an update stays under 100 kB
     SIDE = 16  # a Gram matrix is pooled to (16, 16); it is symmetric, so 136 numbers of it are kept
     SPREAD = 2.0  # of the code: signatures as far apart as two ateliers then have codes that are nearly independent
-    MOST = 6.0  # deviations; features and signatures beyond are held there
+    MOST = 6.0  # standard deviations: signatures are clipped there, and features never exceed it
     SCALE = 16.0  # of the features, so that V and its updates are no larger than the convolutions', as the server's bound expects
     SEED = 24
     style_mean: Tensor
@@ -97,7 +97,7 @@ class HandJudge(nn.Module):
         return math.sqrt(2 / self.CODE) * torch.cos(self.normalised(style) @ self.directions + self.phases)
 
     def normalised(self, style: Tensor) -> Tensor:
-        """(..., D), in deviations of round 0's signatures, held within ``MOST``."""
+        """(..., D), in standard deviations of round 0's signatures, clipped to ``MOST``."""
         return ((style - self.style_mean) / self.style_std).clamp(-self.MOST, self.MOST)
 
     def features(self, grams: Sequence[Tensor]) -> Tensor:

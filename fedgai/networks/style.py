@@ -1,4 +1,6 @@
-"""Style as statistics: AdaIN_SD, the style signature, and distances between hands (FedGAI, arXiv 2503.12389, sec. 3).
+"""Style as statistics: AdaIN_SD, the style signature, and distances between hands.
+
+FedGAI, arXiv 2503.12389, sec. 3; docs/method.md.
 
 AdaIN_SD differs from AdaIN in its target: not one style image but a designer's whole set of sketches. What is left of
 that set is one mean and one standard deviation per channel of the frozen encoder, at four levels: the *signature*. It is
@@ -87,7 +89,7 @@ def split(style: Tensor, channels: Sequence[int], dim: int = -1) -> list[tuple[T
 
 
 class AdaIN_SD(nn.Module):  # noqa: N801  (the paper's name)
-    """Adaptive instance normalisation towards a sketch set's statistics (FedGAI sec. 3; Huang & Belongie 2017).
+    """Adaptive instance normalisation towards a sketch set's statistics (FedGAI; after Huang & Belongie 2017).
 
     The content's features are normalised per image and channel (dims 2, 3), then scaled and shifted to the target, whose
     statistics are over all of a designer's sketches and positions (dims 0, 2, 3).

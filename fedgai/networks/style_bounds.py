@@ -2,7 +2,7 @@
 
 A signature comes from somebody else's machine. Numbers that no drawing gives are refused, so that nobody can turn other
 people's drawings black with them. The bounds follow from the frozen encoder alone, so every machine finds the same ones.
-Those of the built-in weights are kept in ``shipped_bounds.py``, which this command writes anew:
+Those of the built-in weights are kept in ``shipped_bounds.py``, which this command rewrites:
 
     python -m fedgai.networks.style_bounds
 """

@@ -115,7 +115,7 @@ def gather(
         judge: whose features and codes to take.
         pairs: (photograph, drawing) files, at least one.
         style: (D,), the signature that the designer shares.
-        others: (L, D), the others' signatures. One that is nearly the own is no counterexample and is left out: the bank
+        others: (L, D), the others' signatures. One that is nearly the same as the own is left out: the bank
             may hold the own signature of an earlier round, under an approved name.
         progress: hears the share that is done.
     Raises:

@@ -1,4 +1,6 @@
-"""The losses of a designer's GAN (FedGAI, arXiv 2503.12389, sec. 3), each a plain function or a small module.
+"""The losses of a designer's GAN, each a plain function or a small module.
+
+FedGAI, arXiv 2503.12389, sec. 3; docs/method.md.
 
     Discriminator   hinge + beta * FedDecorr
     Generator       adversarial + Gram + cosine + semantic

@@ -1,8 +1,8 @@
 """Which lines a designer draws, read from photographs of garments and the drawings that they made of them.
 
 Where the draughtsman sees a line in the photograph, is there ink in the drawing? Hatching has ink everywhere, so ink beside the
-line is taken off. A designer may have drawn the garment otherwise than it lies: then not even its silhouette has ink, and nothing
-is read.
+line is subtracted. A designer may have drawn the garment in another pose than in the photograph: then not even its silhouette
+has ink, and nothing is measured.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from fedgai.vision.garment_lines import EDGE, FOLD, REFERENCE, SEAM, TOPSTITCH
 
 KINDS = {"seams": (SEAM, EDGE), "folds": (FOLD,), "stitches": (TOPSTITCH,)}
 REACH = 3.0  # px of 512, how far from a line its ink may lie
-ASIDE = 14.0  # px of 512, how far beside it is looked for ink that is everywhere
-THIN = 6.0  # px of 512, half the width of what counts as a line: a wash or a black area is none
+OFFSET = 14.0  # px of 512, how far beside a line we look for ink that is everywhere, such as hatching
+THIN = 6.0  # px of 512, half the width of what counts as a line: a wash or a black area does not count
 FAINT = 40  # grey levels by which ink is darker than what surrounds it
 ALIGNED = 0.6  # share of the silhouettes that has ink in drawings of garments as they lie
 FEWEST = 400.0  # px of 512, length of a kind of line in all garments, below which its share is not known
 FREE = 0.25  # least share of places beside lines without ink: in denser drawings a line cannot be told from hatching
-NONE, ALL = 0.15, 0.85  # a share below the first is none, above the second all: ink is never found everywhere
+NONE, ALL = 0.15, 0.85  # a share below the first counts as 0, one above the second as 1: ink is never found everywhere
 PRINTED = 0.015  # edges of a garment's area, px a px, above which it has a print
-INSIDE = 8.0  # px of 512, how far from the silhouette lines count, for it has ink, too; and how far from lines edges of a print
+INSIDE = 8.0  # px of 512 that a line must be away from the silhouette, which has ink, too; and a print's edge from a line
 
 
 class _Share:
     """How much of some lines has ink, over several drawings."""
 
     def __init__(self) -> None:
-        self.length, self._near, self._aside = 0.0, 0.0, 0.0
+        self.length, self._near, self._offset = 0.0, 0.0, 0.0
 
     def add(self, where: Bools, to_ink: Plane, unit: float) -> None:
         """where: (h, w), one px wide. to_ink: (h, w), px to the nearest ink. unit: px that are one of a drawing 512 px long."""
@@ -44,26 +44,26 @@ class _Share:
         if not len(rows):
             return
         height, width = where.shape
-        shift, reach = round(ASIDE * unit), REACH * unit
+        shift, reach = round(OFFSET * unit), REACH * unit
         self.length += len(rows) / unit
         self._near += float((to_ink[rows, columns] <= reach).sum()) / unit
         for down, right in ((-1, -1), (-1, 1), (1, -1), (1, 1)):
-            aside = to_ink[(rows + down * shift).clip(0, height - 1), (columns + right * shift).clip(0, width - 1)]
-            self._aside += float((aside <= reach).sum()) / unit / 4
+            beside = to_ink[(rows + down * shift).clip(0, height - 1), (columns + right * shift).clip(0, width - 1)]
+            self._offset += float((beside <= reach).sum()) / unit / 4
 
     @property
     def free(self) -> float:
         """Share of places beside the lines that have no ink."""
-        return 1 - self._aside / max(self.length, 1e-6)
+        return 1 - self._offset / max(self.length, 1e-6)
 
     @property
     def drawn(self) -> float:
         """Share of the lines that has ink which is not everywhere, from 0 to 1."""
-        return max(0.0, self._near - self._aside) / max(self.length - self._aside, 1e-6)
+        return max(0.0, self._near - self._offset) / max(self.length - self._offset, 1e-6)
 
 
 def measured_choice(garments: Iterable[tuple[Cloth, np.ndarray]]) -> LineChoice:
-    """What a designer draws of a garment; every line where that cannot be told.
+    """What a designer draws of a garment; every line where that cannot be measured.
 
     Args:
         garments: what the photograph shows, and the designer's drawing of it, (h, w, 3) uint8, of the same size.
@@ -86,11 +86,15 @@ def measured_choice(garments: Iterable[tuple[Cloth, np.ndarray]]) -> LineChoice:
 
 
 def _read(share: _Share, silhouette: _Share, unknown: float) -> float:
-    """From 0 to 1, beside the silhouette, which everybody draws; ``unknown`` where it cannot be told."""
+    """From 0 to 1, relative to the silhouette, which everybody draws; ``unknown`` where it cannot be measured."""
     if share.length < FEWEST or share.free < FREE:
         return unknown
     drawn = share.drawn / silhouette.drawn
-    return 0.0 if drawn < NONE else 1.0 if drawn > ALL else drawn
+    if drawn < NONE:
+        return 0.0
+    if drawn > ALL:
+        return 1.0
+    return drawn
 
 
 def _to_ink(drawing: np.ndarray) -> Plane:

@@ -1,4 +1,4 @@
-"""What the draughtsman is shown: pages made anew from rendered garments and from real photographs, with what is known."""
+"""What the draughtsman is shown: new pages each time, from rendered garments and real photographs, with what is known."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def rendered(garment: Garment, rng: np.random.Generator, behind: np.ndarray | No
 
 
 def real(photograph: Photograph, rng: np.random.Generator, behind: np.ndarray | None = None) -> LessonPage:
-    """A photograph: its mask is known, but not its rim, nor where opinions differ; outside is no line; the outline is the mask's.
+    """A photograph. Its mask is known, but not its rim, nor where opinions differ. No line is outside; the outline is the mask's.
 
     A plain garment is dyed every other time; what was seen in it before (``Photograph.label_path``) is then still right.
     """

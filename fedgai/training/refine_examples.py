@@ -26,7 +26,7 @@ from fedgai.training.train_config import TrainConfig
 from fedgai.vision.images import to_tensor
 
 BLACK = 3.0  # chroma, below which ink has no colour: JPEG colours black lines a little
-PAPER = 90.0  # lightness above which a pixel is no ink
+PAPER = 90.0  # lightness above which a pixel is not ink
 WEIGHTS_OF_LOSSES = TrainConfig()  # of a designer's own model, and so of an adapter
 
 

@@ -4,7 +4,7 @@
 
 1. Gather: photographs whose garment's mask is sure (``photographs``), and rendered garments (``fedgai.garments``), kept in
    WORK_DIR. Two kinds of garment, ``HELD_OUT``, are never shown: the draughtsman is measured on them.
-2. First lessons: rendered garments, dyed anew each time; photographs with their masks, plain ones dyed with prints.
+2. First lessons: rendered garments, dyed differently each time; photographs with their masks, plain ones dyed with prints.
 3. Look: the network draws the lines of plain photographs; thinned, they become those photographs' labels.
 4. Second lessons: as the first, and dyed photographs with the labels of what was seen before dyeing.
 

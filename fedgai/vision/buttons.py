@@ -6,7 +6,7 @@
 The draughtsman sees buttons, too, as discs among the fastenings. Where the network for spots finds none, rows of these count.
 
 Prints, zips, and rivets have round spots, too. So what only looks like a button does not count: it must be in a row, or be of
-the size of those that are. Where many spots that look like buttons are in no row, the cloth is printed, and none is a button.
+the size of those that are. Where many spots that look like buttons are in no row, the cloth is printed, and no spot counts.
 """
 
 from __future__ import annotations
@@ -24,16 +24,24 @@ Floats = NDArray[np.float64]
 SIDE = 768  # px, long side at which buttons are looked for
 RADII = 2.4 * 1.22 ** np.arange(9)  # px of it, 2.4 to 11.8
 HALVED = 7  # the first blur that is so broad that every second pixel shows it
-MOST_SPOTS, MOST_CANDIDATES = 500, 140
-FAINTEST, WEAKEST = 5.0, 1.2  # differences in CIELAB, below which there is no spot: from the cloth; between two blurs
-PATCH, REACH = 25, 2.6  # pixels of what the network looks at; radii from its middle to its edge
-WIDTH = 24  # of the network
-# logits: may be in a row; looks like a button; looks like one without doubt; so do both of two, without a third
-LEAST, LIKELY, SURE, PAIR = -1.5, 0.0, 1.0, 1.8
+MOST_SPOTS = 500  # that are compared with the cloth around them
+MOST_CANDIDATES = 140  # that the network looks at
+FAINTEST = 5.0  # difference in CIELAB that a spot has from the cloth at least
+WEAKEST = 1.2  # difference in CIELAB that a spot has between two blurs at least
+PATCH = 25  # px, side of what the network looks at
+REACH = 2.6  # radii of a spot from the patch's middle to its edge
+WIDTH = 24  # channels of the network's first layers
+
+LEAST = -1.5  # logit from which on a spot may be in a row
+LIKELY = 0.0  # logit from which on it looks like a button
+SURE = 1.0  # logit from which on it looks like one without doubt
+PAIR = 1.8  # logit that both of two buttons need where there is no third
 
 DISC, WIDEST = 9, 39  # px of a picture that is ``SIDE`` px long, a disc's least and largest width
-DISC_LIKELY, DISC_LONGEST = 0.3, 1.8  # how likely it must be; its length over its width
-DISC_SCORE, DISC_RADIUS = 0.6, 0.65  # what a disc counts in a row; share of its radius that a button has
+DISC_LIKELY = 0.3  # how likely a disc must be
+DISC_LONGEST = 1.8  # its length over its width, at most
+DISC_SCORE = 0.6  # logit that a disc counts with in a row
+DISC_RADIUS = 0.65  # share of its radius that a button has
 
 
 class Button(NamedTuple):
@@ -140,7 +148,7 @@ def round_fastenings(fastenings: np.ndarray) -> tuple[NDArray[np.bool_], Floats]
     wide, high, area = (boxes[:, i] for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
     longer = np.maximum(wide, high)
     good = (longer <= WIDEST) & (longer <= DISC_LONGEST * np.minimum(wide, high))
-    good[0] = False  # what is no fastening
+    good[0] = False  # the background
     where = cv2.resize(good[labels].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
     return where, np.column_stack([middles, DISC_RADIUS * np.sqrt(area / np.pi)])[good]
 

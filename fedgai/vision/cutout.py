@@ -411,7 +411,7 @@ def tidy(mask: np.ndarray) -> np.ndarray:
 
 
 def sharpen(mask: np.ndarray, lab: np.ndarray) -> np.ndarray:
-    """(h', w') bool coarse mask, (h, w, 3) Lab -> (h, w) bool, cut anew within a band along the coarse outline."""
+    """(h', w') bool coarse mask, (h, w, 3) Lab -> (h, w) bool, cut again within a band along the coarse outline."""
     height, width = lab.shape[:2]
     coarse = (cv2.resize(mask.astype(np.float32), (width, height)) > 0.5).astype(np.uint8)
     reach = max(2, min(height, width) // 40)

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes and its name, and what to do with one that is no picture for us.
+"""What a file is, by its first bytes and its name, and what to do with one that cannot be read as a picture.
 
 Bytes say more than a name: a photograph that was renamed is still what it was. Only where many kinds share their first bytes
 does the name decide, as for the raw files of cameras.

@@ -14,18 +14,23 @@ from fedgai.vision.channels import brightest_channel, darkest_channel
 Levels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-ENOUGH = 0.4  # share of a picture that is white paper where all of its paper is
-BLOCKS = 10  # along each side, in which paper is looked for
-WHITE, DARK = 246, 110  # grey levels: paper above WHITE is left as it is, and so is paper below DARK, which is a choice
-COLOURED, TINGE = 25, 0.15  # grey levels between the channels of coloured paper, and of its light's share, what is nearly grey
+ENOUGH = 0.4  # share of white pixels from which on a picture counts as being on white paper
+BLOCKS = 10  # along each side; the paper's colour is measured in each block
+WHITE = 246  # grey level: lighter paper is left as it is
+DARK = 110  # grey level: darker paper is left as it is, too, for somebody chose it
+COLOURED_PAPER = 25  # grey levels between the channels of paper from which on it counts as coloured
+NEARLY_GREY = 0.15  # share of the paper's light: a colour that differs less from grey becomes grey on coloured paper
 GRAINS = 5  # standard deviations of the paper's grain by which it is lighter than ink
-LOOK_SIDE = 700  # px, long side at which paper is looked at
-STRIPS, FEWEST_RULES, FAINT = 10, 6, (10, 140)  # strips of a page, rules in a strip, and how much darker than paper they are
-RULED_STRIPS = 3  # of a page, both at its edges among them: a garment's own stripes end within the page
-BROADEST = 0.012  # of the page, a rule
-EDGE = 2  # px, of ink, that is no rule
+LOOK_SIDE = 700  # px, long side at which a page is examined
+STRIPS = 10  # upright strips of a page, in each of which rules are looked for
+FEWEST_RULES = 6  # in a strip
+FAINT = (10, 140)  # grey levels by which a rule is darker than paper
+RULED_STRIPS = 3  # of a ruled page at least, with both at its edges: a garment's own stripes end within the page
+BROADEST = 0.012  # of the page's height, width of a rule
+EDGE = 2  # px around ink that are its faint edge, not a rule
 DARKER = 16  # grey levels by which ink is darker than the rule that it crosses
-INK, SPECK = 26, 0.016  # grey levels by which ink differs from paper, and in long sides, what is longer than a speck
+INK = 26  # grey levels by which ink differs from paper
+SPECK = 0.016  # of the long side: a longer stroke is not a speck
 
 
 def on_white_paper(picture: Levels) -> Levels:
@@ -41,7 +46,7 @@ def is_on_white(picture: Levels) -> bool:
 def is_ruled(picture: Levels) -> bool:
     """Whether (H, W, 3) uint8 seems to be on lined or squared paper: evenly spaced faint lines from one end to the other."""
     dark = _darkness(_without_tint(_small(picture)))
-    return _goes_through(dark) or _goes_through(dark.T)
+    return _has_page_rules(dark) or _has_page_rules(dark.T)
 
 
 def has_ink(picture: Levels) -> bool:
@@ -71,7 +76,7 @@ def _without_tint(picture: Levels) -> Levels:
     if paper is None:
         return picture
     share = picture / np.maximum(paper, 8)  # of the paper's light; ink takes the same share of it on every paper
-    share = _without_tinge(share, paper)
+    share = _with_grey_edges(share, paper)
     off = np.abs(darkest_channel(share[::5, ::5]) - 1)
     # the paper's own grain, as a standard deviation, from its smoother part: a rubbed shade is not grain
     grain = float(np.percentile(off[off < 0.15], 30)) / 0.385 if (off < 0.15).any() else 0.0
@@ -80,16 +85,16 @@ def _without_tint(picture: Levels) -> Levels:
     return np.asarray(255 * np.clip(share + blank * (1 - share), 0, 1) + 0.5, np.uint8)
 
 
-def _without_tinge(share: NDArray[Any], paper: Floats) -> NDArray[Any]:
+def _with_grey_edges(share: NDArray[Any], paper: Floats) -> NDArray[Any]:
     """(H, W, 3) shares of coloured paper's light -> the same, with what is nearly grey made grey.
 
     Cameras and JPEG blur colours, so that black ink on brown paper comes out brownish at its edges.
     """
-    if np.ptp(paper.mean((0, 1))) < COLOURED:
+    if np.ptp(paper.mean((0, 1))) < COLOURED_PAPER:
         return share
     grey = (share * (0.3, 0.59, 0.11)).sum(2, keepdims=True)
     colour = share - grey
-    return np.asarray(grey + colour * np.clip(brightest_channel(np.abs(colour))[..., None] / TINGE - 1, 0, 1))
+    return np.asarray(grey + colour * np.clip(brightest_channel(np.abs(colour))[..., None] / NEARLY_GREY - 1, 0, 1))
 
 
 def _tinted(picture: Levels) -> Floats | None:
@@ -166,14 +171,14 @@ def _without_rules(picture: Levels) -> Levels:
     A picture without rules comes as it is.
     """
     seen = _darkness(_small(picture))
-    if _goes_through(seen):
+    if _has_page_rules(seen):
         picture = _erased(picture)
-    if _goes_through(seen.T):
+    if _has_page_rules(seen.T):
         picture = np.ascontiguousarray(_erased(picture.transpose(1, 0, 2)).transpose(1, 0, 2))
     return picture
 
 
-def _goes_through(dark: Floats) -> bool:
+def _has_page_rules(dark: Floats) -> bool:
     """Whether (H, W) darkness has level rules from its left edge to its right one."""
     first, *middle, last = np.array_split(dark, STRIPS, 1)
     return _has_rules(first) and _has_rules(last) and 2 + sum(map(_has_rules, middle)) >= RULED_STRIPS
@@ -197,22 +202,23 @@ def _faint(strip: Floats) -> NDArray[np.bool_]:
 def _erased(picture: Levels) -> Levels:
     """(H, W, 3) uint8 without its level rules."""
     dark = _darkness(picture)
-    columns = np.array_split(np.arange(dark.shape[1]), STRIPS)
-    found = [_rules(dark[:, of]) if _has_rules(dark[:, of]) else [] for of in columns]
+    strips = np.array_split(np.arange(dark.shape[1]), STRIPS)
+    found = [_rules(dark[:, columns]) if _has_rules(dark[:, columns]) else [] for columns in strips]
     # above and below ink, what is faint is the ink's own edge
     edge = cv2.dilate((dark > FAINT[1]).astype(np.uint8), np.ones((2 * EDGE + 1, 1), np.uint8)) > 0
-    left = picture.copy()
-    for i, of in enumerate(columns):
-        for top, bottom, level in _here(found, i):
+    page = picture.copy()
+    for i, columns in enumerate(strips):
+        within = slice(columns[0], columns[-1] + 1)
+        for top, bottom, level in _rules_of_strip(found, i):
             rows = slice(max(0, top - 1), bottom + 1)
-            own = dark[rows, of[0] : of[-1] + 1]
-            paper = np.maximum(*(picture[min(max(row, 0), len(picture) - 1), of] for row in (top - 2, bottom + 1)))  # (w, 3)
-            rule = (own <= level[-len(own) :, None] + DARKER) & ~edge[rows, of[0] : of[-1] + 1]
-            left[rows, of[0] : of[-1] + 1] = np.where(rule[..., None], np.maximum(left[rows, of], paper), left[rows, of])
-    return left
+            own = dark[rows, within]
+            paper = np.maximum(*(picture[min(max(row, 0), len(picture) - 1), columns] for row in (top - 2, bottom + 1)))  # (w, 3)
+            rule = (own <= level[-len(own) :, None] + DARKER) & ~edge[rows, within]
+            page[rows, within] = np.where(rule[..., None], np.maximum(page[rows, within], paper), page[rows, within])
+    return page
 
 
-def _here(found: list[list[_Rule]], strip: int) -> list[_Rule]:
+def _rules_of_strip(found: list[list[_Rule]], strip: int) -> list[_Rule]:
     """The rules of a strip. Where ink hides one, it goes on as in the nearest strip that has it."""
     rules: list[_Rule] = []
     for other in sorted(range(len(found)), key=lambda place: abs(place - strip)):

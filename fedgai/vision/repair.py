@@ -229,7 +229,7 @@ def _touching(region: NDArray[np.bool_], seeds: NDArray[np.bool_]) -> NDArray[np
 
 
 def _blend(photo: NDArray[np.uint8], mask: Mask | None, first: NDArray[np.bool_], after: NDArray[np.bool_]) -> Mask:
-    """(H, W) float32 alpha: as it was where nothing has changed, fitted to the photograph's edge anew where it has."""
+    """(H, W) float32 alpha: as it was where nothing has changed, fitted to the photograph's edge again where it has."""
     if mask is not None and np.array_equal(first, after):
         return mask.copy()
     fitted = fit_edge(after, photo)

@@ -216,7 +216,7 @@ class DrawingsFolder:
         try:
             layout = Layout.from_json(beside.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            self.trouble = f"{beside.name} cannot be understood ({error}): delete it to begin anew."
+            self.trouble = f"{beside.name} cannot be understood ({error}): delete it to start again."
             return None
         return Sheet(scan, preview, layout.upright()[1], layout) if preview.exists() else None
 

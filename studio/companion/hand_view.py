@@ -40,7 +40,7 @@ class HandView:
         self._thread: threading.Thread | None = None
 
     def start(self, settings: Settings) -> None:
-        """Make the page anew, unless it is being made. ``data`` and ``name`` of the settings count."""
+        """Make the page again, unless it is being made. ``data`` and ``name`` of the settings count."""
         with self._lock:
             if self.busy:
                 return

@@ -26,7 +26,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 with collector_paused(), needed_by("python -m studio.companion.home", "studio", "federation", started=__name__ == "__main__"):
-    import studio.companion.quiet_network  # noqa: F401, I001 - before gradio, which dies of a wrong proxy
+    import studio.companion.quiet_network  # noqa: F401, I001 - before gradio, which fails on a wrong proxy
 
     import gradio as gr
     from fastapi import FastAPI

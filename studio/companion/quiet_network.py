@@ -1,8 +1,8 @@
 """Imports gradio whatever the environment says about proxies; import this first.
 
-Gradio (6.31) makes an HTTP client while it is imported, and that client dies of a wrong variable: NO_PROXY=[::1], a SOCKS proxy
-without its package, a certificate file that is not there. The companion's pages ask nobody outside this machine through it. For
-the companion itself the variables are put back: it says which of them cannot be used, and never goes around a proxy.
+Gradio (6.31) makes an HTTP client while it is imported, and that client fails on a wrong variable: NO_PROXY=[::1], a SOCKS proxy
+without its package, a certificate file that is missing. The companion's pages send nothing outside this machine through that
+client. Then the variables are restored for the companion: it says which of them cannot be used, and never bypasses a proxy.
 """
 
 from __future__ import annotations

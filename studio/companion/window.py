@@ -23,7 +23,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # read while gradio 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 with collector_paused(), needed_by("python -m studio.companion.window", "studio", "federation", started=__name__ == "__main__"):
-    import studio.companion.quiet_network  # noqa: F401, I001 - before gradio, which dies of a wrong proxy
+    import studio.companion.quiet_network  # noqa: F401, I001 - before gradio, which fails on a wrong proxy
 
     import gradio as gr
     from fastapi import FastAPI, Request
@@ -153,7 +153,7 @@ def build(window: Window) -> gr.Blocks:
     demo: gr.Blocks = gr.Blocks(title="FedGAI Companion", analytics_enabled=False, fill_width=True)
     with demo:
         gr.HTML(HEADER, elem_id="header", **PLAIN)
-        with gr.Row(elem_id="desk", equal_height=False):
+        with gr.Row(elem_id="columns", equal_height=False):
             with gr.Column(elem_id="steps", min_width=0):
                 places = [*_drawings_step(window.actions)]
                 hand, *names = _names_step()

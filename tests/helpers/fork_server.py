@@ -1,4 +1,4 @@
-"""Our programs as processes of their own, without importing torch, Gradio and Flower anew in each: that takes 3 to 6 s of a core.
+"""Our programs as processes of their own, without importing torch, Gradio and Flower in each, which takes 3 to 6 s of a core.
 
 ``Popen`` and ``run`` stand for those of ``subprocess``. A fork server, one for each test process and set of libraries, imports
 the libraries once. It forks a process for each program. That process has its own process id, arguments, environment, folder and
@@ -372,7 +372,7 @@ def _run(request: dict[str, Any], paths: list[str]) -> None:
     """
     import numpy as np
 
-    tempfile.tempdir = None  # found anew: TMPDIR may be another
+    tempfile.tempdir = None  # found again: TMPDIR may be another
     np.random.seed()  # else each of them would draw the same numbers
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
     for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):

@@ -13,7 +13,7 @@ from helpers import fork_server
 
 
 class QuickDemo(demo.Demo):
-    """The demo, with a studio and designers that do not import Gradio, Flower and torch anew."""
+    """The demo, with a studio and designers that do not import Gradio, Flower and torch again."""
 
     def start_studio(self) -> None:
         with fork_server.forked(demo, "studio"):

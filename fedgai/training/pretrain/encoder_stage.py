@@ -71,7 +71,7 @@ def train_encoder(model: FedGAI, data: PageBatches, work: Path, config: HouseCon
         dense = ((seen - target.clamp(max=1.6)).square() * (1 + 3 * target.clamp(0, 1))).mean()
         stats = image_statistics([f[:-n_photos] for f in features]).unflatten(0, (len(chosen), per_hand))  # (P, K, D)
         total = stats.sum(1, keepdim=True)
-        others = (total - stats) / (per_hand - 1)  # each drawing against a signature that it is no part of
+        others = (total - stats) / (per_hand - 1)  # each drawing against a signature made without it
         centres = total.squeeze(1) / per_hand
         d = style_distance(stats[:, :, None], centres[None, None], channels)  # (P, K, P)
         own = style_distance(stats, others, channels)  # (P, K)

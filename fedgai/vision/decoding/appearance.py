@@ -25,7 +25,8 @@ BAND = 2**20  # numbers that are handled at a time: each step makes a copy
 WIDE = (255, 32767, 65535, 2**24 - 1, 2**31 - 1, 2**32 - 1)  # what may be white among whole numbers of 32 bits and more
 NARROW = (255, 1023, 4095, 16383)  # and among 16 bits, for scanners and cameras store 10, 12 or 14
 BEYOND = 4  # times white: what almost all floats of a picture stay below, although it has lights that are brighter than white
-WITHOUT_NUMBER, BELOW_ZERO = 0.01, 0.1  # share of floats that may be no number; times white that almost all are above, below 0
+WITHOUT_NUMBER = 0.01  # share of floats that may be NaN or infinite
+BELOW_ZERO = 0.1  # of white: almost no value may lie further below 0
 DARK = 64  # of 255: a picture whose white was found rightly comes out lighter
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
