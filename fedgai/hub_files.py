@@ -1,8 +1,13 @@
-"""Public weights from the Hugging Face Hub: VGG-16's ImageNet features and CLIP's image tower, for the ``vgg16`` preset.
+"""Files from the Hugging Face Hub: fetched, checked against their checksums, and what went wrong in plain words.
 
-Nothing is fetched before it is used, and nothing at all for ``edge``. A file comes through the Hub's own client, so its
-cache, HF_TOKEN, HF_ENDPOINT (a mirror) and HF_HUB_OFFLINE mean what they mean everywhere. What it holds is pinned by
-SHA-256: the bytes are checked once, after the download, and used for good. Only safetensors are read.
+Files come through the Hub's own client, so its cache, HF_TOKEN, HF_ENDPOINT (a mirror) and HF_HUB_OFFLINE mean what they mean
+everywhere. That client compares sizes only. What comes through here is compared with a checksum too: with a given SHA-256, or
+with the one that the Hub names the file by.
+
+>>> try:
+...     path = fetch("owner/name", "model.safetensors")
+... except Exception as error:
+...     print(reason(error, "owner/name").text)
 """
 
 from __future__ import annotations
@@ -12,223 +17,128 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import torch
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]  # HTTPError: it is there, but not declared
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from huggingface_hub import constants, get_token, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RevisionNotFoundError,
+)
 
-from fedgai.environment import VariableError, check_network
+from fedgai.environment import check_network
 from fedgai.errors import FedGAIError
-
-if TYPE_CHECKING:
-    from fedgai.networks.encoder import VGG16Encoder
+from fedgai.text import printable
 
 log = logging.getLogger(__name__)
 
-CHECKED = ".fedgai-checked.json"  # beside the Hub's own folders for a repository: which file was checked, and found right
-DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
+CHECKED = ".fedgai-checked.json"  # beside the Hub's own folders for a repository: which files were checked, and found right
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+NOT_WRITTEN = {errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO}
+NETWORK = ("httpx", "httpx2")  # the packages whose errors huggingface_hub lets through: httpx before its 2.4
 
 
-class WeightsError(FedGAIError):
-    """Public weights that cannot be downloaded. One line: which file, from where, why not, and how to put it in place."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file on the Hub.
+class DamagedError(FedGAIError):
+    """A file has another checksum than it should have; it was deleted. One sentence.
 
     Attributes:
-        what: to name it in messages.
-        repo, revision, file: where it is.
-        sha256: of the file; None where only the Hub's own checksum can be asked for (a repository of the user's choice).
-        megabytes: its size.
-        setting: the environment variable that names another place.
+        file: its path in the repository.
     """
 
-    what: str
-    repo: str
-    revision: str
-    file: str
-    sha256: str | None
-    megabytes: int
-    setting: str
-
-    @property
-    def url(self) -> str:
-        return f"{constants.ENDPOINT}/{self.repo}/resolve/{self.revision.replace('/', '%2F')}/{self.file}"
+    def __init__(self, file: str) -> None:
+        super().__init__(f"{file} arrived damaged (wrong SHA-256) and was deleted: try again")
+        self.file = file
 
 
-# torchvision's IMAGENET1K_V1 weights. SHA-256 and commit as on huggingface.co/timm/vgg16.tv_in1k/blob/main/model.safetensors
-VGG16 = Source(
-    "VGG-16's ImageNet weights",
-    "timm/vgg16.tv_in1k",
-    "3394518cba29aee1ea82a49d971be90d2dd1dab7",
-    "model.safetensors",
-    "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
-    553,
-    "FEDGAI_VGG16",
-)
-# OpenAI's own repository, which has safetensors on a branch of the Hub's converter only. SHA-256 as on
-# huggingface.co/openai/clip-vit-base-patch16/blob/refs%2Fpr%2F10/model.safetensors (commit ebc0097). open_clip's own copy,
-# timm/vit_base_patch16_clip_224.openai, holds the same numbers, but no page was at hand that tells its SHA-256.
-CLIP = Source(
-    "CLIP ViT-B/16's weights",
-    "openai/clip-vit-base-patch16",
-    "refs/pr/10",
-    "model.safetensors",
-    "846bf12e84b91c2a65b44833a915241443b39356f1000ac1345c61d7bf8a209e",
-    599,
-    "FEDGAI_CLIP",
-)
-# pytorch-fid's pt_inception-2015-12-05, tensor for tensor, and by its card with this SHA-256; fetched only where somebody asks
-INCEPTION = Source(
-    "FID's Inception-v3 weights",
-    "nikhilr01/sen-bridge-weights",
-    "main",
-    "fid_inception.safetensors",
-    "b7a528bf4051f62c057bc14657865abf180a23eb1748d00ff0933d84698202ed",
-    96,
-    "FEDGAI_INCEPTION",
-)
+# -- fetching ----------------------------------------------------------------------------------------------------------------
 
 
-def locate(source: Source, named: str | None = None) -> Path:
-    """The file on this machine, fetched and checked where it is not here yet, with a progress bar.
+def cached(repo: str, file: str, *, revision: str | None = None, sha256: str | None = None) -> Path | None:
+    """A file that is in the cache and right, found without a request to the Hub. Where its checksum is wrong, it is deleted.
 
     Args:
-        source: what is wanted.
-        named: a file, a folder with ``source.file`` in it, or a repository "owner/name" or "owner/name@revision", as the
-            user gave it in ``source.setting``; nothing, or the source's own repository: the pinned file.
-    Raises:
-        WeightsError: it cannot be downloaded. Nothing is left half-written: the next try begins anew.
+        repo, file, revision, sha256: see ``fetch``.
     """
-    if not named or named == source.repo:
-        return _fetch(source)
-    path = Path(named).expanduser()
-    path = path / source.file if path.is_dir() else path
-    if path.is_file():
-        return path
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", named) or path.suffix == ".safetensors":
-        raise WeightsError(
-            f"{source.setting} names {named}, which is neither a file, nor a folder with {source.file} in it, "
-            "nor a repository on the Hub (owner/name)"
-        )
-    repo, _, revision = named.partition("@")
-    return _fetch(replace(source, repo=repo, revision=revision or "main", sha256=None))
+    found = try_to_load_from_cache(repo, file, revision=revision)
+    return Path(found) if isinstance(found, str) and is_right(Path(found), sha256) else None
 
 
-def load_vgg16(encoder: VGG16Encoder, named: str | None = None, source: Source = VGG16) -> None:
-    """Put the ImageNet weights up to relu4_3 into the encoder; block five and the classifier stay on the disk.
+def fetch(repo: str, file: str, *, revision: str | None = None, sha256: str | None = None, **options: Any) -> Path:
+    """One file, in the cache: fetched where it is not there yet, and checked. Nothing is left half-written.
 
     Args:
-        encoder: filled in place.
-        named: see ``locate``.
-        source: another one only in tests.
+        repo: "owner/name".
+        file: its path in the repository.
+        revision: a branch, a tag or a commit; None for the newest of main.
+        sha256: in hexadecimal; None for the checksum that the Hub names the file by.
+        options: as ``hf_hub_download`` takes them: cache_dir, endpoint, token.
     Raises:
-        WeightsError: see ``locate``; or the tensors are not VGG-16's.
+        DamagedError: another checksum. Besides, whatever huggingface_hub raises; ``reason`` puts each of them into words.
+        VariableError: a variable of the environment makes requests impossible.
     """
-    path = locate(source, named)
-    names: dict[str, str] = {}
-    place = 0  # timm and torchvision count convolutions, ReLUs and max-pools through: 0, 2, 5, 7, 10, 12, 14, ...
-    for level, layers in enumerate(encoder.levels):
-        for layer in range(0, len(list(layers.children())), 2):
-            names |= {f"features.{place}.{kind}": f"levels.{level}.{layer}.{kind}" for kind in ("weight", "bias")}
-            place += 2
-        place += 1
-    try:
-        tensors = read(path, lambda present: names.keys() & present)
-        encoder.load_state_dict({names[name]: tensor for name, tensor in tensors.items()})
-    except RuntimeError as error:
-        reason = " ".join(str(error).split(":", 1)[-1].split())[:200]
-        raise WeightsError(f"{path} does not hold VGG-16's weights: {reason}") from error
-
-
-def clip_tensors(path: Path) -> dict[str, Tensor]:
-    """CLIP's image tower in open_clip's names, float32, from a file of open_clip's or of transformers'. Text stays unread.
-
-    Raises WeightsError where the file cannot be read; whether the tensors fit, ``load_state_dict`` says.
-    """
-    tensors = read(path, lambda names: [name for name in names if name.startswith(("visual", "vision_model."))] or names)
-    if not any(name.startswith("vision_model.") for name in tensors):
-        return {name.removeprefix("visual."): tensor for name, tensor in tensors.items()}
-    plain = {
-        "embeddings.class_embedding": "class_embedding",
-        "embeddings.patch_embedding.weight": "conv1.weight",
-        "embeddings.position_embedding.weight": "positional_embedding",
-        "pre_layrnorm": "ln_pre",
-        "post_layernorm": "ln_post",
-        "layer_norm1": "ln_1",
-        "layer_norm2": "ln_2",
-        "mlp.fc1": "mlp.c_fc",
-        "mlp.fc2": "mlp.c_proj",
-        "self_attn.out_proj": "attn.out_proj",
-        "encoder.layers": "transformer.resblocks",
-    }
-    renamed = {"proj": tensors["visual_projection.weight"].t().contiguous()} if "visual_projection.weight" in tensors else {}
-    for name, tensor in tensors.items():
-        if not name.startswith("vision_model.") or name.endswith("position_ids"):
-            continue
-        name = name.removeprefix("vision_model.")
-        for theirs, ours in plain.items():
-            name = name.replace(theirs, ours)
-        renamed[name] = tensor
-    for name in [name for name in renamed if ".self_attn.q_proj." in name]:  # three projections are one matrix in open_clip
-        parts = [
-            renamed.pop(name.replace("q_proj", part))
-            for part in ("q_proj", "k_proj", "v_proj")
-            if name.replace("q_proj", part) in renamed
-        ]
-        renamed[name.replace("self_attn.q_proj.", "attn.in_proj_")] = torch.cat(parts)
-    return renamed
-
-
-def read(path: Path, choose: Callable[[list[str]], Collection[str]]) -> dict[str, Tensor]:
-    """The tensors that ``choose`` takes of a file's names, float32. Raises WeightsError where it is not a safetensors file."""
-    try:
-        with safe_open(str(path), "pt") as f:
-            return {name: f.get_tensor(name).float() for name in choose(list(f.keys()))}
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} is not a safetensors file ({' '.join(str(error).split())})") from error
-
-
-def _fetch(source: Source) -> Path:
-    try:
-        cached = try_to_load_from_cache(source.repo, source.file, revision=source.revision)
-        if isinstance(cached, str) and _right(Path(cached), source.sha256):
-            return Path(cached)  # without a word to the Hub
-        check_network()
-        path = Path(hf_hub_download(source.repo, source.file, revision=source.revision, library_name="fedgai"))
-        if not _right(path, source.sha256):
-            raise ValueError("the file that came has the wrong SHA-256, so it was deleted; try again")
-    except VariableError as error:
-        raise WeightsError(f"{source.what} cannot be downloaded: {error}") from error
-    except (HTTPError, OSError, ValueError) as error:  # refusals and no network; the disk; a name that can be none
-        raise WeightsError(
-            f"{source.what} cannot be downloaded from {source.repo}: {_why(error)}. To put them in place by hand: fetch "
-            f"{source.url} ({source.megabytes} MB) and set {source.setting} to its path"
-        ) from error
+    check_network()
+    path = Path(hf_hub_download(repo, file, revision=revision, library_name="fedgai", **options))
+    if not is_right(path, sha256):
+        raise DamagedError(file)
     return path
 
 
-def _right(path: Path, sha256: str | None) -> bool:
-    """Whether the file in the cache holds what it must. Hashed once, and remembered; thrown away where it does not."""
+def fetch_folder(
+    repo: str, *, revision: str | None = None, patterns: Sequence[str], unwanted: Sequence[str] = (), **options: Any
+) -> Path:
+    """Some files of a repository, in the cache: fetched where they are not there yet, and each of them checked.
+
+    Args:
+        repo, revision: see ``fetch``.
+        patterns: which files, as "vae/*.json".
+        unwanted: which of them not.
+        options: as ``snapshot_download`` takes them: cache_dir, force_download, local_files_only, token, tqdm_class.
+    Returns:
+        the folder of this revision.
+    Raises: see ``fetch``.
+    """
+    check_network()
+    chosen: dict[str, Any] = {"allow_patterns": list(patterns), "ignore_patterns": list(unwanted), **options}
+    folder = Path(snapshot_download(repo, revision=revision, library_name="fedgai", **chosen))
+    for path in folder.rglob("*"):
+        file = path.relative_to(folder).as_posix()
+        wanted = any(fnmatch(file, pattern) for pattern in patterns) and not any(fnmatch(file, pattern) for pattern in unwanted)
+        if wanted and path.is_file() and not is_right(path):
+            raise DamagedError(file)
+    return folder
+
+
+# -- checking ----------------------------------------------------------------------------------------------------------------
+
+
+def is_right(path: Path, sha256: str | None = None) -> bool:
+    """Whether a file in the cache has the checksum that it should have. Hashed once, and remembered; deleted where not.
+
+    Args:
+        path: as huggingface_hub returns it.
+        sha256: in hexadecimal. None for what the cache names the file by: the SHA-256 of a large file, git's hash of another
+            one. A file with any other name, as of a cache without symbolic links, counts as right.
+    """
     blob = path.resolve()
-    sha256 = sha256 or blob.name  # the Hub names a large file by its SHA-256, and the cache keeps it under that name
+    checksum = sha256 or blob.name
+    if not re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", checksum):
+        return True
     note, facts = blob.parent.parent / CHECKED, blob.stat()
-    mark = [sha256, facts.st_size, facts.st_mtime_ns]
+    mark = [checksum, facts.st_size, facts.st_mtime_ns]
     try:
         checked = json.loads(note.read_text())
     except (OSError, ValueError):
         checked = []
     if mark in checked:
         return True
-    if sha256_of(blob) != sha256:
+    if checksum != (sha256_of(blob) if len(checksum) == 64 else git_hash(blob.read_bytes())):
         path.unlink(missing_ok=True)
         blob.unlink(missing_ok=True)
         return False
@@ -245,22 +155,124 @@ def sha256_of(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _why(error: Exception) -> str:
-    cause: BaseException = error
-    while cause.__cause__ is not None and not isinstance(cause, HTTPError | OfflineModeIsEnabled):
-        cause = cause.__cause__
-    if isinstance(cause, OfflineModeIsEnabled):
-        return "it is not in the cache, and HF_HUB_OFFLINE forbids to fetch it"
-    if isinstance(cause, HfHubHTTPError):
-        status = cause.response.status_code
-        reasons = {
-            401: "the Hub asks for a token, or refuses the one in HF_TOKEN",
-            403: "the token in HF_TOKEN may not read it",
-            404: "it is not there",
-        }
-        return f"{reasons.get(status, 'the Hub answers with an error')} ({status})"
-    if isinstance(cause, OSError) and cause.errno in DISK:
-        return f"it cannot be written to {constants.HF_HUB_CACHE} ({cause.strerror})"
-    if isinstance(cause, HTTPError) or "Consistency check" in str(cause):
-        return f"the Hub cannot be reached, or the download broke off ({type(cause).__name__})"
-    return " ".join(str(cause).split())
+def git_hash(content: bytes) -> str:
+    """What git, and so the Hub, names a file with this content by: 40 hexadecimal digits."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+# -- what went wrong ---------------------------------------------------------------------------------------------------------
+
+
+class Problem(Enum):
+    """What can go wrong between this machine and the Hub, and how to say it: part of a sentence.
+
+    ``{repo}`` is the repository, ``{action}`` what was tried ("read"), ``{cache}`` the cache's folder, and ``{detail}`` the
+    status of the Hub's answer, or what the error itself says.
+    """
+
+    OFFLINE = "HF_HUB_OFFLINE forbids requests to the Hub"
+    UNREACHABLE = "the Hub cannot be reached, or the connection broke off ({detail})"
+    NO_TOKEN = "the Hub wants a token (HF_TOKEN), or does not know the repository ({detail})"
+    WRONG_TOKEN = "the Hub does not accept the token (HF_TOKEN) for {repo} ({detail})"
+    FORBIDDEN = "the token (HF_TOKEN) may not {action} {repo} ({detail})"
+    NO_REPOSITORY = "the Hub does not know the repository {repo}, or the token may not see it ({detail})"
+    NO_REVISION = "the Hub does not have this revision of {repo} ({detail})"
+    NO_FILE = "the Hub does not find it in {repo} ({detail})"
+    CHANGED = "somebody else changed {repo} meanwhile ({detail})"
+    TOO_MANY = "the Hub asks for fewer requests ({detail})"
+    HUB_FAILS = "the Hub has trouble of its own ({detail})"
+    REFUSED = "the Hub refuses the request ({detail})"
+    NO_ROOM = "there is no room for it in {cache} ({detail})"
+    NOT_WRITTEN = "it cannot be written to {cache} ({detail})"
+    DAMAGED = "the file that came has the wrong SHA-256, so it was deleted; try again"
+    OTHER = "{detail}"
+
+
+STATUS = {
+    401: Problem.WRONG_TOKEN,
+    403: Problem.FORBIDDEN,
+    404: Problem.NO_REPOSITORY,
+    408: Problem.HUB_FAILS,
+    409: Problem.CHANGED,
+    412: Problem.CHANGED,
+    429: Problem.TOO_MANY,
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something with the Hub failed.
+
+    Attributes:
+        problem: which kind it is.
+        text: one line, to go on with after a colon.
+        cause: the error that says most, of the one that was given and those that led to it.
+    """
+
+    problem: Problem
+    text: str
+    cause: BaseException
+
+
+def reason(error: BaseException, repo: str, *, action: str = "read", has_token: bool | None = None) -> Reason:
+    """Put an error of huggingface_hub, or of this file, into words.
+
+    Args:
+        error: what was raised.
+        repo: "owner/name".
+        action: what was tried: "read", or "write to".
+        has_token: whether the Hub was asked with a token; None: with the one that huggingface_hub finds, if it finds one.
+    """
+    for cause in _causes(error):
+        problem = _problem(cause)
+        if problem is not None:
+            break
+    else:
+        missing = isinstance(error, LocalEntryNotFoundError)  # it does not say why it has not been fetched
+        problem = (Problem.OFFLINE if constants.HF_HUB_OFFLINE else Problem.UNREACHABLE) if missing else Problem.OTHER
+    if problem in (Problem.WRONG_TOKEN, Problem.FORBIDDEN, Problem.NO_REPOSITORY):
+        if not (get_token() is not None if has_token is None else has_token):
+            problem = Problem.NO_TOKEN
+    detail = _detail(cause, problem)
+    text = problem.value.format(repo=repo, action=action, cache=constants.HF_HUB_CACHE, detail=detail)
+    return Reason(problem, text, cause)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _problem(error: BaseException) -> Problem | None:
+    """What this error says; None where it says nothing, but its cause may."""
+    if isinstance(error, DamagedError):
+        return Problem.DAMAGED
+    if isinstance(error, OfflineModeIsEnabled):
+        return Problem.OFFLINE
+    if isinstance(error, RevisionNotFoundError):
+        return Problem.NO_REVISION
+    if isinstance(error, RemoteEntryNotFoundError):
+        return Problem.NO_FILE
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        return STATUS.get(status, Problem.HUB_FAILS if status >= 500 else Problem.REFUSED)
+    if isinstance(error, ConnectionError | TimeoutError) or type(error).__module__.split(".")[0] in NETWORK:
+        return Problem.UNREACHABLE
+    if isinstance(error, OSError) and "Consistency check" in str(error):  # a connection that ended early
+        return Problem.UNREACHABLE
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return Problem.NO_ROOM
+    return Problem.NOT_WRITTEN if isinstance(error, OSError) and error.errno in NOT_WRITTEN else None
+
+
+def _detail(error: BaseException, problem: Problem) -> str:
+    line = printable((str(error).strip().splitlines() or [""])[0], longest=160) or type(error).__name__
+    if isinstance(error, HfHubHTTPError):
+        status = str(error.response.status_code)
+        return f"{status}: {line}" if problem is Problem.REFUSED else status
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if problem is Problem.UNREACHABLE:
+        return line if isinstance(error, ConnectionError) else f"{type(error).__name__}: {line}"
+    return line

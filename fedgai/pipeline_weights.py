@@ -8,25 +8,17 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import constants, hf_hub_download, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RemoteEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import constants, snapshot_download
+from huggingface_hub.errors import LocalEntryNotFoundError
 from tqdm import tqdm
 
-from fedgai.environment import check_network
+from fedgai.environment import VariableError
 from fedgai.errors import FedGAIError
-from fedgai.hub_files import sha256_of
+from fedgai.hub_files import DamagedError, Problem, fetch, fetch_folder, reason
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +70,10 @@ class PipelineWeights:
             return self._fetch(on_bytes)
         except (ImagineError, Cancelled):
             raise
-        except FedGAIError as error:  # a variable of the environment
+        except VariableError as error:
             raise ImagineError(str(error)) from error
+        except DamagedError as error:
+            raise ImagineError(f"{error.file} of {self.name} arrived damaged (wrong SHA-256) and is gone: try again.") from error
         except Exception as error:  # of a client, a network and a disk: whatever it is, the visitor gets one line
             raise ImagineError(self._why(error)) from error
 
@@ -103,81 +97,36 @@ class PipelineWeights:
 
     def _fetch(self, on_bytes: Callable[[int, int], None]) -> Path:
         """From the cache if it is whole, without a question to the Hub where the revision is pinned; else from the Hub."""
-        check_network()
-        index = Path(hf_hub_download(self.name, "model_index.json", revision=self.revision))
+        index = fetch(self.name, "model_index.json", revision=self.revision)
         revision, patterns = index.parent.name, _files(self.index(index.parent))
+        wanted: dict[str, Any] = {"revision": revision, "allow_patterns": patterns, "ignore_patterns": UNWANTED}
         try:
-            folder = Path(
-                snapshot_download(
-                    self.name, revision=revision, allow_patterns=patterns, ignore_patterns=UNWANTED, local_files_only=True
-                )
-            )
+            folder = Path(snapshot_download(self.name, **wanted, local_files_only=True))
             if all((folder / pattern).parent.is_dir() for pattern in patterns):
                 return folder
         except LocalEntryNotFoundError:
             pass  # not all of it
-        listed = snapshot_download(
-            self.name,
-            revision=revision,
-            allow_patterns=patterns,
-            ignore_patterns=UNWANTED,
-            dry_run=True,
-            tqdm_class=_bars(lambda done: None),
-        )
-        missing = [file for file in listed if file.will_download]
-        total = sum(file.file_size or 0 for file in missing)
+        listed = snapshot_download(self.name, **wanted, dry_run=True, tqdm_class=_bars(lambda done: None))
+        total = sum(file.file_size or 0 for file in listed if file.will_download)
         free = shutil.disk_usage(_existing(Path(constants.HF_HUB_CACHE))).free
         if total > free:
             raise OSError(errno.ENOSPC, f"{total / 1e9:.1f} GB are to come and {free / 1e9:.1f} GB are free")
         on_bytes(0, total)
         bars = _bars(lambda done: on_bytes(min(done, total), total))
-        folder = Path(
-            snapshot_download(self.name, revision=revision, allow_patterns=patterns, ignore_patterns=UNWANTED, tqdm_class=bars)
-        )
-        for file in missing:  # huggingface_hub looks at sizes only
-            self._check(folder / file.filename, file.filename)
-        return folder
-
-    def _check(self, file: Path, name: str) -> None:
-        """Throw a file away whose content is not what the Hub named it by. Raises ImagineError."""
-        blob = file.resolve()
-        if re.fullmatch("[0-9a-f]{64}", blob.name) and sha256_of(blob) != blob.name:
-            blob.unlink()
-            file.unlink()
-            raise ImagineError(f"{name} of {self.name} arrived damaged (wrong SHA-256) and is gone: try again.")
+        return fetch_folder(self.name, revision=revision, patterns=patterns, unwanted=UNWANTED, tqdm_class=bars)
 
     def _why(self, error: BaseException) -> str:
         """One line: what is missing, why, and what to do."""
-        causes = list(_causes(error))
-
-        def any_of(*kinds: type[BaseException]) -> bool:
-            return any(isinstance(cause, kinds) for cause in causes)
-
-        status = next((c.response.status_code for c in causes if isinstance(c, HfHubHTTPError) and c.response is not None), None)
-        if any(isinstance(cause, OSError) and cause.errno == errno.ENOSPC for cause in causes):
+        why = reason(error, self.name)
+        if why.problem is Problem.NO_ROOM:
             return (
                 f"There is no room for the weights of {self.name} in {constants.HF_HUB_CACHE}: make room, or set HF_HOME to "
                 "another disk, then try again."
             )
-        if any_of(GatedRepoError) or status in (401, 403):
-            reason = "the Hub wants a token (HF_TOKEN), or does not know the repository"
-        elif any_of(RevisionNotFoundError):
-            reason = "the Hub does not have this revision"
-        elif any_of(RepositoryNotFoundError):
-            reason = "the Hub does not know the repository"
-        elif any_of(RemoteEntryNotFoundError):
-            reason = "the repository is not a diffusers pipeline"
-        elif constants.HF_HUB_OFFLINE or any_of(OfflineModeIsEnabled):
-            reason = "HF_HUB_OFFLINE forbids to ask the Hub"
-        elif status:
-            reason = f"the Hub answered with {status}"
-        elif any_of(LocalEntryNotFoundError) or any(type(cause).__module__.startswith("httpx") for cause in causes):
-            reason = "the Hub cannot be reached"
-        else:
-            reason = " ".join(str(error).split())[:160] or type(error).__name__
+        text = "the repository is not a diffusers pipeline" if why.problem is Problem.NO_FILE else why.text
         revision = f" --revision {self.revision}" if self.revision else ""
         return (
-            f"The weights of {self.name} cannot be downloaded: {reason}. Put them in place with `hf download "
+            f"The weights of {self.name} cannot be downloaded: {text}. Put them in place with `hf download "
             f"{self.name}{revision}` or set FEDGAI_IMAGINE to the folder of a diffusers pipeline, then try again."
         )
 
@@ -213,9 +162,3 @@ def _bars(report: Callable[[int], None]) -> type[Any]:
 
 def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

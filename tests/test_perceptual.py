@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from fedgai import torchvision_ops
 from fedgai.evaluation.metrics import evaluate
 from fedgai.evaluation.perceptual import LPIPS_LEVELS, Inception, Lpips
-from fedgai.hub_files import WeightsError
+from fedgai.public_weights import WeightsError
 
 for library in ("lpips", "torch_fidelity"):
     if find_spec(library) is None:

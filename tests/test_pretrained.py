@@ -22,12 +22,11 @@ from huggingface_hub import constants
 from PIL import Image
 from safetensors.torch import load_file, save, save_file
 
-from fedgai import hub_files as pretrained
-from fedgai import torchvision_ops
+from fedgai import public_weights, torchvision_ops
 from fedgai.__main__ import main
-from fedgai.hub_files import CLIP, VGG16, Source, WeightsError, load_vgg16, locate
 from fedgai.model import ENCODER_FILE, MODEL_FILE, FedGAI
 from fedgai.networks.encoder import VGG16Encoder
+from fedgai.public_weights import CLIP, VGG16, Source, WeightsError, load_vgg16, locate
 from fedgai.training import losses
 from fedgai.training.local import train
 from fedgai.training.saved_training import STATE_FILE
@@ -113,7 +112,7 @@ def test_clips_tower_agrees_with_transformers(hub: HubServer, monkeypatch: pytes
     published.load_state_dict({name: tensor.float() for name, tensor in half.items()})
     source = put(hub, CLIP, save(half | {"text_model.final_layer_norm.weight": torch.zeros(2), "logit_scale": torch.ones(1)}))
 
-    monkeypatch.setattr(pretrained, "CLIP", source)
+    monkeypatch.setattr(public_weights, "CLIP", source)
     semantic = losses.semantic_loss(FedGAI("vgg16"))
     assert semantic.name == "clip"
     image = torch.rand(1, 3, 224, 224)

@@ -25,9 +25,9 @@ from torch import nn
 from fedgai import torchvision_ops
 from fedgai.data import pairs as pairs_module
 from fedgai.data.pairs import PairFolder, PairsError, check
-from fedgai.hub_files import load_vgg16
 from fedgai.model import FedGAI
 from fedgai.networks.style import image_statistics, style_distance
+from fedgai.public_weights import load_vgg16
 from fedgai.training import adapting, losses
 from fedgai.training import local as train_module
 from fedgai.training.local import LocalTrainer, train

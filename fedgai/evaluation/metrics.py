@@ -19,10 +19,10 @@ from torch import Tensor
 
 from fedgai.data.pairs import PairFolder
 from fedgai.evaluation.perceptual import Inception, Lpips
-from fedgai.hub_files import WeightsError
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import gram_matrix
 from fedgai.networks.style import StreamingStatistics, image_statistics, style_distance
+from fedgai.public_weights import WeightsError
 from fedgai.shipped import WEIGHTS
 from fedgai.training.losses import gram_loss
 

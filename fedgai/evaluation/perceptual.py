@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from fedgai import torchvision_ops
 from fedgai.environment import variable
-from fedgai.hub_files import INCEPTION, VGG16, Source, WeightsError, locate, read
+from fedgai.public_weights import INCEPTION, VGG16, Source, WeightsError, locate, read
 
 LPIPS_LEVELS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))  # VGG-16's convolutions, as torchvision counts
 
@@ -87,7 +87,7 @@ class Lpips(nn.Module):
 
 
 def _file(source: Source, named: str | None) -> Path:
-    """What the setting names, in any form that ``hub_files.locate`` takes. Nothing is fetched for a figure unasked."""
+    """What the setting names, in any form that ``public_weights.locate`` takes. Nothing is fetched for a figure unasked."""
     if not named:
         raise WeightsError(
             f"{source.what} are needed: set {source.setting} to {source.repo}, on the Hub "

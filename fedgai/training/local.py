@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
-from fedgai import hub_files as pretrained
+from fedgai import public_weights
 from fedgai.data.pairs import PairFolder, training_side
 from fedgai.environment import variable
 from fedgai.model import CONFIG_FILE, FedGAI
@@ -342,7 +342,7 @@ def train(
         config: the other settings. Without, a Generator that was trained before learns at the size of the drawings
             (``training_side``), others at 256 px, as in the paper.
         start: checkpoint to start from, where it is of this preset; None or another preset: random weights, but for the
-            encoder of ``vgg16``, which is VGG-16's, from the Hub (``hub_files``).
+            encoder of ``vgg16``, which is VGG-16's, from the Hub (``public_weights``).
         skip_bad, cut_out: as in ``PairFolder``.
         device: where to train. Bit for bit repeatable on "cpu".
         progress: show a bar with the time that remains.
@@ -393,7 +393,7 @@ def _start(preset: str, seed: int, folder: str | Path | None) -> tuple[FedGAI, b
         model = FedGAI(preset)
     if preset == "vgg16":
         assert isinstance(model.encoder, VGG16Encoder)
-        pretrained.load_vgg16(model.encoder, variable("FEDGAI_VGG16") or None)
+        public_weights.load_vgg16(model.encoder, variable("FEDGAI_VGG16") or None)
     return model, False
 
 

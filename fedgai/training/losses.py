@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fedgai import hub_files
+from fedgai import public_weights
 from fedgai.environment import variable
 from fedgai.errors import FedGAIError
 from fedgai.networks.style import EPS
@@ -211,7 +211,7 @@ class ClipSemantic(nn.Module):
 
         Args:
             path: a safetensors file in open_clip's or transformers' names (whole model or image tower), or what else
-                ``hub_files.locate`` takes; nothing: the pinned file from the Hub.
+                ``public_weights.locate`` takes; nothing: the pinned file from the Hub.
         Raises:
             FedGAIError: with what to do, where open_clip or the file is missing or the tensors do not fit.
         """
@@ -227,9 +227,9 @@ class ClipSemantic(nn.Module):
             visual = VisionTransformer(
                 image_size=224, patch_size=16, width=768, layers=12, heads=12, mlp_ratio=4.0, output_dim=512, act_layer=QuickGELU
             )
-        file = hub_files.locate(hub_files.CLIP, None if path is None else str(path))
+        file = public_weights.locate(public_weights.CLIP, None if path is None else str(path))
         try:
-            visual.load_state_dict(hub_files.clip_tensors(file), assign=True)
+            visual.load_state_dict(public_weights.clip_tensors(file), assign=True)
         except RuntimeError as error:
             reason = " ".join(str(error).split(":", 1)[-1].split())[:200]
             raise FedGAIError(f"{file} does not hold CLIP's ViT-B/16: {reason}") from error
@@ -269,7 +269,7 @@ class ClipSemantic(nn.Module):
 def semantic_loss(model: FedGAI) -> ClipSemantic | PairedSemantic:
     """The semantic loss of this preset: CLIP for ``vgg16``, as in the paper; the paired one for ``edge``, which needs no file.
 
-    ``FEDGAI_CLIP`` names CLIP's weights (see ``hub_files.locate``) and asks for CLIP in either preset; "off" asks for the
+    ``FEDGAI_CLIP`` names CLIP's weights (see ``public_weights.locate``) and asks for CLIP in either preset; "off" asks for the
     paired loss. Which one it is, is logged here, and stored in the checkpoint by whoever trains (``.name``: "clip" or
     "paired"). Raises FedGAIError if CLIP is asked for and is not available: it is never left out silently.
     """
