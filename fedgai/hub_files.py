@@ -181,7 +181,7 @@ class Problem(Enum):
     CHANGED = "somebody else changed {repo} meanwhile ({detail})"
     TOO_MANY = "the Hub asks for fewer requests ({detail})"
     HUB_FAILS = "the Hub has trouble of its own ({detail})"
-    REFUSED = "the Hub refuses the request ({detail})"
+    REFUSED = "the Hub refuses the request for {repo} ({detail})"
     NO_ROOM = "there is no room for it in {cache} ({detail})"
     NOT_WRITTEN = "it cannot be written to {cache} ({detail})"
     DAMAGED = "the file that came has the wrong SHA-256, so it was deleted; try again"

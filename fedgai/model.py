@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelHubMixin, snapshot_download
+from huggingface_hub import ModelHubMixin
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fedgai.draughtsman import Draughtsman, DraughtsmanError
 from fedgai.errors import FedGAIError
+from fedgai.hub_files import fetch_folder, reason
 from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.measure import DrawingSource, measure
 from fedgai.networks.adapter import adapter_size
@@ -231,16 +232,14 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
     ) -> FedGAI:
         folder = Path(model_id)
         if not folder.is_dir():
-            folder = Path(
-                snapshot_download(
-                    model_id,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    token=token,
-                    force_download=force_download,
-                    local_files_only=local_files_only,
-                    allow_patterns=[MODEL_FILE, ENCODER_FILE, DRAUGHTSMAN_FILE, STYLES_FILE, CONFIG_FILE],
-                )
+            folder = fetch_folder(
+                model_id,
+                revision=revision,
+                patterns=[MODEL_FILE, ENCODER_FILE, DRAUGHTSMAN_FILE, STYLES_FILE, CONFIG_FILE],
+                cache_dir=cache_dir,
+                token=token,
+                force_download=force_download,
+                local_files_only=local_files_only,
             )
         return cls.load(folder)
 
@@ -274,6 +273,21 @@ class FedGAI(nn.Module, ModelHubMixin, library_name="fedgai", license="apache-2.
         if model.origin is None and model.styles:  # a checkpoint from before the neutral hand was stored
             model.origin = model.neutral
         return model.eval()
+
+
+def open_checkpoint(folder_or_repo: str | Path = WEIGHTS) -> FedGAI:
+    """Load a checkpoint: a folder, or a repository on the Hugging Face Hub. Raises CheckpointError."""
+    if Path(folder_or_repo).is_dir() or folder_or_repo == WEIGHTS:
+        return FedGAI.load(folder_or_repo)
+    try:
+        return FedGAI.from_pretrained(str(folder_or_repo))
+    except CheckpointError:
+        raise
+    except FedGAIError as error:  # a damaged file, or a variable of the environment
+        raise CheckpointError(f"{folder_or_repo} cannot be loaded: {error}") from error
+    except Exception as error:  # of a client, a network and a disk
+        why = reason(error, str(folder_or_repo)).text
+        raise CheckpointError(f"{folder_or_repo} is neither a folder nor a repository that can be reached: {why}") from error
 
 
 def _read_draughtsman(path: Path, sha256: str) -> Draughtsman:

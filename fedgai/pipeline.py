@@ -32,7 +32,7 @@ from fedgai.errors import FedGAIError
 from fedgai.line_choice import EVERY_LINE, LineChoice, mixed
 from fedgai.measure import MULTIPLE, SMALLEST
 from fedgai.measure import SIDE as DRAWN
-from fedgai.model import CheckpointError, FedGAI
+from fedgai.model import FedGAI, open_checkpoint
 from fedgai.networks.encoder import sha256
 from fedgai.networks.hatching import moved_origins
 from fedgai.networks.style import EPS, Signature, blend, split
@@ -92,17 +92,7 @@ class SketchPipeline:
     @classmethod
     def from_pretrained(cls, folder_or_repo: str | Path = WEIGHTS, device: str = "cpu") -> SketchPipeline:
         """Load a checkpoint: a folder, or a repository on the Hugging Face Hub. Raises CheckpointError."""
-        if Path(folder_or_repo).is_dir() or folder_or_repo == WEIGHTS:
-            return cls(FedGAI.load(folder_or_repo), device)
-        try:
-            return cls(FedGAI.from_pretrained(str(folder_or_repo)), device)
-        except CheckpointError:
-            raise
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise CheckpointError(
-                f"{folder_or_repo} is neither a folder nor a repository that can be reached: {reason}"
-            ) from error
+        return cls(open_checkpoint(folder_or_repo), device)
 
     def __call__(
         self,

@@ -11,9 +11,11 @@ from helpers.hub_server import HubServer
 from huggingface_hub import constants
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
+from federation.server.hub_client import HubRepository, explained
 from fedgai import hub_files
 from fedgai.environment import VariableError
 from fedgai.hub_files import DamagedError, Problem, fetch, fetch_folder, reason
+from fedgai.model import CheckpointError, FedGAI, open_checkpoint
 
 LARGE, SMALL = bytes(range(256)) * 40, b'{"round": 3}'
 
@@ -77,7 +79,7 @@ def test_a_cache_without_symbolic_links_has_no_names_to_check_by(tmp_path: Path)
         (404, False, Problem.NO_TOKEN, "(404)"),
         (429, True, Problem.TOO_MANY, "fewer requests (429)"),
         (503, True, Problem.HUB_FAILS, "trouble of its own (503)"),
-        (418, True, Problem.REFUSED, "refuses the request (418: "),
+        (418, True, Problem.REFUSED, "refuses the request for ada/coats (418: "),
     ],
 )
 def test_what_the_hub_answers(
@@ -116,3 +118,28 @@ def test_what_is_wrong_with_this_machine(monkeypatch: pytest.MonkeyPatch) -> Non
     assert text(KeyError()) == "KeyError"
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert text(LocalEntryNotFoundError("not here")) == offline
+
+
+def test_a_model_that_arrives_damaged_is_one_line_and_the_next_try_works(hub: HubServer, tiny_model_dir: Path) -> None:
+    hub.create("ada/model", {path.name: path.read_bytes() for path in tiny_model_dir.iterdir()})
+    hub.fail("GET /lfs", spoilt=True)
+    with pytest.raises(CheckpointError, match=r"^ada/model cannot be loaded: \w+\.safetensors arrived damaged \(wrong SHA-256\)"):
+        open_checkpoint("ada/model")
+    drawn = open_checkpoint("ada/model")
+    assert drawn.encoder_sha256 == FedGAI.load(tiny_model_dir).encoder_sha256
+    with pytest.raises(CheckpointError, match=r"ada/hats is neither a folder nor .*: the Hub .*does not know the repository"):
+        open_checkpoint("ada/hats")
+
+
+def test_a_file_of_the_federation_that_arrives_damaged_is_not_read(hub: HubServer, tmp_path: Path) -> None:
+    repository = HubRepository("ada/coats", endpoint=hub.endpoint)
+    head, _ = repository.refs()
+    for file, pattern in (("model.safetensors", "GET /lfs"), ("config.json", "GET /ada/coats/resolve")):
+        hub.fail(pattern, spoilt=True)
+        with pytest.raises(DamagedError) as damaged:
+            repository.fetch(head, file, tmp_path, 2**20)
+        sentence = str(explained(damaged.value, "ada/coats"))
+        assert sentence == "The file that came has the wrong SHA-256, so it was deleted; try again."
+        assert repository.fetch(head, file, tmp_path, 2**20) == hub.repo("ada/coats")[file]
+    with pytest.raises(CheckpointError, match="larger than 3 bytes"):
+        repository.fetch(head, "config.json", tmp_path, 3)

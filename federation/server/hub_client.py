@@ -25,9 +25,10 @@ from huggingface_hub.utils._http import default_client_factory
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 import fedgai
+from fedgai import hub_files
 from fedgai.errors import FedGAIError
+from fedgai.hub_files import Problem, git_hash, reason
 from fedgai.model import CheckpointError
-from fedgai.text import printable
 
 READ_FROM = "2.4.0"
 """The release of huggingface_hub that this file was written against."""
@@ -95,8 +96,9 @@ class HubRepository:
         return None
 
     def fetch(self, revision: str, path: str, folder: Path, limit: int) -> bytes:
-        """One file's content, by way of a folder. Raises CheckpointError where it is larger than ``limit`` bytes."""
-        file = Path(self.api.hf_hub_download(self.repo_id, path, revision=revision, local_dir=folder))
+        """One file's content, checked, by way of a folder. Raises CheckpointError where it is larger than ``limit`` bytes."""
+        source: dict[str, Any] = {"cache_dir": folder, "endpoint": self.api.endpoint, "token": self.api.token}
+        file = hub_files.fetch(self.repo_id, path, revision=revision, **source)
         if file.stat().st_size > limit:
             raise CheckpointError(f"{self.repo_id}: {path} is larger than {limit:,} bytes: it was refused")
         return file.read_bytes()
@@ -104,8 +106,7 @@ class HubRepository:
 
 def content_hashes(content: bytes) -> set[str]:
     """What the Hub may know a file's content by: git's hash, or SHA-256 where it is kept as a large file."""
-    git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    return {git, hashlib.sha256(content).hexdigest()}
+    return {git_hash(content), hashlib.sha256(content).hexdigest()}
 
 
 # -- requests ----------------------------------------------------------------------------------------------------------------
@@ -160,9 +161,36 @@ def _client() -> Any:
 # -- errors ------------------------------------------------------------------------------------------------------------------
 
 
+WAITING = "rounds wait here and are tried again"
+ADVICE = {
+    Problem.OFFLINE: "unset it to push rounds",
+    Problem.UNREACHABLE: WAITING,
+    Problem.WRONG_TOKEN: "set HF_TOKEN to a valid one",
+    Problem.FORBIDDEN: "give it write access, or set HF_TOKEN to one that has it",
+    Problem.NO_REPOSITORY: "check FEDGAI_HUB_REPO",
+    Problem.NO_REVISION: "check FEDGAI_HUB_REPO",
+    Problem.NO_FILE: "check FEDGAI_HUB_REPO",
+    Problem.CHANGED: "tried again",
+    Problem.TOO_MANY: WAITING,
+    Problem.HUB_FAILS: WAITING,
+}
+"""What the operator is to do, or what happens next."""
+
+LASTING = {
+    Problem.OFFLINE,
+    Problem.NO_TOKEN,
+    Problem.WRONG_TOKEN,
+    Problem.FORBIDDEN,
+    Problem.NO_REPOSITORY,
+    Problem.NO_REVISION,
+    Problem.NO_FILE,
+}
+"""Problems that do not go away by themselves."""
+
+
 def is_missing(error: BaseException) -> bool:
     """Whether the Hub says that there is no such repository (404), as it does for a private one without a token, too."""
-    return isinstance(error, RepositoryNotFoundError) and _status(error) == 404
+    return isinstance(error, RepositoryNotFoundError) and error.response.status_code == 404
 
 
 def explained(error: BaseException, repo_id: str, *, has_token: bool = True) -> HubError:
@@ -175,53 +203,17 @@ def explained(error: BaseException, repo_id: str, *, has_token: bool = True) -> 
     """
     if isinstance(error, HubError):
         return error
-    response, cause = _response(error), error
-    while not isinstance(cause, ConnectionError) and cause.__cause__ is not None:
-        cause = cause.__cause__
-    if response is None:
-        detail = printable((str(cause).splitlines() or [""])[0], longest=200) or type(cause).__name__
-        if isinstance(cause, OfflineModeIsEnabled):
-            return HubError("The Hub is switched off here: unset HF_HUB_OFFLINE to push rounds.", lasting=True)
-        if isinstance(cause, ConnectionError):
-            return HubError(f"The Hub cannot be reached, rounds wait here and are tried again ({detail}).")
-        return HubError(f"The Hub could not be used for {repo_id} ({type(cause).__name__}: {detail}).")
-    status, wait = response.status_code, _retry_after(response.headers)
-    lasting = {
-        401: f"The Hub does not accept the token for {repo_id} (401): set HF_TOKEN to a valid one.",
-        403: f"The token may not write to {repo_id} (403): give it write access, or set HF_TOKEN to one that has it.",
-        404: f"The Hub has no repo {repo_id}, or the token may not see it (404): check FEDGAI_HUB_REPO.",
-    }
-    passing = {
-        408: "The Hub has trouble of its own (408): rounds wait here and are tried again.",
-        409: f"Somebody else changed {repo_id} meanwhile (409): tried again.",
-        412: f"Somebody else changed {repo_id} meanwhile (412): tried again.",
-        429: "The Hub asks for fewer requests (429): rounds wait here and are tried again.",
-    }
-    if status in (401, 404) and not has_token:
+    why = reason(error, repo_id, action="write to", has_token=has_token)
+    response = why.cause.response if isinstance(why.cause, HfHubHTTPError) else None
+    text = why.text[:1].upper() + why.text[1:]
+    if why.problem is Problem.NO_TOKEN and response is not None:
         advice = "if it is private, set HF_TOKEN to a token that may read it"
-        return HubError(f"The Hub has no repo {repo_id} that everybody may read ({status}): {advice}.", wait, True)
-    if status in lasting:
-        return HubError(lasting[status], wait, True)
-    if status in passing:
-        return HubError(passing[status], wait)
-    if status >= 500:
-        return HubError(f"The Hub has trouble of its own ({status}): rounds wait here and are tried again.", wait)
-    detail = printable((str(error).strip().splitlines() or [""])[0], longest=200)
-    return HubError(f"The Hub refuses what was pushed to {repo_id} ({status}): {detail}", wait)
-
-
-def _status(error: BaseException) -> int | None:
-    response = _response(error)
-    return None if response is None else int(response.status_code)
-
-
-def _response(error: BaseException | None) -> Any:
-    """The refusal behind an error, if there is one."""
-    while error is not None:
-        if isinstance(error, HfHubHTTPError):
-            return error.response
-        error = error.__cause__
-    return None
+        text = f"The Hub has no repo {repo_id} that everybody may read ({response.status_code}): {advice}"
+    elif why.problem in ADVICE:
+        text += f": {ADVICE[why.problem]}"
+    elif why.problem is Problem.OTHER:
+        text = f"The Hub could not be used for {repo_id} ({type(why.cause).__name__}: {why.text})"
+    return HubError(f"{text}.", 0.0 if response is None else _retry_after(response.headers), why.problem in LASTING)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fedgai.data.pairs import PairFolder
 from fedgai.evaluation.perceptual import Inception, Lpips
-from fedgai.model import FedGAI
+from fedgai.model import FedGAI, open_checkpoint
 from fedgai.networks.discriminator import gram_matrix
 from fedgai.networks.style import StreamingStatistics, image_statistics, style_distance
 from fedgai.public_weights import WeightsError
@@ -245,7 +245,7 @@ def evaluate(
     Raises:
         PairsError, CheckpointError.
     """
-    model = _load(WEIGHTS if model_dir is None else model_dir)
+    model = open_checkpoint(WEIGHTS if model_dir is None else model_dir)
     pairs = PairFolder(data_dir, size, draughtsman=model.draughtsman)
     missing = _missing(pairs)
     inception, lpips = _network(Inception, missing, "fid", "kid"), _network(Lpips, missing, "lpips")
@@ -281,12 +281,6 @@ def evaluate(
         **{name: figures.get(name) for name in FIGURES},
         "missing": missing,
     }
-
-
-def _load(source: str | Path) -> FedGAI:
-    if Path(source).is_dir() or source == WEIGHTS:
-        return FedGAI.load(source)
-    return FedGAI.from_pretrained(str(source))
 
 
 def _own_style(model: FedGAI, pairs: PairFolder) -> Tensor:
