@@ -147,7 +147,7 @@ def clip_tensors(path: Path) -> dict[str, Tensor]:
     tensors = read(path, lambda names: [name for name in names if name.startswith(("visual", "vision_model."))] or names)
     if not any(name.startswith("vision_model.") for name in tensors):
         return {name.removeprefix("visual."): tensor for name, tensor in tensors.items()}
-    plain = {
+    open_clip_names = {
         "embeddings.class_embedding": "class_embedding",
         "embeddings.patch_embedding.weight": "conv1.weight",
         "embeddings.position_embedding.weight": "positional_embedding",
@@ -165,8 +165,8 @@ def clip_tensors(path: Path) -> dict[str, Tensor]:
         if not name.startswith("vision_model.") or name.endswith("position_ids"):
             continue
         name = name.removeprefix("vision_model.")
-        for theirs, ours in plain.items():
-            name = name.replace(theirs, ours)
+        for part, open_clip_part in open_clip_names.items():
+            name = name.replace(part, open_clip_part)
         renamed[name] = tensor
     for name in [name for name in renamed if ".self_attn.q_proj." in name]:  # three projections are one matrix in open_clip
         parts = [
