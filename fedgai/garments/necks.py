@@ -10,12 +10,12 @@ from fedgai.garments.outline import band, mirror, offset, path, strip, symmetric
 from fedgai.garments.parts import Draft, Piece, Seam, turned
 
 
-def inside(d: Draft, b: Body, role: str = "main", depth: float | None = None) -> list[Piece]:
+def inside(draft: Draft, body: Body, role: str = "main", depth: float | None = None) -> list[Piece]:
     """The back of the neck seen from within, with a label now and then."""
-    n, drop = b.neck, d.between(-4, 14) if not b.strap else -b.strap - d.between(0, 20)
-    low = (b.neck_depth if depth is None else depth) + 14
-    if b.strap:
-        shape = symmetric([(0, -drop), (-n - 4, b.strap + 6)], [(-n * 0.9, low), (0, low)])
+    n, drop = body.neck, draft.between(-4, 14) if not body.strap else -body.strap - draft.between(0, 20)
+    low = (body.neck_depth if depth is None else depth) + 14
+    if body.strap:
+        shape = symmetric([(0, -drop), (-n - 4, body.strap + 6)], [(-n * 0.9, low), (0, low)])
     else:
         shape = symmetric([(0, -drop), (-n * 0.6, -drop * 0.9), (-n - 6, 4)], [(-n * 0.9, low * 0.6), (0, low)])
     seam = path([(-n, 8), (0, 10 - drop * 0.2), (n, 8)])
@@ -26,39 +26,39 @@ def inside(d: Draft, b: Body, role: str = "main", depth: float | None = None) ->
             "edge",
             depth=2,
             roundness=8,
-            tone=d.between(0.5, 0.72),
+            tone=draft.between(0.5, 0.72),
             lift=0.5,
-            seams=() if b.strap else (Seam(seam, "seam", 0.8),),
+            seams=() if body.strap else (Seam(seam, "seam", 0.8),),
         )
     ]
-    if d.chance(0.5) and not b.strap:
-        w, y = d.between(11, 22), 4 - drop * 0.3
-        tag = path([(-w, y), (w, y)], [(w, y + d.between(10, 18))], [(-w, y + d.between(10, 18))], [(-w, y)])
+    if draft.chance(0.5) and not body.strap:
+        w, y = draft.between(11, 22), 4 - drop * 0.3
+        tag = path([(-w, y), (w, y)], [(w, y + draft.between(10, 18))], [(-w, y + draft.between(10, 18))], [(-w, y)])
         made.append(Piece(tag, "label", "", depth=0.8, roundness=2, lift=0.8, tone=0.8))
     return made
 
 
-def round_band(d: Draft, b: Body, style: str, width: float, role: str = "rib") -> list[Piece]:
+def round_band(draft: Draft, body: Body, style: str, width: float, role: str = "rib") -> list[Piece]:
     """A band sewn to a neckline, behind and in front; stitched along its seam now and then."""
-    half = path(*b.neckline(style))
+    half = path(*body.neckline(style))
     line = np.vstack([half[::-1], mirror(half)[1:]])  # from left over the middle to right
 
     before = Piece(strip(line, width), role, "edge", sewn=(offset(line, width),), axis=line, depth=4.5, roundness=7, lift=2)
-    if b.strap:
+    if body.strap:
         return [before]
-    inner = path([(0, -10), (-b.neck * 0.6, -8), (-b.neck, 2)])
+    inner = path([(0, -10), (-body.neck * 0.6, -8), (-body.neck, 2)])
     back = np.vstack([inner[::-1], mirror(inner)[1:]])
     return [Piece(strip(back, width * 0.85), role, "seam", axis=back, depth=4, roundness=7, tone=0.85, lift=1), before]
 
 
-def shirt_collar(d: Draft, b: Body, size: float, stitch: bool = True, spread: float = 0.0) -> list[Piece]:
+def shirt_collar(draft: Draft, body: Body, size: float, stitch: bool = True, spread: float = 0.0) -> list[Piece]:
     """A pointed collar folded over its stand; the fronts meet at (0, neck_depth)."""
-    n, low = b.neck, b.neck_depth
+    n, low = body.neck, body.neck_depth
     stand = symmetric([(0, -24), (-n * 0.6, -22), (-n - 4, -2)], [(-n + 6, 6)], [(-n * 0.5, -8), (0, -9)])
     made = [Piece(stand, "collar", "edge", depth=3, roundness=4, lift=2, tone=0.95)]
-    rounded = d.chance(0.12)
+    rounded = draft.chance(0.12)
     for right in (False, True):
-        tip = (-n * 0.62 + d.rng.normal(0, 4) - spread, low + size * 0.62)
+        tip = (-n * 0.62 + draft.rng.normal(0, 4) - spread, low + size * 0.62)
         after = (-n - size * 0.36, low * 0.62)
         corner = (
             [[tip], [after, (-n - size * 0.42, 20)]]
@@ -75,20 +75,20 @@ def shirt_collar(d: Draft, b: Body, size: float, stitch: bool = True, spread: fl
                 axis=turned(axis, right),
                 depth=4.5,
                 roundness=7,
-                folds=(crumple(30, d.between(0.5, 1.8)),),
+                folds=(crumple(30, draft.between(0.5, 1.8)),),
                 lift=3.4,
-                topstitch=(d.between(3, 6),) if stitch else (),
+                topstitch=(draft.between(3, 6),) if stitch else (),
             )
         )
     return made
 
 
-def lapels(d: Draft, b: Body, low: float, width: float) -> list[Piece]:
+def lapels(draft: Draft, body: Body, low: float, width: float) -> list[Piece]:
     """A collar with lapels that roll down to (0, low): notched, peaked or a shawl."""
-    n, style = b.neck, d.pick("notch", "notch", "peak", "shawl")
+    n, style = body.neck, draft.pick("notch", "notch", "peak", "shawl")
     back = symmetric([(0, -24), (-n * 0.6, -22), (-n - 8, 2)], [(-n + 6, 8)], [(-n * 0.5, -8), (0, -8)])
     made = [Piece(back, "collar", "edge", depth=4, roundness=7, lift=3)]
-    notch, stitched, tip = low * d.between(0.3, 0.42), d.chance(0.4), d.between(0, 8)
+    notch, stitched, tip = low * draft.between(0.3, 0.42), draft.chance(0.4), draft.between(0, 8)
     for right in (False, True):
         axis = turned(np.array([(-n, 0), (-n * 0.4, low)]), right)
         if style == "shawl":
@@ -122,7 +122,7 @@ def lapels(d: Draft, b: Body, low: float, width: float) -> list[Piece]:
                     axis=axis,
                     depth=6,
                     roundness=9,
-                    folds=(crumple(40, 1.4 * d.crush),),
+                    folds=(crumple(40, 1.4 * draft.crush),),
                     lift=4.5,
                     topstitch=(4.5,) if stitched else (),
                 )
@@ -130,9 +130,9 @@ def lapels(d: Draft, b: Body, low: float, width: float) -> list[Piece]:
     return made
 
 
-def stand_collar(d: Draft, b: Body) -> list[Piece]:
+def stand_collar(draft: Draft, body: Body) -> list[Piece]:
     """A collar that stands up around the neck, its zip or buttons in the middle."""
-    n, low, high = b.neck, b.neck_depth, d.between(24, 46)
+    n, low, high = body.neck, body.neck_depth, draft.between(24, 46)
     shape = symmetric(
         [(0, low - high * 1.2), (-n * 0.5, low * 0.2 - high), (-n * 1.02, -high)],
         [(-n * 1.08, 4)],
@@ -148,17 +148,17 @@ def stand_collar(d: Draft, b: Body) -> list[Piece]:
             depth=6,
             roundness=10,
             lift=3,
-            topstitch=(4,) if d.chance(0.6) else (),
-            folds=(crumple(30, 1.6 * d.crush),),
+            topstitch=(4,) if draft.chance(0.6) else (),
+            folds=(crumple(30, 1.6 * draft.crush),),
         ),
     ]
 
 
-def turtleneck(d: Draft, b: Body) -> list[Piece]:
+def turtleneck(draft: Draft, body: Body) -> list[Piece]:
     """A tall rib, folded over or not."""
-    n, low, high = b.neck, b.neck_depth * 0.62, d.between(30, 60)
+    n, low, high = body.neck, body.neck_depth * 0.62, draft.between(30, 60)
     shape = symmetric([(0, -high + 6), (-n * 0.95, -high)], [(-n * 1.04, 2)], [(-n * 0.6, low * 0.8), (0, low)])
-    seams = (Seam(path([(-n, -high * 0.1), (0, 8), (n, -high * 0.1)]), "edge", 2.2),) if d.chance(0.5) else ()
+    seams = (Seam(path([(-n, -high * 0.1), (0, 8), (n, -high * 0.1)]), "edge", 2.2),) if draft.chance(0.5) else ()
     return [
         Piece(
             shape,
@@ -175,9 +175,9 @@ def turtleneck(d: Draft, b: Body) -> list[Piece]:
     ]
 
 
-def hood_behind(d: Draft, b: Body) -> list[Piece]:
+def hood_behind(draft: Draft, body: Body) -> list[Piece]:
     """A hood that lies above the neck, with its dark opening."""
-    n, low, up = b.neck, b.neck_depth, d.between(50, 120)
+    n, low, up = body.neck, body.neck_depth, draft.between(50, 120)
     hood = symmetric([(0, -up), (-n * 0.9, -up * 0.9), (-n * 1.55, -up * 0.35), (-n * 1.5, 30)], [(-n * 0.9, low), (0, low + 10)])
     hole = symmetric([(0, -up * 0.72), (-n * 0.66, -up * 0.6), (-n * 0.98, -10), (-n * 0.7, low * 0.5), (0, low)])
     return [
@@ -193,20 +193,20 @@ def hood_behind(d: Draft, b: Body) -> list[Piece]:
         ),
         Piece(
             hole,
-            "lining" if d.chance(0.3) else "main",
+            "lining" if draft.chance(0.3) else "main",
             "edge",
             depth=0,
             roundness=8,
             folds=(crumple(40, 5, 60),),
-            tone=d.between(0.45, 0.65),
+            tone=draft.between(0.45, 0.65),
             lift=0.5,
         ),
     ]
 
 
-def hood_edges(d: Draft, b: Body, up: float) -> list[Piece]:
+def hood_edges(draft: Draft, body: Body, up: float) -> list[Piece]:
     """The two sides of a hood that meet in front; ``up`` is how high the hood lies."""
-    n, low, made = b.neck, b.neck_depth, []
+    n, low, made = body.neck, body.neck_depth, []
     for right in (False, True):
         edge = path(
             [(-n * 0.98, -up * 0.3), (-n * 1.02, -4)],
@@ -225,17 +225,23 @@ def hood_edges(d: Draft, b: Body, up: float) -> list[Piece]:
                 roundness=10,
                 folds=(crumple(34, 2.2),),
                 lift=3.6,
-                topstitch=(5,) if d.chance(0.7) else (),
+                topstitch=(5,) if draft.chance(0.7) else (),
             )
         )
     return made
 
 
-def straps(d: Draft, b: Body, width: float) -> list[Piece]:
+def straps(draft: Draft, body: Body, width: float) -> list[Piece]:
     """Shoulder straps from the top corners of a body, with a slider now and then."""
     made = []
     for right in (False, True):
-        line = path([(-b.neck - 4, b.strap + 6), (-b.neck + d.between(-4, 6), b.strap * 0.5), (-b.neck * d.between(0.7, 1.0), 0)])
+        line = path(
+            [
+                (-body.neck - 4, body.strap + 6),
+                (-body.neck + draft.between(-4, 6), body.strap * 0.5),
+                (-body.neck * draft.between(0.7, 1.0), 0),
+            ]
+        )
         made.append(
             Piece(
                 turned(band(line, width), right),
@@ -251,7 +257,7 @@ def straps(d: Draft, b: Body, width: float) -> list[Piece]:
     return made
 
 
-def placket(d: Draft, top: float, bottom: float, width: float, x: float = 0.0) -> Piece:
+def placket(draft: Draft, top: float, bottom: float, width: float, x: float = 0.0) -> Piece:
     """The band that carries buttonholes, stitched on both sides."""
     w = width / 2
     shape = path([(x - w, top), (x + w, top)], [(x + w, bottom)], [(x - w, bottom)], [(x - w, top)])
@@ -262,8 +268,8 @@ def placket(d: Draft, top: float, bottom: float, width: float, x: float = 0.0) -
         "edge",
         depth=2,
         roundness=4,
-        folds=(crumple(40, d.between(1, 2.4)),),
-        seams=rows if d.chance(0.75) else (),
+        folds=(crumple(40, draft.between(1, 2.4)),),
+        seams=rows if draft.chance(0.75) else (),
         lift=1.6,
     )
 

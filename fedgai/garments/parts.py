@@ -133,14 +133,14 @@ def reshaped(piece: Piece, change: Callable[[Array], Array]) -> Piece:
     )
 
 
-def wrinkles(d: Draft, box: tuple[float, float, float, float], count: int, size: float, height: float) -> list[Fold]:
+def wrinkles(draft: Draft, box: tuple[float, float, float, float], count: int, size: float, height: float) -> list[Fold]:
     """``count`` single creases anywhere in ``box`` (left, top, right, bottom)."""
     made = []
     for _ in range(count):
-        x, y = d.between(box[0], box[2]), d.between(box[1], box[3])
-        angle, length = d.between(0, 2 * np.pi), size * d.between(0.6, 2.0)
+        x, y = draft.between(box[0], box[2]), draft.between(box[1], box[3])
+        angle, length = draft.between(0, 2 * np.pi), size * draft.between(0.6, 2.0)
         end = (x + length * np.cos(angle), y + length * np.sin(angle))
-        made.append(crease((x, y), end, d.between(6, 15), height * d.between(0.5, 1.3), d.between(-0.2, 0.2)))
+        made.append(crease((x, y), end, draft.between(6, 15), height * draft.between(0.5, 1.3), draft.between(-0.2, 0.2)))
     return made
 
 
@@ -210,26 +210,26 @@ def cord(line: Array, width: float = 5.0, tip: bool = True) -> list[Piece]:
     return [string, Piece(end, "metal", "fastening", depth=2, roundness=2, lift=2, wobble=0)]
 
 
-def drawstrings(d: Draft, y: float, length: float, width: float = 4.5) -> list[Piece]:
+def drawstrings(draft: Draft, y: float, length: float, width: float = 4.5) -> list[Piece]:
     """Two strings that hang from the middle at height ``y``, knotted now and then."""
     made = []
-    tip = d.chance(0.6)
+    tip = draft.chance(0.6)
     for side in (-1, 1):
-        x, reach = side * d.between(3, 16), length * d.between(0.75, 1.1)
-        line = path([(x, y), (x + side * d.between(0, 14), y + reach * 0.5), (x + side * d.between(-4, 16), y + reach)])
+        x, reach = side * draft.between(3, 16), length * draft.between(0.75, 1.1)
+        line = path([(x, y), (x + side * draft.between(0, 14), y + reach * 0.5), (x + side * draft.between(-4, 16), y + reach)])
         made += cord(line, width, tip)
     return made
 
 
-def bow(d: Draft, x: float, y: float, size: float, role: str = "main") -> list[Piece]:
+def bow(draft: Draft, x: float, y: float, size: float, role: str = "main") -> list[Piece]:
     """A tied bow: two loops, two tails and the knot."""
     made = []
     for side in (-1, 1):
         tail = path(
             [
                 (x, y),
-                (x + side * size * 0.5, y + size * d.between(0.8, 1.2)),
-                (x + side * size * d.between(0.3, 0.7), y + size * 1.9),
+                (x + side * size * 0.5, y + size * draft.between(0.8, 1.2)),
+                (x + side * size * draft.between(0.3, 0.7), y + size * 1.9),
             ]
         )
         loop = path(
@@ -257,24 +257,24 @@ def bow(d: Draft, x: float, y: float, size: float, role: str = "main") -> list[P
     return [*made, Piece(disc(x, y, size * 0.17), role, "edge", depth=4, roundness=4, lift=2)]
 
 
-def belt(d: Draft, half_width: float, y: float, deep: float, buckle: bool) -> list[Piece]:
+def belt(draft: Draft, half_width: float, y: float, deep: float, buckle: bool) -> list[Piece]:
     """A belt of the garment's own cloth around its waist, with a buckle or tied."""
     w = half_width + 2
     line = path([(-w, y - deep / 2 - 4), (0, y - deep / 2 + 3), (w, y - deep / 2 - 4)])
     made = [
         Piece(
             strip(line, deep),
-            "second" if d.chance(0.25) else "main",
+            "second" if draft.chance(0.25) else "main",
             "edge",
             axis=line,
             depth=5,
             roundness=7,
             folds=(crumple(24, 1.4),),
-            topstitch=(3,) if d.chance(0.6) else (),
+            topstitch=(3,) if draft.chance(0.6) else (),
             lift=3.4,
         )
     ]
-    x = d.between(-0.2, 0.2) * w
+    x = draft.between(-0.2, 0.2) * w
     if buckle:
         frame = [(x - deep * 0.6, y + 2), (x + deep * 0.6, y + 2)]
         ring = path(
@@ -285,7 +285,7 @@ def belt(d: Draft, half_width: float, y: float, deep: float, buckle: bool) -> li
         )
         made.append(Piece(band(ring, 4.5), "metal", "fastening", depth=2.5, roundness=2.5, lift=2, wobble=0))
     else:
-        made += bow(d, x, y + 2, d.between(40, 64), made[0].role)
+        made += bow(draft, x, y + 2, draft.between(40, 64), made[0].role)
     return made
 
 

@@ -9,11 +9,11 @@ from fedgai.garments.outline import Point, offset, path, strip, symmetric
 from fedgai.garments.parts import Draft, Piece, Seam, button, turned, zipper
 
 
-def patch(d: Draft, x: float, y: float, width: float, height: float, stitch: tuple[float, ...] = (3.5,)) -> Piece:
+def patch(draft: Draft, x: float, y: float, width: float, height: float, stitch: tuple[float, ...] = (3.5,)) -> Piece:
     """A patch pocket whose upper edge is centred on (x, y): pointed, square, with cut corners or round."""
-    w, turn = width / 2, np.radians(d.rng.normal(0, 1.5))
-    style = d.pick("pointed", "square", "cut", "round")
-    cut = height * (0.08 if style == "square" else d.between(0.14, 0.26))
+    w, turn = width / 2, np.radians(draft.rng.normal(0, 1.5))
+    style = draft.pick("pointed", "square", "cut", "round")
+    cut = height * (0.08 if style == "square" else draft.between(0.14, 0.26))
     if style == "pointed":
         shape = path([(-w, 0), (w, 0)], [(w, height - cut)], [(0, height)], [(-w, height - cut)], [(-w, 0)])
     elif style == "round":
@@ -44,7 +44,7 @@ def patch(d: Draft, x: float, y: float, width: float, height: float, stitch: tup
         axis=axis,
         depth=1.8,
         roundness=3.5,
-        folds=(crumple(34, d.between(0.8, 2.4)),),
+        folds=(crumple(34, draft.between(0.8, 2.4)),),
         lift=2.2,
         seams=(Seam(hem @ rotate + (x, y), "topstitch", 0.5),) if stitch else (),
         topstitch=stitch,
@@ -52,14 +52,14 @@ def patch(d: Draft, x: float, y: float, width: float, height: float, stitch: tup
     )
 
 
-def flap(d: Draft, x: float, y: float, width: float, height: float, stitch: tuple[float, ...] = (3.0,)) -> Piece:
+def flap(draft: Draft, x: float, y: float, width: float, height: float, stitch: tuple[float, ...] = (3.0,)) -> Piece:
     """A pocket's flap that hangs from (x, y), straight or pointed."""
-    w, point = width / 2, d.between(6, 18) if d.chance(0.4) else 0.0
+    w, point = width / 2, draft.between(6, 18) if draft.chance(0.4) else 0.0
     shape = path(
         [(x - w, y), (x + w, y)], [(x + w - 1, y + height)], [(x, y + height + point)], [(x - w + 1, y + height)], [(x - w, y)]
     )
     return Piece(
-        shape, "main", "edge", depth=3, roundness=4, folds=(crumple(26, d.between(0.6, 1.6)),), lift=2.6, topstitch=stitch
+        shape, "main", "edge", depth=3, roundness=4, folds=(crumple(26, draft.between(0.6, 1.6)),), lift=2.6, topstitch=stitch
     )
 
 
@@ -69,9 +69,9 @@ def welt(start: Point, end: Point, width: float) -> Piece:
     return Piece(strip(line, width), "main", "edge", axis=line, depth=2.6, roundness=4, lift=2.2, topstitch=(2.5,))
 
 
-def side_welts(d: Draft, x: float, y: float, lean: float, length: float) -> list[Piece]:
+def side_welts(draft: Draft, x: float, y: float, lean: float, length: float) -> list[Piece]:
     """A slanted welt or zip on either side, its top at (-x, y)."""
-    zipped, width = d.chance(0.3), d.between(11, 16)
+    zipped, width = draft.chance(0.3), draft.between(11, 16)
     made: list[Piece] = []
     for right in (False, True):
         line = turned(path([(-x, y), (-x - lean, y + length)]), right)
@@ -79,19 +79,19 @@ def side_welts(d: Draft, x: float, y: float, lean: float, length: float) -> list
     return made
 
 
-def chest_pockets(d: Draft, x: float, y: float, both: bool, flaps: bool, metal: bool = False) -> list[Piece]:
+def chest_pockets(draft: Draft, x: float, y: float, both: bool, flaps: bool, metal: bool = False) -> list[Piece]:
     """One pocket on the picture's right, or two, with flaps or without."""
     made: list[Piece] = []
-    wide, tall = d.between(60, 80), d.between(66, 84)
+    wide, tall = draft.between(60, 80), draft.between(66, 84)
     for side in (-1, 1) if both else (1,):
-        pocket = patch(d, side * x, y, wide, tall)
+        pocket = patch(draft, side * x, y, wide, tall)
         made.append(pocket)
         if flaps:
-            made += [flap(d, side * x, y - 5, wide + 4, 22), button(side * x, y + 16, 4.4, metal)]
+            made += [flap(draft, side * x, y - 5, wide + 4, 22), button(side * x, y + 16, 4.4, metal)]
     return made
 
 
-def kangaroo(d: Draft, y: float, bottom: float, half_width: float) -> Piece:
+def kangaroo(draft: Draft, y: float, bottom: float, half_width: float) -> Piece:
     """The pouch of a hooded sweatshirt."""
     w = half_width
     shape = symmetric([(0, y), (-w * 0.72, y)], [(-w * 0.8, y + 34), (-w, y + 76)], [(-w, bottom)], [(0, bottom + 4)])
@@ -103,13 +103,15 @@ def kangaroo(d: Draft, y: float, bottom: float, half_width: float) -> Piece:
         roundness=9,
         folds=(crumple(40, 2.4), drape(3, 2.4, 0.6)),
         lift=3.4,
-        topstitch=(4, 7.5)[: d.count(1, 2)],
+        topstitch=(4, 7.5)[: draft.count(1, 2)],
     )
 
 
-def slant(d: Draft, waist: float, hip: float, top: float) -> tuple[Seam, ...]:
+def slant(draft: Draft, waist: float, hip: float, top: float) -> tuple[Seam, ...]:
     """The slanted openings of trousers, for the left leg."""
-    line = path([(-waist * d.between(0.56, 0.72), top), (-waist * 0.88, top + 50), (-hip * 0.99, top + d.between(84, 110))])
+    line = path(
+        [(-waist * draft.between(0.56, 0.72), top), (-waist * 0.88, top + 50), (-hip * 0.99, top + draft.between(84, 110))]
+    )
     return (Seam(line, "edge", 2.2), Seam(offset(line, -5), "topstitch", 0.5))
 
 
@@ -125,7 +127,7 @@ def scoop(waist: float, hip: float, top: float) -> tuple[Seam, ...]:
     )
 
 
-def seat_pockets(d: Draft, waist: float, top: float) -> list[Piece]:
+def seat_pockets(draft: Draft, waist: float, top: float) -> list[Piece]:
     """The patch pockets at the back of jeans."""
-    wide, tall = d.between(64, 78), d.between(70, 84)
-    return [patch(d, side * waist * 0.56, top + d.between(34, 40), wide, tall, (3, 6)) for side in (-1, 1)]
+    wide, tall = draft.between(64, 78), draft.between(70, 84)
+    return [patch(draft, side * waist * 0.56, top + draft.between(34, 40), wide, tall, (3, 6)) for side in (-1, 1)]

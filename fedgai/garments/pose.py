@@ -16,18 +16,18 @@ from fedgai.garments.parts import PROPS, Draft, Piece, Seam, reshaped
 LOWER = ("skirt", "trousers", "jeans", "shorts")
 
 
-def presented(d: Draft, kind: str, pieces: list[Piece]) -> list[Piece]:
+def presented(draft: Draft, kind: str, pieces: list[Piece]) -> list[Piece]:
     """The pieces of a garment as it lies, hangs or seems worn, with what else is in the picture."""
-    if d.pose == "lying":
-        pieces = folded(d, pieces)
-    elif d.pose == "hanging":
-        pieces = clipped(d, pieces) if kind in LOWER else hung(d, pieces)
-    elif kind != "hoodie" and d.chance(0.45):
-        pieces = dressed(d, kind, pieces)
-    if d.chance(0.07):
-        pieces = [*pieces, *tag(d, pieces)]
-    if d.chance(0.025):
-        pieces = held(d, pieces)
+    if draft.pose == "lying":
+        pieces = folded(draft, pieces)
+    elif draft.pose == "hanging":
+        pieces = clipped(draft, pieces) if kind in LOWER else hung(draft, pieces)
+    elif kind != "hoodie" and draft.chance(0.45):
+        pieces = dressed(draft, kind, pieces)
+    if draft.chance(0.07):
+        pieces = [*pieces, *tag(draft, pieces)]
+    if draft.chance(0.025):
+        pieces = held(draft, pieces)
     return pieces
 
 
@@ -67,14 +67,14 @@ def fold_over(pieces: list[Piece], group: str, point: Array, normal: Array) -> l
     return [*left, *over]
 
 
-def folded(d: Draft, pieces: list[Piece]) -> list[Piece]:
+def folded(draft: Draft, pieces: list[Piece]) -> list[Piece]:
     """A sleeve or a leg folded over, now and then."""
-    both = d.chance(0.4)
-    share = d.between(0.35, 0.72)
+    both = draft.chance(0.4)
+    share = draft.between(0.35, 0.72)
     for kind, chance in (("sleeve", 0.16), ("leg", 0.06)):
-        if not d.chance(chance):
+        if not draft.chance(chance):
             continue
-        for side in ("left", "right") if both else (d.pick("left", "right"),):
+        for side in ("left", "right") if both else (draft.pick("left", "right"),):
             group = f"{side} {kind}"
             limb = [p for p in pieces if p.group == group]
             if not limb:
@@ -83,7 +83,7 @@ def folded(d: Draft, pieces: list[Piece]) -> list[Piece]:
             heading = spine[-1] - spine[0]
             if np.hypot(*heading) < 240:
                 continue
-            turn = np.radians(d.between(-50, 50))
+            turn = np.radians(draft.between(-50, 50))
             cos, sin = np.cos(turn), np.sin(turn)
             pieces = fold_over(
                 pieces,
@@ -113,16 +113,16 @@ def _hook(x: float, y: float, size: float) -> Piece:
     return Piece(band(line, 4.5), "hanger", "", axis=line, depth=2, roundness=2, lift=2, wobble=0)
 
 
-def hung(d: Draft, pieces: list[Piece]) -> list[Piece]:
+def hung(draft: Draft, pieces: list[Piece]) -> list[Piece]:
     """On a clothes hanger, which is seen in the neck and above it."""
-    reach, drop, top = d.between(96, 124), d.between(26, 46), d.between(-26, -12)
-    wide = d.pick("wire", "plastic", "wood")
+    reach, drop, top = draft.between(96, 124), draft.between(26, 46), draft.between(-26, -12)
+    wide = draft.pick("wire", "plastic", "wood")
     width = {"wire": 4.5, "plastic": 10.0, "wood": 17.0}[wide]
     line = path(
         [(-reach, top + drop), (-reach * 0.5, top + drop * 0.42), (0, top), (reach * 0.5, top + drop * 0.42), (reach, top + drop)]
     )
     hanger = [
-        _hook(0, top + 2, d.between(26, 40)),
+        _hook(0, top + 2, draft.between(26, 40)),
         Piece(band(line, width), "hanger", "", axis=line, depth=3, roundness=4, lift=3, wobble=0),
     ]
     if wide != "wood":
@@ -134,7 +134,7 @@ def hung(d: Draft, pieces: list[Piece]) -> list[Piece]:
     return [*pieces[:behind], *hanger, *pieces[behind:]]
 
 
-def clipped(d: Draft, pieces: list[Piece]) -> list[Piece]:
+def clipped(draft: Draft, pieces: list[Piece]) -> list[Piece]:
     """On a hanger with two clips at the waistband."""
     band_ = max(
         (p for p in pieces if p.outline[:, 1].max() < 90 and p.tone == 1),
@@ -142,37 +142,37 @@ def clipped(d: Draft, pieces: list[Piece]) -> list[Piece]:
         default=pieces[0],
     )
     w = np.ptp(band_.outline[:, 0]) / 2
-    y, size = -d.between(22, 40), d.between(9, 13)
+    y, size = -draft.between(22, 40), draft.between(9, 13)
     line = path([(-w * 1.05, y), (w * 1.05, y)])
     bar = [
-        _hook(0, y, d.between(26, 40)),
-        Piece(band(line, d.between(5, 12)), "hanger", "", axis=line, depth=3, roundness=4, lift=3, wobble=0),
+        _hook(0, y, draft.between(26, 40)),
+        Piece(band(line, draft.between(5, 12)), "hanger", "", axis=line, depth=3, roundness=4, lift=3, wobble=0),
     ]
     clips = []
-    for x in (-w * d.between(0.6, 0.85), w * d.between(0.6, 0.85)):
+    for x in (-w * draft.between(0.6, 0.85), w * draft.between(0.6, 0.85)):
         shape = path(
             [(x - size, y - 6), (x + size, y - 6)],
-            [(x + size * 0.9, d.between(8, 20))],
-            [(x - size * 0.9, d.between(8, 20))],
+            [(x + size * 0.9, draft.between(8, 20))],
+            [(x - size * 0.9, draft.between(8, 20))],
             [(x - size, y - 6)],
         )
         clips.append(Piece(shape, "clip", "", depth=4, roundness=4, lift=3, wobble=0))
     return [*bar, *pieces, *clips]
 
 
-def tag(d: Draft, pieces: list[Piece]) -> list[Piece]:
+def tag(draft: Draft, pieces: list[Piece]) -> list[Piece]:
     """A card on a string."""
     garment = max((p for p in pieces if p.role not in PROPS), key=lambda p: np.ptp(p.outline, axis=0).prod())
-    x, y = garment.outline[d.count(0, len(garment.outline) - 1)] * (0.9, 1.0)
-    w, h, turn = d.between(14, 30), d.between(24, 52), np.radians(d.between(-40, 40))
+    x, y = garment.outline[draft.count(0, len(garment.outline) - 1)] * (0.9, 1.0)
+    w, h, turn = draft.between(14, 30), draft.between(24, 52), np.radians(draft.between(-40, 40))
     cos, sin = np.cos(turn), np.sin(turn)
     place = np.array([[cos, sin], [-sin, cos]])
-    length = d.between(10, 40)
+    length = draft.between(10, 40)
     start = np.array([x, y]) + np.array([0, length]) @ place
     card = path([(-w, 0), (w, 0)], [(w, h * 2)], [(-w, h * 2)], [(-w, 0)]) @ place + start
     string = path([(x, y), tuple(start)])
     lines = tuple(
-        Seam(path([(-w * 0.7, h * a), (w * d.between(0, 0.7), h * a)]) @ place + start, "", 1.4) for a in (0.7, 1.1, 1.5)
+        Seam(path([(-w * 0.7, h * a), (w * draft.between(0, 0.7), h * a)]) @ place + start, "", 1.4) for a in (0.7, 1.1, 1.5)
     )
     return [
         Piece(band(string, 2.2), "tag", "", depth=1, roundness=1, lift=1, wobble=0),
@@ -212,20 +212,20 @@ def _limb(start: Point, end: Point, width: float, taper: float, role: str = "ski
     )
 
 
-def held(d: Draft, pieces: list[Piece]) -> list[Piece]:
+def held(draft: Draft, pieces: list[Piece]) -> list[Piece]:
     """Fingers that hold the garment at a shoulder or at the waist."""
     garment = max((p for p in pieces if p.role not in PROPS), key=lambda p: np.ptp(p.outline, axis=0).prod())
-    side = 1 if d.chance(0.5) else -1
+    side = 1 if draft.chance(0.5) else -1
     top = garment.outline[garment.outline[:, 1] < garment.outline[:, 1].min() + 40]
     x, y = side * float(np.abs(top[:, 0]).max()) * 0.9, float(top[:, 1].mean())
-    away = (x + side * d.between(120, 260), y - d.between(200, 420))
+    away = (x + side * draft.between(120, 260), y - draft.between(200, 420))
     arm = _limb((x + side * 14, y - 24), away, 46, 1.5)
-    palm = Piece(disc(x + side * 8, y - 18, d.between(26, 34)), "skin", "", depth=8, roundness=14, lift=2)
+    palm = Piece(disc(x + side * 8, y - 18, draft.between(26, 34)), "skin", "", depth=8, roundness=14, lift=2)
     thumb = _limb((x + side * 16, y - 12), (x - side * 14, y + 26), 20, 0.7)
     return [arm, palm, *pieces, thumb]
 
 
-def dressed(d: Draft, kind: str, pieces: list[Piece]) -> list[Piece]:
+def dressed(draft: Draft, kind: str, pieces: list[Piece]) -> list[Piece]:
     """On a person: head and hands above, legs or trousers below; crude, but no part of the garment."""
     outline = np.vstack([p.outline for p in pieces])
     bottom = float(outline[:, 1].max())
@@ -234,16 +234,16 @@ def dressed(d: Draft, kind: str, pieces: list[Piece]) -> list[Piece]:
         shirt = path([(-w * 1.05, -260), (w * 1.05, -260)], [(w * 1.02, 30)], [(-w * 1.02, 30)], [(-w * 1.05, -260)])
         top = Piece(shirt, "other", "", depth=20, roundness=30, tube=True, folds=(crumple(40, 3), drape(4, 5, 0.3)))
         legs = [_limb((side * w * 0.5, bottom * 0.5), (side * w * 0.56, bottom + 180), w * 0.62, 0.7) for side in (-1, 1)]
-        over = d.chance(0.5)
+        over = draft.chance(0.5)
         return [
             *legs,
             *([] if over else [top]),
             *pieces,
-            *([replace(top, outline=shirt + np.array([0, d.between(0, 20)]))] if over else []),
+            *([replace(top, outline=shirt + np.array([0, draft.between(0, 20)]))] if over else []),
         ]
     behind: list[Piece] = []
-    hair = d.between(60, 78)
-    if d.chance(0.5):
+    hair = draft.between(60, 78)
+    if draft.chance(0.5):
         behind.append(
             Piece(disc(0, -120, hair) * (1.0, 1.15) + (0, 18), "hair", "", depth=14, roundness=30, folds=(drape(8, 5, 0.5),))
         )
@@ -266,7 +266,7 @@ def dressed(d: Draft, kind: str, pieces: list[Piece]) -> list[Piece]:
         )
         limbs = [_limb((side * 116, 66), (side * 150, 480), 52, 0.7) for side in (-1, 1)]
         limbs.append(Piece(shoulders, "skin", "", depth=20, roundness=40))
-    role = d.pick("skin", "other")
+    role = draft.pick("skin", "other")
     limbs += [_limb((side * 48, bottom - 120), (side * 60, bottom + 300), 92, 0.8, role) for side in (-1, 1)]
     inside = [p for p in pieces if p.tone < 1 or p.role == "label"]
     rest = [p for p in pieces if not (p.tone < 1 or p.role == "label")]

@@ -9,149 +9,177 @@ from fedgai.garments.parts import Draft, Piece, bow, button, buttons, drawstring
 from fedgai.garments.sleeves import armhole_rows, sleeves
 
 
-def t_shirt(d: Draft) -> list[Piece]:
-    b = Body.random(d, waist=d.between(0.86, 1.02))
-    style = d.pick("round", "round", "v", "boat")
+def t_shirt(draft: Draft) -> list[Piece]:
+    body = Body.random(draft, waist=draft.between(0.86, 1.02))
+    style = draft.pick("round", "round", "v", "boat")
     if style == "boat":
-        b.neck, b.neck_depth = b.neck * 1.5, b.neck_depth * 0.6
-    seams, blocks = shaped(d, b, 0.05, 0.05, 0.14)
-    body = front(d, b, style, (*hem_rows(d, b.hem_line()), *seams), blocks)
-    extra = pockets.chest_pockets(d, 62, b.armpit - 10, False, False) if d.chance(0.12) else []
+        body.neck, body.neck_depth = body.neck * 1.5, body.neck_depth * 0.6
+    seams, blocks = shaped(draft, body, 0.05, 0.05, 0.14)
+    torso = front(draft, body, style, (*hem_rows(draft, body.hem_line()), *seams), blocks)
+    extra = pockets.chest_pockets(draft, 62, body.armpit - 10, False, False) if draft.chance(0.12) else []
     arms = sleeves(
-        d,
-        b,
-        d.pick("short", "short", "short", "half", "long"),
-        d.pick("hem", "hem", "hem", "roll", "rib"),
-        "second" if d.chance(0.16) else "main",
+        draft,
+        body,
+        draft.pick("short", "short", "short", "half", "long"),
+        draft.pick("hem", "hem", "hem", "roll", "rib"),
+        "second" if draft.chance(0.16) else "main",
     )
-    if d.chance(0.15):
-        raglan = sleeves(d, b, d.pick("short", "half"), "hem", "second" if d.chance(0.7) else "main", raglan=True)
-        pieces = [body, *raglan]
+    if draft.chance(0.15):
+        raglan = sleeves(draft, body, draft.pick("short", "half"), "hem", "second" if draft.chance(0.7) else "main", raglan=True)
+        pieces = [torso, *raglan]
     else:
-        pieces = [*arms, body]
-    return [*necks.inside(d, b), *pieces, *extra, *necks.round_band(d, b, style, d.between(8, 20), d.pick("main", "rib"))]
+        pieces = [*arms, torso]
+    return [
+        *necks.inside(draft, body),
+        *pieces,
+        *extra,
+        *necks.round_band(draft, body, style, draft.between(8, 20), draft.pick("main", "rib")),
+    ]
 
 
-def tank(d: Draft) -> list[Piece]:
+def tank(draft: Draft) -> list[Piece]:
     """A top without sleeves, on straps or cut wide."""
-    b = Body.random(d, ease=0.92, length=(400, 540))
-    if d.chance(0.5):
-        return camisole(d, b)
-    b.shoulder, b.neck_depth = b.neck + d.between(20, 60), b.neck_depth * d.between(1.0, 2.0)
-    style = d.pick("round", "v")
-    body = front(d, b, style, (*hem_rows(d, b.hem_line()), *armhole_rows(b)))
-    return [*necks.inside(d, b), body, *necks.round_band(d, b, style, d.between(6, 12), "main")]
+    body = Body.random(draft, ease=0.92, length=(400, 540))
+    if draft.chance(0.5):
+        return camisole(draft, body)
+    body.shoulder, body.neck_depth = body.neck + draft.between(20, 60), body.neck_depth * draft.between(1.0, 2.0)
+    style = draft.pick("round", "v")
+    torso = front(draft, body, style, (*hem_rows(draft, body.hem_line()), *armhole_rows(body)))
+    return [*necks.inside(draft, body), torso, *necks.round_band(draft, body, style, draft.between(6, 12), "main")]
 
 
-def camisole(d: Draft, b: Body) -> list[Piece]:
+def camisole(draft: Draft, body: Body) -> list[Piece]:
     """A top on straps."""
-    strap_body(d, b)
-    style = d.pick("heart", "v", "boat", "square")
-    seams = darts(d, b) if d.chance(0.4) else ()
-    return [*necks.inside(d, b), *necks.straps(d, b, d.between(5, 18)), front(d, b, style, (*hem_rows(d, b.hem_line()), *seams))]
+    strap_body(draft, body)
+    style = draft.pick("heart", "v", "boat", "square")
+    seams = darts(draft, body) if draft.chance(0.4) else ()
+    return [
+        *necks.inside(draft, body),
+        *necks.straps(draft, body, draft.between(5, 18)),
+        front(draft, body, style, (*hem_rows(draft, body.hem_line()), *seams)),
+    ]
 
 
-def strap_body(d: Draft, b: Body) -> None:
+def strap_body(draft: Draft, body: Body) -> None:
     """Change measures to those of a body that hangs from straps."""
-    b.strap = d.between(84, 120)
-    b.neck = b.chest * d.between(0.5, 0.66)
-    b.neck_depth = b.strap + d.between(6, 36)
-    b.armpit = max(b.armpit, b.strap + 44)
+    body.strap = draft.between(84, 120)
+    body.neck = body.chest * draft.between(0.5, 0.66)
+    body.neck_depth = body.strap + draft.between(6, 36)
+    body.armpit = max(body.armpit, body.strap + 44)
 
 
-def polo(d: Draft) -> list[Piece]:
-    b = Body.random(d)
-    b.neck_depth = d.between(34, 50)
-    end = b.neck_depth + d.between(90, 140)
-    seams, blocks = shaped(d, b, 0.05, 0.0, 0.2)
-    body = front(d, b, "round", (*hem_rows(d, b.hem_line()), *seams), blocks)
-    knobs = buttons(path([(0, b.neck_depth + 14), (0, end - 16)]), d.count(2, 4), 4.4)
+def polo(draft: Draft) -> list[Piece]:
+    body = Body.random(draft)
+    body.neck_depth = draft.between(34, 50)
+    end = body.neck_depth + draft.between(90, 140)
+    seams, blocks = shaped(draft, body, 0.05, 0.0, 0.2)
+    torso = front(draft, body, "round", (*hem_rows(draft, body.hem_line()), *seams), blocks)
+    knobs = buttons(path([(0, body.neck_depth + 14), (0, end - 16)]), draft.count(2, 4), 4.4)
     middle = (
-        [necks.placket(d, b.neck_depth - 8, end, d.between(22, 32)), *knobs]
-        if d.chance(0.85)
-        else zipper(path([(0, b.neck_depth), (0, end)]), 10)
+        [necks.placket(draft, body.neck_depth - 8, end, draft.between(22, 32)), *knobs]
+        if draft.chance(0.85)
+        else zipper(path([(0, body.neck_depth), (0, end)]), 10)
     )
-    arms = sleeves(d, b, d.pick("short", "short", "long"), d.pick("rib", "hem"), "second" if d.chance(0.12) else "main")
-    extra = pockets.chest_pockets(d, 62, b.armpit - 10, False, False) if d.chance(0.15) else []
-    return [*necks.inside(d, b), *arms, body, *extra, *middle, *necks.shirt_collar(d, b, d.between(44, 64), d.chance(0.2))]
+    arms = sleeves(
+        draft, body, draft.pick("short", "short", "long"), draft.pick("rib", "hem"), "second" if draft.chance(0.12) else "main"
+    )
+    extra = pockets.chest_pockets(draft, 62, body.armpit - 10, False, False) if draft.chance(0.15) else []
+    return [
+        *necks.inside(draft, body),
+        *arms,
+        torso,
+        *extra,
+        *middle,
+        *necks.shirt_collar(draft, body, draft.between(44, 64), draft.chance(0.2)),
+    ]
 
 
-def shirt(d: Draft) -> list[Piece]:
-    b = Body.random(d, length=(500, 620))
-    b.neck_depth, b.sag = d.between(46, 66), d.between(6, 40)
-    kind = d.pick("long", "long", "short")
-    seams, blocks = shaped(d, b, 0.6, 0.15, 0.06)
-    rows = (*hem_rows(d, b.hem_line()), *seams)
-    opening = Opening.random(d, 14, 0.18)
-    wide = d.between(22, 32)
+def shirt(draft: Draft) -> list[Piece]:
+    body = Body.random(draft, length=(500, 620))
+    body.neck_depth, body.sag = draft.between(46, 66), draft.between(6, 40)
+    kind = draft.pick("long", "long", "short")
+    seams, blocks = shaped(draft, body, 0.6, 0.15, 0.06)
+    rows = (*hem_rows(draft, body.hem_line()), *seams)
+    opening = Opening.random(draft, 14, 0.18)
+    wide = draft.between(22, 32)
     if opening.is_open:
-        edge = opening.edge(b)
-        halves = fronts(d, b, "round", opening, rows, blocks)
+        edge = opening.edge(body)
+        halves = fronts(draft, body, "round", opening, rows, blocks)
         bands = [necks.edge_band(edge, wide, "main", True), reshaped(necks.edge_band(edge, wide, "main", True), mirror)]
-        under, body, line = [back_inside(d, b, "main")], [*halves, *bands], offset(edge, wide / 2)
+        under, torso, line = [back_inside(draft, body, "main")], [*halves, *bands], offset(edge, wide / 2)
     else:
-        under, line = [], path([(0, b.neck_depth), (0, b.bottom)])
-        body = [front(d, b, "round", rows, blocks)] + (
-            [necks.placket(d, b.neck_depth - 4, b.bottom, wide)] if d.chance(0.9) else []
+        under, line = [], path([(0, body.neck_depth), (0, body.bottom)])
+        torso = [front(draft, body, "round", rows, blocks)] + (
+            [necks.placket(draft, body.neck_depth - 4, body.bottom, wide)] if draft.chance(0.9) else []
         )
-    inner = line[int(len(line) * 0.08) : int(len(line) * d.between(0.8, 0.94))]
+    inner = line[int(len(line) * 0.08) : int(len(line) * draft.between(0.8, 0.94))]
     extra = (
-        pockets.chest_pockets(d, d.between(62, 76), b.armpit - d.between(0, 30), d.chance(0.4), d.chance(0.4))
-        if d.chance(0.65)
+        pockets.chest_pockets(
+            draft, draft.between(62, 76), body.armpit - draft.between(0, 30), draft.chance(0.4), draft.chance(0.4)
+        )
+        if draft.chance(0.65)
         else []
     )
-    knobs = buttons(inner, d.count(5, 8), 4.4)
-    arms = sleeves(d, b, kind, d.pick("cuff", "cuff", "roll") if kind == "long" else d.pick("hem", "roll"))
+    knobs = buttons(inner, draft.count(5, 8), 4.4)
+    arms = sleeves(draft, body, kind, draft.pick("cuff", "cuff", "roll") if kind == "long" else draft.pick("hem", "roll"))
     collar = (
-        necks.shirt_collar(d, b, d.between(52, 84), d.chance(0.8), d.between(-8, 20))
-        if d.chance(0.88)
-        else necks.round_band(d, b, "round", 16, "main")
+        necks.shirt_collar(draft, body, draft.between(52, 84), draft.chance(0.8), draft.between(-8, 20))
+        if draft.chance(0.88)
+        else necks.round_band(draft, body, "round", 16, "main")
     )
-    top = [] if opening.is_open else [button(0, b.neck_depth + 6, 4.2)]
-    return [*under, *necks.inside(d, b), *arms, *body, *extra, *knobs, *collar, *top]
+    top = [] if opening.is_open else [button(0, body.neck_depth + 6, 4.2)]
+    return [*under, *necks.inside(draft, body), *arms, *torso, *extra, *knobs, *collar, *top]
 
 
-def blouse(d: Draft) -> list[Piece]:
-    b = Body.random(d, length=(400, 540), waist=d.between(0.84, 1.0), flare=d.between(0.95, 1.2))
-    if d.chance(0.12):
-        return camisole(d, b)
-    style = d.pick("round", "v", "square", "boat", "heart")
-    b.neck, b.neck_depth = b.neck * d.between(1, 1.35), b.neck_depth * d.between(0.8, 1.5)
-    kind = d.pick("short", "half", "long")
-    seams, blocks = shaped(d, b, 0.25, 0.5, 0.06)
-    body = front(d, b, style, (*hem_rows(d, b.hem_line()), *seams), blocks)
-    arms = sleeves(d, b, kind, d.pick("cuff", "hem") if kind != "short" else "hem", puff=d.between(0, 24))
+def blouse(draft: Draft) -> list[Piece]:
+    body = Body.random(draft, length=(400, 540), waist=draft.between(0.84, 1.0), flare=draft.between(0.95, 1.2))
+    if draft.chance(0.12):
+        return camisole(draft, body)
+    style = draft.pick("round", "v", "square", "boat", "heart")
+    body.neck, body.neck_depth = body.neck * draft.between(1, 1.35), body.neck_depth * draft.between(0.8, 1.5)
+    kind = draft.pick("short", "half", "long")
+    seams, blocks = shaped(draft, body, 0.25, 0.5, 0.06)
+    torso = front(draft, body, style, (*hem_rows(draft, body.hem_line()), *seams), blocks)
+    arms = sleeves(draft, body, kind, draft.pick("cuff", "hem") if kind != "short" else "hem", puff=draft.between(0, 24))
     tie: list[Piece] = []
-    if style in ("v", "round") and d.chance(0.25):
-        tie = bow(d, 0, b.neck_depth + 6, d.between(40, 70))
-    elif style == "v" and d.chance(0.3):
-        tie = drawstrings(d, b.neck_depth, 130, 5)
-    elif d.chance(0.4):
-        tie = buttons(path([(0, b.neck_depth + 16), (0, b.neck_depth + d.between(80, 300))]), d.count(3, 9), 3.6)
-    return [*necks.inside(d, b), *arms, body, *necks.round_band(d, b, style, d.between(6, 12), "main"), *tie]
+    if style in ("v", "round") and draft.chance(0.25):
+        tie = bow(draft, 0, body.neck_depth + 6, draft.between(40, 70))
+    elif style == "v" and draft.chance(0.3):
+        tie = drawstrings(draft, body.neck_depth, 130, 5)
+    elif draft.chance(0.4):
+        tie = buttons(path([(0, body.neck_depth + 16), (0, body.neck_depth + draft.between(80, 300))]), draft.count(3, 9), 3.6)
+    return [*necks.inside(draft, body), *arms, torso, *necks.round_band(draft, body, style, draft.between(6, 12), "main"), *tie]
 
 
-def rib_hem(d: Draft, b: Body) -> Piece:
+def rib_hem(draft: Draft, body: Body) -> Piece:
     """A ribbed band under a body's hem, a little narrower."""
-    hem, deep, narrow = b.hem_line(), d.between(26, 56), d.between(0.9, 1.0)
+    hem, deep, narrow = body.hem_line(), draft.between(26, 56), draft.between(0.9, 1.0)
     shape = strip(offset(hem, -6), deep + 6)
-    low = shape[:, 1] > b.length + deep * 0.5
+    low = shape[:, 1] > body.length + deep * 0.5
     shape[low, 0] *= narrow
     return ribbing(shape, offset(hem, -4), None, 9)
 
 
-def pullover(d: Draft) -> list[Piece]:
-    b = Body.random(d, ease=d.between(0.92, 1.1))
-    style = d.pick("round", "round", "v", "turtle")
-    seams, blocks = shaped(d, b, 0.04, 0.0, 0.18)
-    raglan = d.chance(0.25)
-    ribbed = d.chance(0.85)
-    arms = sleeves(d, b, "long", "rib" if ribbed else "hem", "second" if d.chance(0.14) else "main", raglan=raglan)
-    body = front(d, b, "boat" if style == "turtle" else style, seams if ribbed else (*seams, *hem_rows(d, b.hem_line())), blocks)
-    neck = necks.turtleneck(d, b) if style == "turtle" else necks.round_band(d, b, style, d.between(12, 30))
-    low = [rib_hem(d, b)] if ribbed else []
-    collar_zip = (
-        zipper(path([(0, b.neck_depth * 0.6), (0, b.neck_depth + 120)]), 9) if style == "turtle" and d.chance(0.3) else []
+def pullover(draft: Draft) -> list[Piece]:
+    body = Body.random(draft, ease=draft.between(0.92, 1.1))
+    style = draft.pick("round", "round", "v", "turtle")
+    seams, blocks = shaped(draft, body, 0.04, 0.0, 0.18)
+    raglan = draft.chance(0.25)
+    ribbed = draft.chance(0.85)
+    arms = sleeves(draft, body, "long", "rib" if ribbed else "hem", "second" if draft.chance(0.14) else "main", raglan=raglan)
+    torso = front(
+        draft,
+        body,
+        "boat" if style == "turtle" else style,
+        seams if ribbed else (*seams, *hem_rows(draft, body.hem_line())),
+        blocks,
     )
-    cloth = knitted(d, [body, *arms] if raglan else [*arms, body])
-    return [*necks.inside(d, b), *low, *cloth, *neck, *collar_zip]
+    neck = necks.turtleneck(draft, body) if style == "turtle" else necks.round_band(draft, body, style, draft.between(12, 30))
+    low = [rib_hem(draft, body)] if ribbed else []
+    collar_zip = (
+        zipper(path([(0, body.neck_depth * 0.6), (0, body.neck_depth + 120)]), 9)
+        if style == "turtle" and draft.chance(0.3)
+        else []
+    )
+    cloth = knitted(draft, [torso, *arms] if raglan else [*arms, torso])
+    return [*necks.inside(draft, body), *low, *cloth, *neck, *collar_zip]
