@@ -113,7 +113,7 @@ def measure(folder: Path, pairs: int, size: int, rounds: int, photos: Path | Non
         ]
         started = time.monotonic()
         process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=(folder / "said.txt").open("w"), stderr=subprocess.STDOUT
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=(folder / "output.txt").open("w"), stderr=subprocess.STDOUT
         )
         while process.poll() is None:
             now = time.monotonic() - started
@@ -139,7 +139,7 @@ def measure(folder: Path, pairs: int, size: int, rounds: int, photos: Path | Non
             process.wait()
         demo.stop()
     if process.returncode:
-        raise SystemExit((folder / "said.txt").read_text())
+        raise SystemExit((folder / "output.txt").read_text())
     spent = [end - start for end, start in zip(ended, begun.values(), strict=False)]
     return {
         "pairs": pairs,

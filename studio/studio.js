@@ -73,7 +73,7 @@ window.studio = {
 
   // How far it has come, with a preview; the button to begin gives way to the one to cancel.
   progress(element, props, watch, cancel) {
-    const [image, text, said, bar, button] = ["img", "p", ".said", ".bar", "button"].map((part) => element.querySelector(part));
+    const [image, text, spoken, bar, button] = ["img", "p", ".spoken", ".bar", "button"].map((part) => element.querySelector(part));
     const start = () => document.querySelector("#imagine-go");
     let phase = "idle";
     const show = () => {
@@ -89,7 +89,7 @@ window.studio = {
       if (running) element.dataset.running = "";
       else delete element.dataset.running;
       if (now === phase) return; // the time that is left is not read out every second
-      said.textContent = words;
+      spoken.textContent = words;
       const lost = document.activeElement === document.body || document.activeElement === start() || document.activeElement === button;
       if (running && lost) button.focus();
       else if (lost && phase !== "idle") start()?.focus();

@@ -149,7 +149,7 @@ def test_another_certificate_is_not_trusted(meddled: Meddler, tmp_path: Path) ->
 
 
 def test_a_companion_in_front_of_a_hostile_and_then_a_broken_studio(tmp_path: Path) -> None:
-    home, log = tmp_path / "home", tmp_path / "said.txt"
+    home, log = tmp_path / "home", tmp_path / "output.txt"
     fill(tmp_path / "drawings" / "photos", 2)
     fill(tmp_path / "drawings" / "sketches", 2)
     demo = QuickDemo(

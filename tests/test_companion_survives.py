@@ -119,7 +119,7 @@ def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_p
     def start() -> None:
         nonlocal process
         (home / "model" / PROGRESS_FILE).unlink(missing_ok=True)  # of the one that was killed: it would be killed on its way up
-        output = (tmp_path / "said.txt").open("ab")
+        output = (tmp_path / "output.txt").open("ab")
         process = fork_server.Popen(
             [sys.executable, "-m", "federation.join", "--home", str(home)],
             cwd=ROOT,
@@ -131,7 +131,7 @@ def test_a_companion_goes_on_after_kills(moments: list[int], studio: Demo, tmp_p
     def wait(condition: Callable[[], bool]) -> None:
         until = time.monotonic() + WAIT
         while not condition():
-            output = (tmp_path / "said.txt").read_text()
+            output = (tmp_path / "output.txt").read_text()
             assert process.poll() is None and time.monotonic() < until, output[-2000:]
             assert "Traceback" not in output
             time.sleep(0.05)

@@ -135,7 +135,7 @@ def test_a_huge_jpeg_is_decoded_smaller() -> None:
     ("source", "says"),
     [
         (b"", "is empty"),
-        (b"this is no picture", "JPEG or PNG"),
+        (b"this is not a picture", "JPEG or PNG"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n", "JPEG or PNG"),
         (encoded(Image.new("RGB", (1, 1)), "PNG"), "at least 16 px"),
         (encoded(Image.new("RGB", (400, 15)), "PNG"), "at least 16 px"),

@@ -48,7 +48,7 @@ class Browser:
         token = re.search(r'name="token" value="(\w+)"', self.page())
         assert token is not None
         assert self.http.post(PATH, data={**form, "token": token[1]}).status_code == 303
-        message = re.search(r'<p class="said" role="status">(.*?)</p>', self.page())
+        message = re.search(r'<p class="message" role="status">(.*?)</p>', self.page())
         return message[1] if message else ""
 
     def leave(self) -> None:

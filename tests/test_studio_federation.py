@@ -335,7 +335,7 @@ def test_the_panel_does_nothing_for_strangers_and_counts_their_tries(server: Stu
     for wrong in ({"do": "approve", "name": "Eve", "key": "/etc/passwd"}, {"do": "rollback", "round": "x"}, {"do": "fly"}):
         assert post(server, {**wrong, "token": token}, cookie)[0] == 303
         page = urllib.request.urlopen(request).read().decode()
-        assert "root:" not in page and str(rounds.folder.path) not in page and 'class="said"' in page
+        assert "root:" not in page and str(rounds.folder.path) not in page and 'class="message"' in page
     assert (rounds.folder.members(), rounds.folder.control()) == before
     answers = [post(server, {"password": f"guess {i}"})[0] for i in range(7)]
     assert answers[0] == 401 and answers[-1] == 429

@@ -340,7 +340,7 @@ def recording(studio: Demo, tmp_path_factory: pytest.TempPathFactory) -> Recordi
             time.sleep(0.2)
         arrived = FedGAI.load(studio.folder.checkpoint(1)).styles["Chloé"]
         left, again = (run("--leave", folder=home) for _ in range(2))
-        output = (home / "said.txt").read_text()
+        output = (home / "output.txt").read_text()
         secrets = secrets_of(home, data)
         return Recording(
             proxy.wire, secrets, home, data, dry, untouched, waiting, second, status, output, shown, cutouts, arrived, left, again
@@ -353,7 +353,7 @@ def recording(studio: Demo, tmp_path_factory: pytest.TempPathFactory) -> Recordi
 def join_and_approve(studio: Demo, home: Path) -> tuple[str, Ended, int]:
     """A companion, until it ends -> what it had printed before it was approved, a second one that was started meanwhile, and the
     status that it ended with."""
-    with (home / "said.txt").open("w+") as output:
+    with (home / "output.txt").open("w+") as output:
         process = fork_server.Popen(
             [*JOIN, "--home", str(home)],
             cwd=ROOT,
@@ -364,7 +364,7 @@ def join_and_approve(studio: Demo, home: Path) -> tuple[str, Ended, int]:
         )
         try:
             until = time.monotonic() + PATIENCE
-            while "the operator" not in (waiting := (home / "said.txt").read_text()):
+            while "the operator" not in (waiting := (home / "output.txt").read_text()):
                 assert process.poll() is None and time.monotonic() < until, waiting
                 time.sleep(0.3)
             second = run(folder=home)

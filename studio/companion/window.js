@@ -86,7 +86,7 @@ Object.assign(window.studio, {
 
   // What kind of drawings, and where to drop them: files or folders are copied to the server one by one, as they are.
   drop(element, act) {
-    const said = element.querySelector(".copying");
+    const message = element.querySelector(".copying");
     const choose = (kind) => (element.querySelector(`input[value="${kind}"]`).checked = true);
     choose(element.querySelector("[data-kind]").dataset.kind);
     let shown = "";
@@ -146,7 +146,7 @@ Object.assign(window.studio, {
       const total = queue.length;
       if (!total) return;
       let done = 0;
-      const tell = () => (said.textContent = `Copying ${done} of ${total}…`);
+      const tell = () => (message.textContent = `Copying ${done} of ${total}…`);
       tell();
       await Promise.all([1, 2, 3].map(async () => {
         for (let next = queue.shift(); next; next = queue.shift()) {
@@ -158,7 +158,7 @@ Object.assign(window.studio, {
           tell();
         }
       }));
-      said.textContent = refused.length ? `Not copied: ${refused.slice(0, 5).join("; ")}${refused.length > 5 ? ` and ${refused.length - 5} more` : ""}` : "";
+      message.textContent = refused.length ? `Not copied: ${refused.slice(0, 5).join("; ")}${refused.length > 5 ? ` and ${refused.length - 5} more` : ""}` : "";
       const kind = pairs ? "pairs" : { photos: "pairs", partners: "pairs" }[place] ?? place;
       choose(kind);
       act({ do: "dropped", what: kind });
