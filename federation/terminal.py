@@ -107,7 +107,7 @@ class TerminalView:
     def _fresh(self) -> None:
         """Bars that count their time from now."""
         self._bars = new_bars(self.console)
-        self._mine, self._theirs = (self._bars.add_task("", total=None, share="") for _ in range(2))
+        self._own_bar, self._federation_bar = (self._bars.add_task("", total=None, share="") for _ in range(2))
 
     def show(self, live: Live, state: State) -> None:
         if state.late and state.late not in self._warnings:
@@ -122,10 +122,10 @@ class TerminalView:
         if phases != self._phases:
             self._phases = phases
             self._fresh()
-        move(self._bars, self._mine, describe(state), state.done)
+        move(self._bars, self._own_bar, describe(state), state.done)
         progress = state.federation.get("progress")
         known = isinstance(progress, int | float) and phases[1] in ("training", "aggregating", "house") and progress > 0
-        move(self._bars, self._theirs, federation_line(state.federation), float(progress or 0) if known else None)
+        move(self._bars, self._federation_bar, federation_line(state.federation), float(progress or 0) if known else None)
         counts = Text(
             f"{size(state.bytes)} have left this machine; {state.receipts} "
             f"{'update' if state.receipts == 1 else 'updates'} arrived. Ctrl-C stops; run it again to go on.",

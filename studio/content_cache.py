@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-IDLE_SECONDS = 20.0  # that a photograph stays after its last use, when nobody has a page open with it
+IDLE_SECONDS = 20.0  # how long a photograph stays after its last use, if no open page shows it
 
 
 class Sized(Protocol):
@@ -31,10 +31,10 @@ class _Entry(Generic[T]):
     """One photograph.
 
     Attributes:
-        content: or what went wrong.
+        content: the photograph made ready, or the error.
         lasting: it stays until there is no room.
-        sessions: that have asked for it.
-        used: when it was asked for last, monotonic seconds.
+        sessions: the visitors' sessions that asked for it.
+        used: when it was last asked for, monotonic seconds.
     """
 
     content: Future[T]
@@ -44,10 +44,10 @@ class _Entry(Generic[T]):
 
 
 class ContentCache(Generic[T]):
-    """Those used last. A request for one that is being made waits for it.
+    """Keeps the contents that were used last. A request for one that is being made waits for it.
 
     Args:
-        limit: bytes; the newest stays even if it takes more.
+        limit: bytes that all may take together; the newest stays even if it takes more.
         pages: sessions that have a page open.
     """
 
@@ -60,13 +60,13 @@ class ContentCache(Generic[T]):
         return len(self._entries)
 
     def get(self, key: Hashable, make: Callable[[], T], session: str = "", lasting: bool = False) -> T:
-        """What is kept under the key, or else what ``make`` makes. Failures are not kept.
+        """The content under a key. If there is none yet, ``make`` makes it. Failures are not kept.
 
         Args:
             key: names the photograph, the size and all else that the content depends on.
             make: called at most once at a time for a key.
-            session: of the visitor who asks. The photograph stays for as long as that page is open and there is room.
-            lasting: it stays without anybody, while there is room: an example of ours.
+            session: of the visitor who asks. The photograph stays while their page is open and there is room.
+            lasting: it stays while there is room, even if no page is open: for the studio's own examples.
         """
         with self._lock:
             missing = key not in self._entries
@@ -84,7 +84,7 @@ class ContentCache(Generic[T]):
         return entry.content.result()
 
     def drop_idle(self) -> None:
-        """Take out what nobody needs any more: the photographs of visitors who have left."""
+        """Remove the photographs of visitors who have left."""
         now = time.monotonic()
         with self._lock:
             idle = [key for key, entry in self._entries.items() if self._is_idle(entry, now)]
@@ -99,7 +99,7 @@ class ContentCache(Generic[T]):
         return not any(session in self.pages for session in entry.sessions)
 
     def _trim(self, key: Hashable, entry: _Entry[T]) -> None:
-        """Take out the oldest until the rest fits."""
+        """Remove the oldest until the rest fits."""
         with self._lock:
             if entry.content.exception():
                 self._entries.pop(key, None)

@@ -40,9 +40,9 @@ class Request:
         caller: who asks.
         stop: set by the caller to cancel it.
         phase: "waiting", "loading", "imagining", "done", "cancelled" or "failed".
-        made: (seed, photograph), in order.
+        made: the finished pictures, in order: (seed, picture).
         step, steps: denoising steps of the picture in the making: done, and in all.
-        fetched: bytes of the weights, of how many.
+        fetched: bytes of the weights that were downloaded, and bytes in all.
         began: when the picture or its last step began, monotonic seconds.
         error: one sentence for the visitor.
     """
@@ -72,7 +72,7 @@ class Request:
 
 
 class Pace:
-    """How long pictures take on this machine, from those that were made."""
+    """How long pictures take on this machine, estimated from those made so far."""
 
     def __init__(self) -> None:
         self._steps: deque[float] = deque(maxlen=16)  # s
@@ -114,7 +114,7 @@ class ImagineQueue:
     """Pictures for all visitors from one pipeline, one after the other. Its thread ends when nobody waits.
 
     Args:
-        imaginer: makes them; its weights are read at the first request, and after a failure again at the next.
+        imaginer: makes the pictures. Its weights are loaded at the first request; after a failure, again at the next.
     """
 
     def __init__(self, imaginer: Imaginer) -> None:
@@ -150,14 +150,14 @@ class ImagineQueue:
             self._drop(request)
 
     def cancel(self, caller: Caller) -> None:
-        """Whatever this visitor asked for ends, what is being worked on after its denoising step."""
+        """Cancel all requests of this visitor. The one that is being worked on ends after its denoising step."""
         with self._lock:
             own = [request for request in self._line if caller.session and request.caller == caller]
         for request in own:
             self._drop(request)
 
     def before(self, request: Request) -> int:
-        """How many are served before it."""
+        """How many requests are served before this one."""
         with self._lock:
             return self._line.index(request) if request in self._line else 0
 
@@ -177,7 +177,7 @@ class ImagineQueue:
         return total
 
     def _join(self, request: Request) -> None:
-        """Into the line: after others' first requests come their second ones, whenever they came."""
+        """Put a request into the line: everybody's first request comes before anybody's second one."""
         with self._lock:
             own = sum(other.caller.address == request.caller.address for other in self._line)
             if request.caller.address and own >= MOST_OF_ONE:
@@ -190,7 +190,7 @@ class ImagineQueue:
                 threading.Thread(target=self._work, name="imagine", daemon=True).start()
 
     def _place(self, request: Request, own: int) -> int:
-        """Where in the line: behind everybody's first ``own + 1`` requests, never before the one that is worked on."""
+        """Its place in the line: behind everybody's first ``own + 1`` requests, never before the one that is worked on."""
         counts: dict[str, int] = {}
         place = 0
         for index, other in enumerate(self._line):
@@ -200,7 +200,7 @@ class ImagineQueue:
         return place
 
     def _drop(self, request: Request) -> None:
-        """Out of the line; what is being worked on the worker takes out itself, when it has stopped."""
+        """Take a request out of the line. The worker itself removes the one that it works on, after it has stopped."""
         request.stop.set()
         with self._lock:
             if request in self._line[1:]:

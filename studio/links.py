@@ -17,8 +17,8 @@ class Opened:
 
     Attributes:
         garment: an example.
-        look: with all that could be read.
-        wrong: one sentence about what could not be, or "".
+        look: with everything that could be read.
+        wrong: one sentence about what could not be read, or "".
         own: the page showed a photograph of the visitor's own.
     """
 
@@ -37,14 +37,16 @@ def query(look: Look, garment: StudioGarment) -> str:
 
 
 def read(studio: SketchStudio, text: str) -> Opened | None:
-    """A link's words. Returns None if none of them is ours. A link may be older than the designers: what does not fit
-    is left out, and named."""
+    """Read the part of a link after its question mark. Returns None if nothing in it is meant for the studio.
+
+    Designers may have left since the link was made: what no longer fits is left out, and named.
+    """
     try:
         words = parse_qs(text[:4000], keep_blank_values=True, max_num_fields=200)
     except ValueError:  # hundreds of them
         return None
-    ours = {"style", "garment", "size", "cutout", *(line.name for line in LINES)}
-    if not ours & words.keys():
+    known = {"style", "garment", "size", "cutout", *(line.name for line in LINES)}
+    if not known & words.keys():
         return None
     bank, wrong = studio.now, _Wrong()
     weights = _weights(words.get("style", []), bank.names, wrong)
@@ -67,7 +69,7 @@ def read(studio: SketchStudio, text: str) -> Opened | None:
 
 
 def garment_of(text: str) -> str:
-    """Whose name a link of ours has, ``OWN``, or ""."""
+    """The garment that a link names: an example, ``OWN``, or ""."""
     return dict(parse_qsl(text[:4000])).get("garment", "")
 
 
@@ -96,7 +98,7 @@ class _Wrong:
 
 
 def _weights(styles: Sequence[str], names: Sequence[str], wrong: _Wrong) -> dict[str, float]:
-    """Of "NAME:WEIGHT" each."""
+    """Name -> weight, from texts of the form "NAME:WEIGHT"."""
     weights: dict[str, float] = {}
     for style in styles:
         name, _, weight = style.rpartition(":")

@@ -17,11 +17,11 @@ from typing import TypeVar
 from fedgai.errors import FedGAIError
 
 T = TypeVar("T")
-PREPARING = 2**19  # pixels that making a photograph ready counts as, besides those of its sketch
+PREPARING = 2**19  # preparing a photograph counts as so many pixels, in addition to those of its sketch
 
 
 class BusyError(FedGAIError):
-    """Too much is under way already. The message is one sentence that says what to do."""
+    """Too much work is running or waiting. The message is one sentence that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,14 @@ class Caller:
 
 @dataclass(frozen=True)
 class TurnLimits:
-    """What may be under way, waiting included. At 512 px a sketch has 0.26 million pixels, a contact sheet 2.1 million.
+    """How much work may be running or waiting. At 512 px a sketch has 0.26 million pixels, a contact sheet 2.1 million.
 
     Attributes:
         address_pixels, address_jobs: of one address. About half a minute of drawing on two cores, and enough for a class
             of visitors behind one router.
-        jobs: of all.
-        workers: pieces at the same time. One address never has all of them, so that the next visitor begins at once.
+        jobs: of all addresses together.
+        workers: pieces that are worked on at the same time. One address never has all workers, so that the next visitor
+            need not wait.
     """
 
     address_pixels: int = 32 * 2**20
@@ -64,12 +65,12 @@ class _Ticket:
 
 @dataclass
 class _Line:
-    """What one address has under way.
+    """The work of one address.
 
     Attributes:
-        served: pixels so far, from where the least served address was when this one came.
-        jobs, pixels: under way, waiting included.
-        running: pieces at this moment.
+        served: pixels drawn for it. It starts with the number of the address that was served least then.
+        jobs, pixels: running or waiting.
+        running: pieces that are worked on now.
         waiting: session -> its pieces; the first session is next.
     """
 
@@ -88,7 +89,7 @@ class _Line:
         return ticket
 
     def remove(self, session: str, ticket: _Ticket) -> None:
-        """Take a piece out that nobody wants any more."""
+        """Remove a piece whose caller has left."""
         tickets = self.waiting.get(session, deque())
         with contextlib.suppress(ValueError):
             tickets.remove(ticket)
@@ -111,13 +112,13 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def job(self, caller: Caller, pixels: int) -> AsyncIterator[Job]:
-        """Something of this caller's is under way within the block.
+        """Count a job of this caller for as long as the block runs.
 
         Args:
-            pixels: of all that will be drawn.
+            pixels: of all that the job will draw.
 
         Raises:
-            BusyError: this address has too much under way, or all together have.
+            BusyError: too much is running or waiting, for this address or for all together.
         """
         least = min((line.served for line in self._lines.values()), default=0.0)
         line = self._lines.get(caller.address) or _Line(least)
@@ -147,16 +148,16 @@ class Turns:
         except asyncio.CancelledError:
             if ticket.turn.cancelled():
                 line.remove(caller.session, ticket)
-            else:  # it had just been given a worker
+            else:  # it was cancelled just after it got a worker
                 self._done(caller.address)
             raise
         piece = loop.run_in_executor(self._threads, work)
-        # by then and not before: the work of a caller who has left still has its thread
+        # only when the work has ended: a caller may have left, but the work still occupies its thread
         piece.add_done_callback(lambda _: self._done(caller.address))
         return await asyncio.shield(piece)
 
     def _give_turns(self) -> None:
-        """Give free workers to those who have had the least."""
+        """Give free workers to the addresses that were served least."""
         most = max(1, self.limits.workers - 1)
         while self._free:
             ready = [line for line in self._lines.values() if line.waiting and line.running < most]
@@ -164,7 +165,7 @@ class Turns:
                 return
             line = min(ready, key=lambda line: (line.served, line.running))
             ticket = line.pop()
-            if ticket.turn.done():  # cancelled, and not yet taken out
+            if ticket.turn.done():  # cancelled, and not removed yet
                 continue
             self._free -= 1
             line.running += 1
@@ -184,11 +185,11 @@ class Turns:
 
 
 class Job:
-    """What one caller has under way."""
+    """A job of one caller: pieces of work that share its place in the line."""
 
     def __init__(self, turns: Turns, caller: Caller) -> None:
         self._turns, self._caller = turns, caller
 
     async def run(self, pixels: int, work: Callable[[], T]) -> T:
-        """One piece of it, when it is this caller's turn. ``pixels``: that it draws."""
+        """Run one piece of the job when it is this caller's turn. ``pixels``: how many it draws."""
         return await self._turns.run(self._caller, pixels, work)

@@ -28,7 +28,7 @@ from fedgai.errors import FedGAIError
 from fedgai.files import write_atomically
 from fedgai.vision.images import MAX_BYTES
 
-SHARE = 4  # of all that may lie in the folder, one address may have sent a quarter
+SHARE = 4  # one address may send a quarter of what the folder may hold
 GONE = "The photograph is no longer here: please add it again."
 FULL = "This studio has no room for more photographs at the moment: try again in a few minutes."
 TOO_MUCH = "Your network has sent a lot of photographs within the last hour: try again later."
@@ -56,7 +56,7 @@ class PhotoFile:
             return file.read(MAX_BYTES)
 
     def sha256(self) -> str:
-        """Of its content as it is now, so that a photograph that is added again is the same one. Raises UploadError."""
+        """SHA-256 of its content now: a photograph that is added again counts as the same one. Raises UploadError."""
         with self._open() as file:
             found = os.fstat(file.fileno())
         return _sha256(self, found.st_mtime_ns, found.st_size, found.st_ino)
@@ -66,7 +66,7 @@ class PhotoFile:
         self._open().close()
 
     def _open(self) -> BinaryIO:
-        """Looked at before it is opened: opening a device may hang, and opening a pipe does."""
+        """Open it if it is a regular file in the folder. Checked first: opening a device may hang, and opening a pipe does."""
         try:
             real = Path(os.path.realpath(self.path, strict=True))
             found = os.lstat(real)
@@ -88,11 +88,11 @@ def _sha256(file: PhotoFile, *version: int) -> str:
 
 
 class Quota:
-    """Counts what is sent, by address, within a time.
+    """Counts the bytes that each address sends within a time.
 
     Args:
-        seconds: for which what was sent counts.
-        most: bytes of one address within that time.
+        seconds: how long bytes count after they were sent.
+        most: bytes that one address may send within that time.
     """
 
     def __init__(self, seconds: float, most: int) -> None:
@@ -101,7 +101,7 @@ class Quota:
         self._lock = threading.Lock()
 
     def add(self, address: str, size: int) -> bool:
-        """Whether this address may send so many bytes more; if so, they count."""
+        """Whether this address may send ``size`` bytes more. If so, they are counted."""
         now = time.monotonic()
         with self._lock:
             sent = self._sent.setdefault(address, deque())
@@ -113,7 +113,7 @@ class Quota:
             return True
 
     def forget(self) -> None:
-        """Addresses of which nothing counts any more."""
+        """Remove addresses whose bytes no longer count."""
         now = time.monotonic()
         with self._lock:
             self._sent = {a: sent for a, sent in self._sent.items() if sent and sent[-1][0] >= now - self.seconds}
@@ -167,7 +167,7 @@ class UploadFolder:
         return photo
 
     def save(self, content: bytes, ending: str) -> PhotoFile:
-        """Keep a picture that was made here, for as long as one that was sent. ``ending``: such as ".jpg"."""
+        """Save a picture that was made here. It is kept as long as an upload. ``ending``: such as ".jpg"."""
         path = self.path / f"{hashlib.sha256(content).hexdigest()}{ending}"
         if not path.exists():
             write_atomically(path, content)
@@ -175,7 +175,7 @@ class UploadFolder:
         return PhotoFile(path, self.path)
 
     def admit(self, address: str, size: int) -> None:
-        """Before so many bytes are written. Raises UploadError where there is no room, or none for this address."""
+        """Call before ``size`` bytes are written. Raises UploadError if there is no room, or no more for this address."""
         if self._used + size > self.limit:
             self.sweep()
         if self._used + size > self.limit:

@@ -36,7 +36,7 @@ KINDS = frozenset({"ArrayChunk", "Array", "ArrayRecord", "MetricRecord", "Config
 """Flower's objects that an update consists of."""
 
 REMEMBERED = 2  # messages on their way out: a SuperNode has one
-FRESH = 240.0  # s: a signature that is older may be refused before it arrives (the gateway takes it for 305)
+FRESH = 240.0  # s: an older signature may expire on its way (the gateway accepts it for 305 s)
 
 
 @dataclass
@@ -44,12 +44,12 @@ class Outgoing:
     """A message on its way out.
 
     Attributes:
-        ids: of all its objects, parts before what they are part of; the last is the message's own.
-        session: the server's word for this push.
+        ids: of all its objects, parts first; the last is the message's own.
+        session: the id that the server gave this push.
         wanted: ids that the server says it does not have.
         requests: the SuperNode's push-object requests, by id. They fit into the budget, which limits the memory.
         signatures: headers of requests that were not forwarded, each with the time it was made (monotonic, s). The gateway
-            takes a signature once.
+            accepts a signature only once.
         confirmed: ids that the server has now.
         counted: ids whose contents count in the budget already; a second try counts once.
         used, wire: bytes that count in the budget; bytes of bodies that went out.
@@ -87,18 +87,18 @@ class Outgoing:
         return self.confirmed >= set(self.ids)
 
     def missing(self) -> list[str]:
-        """Ids that the SuperNode is asked for: what is not here yet, or the message itself, to go on sending."""
+        """Ids to ask the SuperNode for: objects that are missing, or else the message itself, so that it goes on sending."""
         absent = [name for name in self.ids if name not in self.requests]
         return absent or [self.root]
 
     def asked_again(self, session: str) -> None:
-        """The server gave this push a new word: requests with the old one would be refused."""
+        """The server gave this push a new session: requests with the old one would be refused."""
         if session != self.session:
             self.requests.clear()
         self.session = session
 
     def signature(self) -> dict[str, str]:
-        """Headers that were not used yet. Raises CallRefusedError where the SuperNode has to sign again."""
+        """Headers with a signature that was not used yet. Raises CallRefusedError if the SuperNode has to sign again."""
         while self.signatures:
             when, headers = self.signatures.pop()
             if time.monotonic() - when < FRESH:

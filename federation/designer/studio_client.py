@@ -64,11 +64,11 @@ class StudioClient:
             CompanionError: the studio has another release, program or preset. Nothing was sent.
         """
         status = self.status()
-        theirs, mine = str(status.get("app_hash") or "")[:12], release_hash()[:12]
-        if status.get("version") != __version__ or (theirs and theirs != mine):
+        remote, own = str(status.get("app_hash") or "")[:12], release_hash()[:12]
+        if status.get("version") != __version__ or (remote and remote != own):
             raise CompanionError(
-                f"{self.settings.server} runs FedGAI {str(status.get('version'))[:20]} (program {theirs or 'unknown'}), and this "
-                f"machine has {__version__} (program {mine}). Only the same program runs here: install the studio's release, or "
+                f"{self.settings.server} runs FedGAI {str(status.get('version'))[:20]} (program {remote or 'unknown'}), and this "
+                f"machine has {__version__} (program {own}). Only the same program runs here: install the studio's release, or "
                 "ask the people who run it"
             )
         if self.settings.preset and status.get("preset") and status["preset"] != self.settings.preset:

@@ -47,7 +47,7 @@ class Upstream:
 
     Args:
         server: https address of the studio.
-        way: to it.
+        way: the route there: proxy and trusted certificates.
         fab_hash: SHA-256, hex, of the only program that may run here.
         timeout: seconds for the studio to answer in full; a SuperNode waits 30.
         notices: where the designer reads what is wrong.
@@ -62,7 +62,7 @@ class Upstream:
         self._was_online = False
 
     async def __aenter__(self) -> Upstream:
-        # silent connections are closed by servers: never take one that is about to be
+        # servers close idle connections: never reuse one that is about to be closed
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=4, keepalive_expiry=4)
         self._client = httpx.AsyncClient(
             verify=self.way.trust,
@@ -174,14 +174,14 @@ class Upstream:
         """Raises CallRefusedError if this is not the program of the installed release."""
         if not answer.HasField("fab"):  # an empty answer ships no program
             raise self.notices.trouble("error", f"{self.server} does not send the program that was asked for: trying again")
-        theirs, named = hashlib.sha256(answer.fab.content).hexdigest(), answer.fab.hash_str
-        if theirs == named == self.fab_hash:
+        sent, named = hashlib.sha256(answer.fab.content).hexdigest(), answer.fab.hash_str
+        if sent == named == self.fab_hash:
             return
-        called = "" if named == theirs else f", which it calls {printable(named)[:12]!r}"
+        called = "" if named == sent else f", which it calls {printable(named)[:12]!r}"
         # 403, as for a run that is over: the SuperNode drops the message and runs nothing
         raise self.notices.trouble(
             "refused",
-            f"{self.server} sends another program ({theirs[:12]}{called}) than the installed "
+            f"{self.server} sends another program ({sent[:12]}{called}) than the installed "
             f"release ({self.fab_hash[:12]}): nothing of it was run; ask the people who run the studio",
             403,
         )

@@ -22,8 +22,8 @@ from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree, Pu
 from federation.wire import CallRefusedError, UpdateSize
 
 QUESTIONS = 4  # of one member that are remembered; a SuperNode works on one at a time
-ANSWERS = 2  # different ones that are taken for a question: a SuperNode that starts again may answer again
-SPARE = 8  # more objects than an update has: one with a tensor too many arrives, and its designer gets the reason
+ANSWERS = 2  # different ones that are accepted to one question: a SuperNode that was restarted may answer again
+SPARE = 8  # objects more than an update has: one with too many tensors still arrives, and its designer reads why it is refused
 OBJECT_ID = re.compile(r"[0-9a-f]{64}")
 
 Children = dict[str, tuple[str, ...]]
@@ -154,7 +154,7 @@ class MemberExchange:
             sent = [q.objects[node.object_id] for q in self._questions.values() if node.object_id in q.objects]
             known = (sent or [found.get(node.object_id, children)])[0]
             if not OBJECT_ID.fullmatch(node.object_id) or len(set(children)) < len(children) or set(known) != set(children):
-                raise CallRefusedError(403, f"{self.name} announces an object that cannot be")
+                raise CallRefusedError(403, f"{self.name} announces an object whose parts do not fit")
             found[node.object_id] = children
         return found
 

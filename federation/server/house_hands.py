@@ -13,11 +13,13 @@ from fedgai.networks.style import Signature, style_distance
 
 
 class Hands:
-    """The bank's signatures, those that round 0 knew apart from the new ones; both (N, D), together in the bank's order.
+    """The bank's signatures, and which of them round 0 knew. N signatures in the bank's order.
 
     Attributes:
-        styles: (N, D). known: (N,) bool, round 0 knew it. refined: (N,) bool, its designer's machine refined it.
-        new_names: of those that are not known.
+        styles: (N, D), the signatures.
+        known: (N,) bool, whether round 0 knew it.
+        refined: (N,) bool, whether its designer's machine refined it.
+        new_names: names of those that round 0 did not know.
     """
 
     def __init__(self, bank: Sequence[Signature], reference: Sequence[Signature]) -> None:
@@ -28,7 +30,7 @@ class Hands:
         self.new_names = [s.name for s, k in zip(bank, is_known, strict=True) if not k]
 
     def choose(self, rng: np.random.Generator, count: int, *, new: bool) -> np.ndarray:
-        """(count,) indices of new hands, or of known ones; of any where there are none of that kind."""
+        """(count,) indices of new hands, or of known ones; of any hands if the bank has none of that kind."""
         some = (~self.known if new else self.known).nonzero()[:, 0].numpy()
         return rng.choice(some if len(some) else np.arange(len(self.styles)), count)
 

@@ -25,8 +25,8 @@ class Photographs:
     Args:
         folder: searched for pictures.
         size: long side of a drawing, px.
-        count: at most so many in a round, another choice each round.
-        kept: at most so many whose maps stay in memory.
+        count: photographs in a round, at most; each round chooses others.
+        kept: photographs whose maps stay in memory, at most.
     """
 
     def __init__(self, folder: Path, size: int, count: int, kept: int) -> None:
@@ -38,7 +38,7 @@ class Photographs:
         pipe, files = SketchPipeline(model), find_images(self.folder)
         by_shape: dict[tuple[int, ...], list[tuple[Tensor, ...]]] = {}
         found = 0
-        # twice as many are tried, so that a folder full of other things costs no more than two folders of garments
+        # at most twice as many are tried: a folder with few garments then takes at most twice the time
         for i in rng.permutation(len(files))[: 2 * self.count]:
             features = self._features(pipe, files[i])
             if features is None:
@@ -49,12 +49,11 @@ class Photographs:
                 break
         if not found:
             raise FedGAIError(f"{self.folder} holds no photograph with a garment that can be cut out")
-        # inference tensors cannot be trained with; a cat outside of inference mode makes plain ones
+        # inference tensors cannot be trained with: torch.cat outside inference mode makes ordinary ones
         return [[torch.cat(level) for level in zip(*group, strict=True)] for _, group in sorted(by_shape.items())]
 
     def _features(self, pipe: SketchPipeline, file: Path) -> tuple[Tensor, ...] | None:
-        """A photograph's maps, cut out once and kept for later rounds, since the encoder is frozen. Returns None if there
-        is no garment in it."""
+        """A photograph's maps, cut out once and kept for later rounds, since the encoder is frozen. None without a garment."""
         key = file, file.stat().st_mtime_ns
         if key not in self._maps:
             try:

@@ -311,8 +311,8 @@ class _Lesson:
         features, style, bank = batch.features, batch.style, self.hands.styles[self.hands.known]
         with torch.no_grad():
             target = self.reference.generator(features, style)
-            theirs = self.reference.encoder(target)
-            was = image_statistics(theirs)
+            reference_maps = self.reference.encoder(target)
+            was = image_statistics(reference_maps)
             allowed = style_distance(was, style, self.channels)
             wanted = margin(was, style, bank, self.channels).clamp(min=RECOGNISED)
         logits = self.model.generator(features, style, logits=True)
@@ -327,7 +327,7 @@ class _Lesson:
             "anchor": pair_loss(logits, target),
             "crispness": crispness_loss(sketch, target),
             "chroma": chroma_loss(sketch, target),
-            "lines": _lines(drawn, theirs),
+            "lines": _lines(drawn, reference_maps),
             "hand": confused.mean() if single.any() else logits.sum() * 0,
         }, 1.0
 
@@ -337,7 +337,7 @@ class _Lesson:
         judge = self.model.discriminator
         with torch.no_grad():
             target = self.reference.generator(features, style)
-            theirs = self.reference.encoder(target)
+            reference_maps = self.reference.encoder(target)
         sketch = self.model.generator(features, style)
         drawn = self.model.encoder(sketch)
         grams = self.model.grams(drawn)
@@ -345,7 +345,7 @@ class _Lesson:
             "adversarial": hinge_generator(judge(grams)),
             "new_distance": (style_distance(image_statistics(drawn), style, self.channels) * ~batch.refined).mean(),
             "chroma": chroma_loss(sketch, target),
-            "lines": _lines(drawn, theirs),
+            "lines": _lines(drawn, reference_maps),
             "veil": F.relu(_grey(sketch) - _grey(target)).mean(),
         }
         if batch.refined.any():
@@ -380,8 +380,8 @@ def _descend(lesson: _Lesson, progress: Callable[[float], None] | None) -> tuple
     return history, ""
 
 
-def _lines(drawn: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:
-    pairs = zip(drawn[2:], theirs[2:], strict=True)
+def _lines(drawn: Sequence[Tensor], reference_maps: Sequence[Tensor]) -> Tensor:
+    pairs = zip(drawn[2:], reference_maps[2:], strict=True)
     return torch.stack([F.mse_loss(F.instance_norm(a), F.instance_norm(b)) for a, b in pairs]).sum()
 
 

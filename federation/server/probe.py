@@ -125,18 +125,20 @@ class Probe:
         if self._reference_figures is None:
             drawings, figures = self._figures(reference, reference)
             self._reference_figures = drawings, figures
-        theirs, base = self._reference_figures
+        reference_drawings, base = self._reference_figures
         bounds = Bounds()
         if not all(torch.isfinite(p).all() for p in model.generator.state_dict().values()):
             return {f.name: 0.0 if getattr(bounds, f.name).better == "higher" else WORST for f in fields(bounds)}
-        drawings, figures = theirs, base
+        drawings, figures = reference_drawings, base
         if sha256(model.for_inference()) != sha256(reference):  # it is round 0 itself where a federation begins
             drawings, figures = self._figures(model, reference)
-        scores = [boundary_fscore(a, b) for a, b in zip(drawings, theirs, strict=True)]
+        scores = [boundary_fscore(a, b) for a, b in zip(drawings, reference_drawings, strict=True)]
         hands = min(PROBE_HANDS, len(reference.styles))
         lines = np.reshape(scores, (-1, hands)).mean(0).min()
         ratio = {name: (figures[name] + 1e-4) / (base[name] + 1e-4) for name in ("distance", "ink")}
-        grey, was_grey = (np.reshape([mid_grey_share(d) for d in some], (-1, hands)).mean(0) for some in (drawings, theirs))
+        grey, was_grey = (
+            np.reshape([mid_grey_share(d) for d in some], (-1, hands)).mean(0) for some in (drawings, reference_drawings)
+        )
         found = {
             "own_hand": figures["own_hand"],
             "distance_ratio": ratio["distance"],

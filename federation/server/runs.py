@@ -116,7 +116,7 @@ class Runs:
         self.tell(phase=None)  # from here on the ServerApp writes it
         log.info("run %d begins after round %d", self.current, last)
 
-    def _watch(self, control: SuperLinkControl, run_id: int, there: bool) -> None:
+    def _watch(self, control: SuperLinkControl, run_id: int, is_running: bool) -> None:
         """Forget the run if it is over; end it if its process is."""
         try:
             run = control.run(run_id)
@@ -126,9 +126,9 @@ class Runs:
         if run.over:
             self._ended(run.details)
             return
-        gone = self._seen and not there
-        late = not self._seen and not there and time.time() - self._started > APPEARS
-        self._seen = self._seen or there
+        gone = self._seen and not is_running
+        late = not self._seen and not is_running and time.time() - self._started > APPEARS
+        self._seen = self._seen or is_running
         if gone or late:  # Flower would notice after a minute, by the heartbeats that it misses
             self.stop(control)
             self._ended("its process ended" if gone else "its process did not start")

@@ -125,10 +125,10 @@ def make_pairs(
     settings = {"photos": name, "style": style.casefold(), "size": size, "seed": seed, "only": only, "split": split}
     done = _log(out, settings)
     files, made = _chosen(photos, out, seed, only, split)
-    there = sum((out / "photos" / f"{line['stem']}.jpg").exists() for line in done.values() if "stem" in line)
-    made.pairs = there
+    existing = sum((out / "photos" / f"{line['stem']}.jpg").exists() for line in done.values() if "stem" in line)
+    made.pairs = existing
     todo = [file for file in files if _text(file.as_posix()) not in done]
-    total = limit if limit is not None else there + len(todo)
+    total = limit if limit is not None else existing + len(todo)
     with _open_log(out) as log:
         if not log.tell():
             _append(log, out, settings)
@@ -142,7 +142,7 @@ def make_pairs(
             _append(log, out, line)
             done[line["file"]] = line
             if progress:
-                progress(made.pairs if limit is not None else there + number + 1, total)
+                progress(made.pairs if limit is not None else existing + number + 1, total)
     _count(made, done.values())
     if made.pairs:
         with writing(out / "contact.jpg") as temp_path:

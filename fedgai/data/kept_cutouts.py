@@ -66,8 +66,8 @@ class KeptCutouts:
         """Delete the pictures that were not asked for since this object was made, and what a kill left of one."""
         with contextlib.suppress(OSError):
             for entry in list(os.scandir(self.folder)):
-                ours = entry.name.endswith(ENDING) or (f"{ENDING}." in entry.name and entry.name.endswith(".tmp"))
-                if ours and entry.name not in self._used:
+                written_here = entry.name.endswith(ENDING) or (f"{ENDING}." in entry.name and entry.name.endswith(".tmp"))
+                if written_here and entry.name not in self._used:
                     Path(entry.path).unlink()
 
 

@@ -153,11 +153,11 @@ def match(left: list[tuple[str, str]], right: list[tuple[str, str]]) -> dict[str
         for number, side in enumerate(rest):
             for name, (folder, stem) in side.items():
                 keyed[number].setdefault(rule(folder, stem), []).append(name)
-        for key, ours in keyed[0].items():
-            theirs = keyed[1].get(key, [])
-            if len(ours) == len(theirs) == 1:
-                pairs[ours[0]] = theirs[0]
-                del rest[0][ours[0]], rest[1][theirs[0]]
+        for key, first in keyed[0].items():
+            second = keyed[1].get(key, [])
+            if len(first) == len(second) == 1:
+                pairs[first[0]] = second[0]
+                del rest[0][first[0]], rest[1][second[0]]
     return pairs
 
 

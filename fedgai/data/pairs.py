@@ -332,11 +332,11 @@ def _matched(left: dict[str, list[Path]], right: dict[str, list[Path]]) -> dict[
 def _partners(photos: dict[str, list[Path]], sketches: dict[str, list[Path]], report: Report) -> dict[str, str]:
     """Photographs' names -> their sketches'. What has no partner, or several, is bad."""
     partners = _matched(photos, sketches)
-    for there, other, taken, missing in (
+    for files_by_stem, other, taken, missing in (
         (photos, sketches, partners.keys(), "sketches"),
         (sketches, photos, set(partners.values()), "photos"),
     ):
-        for stem, files in there.items():
+        for stem, files in files_by_stem.items():
             if len(files) > 1:
                 names = ", ".join(file.name for file in files)
                 report.bad += [(file, f"several files have the stem {stem}: {names}; keep one") for file in files]

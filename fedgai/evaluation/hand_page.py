@@ -266,8 +266,8 @@ def _drawn_garments(pipe: SketchPipeline, own: Sequence[Levels]) -> list[Content
 
 def _compared(own: Sequence[Levels], drawn: Sequence[Levels]) -> tuple[Trait, ...]:
     """The designer's drawings and the studio's, trait by trait."""
-    ours, theirs = (np.array([_traits(picture) for picture in pictures]) for pictures in (own, drawn))
-    means, spreads, drawn_means = ours.mean(0).tolist(), ours.std(0).tolist(), theirs.mean(0).tolist()
+    own_traits, drawn_traits = (np.array([_traits(picture) for picture in pictures]) for pictures in (own, drawn))
+    means, spreads, drawn_means = own_traits.mean(0).tolist(), own_traits.std(0).tolist(), drawn_traits.mean(0).tolist()
     return tuple(
         Trait(name, unit, means[i], spreads[i], drawn_means[i], more, less, UNSEEN.get(name, 0.0))
         for i, (name, unit, more, less) in enumerate(WORDS)

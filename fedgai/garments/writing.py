@@ -58,8 +58,8 @@ def write_garments(
     _claim(out, {"seed": seed, "size": size, "kind": kind})
     for name in ("photos", *PLANES, "vectors"):
         (out / name).mkdir(exist_ok=True)
-    there = {path.stem for path in (out / "vectors").glob("*.json")}
-    missing = [i for i in range(count) if f"{i:06d}" not in there]
+    existing = {path.stem for path in (out / "vectors").glob("*.json")}
+    missing = [i for i in range(count) if f"{i:06d}" not in existing]
     done = count - len(missing)
     if progress:
         progress(done, count)

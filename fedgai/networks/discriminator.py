@@ -142,12 +142,12 @@ class Discriminator(nn.Module):
         Raises:
             ValueError: a name or shape is another, or a number is not finite; nothing is changed then.
         """
-        mine = self.shared()
-        if set(tensors) != set(mine):
-            raise ValueError(f"not this Discriminator's tensors: {', '.join(sorted(set(tensors) ^ set(mine)))}")
+        own = self.shared()
+        if set(tensors) != set(own):
+            raise ValueError(f"not this Discriminator's tensors: {', '.join(sorted(set(tensors) ^ set(own)))}")
         for name, value in tensors.items():
-            if value.shape != mine[name].shape or not torch.isfinite(value).all():
-                raise ValueError(f"{name} is not a finite tensor of shape {tuple(mine[name].shape)}")
+            if value.shape != own[name].shape or not torch.isfinite(value).all():
+                raise ValueError(f"{name} is not a finite tensor of shape {tuple(own[name].shape)}")
         training = self.training
         self.train()  # spectral norm's vectors only move in training mode
         for name, module, key in self._shared():

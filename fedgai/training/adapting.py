@@ -58,10 +58,10 @@ class OthersHands:
         model, style, part = self.model, self.styles[step % len(self.styles)][None], some_part(features, step)
         with torch.no_grad():
             wanted = self.house(part, style)
-            theirs = model.grams(model.encoder(wanted))
+            wanted_grams = model.grams(model.encoder(wanted))
         sketch = model.generator(part, style)
         grams = model.grams(model.encoder(sketch))
-        apart = likeness(sketch, wanted, self.config) | {"gram": gram_loss(grams, theirs)}
+        apart = likeness(sketch, wanted, self.config) | {"gram": gram_loss(grams, wanted_grams)}
         return {
             "adversarial_other": self.config.adversarial * hinge_generator(model.discriminator(grams)),
             "fusion": self.config.fusion * sum(apart.values(), torch.zeros((), device=style.device)),

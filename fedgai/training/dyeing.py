@@ -261,20 +261,20 @@ def _put_on(photo: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tu
     matrix = np.asarray(matrix) + np.array([[0, 0, centre[0] - TILE / 2], [0, 0, centre[1] - TILE / 2]])
     to = photo.shape[1::-1]
     albedo = cv2.warpAffine(tile, matrix, to, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE).clip(0, 1)
-    there = cv2.warpAffine(cover, matrix, to, flags=cv2.INTER_AREA)
+    cover = cv2.warpAffine(cover, matrix, to, flags=cv2.INTER_AREA)
     soft = rng.uniform(0.3, 1.2)
-    return _lit(photo, mask, cv2.GaussianBlur(albedo, (0, 0), soft), cv2.GaussianBlur(there, (0, 0), soft))
+    return _lit(photo, mask, cv2.GaussianBlur(albedo, (0, 0), soft), cv2.GaussianBlur(cover, (0, 0), soft))
 
 
-def _lit(photo: np.ndarray, mask: np.ndarray, albedo: np.ndarray, there: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A print's (H, W, 3) albedo in the photograph's own light, laid on where (H, W) ``there`` is 1. As ``dye_photograph``."""
+def _lit(photo: np.ndarray, mask: np.ndarray, albedo: np.ndarray, cover: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A print's (H, W, 3) albedo in the photograph's own light, laid on where (H, W) ``cover`` is 1. As ``dye_photograph``."""
     linear = (photo.astype(np.float32) / 255) ** 2.2
     light = linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     shading = np.clip(light / max(float(np.quantile(light[mask > 0.5], 0.8)), 1e-3), 0, 1.4)[..., None]
     dyed = (0.03 + 0.85 * albedo**2.2) * shading
-    mixed = linear + (mask * there)[..., None] * (dyed - linear)
+    mixed = linear + (mask * cover)[..., None] * (dyed - linear)
     edges = np.zeros(mask.shape, np.float32)
-    for plane in (*np.moveaxis(albedo * there[..., None], -1, 0), there):
+    for plane in (*np.moveaxis(albedo * cover[..., None], -1, 0), cover):
         slopes = [cv2.Sobel(np.ascontiguousarray(plane), cv2.CV_32F, *way) for way in ((1, 0), (0, 1))]
-        edges = np.maximum(edges, np.abs(slopes).max(0) * (there > 0))
+        edges = np.maximum(edges, np.abs(slopes).max(0) * (cover > 0))
     return (255 * np.clip(mixed, 0, 1) ** (1 / 2.2) + 0.5).astype(np.uint8), np.clip(edges, 0, 1) * mask

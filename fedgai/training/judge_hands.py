@@ -164,8 +164,8 @@ def train_hand_judge(judge: HandJudge, evidence: Evidence, config: JudgeConfig =
         real = F.linear(_some(e.real, config.batch, rng), weight)  # (B, 32)
         fakes = [(config.own, _score(F.linear(_some(e.fake, config.batch, rng), weight), e.own_code))]
         if len(e.other_codes):
-            theirs = _some(e.other_codes, config.batch, rng)
-            fakes.append((config.mismatched, _score(F.linear(_some(e.real, config.batch, rng), weight), theirs)))
+            other_codes = _some(e.other_codes, config.batch, rng)
+            fakes.append((config.mismatched, _score(F.linear(_some(e.real, config.batch, rng), weight), other_codes)))
         if len(e.others):
             fakes.append((config.others, _score(F.linear(_some(e.others, config.batch, rng), weight), e.own_code)))
         total = sum(share for share, _ in fakes)

@@ -102,12 +102,14 @@ def without_gaps(photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
     inside = cv2.erode(solid, np.ones((9, 9))) > 0
     if around.sum() < COLOURS[0] or inside.sum() < COLOURS[1]:
         return mask
-    theirs, own = _colours(lab[around], COLOURS[0]), _colours(lab[inside], COLOURS[1])
-    own = own[[np.linalg.norm(theirs - colour, axis=1).min() > ALIKE for colour in own]]
-    if not len(own):
+    around_colours, own_colours = _colours(lab[around], COLOURS[0]), _colours(lab[inside], COLOURS[1])
+    own_colours = own_colours[[np.linalg.norm(around_colours - colour, axis=1).min() > ALIKE for colour in own_colours]]
+    if not len(own_colours):
         return mask
-    to_theirs, to_own = (np.min([np.linalg.norm(lab - colour, axis=2) for colour in some], axis=0) for some in (theirs, own))
-    gap = ((to_theirs < to_own) & (to_theirs < NEAR) & (solid > 0)).astype(np.uint8)
+    to_around, to_own = (
+        np.min([np.linalg.norm(lab - colour, axis=2) for colour in some], axis=0) for some in (around_colours, own_colours)
+    )
+    gap = ((to_around < to_own) & (to_around < NEAR) & (solid > 0)).astype(np.uint8)
     count, parts, facts, _ = cv2.connectedComponentsWithStats(
         cv2.morphologyEx(gap, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), connectivity=4
     )

@@ -60,10 +60,10 @@ class HomeStudio(SketchStudio):
 
     def look(self, weights: object, lines: object, size: object, cutout: object, way: object = None) -> Look:
         """``weights``: of all of us. ``way``: {"us": from 0, all me, to 1}."""
-        us = number(way.get("us", 0) if isinstance(way, dict) else 0, 0, 1, "From all me to all of us")
-        look = super().look(weights if us else {self.me: 1.0}, lines, size, cutout)
-        blend = {name: us * share for name, share in look.shares}
-        blend[self.me] = blend.get(self.me, 0.0) + 1 - us
+        share_of_all = number(way.get("us", 0) if isinstance(way, dict) else 0, 0, 1, "From all me to all of us")
+        look = super().look(weights if share_of_all else {self.me: 1.0}, lines, size, cutout)
+        blend = {name: share_of_all * share for name, share in look.shares}
+        blend[self.me] = blend.get(self.me, 0.0) + 1 - share_of_all
         return replace(look, weights=blend)
 
     def compare(self, garment: StudioGarment, look: Look) -> list[tuple[str, Image.Image]]:

@@ -23,9 +23,9 @@ from federation.server.rates import Buckets, Rate
 from fedgai.files import write_atomically
 
 LASTS = 8 * 3600  # s that a login lasts
-BY_ADDRESS = Rate(5, 1 / 60)  # wrong passwords
-BY_EVERYBODY = Rate(50, 1 / 6)
-BY_DEVICE = Rate(10, 1 / 60)
+BY_ADDRESS = Rate(5, 1 / 60)  # wrong passwords of one address
+BY_EVERYBODY = Rate(50, 1 / 6)  # wrong passwords of all addresses together
+BY_DEVICE = Rate(10, 1 / 60)  # wrong passwords of one browser that has logged in before
 DEVICES = 1024  # addresses and devices that are remembered
 DEVICE = re.compile(r"([A-Za-z0-9_-]{22})\.([0-9a-f]{64})")
 
@@ -49,7 +49,9 @@ class Logins:
         self._key = _key(key_file)
         self._by_address, self._by_device = Buckets(BY_ADDRESS, DEVICES), Buckets(BY_DEVICE, DEVICES)
         self._by_everybody = Buckets(BY_EVERYBODY, 1)
-        self._sessions: dict[bytes, float] = {}  # SHA-256 of the cookie -> when it ends; a copy of this lets nobody in
+        self._sessions: dict[
+            bytes, float
+        ] = {}  # SHA-256 of the cookie -> when it ends; whoever copies this cannot log in with it
         self._lock = threading.Lock()
 
     def login(self, password: str, address: str, device: str = "") -> tuple[str, float]:
@@ -67,7 +69,7 @@ class Logins:
         with self._lock:
             if wait := self._wait(address, known):
                 return "", wait
-            # digests have one length: neither it nor where they differ shows in the time this takes
+            # digests all have the same length, and the time does not depend on where they differ
             if not hmac.compare_digest(hashlib.sha256(password.encode()).digest(), self._password):
                 if known:
                     self._by_device.take(known)
@@ -80,7 +82,7 @@ class Logins:
             return cookie, 0.0
 
     def session(self, cookie: str) -> bytes | None:
-        """What a login is kept under. Returns None if nobody is logged in, or the login has ended."""
+        """The key of a login in the list of sessions. Returns None if nobody is logged in, or the login has ended."""
         key = _digest(cookie)
         with self._lock:
             return key if self._sessions.get(key, 0) > time.monotonic() else None
@@ -91,11 +93,11 @@ class Logins:
             self._sessions.pop(session, None)
 
     def token(self, session: bytes) -> str:
-        """What every form of a login carries: a page of somebody else's cannot know it."""
+        """A token that every form of a login carries. A page on another site cannot know it."""
         return hmac.new(self._password, session, "sha256").hexdigest()
 
     def new_device(self) -> str:
-        """A cookie by which a browser is known from now on."""
+        """A cookie by which a browser is recognised from now on."""
         name = secrets.token_urlsafe(16)
         return f"{name}.{self._sign(name)}"
 
