@@ -21,6 +21,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from federation.address import address_of
+from federation.unread_body import discard
 from fedgai.errors import FedGAIError
 from fedgai.vision.images import MAX_BYTES
 from studio.failures import SORRY, describe
@@ -318,14 +319,9 @@ class _Body:
         return receive
 
     async def drop(self) -> None:
-        """Read and discard the rest of the body, for at most 2 s: a client that is still sending does not read an answer."""
-        try:
-            async with asyncio.timeout(2):
-                while not self.done:
-                    message = await self._receive()
-                    self.done = message["type"] == "http.disconnect" or not message.get("more_body", False)
-        except TimeoutError:
-            pass
+        """Read and discard the rest of the body."""
+        if not self.done:
+            self.done = await discard(self._receive)
 
 
 class _Answer:

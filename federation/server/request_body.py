@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from starlette.requests import ClientDisconnect
 
 from federation.server.rates import GatewayLimits
+from federation.unread_body import discard
 from federation.wire import CallRefusedError, Receive, Scope, Send, headers_of
 
 
@@ -60,14 +61,9 @@ class RequestBody:
             yield message.get("body", b"")
 
     async def drop(self) -> None:
-        """Read and discard the rest of the body, for at most 2 s: a caller that is still sending does not read an answer."""
-        try:
-            async with asyncio.timeout(2):
-                while not self.done:
-                    message = await self._receive()
-                    self.done = message["type"] == "http.disconnect" or not message.get("more_body", False)
-        except TimeoutError:
-            pass
+        """Read and discard the rest of the body."""
+        if not self.done:
+            self.done = await discard(self._receive)
 
 
 def content_length(headers: dict[str, str]) -> int | None:
