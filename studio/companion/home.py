@@ -8,13 +8,12 @@ keeps, and sends nothing anywhere.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,15 +32,14 @@ with collector_paused(), needed_by("python -m studio.companion.home", "studio", 
     from fastapi.responses import FileResponse, PlainTextResponse, Response
     from starlette.background import BackgroundTask
 
-    from federation.designer.settings import CompanionError, home
+    from federation.designer.settings import CompanionError
     from fedgai.data.listing import find_images
-    from fedgai.errors import FedGAIError, sentence
     from studio import pictures, pieces
     from studio.repeating import repeating
     from studio.callers import caller_of
     from studio.companion.background import failure
     from studio.companion.home_studio import HomeStudio
-    from studio.companion.local_page import LocalPage, OpenAlready, show
+    from studio.companion.local_page import LocalPage, page_parser, run_page
     from studio.companion.templating import render
     from studio.sketching import SIZES, StudioGarment
     from studio.gradio_adapter import queued, use_folder
@@ -308,27 +306,23 @@ def create_app(studio: HomeStudio) -> FastAPI:
 
 def main() -> int:
     """Returns the exit status: 0, or 1 with one sentence."""
-    parser = argparse.ArgumentParser(prog="python -m studio.companion.home", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--home", type=Path, default=home(), help="the companion's folder, with your private model")
-    parser.add_argument("--port", type=int, default=7861)
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
-    args = parser.parse_args()
-    try:
+    about = "the companion's folder, with your private model"
+    args = page_parser("studio.companion.home", __doc__ or "", about, 7861).parse_args()
+    browser = not args.no_browser
+
+    def prepare() -> Callable[[], None]:
         studio = HomeStudio(args.home.expanduser().resolve())
         local = LocalPage(studio.folder / "window", "studio", args.port)
         app = create_app(studio)
-    except OpenAlready as error:
-        print(error, flush=True)
-        if error.url and not args.no_browser:
-            show(error.url)
-        return 0
-    except (FedGAIError, OSError) as error:
-        print(sentence(error), file=sys.stderr)
-        return 1
-    with repeating("following the training", AGAIN, studio.follow):
-        print(f"Your own studio: {local.url} - on this machine alone. Ctrl-C ends it.", flush=True)
-        local.serve(app, browser=not args.no_browser)
-    return 0
+
+        def serve() -> None:
+            with repeating("following the training", AGAIN, studio.follow):
+                print(f"Your own studio: {local.url} - on this machine alone. Ctrl-C ends it.", flush=True)
+                local.serve(app, browser)
+
+        return serve
+
+    return run_page(prepare, browser)
 
 
 if __name__ == "__main__":

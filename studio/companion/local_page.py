@@ -7,11 +7,13 @@ this machine for its own. So each request is looked at first: what host was aske
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 import sys
 import threading
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -21,7 +23,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fedgai.errors import FedGAIError
+from federation.designer.settings import home
+from fedgai.errors import FedGAIError, sentence
 from fedgai.files import write_atomically
 
 LOOPBACK = "127.0.0.1"  # and nothing else: there is no setting for it
@@ -125,6 +128,43 @@ class LocalPage:
         """From any thread."""
         if self._server:
             self._server.should_exit = True
+
+
+def page_parser(module: str, about: str, home_help: str, port: int) -> argparse.ArgumentParser:
+    """The options that each page's command has: --home, --port and --no-browser.
+
+    Args:
+        module: whose command it is.
+        about: its docstring; the first line describes the command.
+        home_help: of --home.
+        port: to listen on where none is named.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=about.splitlines()[0])
+    parser.add_argument("--home", type=Path, default=home(), help=home_help)
+    parser.add_argument("--port", type=int, default=port)
+    parser.add_argument("--no-browser", action="store_true", help="only print the address")
+    return parser
+
+
+def run_page(prepare: Callable[[], Callable[[], None]], browser: bool) -> int:
+    """Serve a page until it is closed. Returns the exit status: 0, or 1 with one sentence.
+
+    Args:
+        prepare: takes the page's place, and returns what serves it. It may raise FedGAIError or OSError.
+        browser: where the page is open already, show it in the designer's.
+    """
+    try:
+        serve = prepare()
+    except OpenAlready as error:
+        print(error, flush=True)
+        if error.url and browser:
+            show(error.url)
+        return 0
+    except (FedGAIError, OSError) as error:
+        print(sentence(error), file=sys.stderr)
+        return 1
+    serve()
+    return 0
 
 
 def show(url: str) -> None:

@@ -8,13 +8,11 @@ shown in page_parts.py; the page may be closed, reloaded, or opened twice.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from fedgai.imports import collector_paused, needed_by
@@ -32,11 +30,10 @@ with collector_paused(), needed_by("python -m studio.companion.window", "studio"
     from starlette.requests import ClientDisconnect
 
     from federation.designer.receipt_page import page
-    from federation.designer.settings import home, private_folder
+    from federation.designer.settings import private_folder
     from federation.join import SIGNATURE
-    from fedgai.errors import FedGAIError, sentence
     from studio.companion.actions import CompanionActions
-    from studio.companion.local_page import LocalPage, OpenAlready, show
+    from studio.companion.local_page import LocalPage, page_parser, run_page
     from studio.companion.page_parts import Parts
     from studio.companion.templating import render
 
@@ -287,35 +284,29 @@ def create_app(actions: CompanionActions, closing: threading.Event | None = None
 
 def main() -> int:
     """Returns the exit status: 0, or 1 with one sentence."""
-    parser = argparse.ArgumentParser(prog="python -m studio.companion.window", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--home", type=Path, default=home(), help="where the companion keeps everything")
-    parser.add_argument("--port", type=int, default=7862)
+    parser = page_parser("studio.companion.window", __doc__ or "", "where the companion keeps everything", 7862)
     parser.add_argument("--certificate", default="", help="PEM file to trust for a studio without a public certificate")
-    parser.add_argument("--no-browser", action="store_true", help="only print the address")
     args = parser.parse_args()
-    folder = args.home.expanduser().resolve()
-    try:
+    folder, browser = args.home.expanduser().resolve(), not args.no_browser
+
+    def prepare() -> Callable[[], None]:
         local = LocalPage(private_folder(folder) / "window", "window", args.port)
         use_folder(folder / "window" / "dropped")  # not where everybody's temporary files are
         closing = threading.Event()
         app = create_app(CompanionActions(folder, args.certificate), closing)
-    except OpenAlready as error:
-        print(error, flush=True)
-        if error.url and not args.no_browser:
-            show(error.url)
-        return 0
-    except (FedGAIError, OSError) as error:
-        print(sentence(error), file=sys.stderr)
-        return 1
 
-    def close_when_asked() -> None:
-        closing.wait()
-        local.close()
+        def close_when_asked() -> None:
+            closing.wait()
+            local.close()
 
-    threading.Thread(target=close_when_asked, daemon=True).start()
-    print(f"The companion's window: {local.url} - on this machine alone. Ctrl-C ends it.", flush=True)
-    local.serve(app, browser=not args.no_browser)
-    return 0
+        def serve() -> None:
+            threading.Thread(target=close_when_asked, daemon=True).start()
+            print(f"The companion's window: {local.url} - on this machine alone. Ctrl-C ends it.", flush=True)
+            local.serve(app, browser)
+
+        return serve
+
+    return run_page(prepare, browser)
 
 
 if __name__ == "__main__":
