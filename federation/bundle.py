@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+READ_FROM = "1.42.0"  # the version of flwr whose build_fab_from_files this is; tests/test_rooms.py fails with another
 PACKAGES = Path(__file__).resolve().parent.parent  # the checkout, or site-packages
 
 

@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 from helpers.imports import imports, needed, parsed
 
-from federation.designer import flower_objects
-
 ROOT = Path(__file__).resolve().parent.parent
 FORBIDDEN = {
     "fedgai": ("federation", "studio", "app"),
@@ -88,7 +86,9 @@ def test_what_flower_keeps_private_is_used_in_one_file_of_each_room() -> None:
         if any(module.startswith(PRIVATE) for module in imports(name))
     }
     assert found == ADAPTERS
-    assert importlib.metadata.version("flwr") == flower_objects.READ_FROM, "read the names in flower_objects.py again"
+    for name in ADAPTERS:
+        adapter = importlib.import_module(name.removesuffix(".py").replace("/", "."))
+        assert importlib.metadata.version("flwr") == adapter.READ_FROM, f"read the names in {name} again"
 
 
 PUBLIC = ("flwr.app", "flwr.clientapp", "flwr.clientapp.mod", "flwr.serverapp", "flwr.serverapp.strategy", "flwr.simulation")
@@ -141,16 +141,47 @@ def test_what_a_file_keeps_private_no_other_file_uses() -> None:
 
 FOREIGN = {
     "federation/flower_commands.py": {"_pull_and_store_message", "_push_messages"},  # tests/test_flower_commands.py
+    "federation/server/hub_client.py": {"_http"},  # tests/test_hub_client.py
     "studio/gradio_adapter.py": {"_queue"},  # tests/test_studio_gradio.py
     "fedgai/training/local.py": {"_is_avx512_bf16_supported"},  # of torch.cpu, which has no public name that says it
 }
-"""Attributes that a library keeps private and we use: only in these files. Of open_clip there is none."""
+"""Names that a library keeps private and we use, as attributes or imported: only in these files. Of open_clip there is none."""
+
+
+def private_imports(tree: ast.AST) -> set[str]:
+    """Names of a library, or of its modules, that begin with an underscore, and are imported."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            module, *parts = name.split(".")
+            if module not in (*OURS, "__future__"):
+                found |= {part for part in (module, *parts) if re.match("_[^_]", part)}
+    return found
+
+
+def test_a_private_name_that_is_imported_is_found() -> None:
+    program = """
+import torch._dynamo
+from fedgai.text import _ours
+def later():
+    from torch.nn.modules.batchnorm import BatchNorm2d, _BatchNorm as BatchNorm
+    from numpy._core import __all__, array
+"""
+    assert private_imports(ast.parse(program)) == {"_dynamo", "_BatchNorm", "_core"}
 
 
 def test_what_a_library_keeps_private_is_used_where_it_is_said() -> None:
     found: dict[str, set[str]] = {}
     for room in OURS:
         for file in (ROOT / room).rglob("*.py"):
+            if imported := private_imports(parsed(file)):
+                found.setdefault(file.relative_to(ROOT).as_posix(), set()).update(imported)
             nodes = list(ast.walk(parsed(file)))
             own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
             of_self = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}

@@ -19,6 +19,7 @@ from federation.server.update_check import ERRORS
 
 log = logging.getLogger("flwr")
 
+READ_FROM = "1.42.0"  # the version of flwr whose ObjectPushError this is; tests/test_rooms.py fails with another
 POLL = 1.0  # seconds between two looks for answers, where few are waited for
 LOOKS = 4  # questions to the SuperLink in that time: each takes both processes some 10 ms
 LONGEST = 4.0  # seconds between two looks, however many are waited for

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import nn
 
 from fedgai.model import FedGAI
 from fedgai.networks.adapter import adapter_size
 from fedgai.networks.discriminator import Discriminator
 from fedgai.networks.style_bounds import StyleBounds
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class UpdateSpec:
         withheld = frozenset(
             f"{name}.{key}"
             for name, module in discriminator.named_modules()
-            if isinstance(module, _BatchNorm)
+            if isinstance(module, BATCH_NORMS)
             for key in module.state_dict()
         )
         return cls(shapes, withheld, preset, encoder, release, tuple(channels))
