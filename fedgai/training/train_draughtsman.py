@@ -38,6 +38,7 @@ from torch.utils.data import DataLoader
 
 from fedgai.draughtsman import Backbone, Draughtsman, InvertedBottleneck, Network, SameConv
 from fedgai.errors import FedGAIError
+from fedgai.files import replacing
 from fedgai.garments import KINDS, make
 from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
@@ -245,14 +246,13 @@ class Training:
                 self._keep()
 
     def _keep(self) -> None:
-        """Write everything that a later run needs, then rename, so that a reader never sees half of it."""
+        """Write everything that a later run needs, in one file, so that a reader never sees half of it."""
         state = {f"network.{k}": v.contiguous() for k, v in self.network.state_dict().items()}
         state |= {f"mean.{k}": v.contiguous() for k, v in self.mean.items()}
         for i, values in self.optimizer.state_dict()["state"].items():
             state |= {f"optimizer.{i}.{k}": v.contiguous() for k, v in values.items()}
-        part = self.work / "training.part"
-        save_file(state, str(part), {"step": str(self.step), "lessons": json.dumps(asdict(self.lessons))})
-        part.replace(self.work / "training.safetensors")
+        with replacing(self.work / "training.safetensors") as temp_path:
+            save_file(state, str(temp_path), {"step": str(self.step), "lessons": json.dumps(asdict(self.lessons))})
         self.draughtsman().save(self.work / "latest.safetensors")
 
     def _resume(self) -> None:

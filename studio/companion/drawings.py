@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import unicodedata
@@ -17,6 +18,7 @@ from fedgai.data import designer_folder as folders
 from fedgai.data.designer_folder import DesignerFolder
 from fedgai.data.scans import Layout
 from fedgai.files import put_in_place, replacing, write_atomically
+from fedgai.text import printable
 from fedgai.vision.images import MAX_BYTES
 from studio.companion.background import failure
 
@@ -248,7 +250,7 @@ class DrawingsFolder:
 def plain_name(name: str) -> str:
     """A file name from a browser -> one that any file system takes, and that is nothing but a name."""
     name = unicodedata.normalize("NFC", name.replace("\\", "/").rsplit("/", 1)[-1])
-    name = "".join(c if c.isprintable() and c not in '<>:"|?*' else "_" for c in name).strip(" ").lstrip(".") or "drawing"
+    name = re.sub(r'[<>:"|?*]', "_", printable(name, instead="_")).strip(" ").lstrip(".") or "drawing"
     stem, dot, suffix = name.rpartition(".")
     if not dot:
         stem, suffix = name, ""
