@@ -181,7 +181,35 @@ def _chained(lines: Sequence[Line], partner: dict[End, End]) -> list[Line]:
     return chained
 
 
-def run_on(lines: Sequence[Line], edge: Plane, others: Sequence[tuple[Floats, Floats]], reach: float) -> list[Line]:
+def without_hooks(lines: Sequence[Line], longest: float, turn: float = 50) -> list[Line]:
+    """Lines without short pieces that turn away just before a free end. A person ends a seam where it ends.
+
+    Args:
+        lines: about 1 px from point to point.
+        longest: px, of such a piece; a line has to be three times as long.
+        turn: degrees, between the piece and the line before it.
+    """
+    kept = []
+    for line in lines:
+        points = line.points
+        for end in (0, 1):
+            points = points[::-1]  # twice: its first point comes last, then its last
+            if line.closed or not line.free[end] or len(points) < 3 * longest:
+                continue
+            back = np.arange(3, round(longest) + 1)
+            hook = points[-1] - points[-1 - back]
+            before = points[-1 - back] - points[-1 - back - LOOK]
+            sizes = np.maximum(np.linalg.norm(hook, axis=1) * np.linalg.norm(before, axis=1), 1e-9)
+            cosine = (hook * before).sum(1) / sizes
+            if cosine.min() < math.cos(math.radians(turn)):
+                points = points[: len(points) - int(back[cosine.argmin()])]
+        kept.append(Line(points, line.closed, line.free))
+    return kept
+
+
+def run_on(
+    lines: Sequence[Line], edge: Plane, others: Sequence[tuple[Floats, Floats]], reach: float, longer: float = 0
+) -> list[Line]:
     """Free ends drawn on to the line that they point at, if that is near: a seam ends on the silhouette.
 
     Args:
@@ -189,6 +217,7 @@ def run_on(lines: Sequence[Line], edge: Plane, others: Sequence[tuple[Floats, Fl
         edge: (H, W) float, distance to the edge of the lines' ink, px.
         others: to be pointed at, too: (n, 2) points and (n,) widths, px.
         reach: px, from ink to ink.
+        longer: px, for long lines: each reaches a fifth of its length, from ``reach`` to this.
     """
     from scipy.spatial import cKDTree  # scipy takes a quarter of a second, and many commands draw nothing
 
@@ -199,7 +228,7 @@ def run_on(lines: Sequence[Line], edge: Plane, others: Sequence[tuple[Floats, Fl
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     x, y = np.clip(np.rint(np.concatenate([line.points for line in lines])).astype(int), 0, np.array(edge.shape[::-1]) - 1).T
     half = np.concatenate([edge[y, x], *(0.75 * widths for _, widths in others)])  # a silhouette's band was left out, too
-    tree, farthest, drawn_on = cKDTree(points), reach + 2 * float(half.max()), []
+    tree, farthest, drawn_on = cKDTree(points), max(reach, longer) + 2 * float(half.max()), []
     for i, line in enumerate(lines):
         path, free = line.points, list(line.free)
         for end in (0, 1):
@@ -207,12 +236,13 @@ def run_on(lines: Sequence[Line], edge: Plane, others: Sequence[tuple[Floats, Fl
             if line.closed or not free[end]:
                 continue
             ahead, tip = heading(path), path[-1]
+            most = max(reach, min(longer, len(line.points) / 5))
             near = np.array(tree.query_ball_point(tip, farthest), np.int64)
             near = near[owner[near] != i]
             own = half[np.searchsorted(owner, i) : np.searchsorted(owner, i, "right")].min()
             way = points[near] - tip
             along, sideways = way @ ahead, np.abs(way @ (-ahead[1], ahead[0]))
-            hit = near[(along > -0.5) & (sideways < 0.9) & (along < reach + own + half[near])]
+            hit = near[(along > -0.5) & (sideways < 0.9) & (along < most + own + half[near])]
             if len(hit):
                 nearest = hit[np.argmin(np.linalg.norm(points[hit] - tip, axis=1))]
                 path, free[end] = np.concatenate([path, points[nearest][None]]), False

@@ -12,7 +12,7 @@ from fedgai.strokes.silhouette import outlines
 
 Plane = NDArray[np.float32]
 
-STIFFNESS = 60.0  # of the smoothing spline, at 512 px
+STIFFNESS = 600.0  # of the smoothing spline, at 512 px
 CORNER, REACH = 48.0, 5.0  # degrees, and px of 512 within which a turn by so much is a corner, which stays one
 WIDTH = 2.0  # px of 512, of the line that the network sees
 

@@ -14,10 +14,11 @@ import numpy as np
 from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.line_types import LINE_TYPES
 from fedgai.strokes.centre_lines import Tracing, centre_lines, strokes_along, to_edge
-from fedgai.strokes.drawing import Bools, Floats, Plane
-from fedgai.strokes.joining import run_on
+from fedgai.strokes.drawing import Bools, Floats, Ints, Plane
+from fedgai.strokes.joining import run_on, without_hooks
 from fedgai.strokes.raster import SHIFT, fixed
 from fedgai.vision.buttons import Button, round_fastenings
+from fedgai.vision.hems import whole_hems
 
 RIDGE = 1.7  # px of 512, scale of the ridges
 FAINT, SURE = 0.03, 0.1  # strength that a ridge must keep along its length, and reach somewhere; a line that is certain has 0.4
@@ -35,6 +36,8 @@ SEAMED = 36.0  # px of 512; a shorter topstitched line is drawn through: two or 
 RUN_ON = (
     10.0  # px of 512, beyond ``RIM``, that a line's end may lie from the silhouette or a line that it points at, to be drawn on
 )
+LONG_RUN_ON = 24.0  # px of 512, the same for long lines
+HOOK = 14.0  # px of 512, a piece at a line's end that turns away is left out if it is shorter
 SILHOUETTE, SEAM, EDGE, TOPSTITCH, FOLD, FASTENING = range(len(LINE_TYPES))
 FOLD_LIKELY = 0.6  # share of a fold's likelihood that counts: a faint fold is clutter, a faint seam is not
 FOLDS = 0.75  # how sure a fold is beside a seam after that: whoever leaves lines out begins with folds
@@ -95,7 +98,7 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     height, width = likelihoods.shape[1:]
     unit, scale = max(height, width) / REFERENCE, max(mask.shape) / max(height, width)
     solid = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
-    depth = cv2.distanceTransform(np.pad(solid, 1).astype(np.uint8), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    depth = to_edge(np.pad(solid, 1))[1:-1, 1:-1]
     drawn = without_spots(likelihoods)
     drawn[FOLD] *= FOLD_LIKELY
     drawn[SILHOUETTE] *= depth > RIM_OF_SILHOUETTE * unit
@@ -111,14 +114,17 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     ink = kept[labels]
     how = replace(Tracing.at((height, width)), shortest=SHORTEST * unit, stiffness=STIFFNESS * unit**4)
     edge = to_edge(ink)
-    middle = run_on(centre_lines(ink, edge, how), edge, _rims(solid, unit), RUN_ON * unit)
+    middle = without_hooks(centre_lines(ink, edge, how), HOOK * unit)
+    middle = whole_hems(middle, [_kind(line.points, likelihoods) == TOPSTITCH for line in middle], solid, depth)
+    kinds = [_kind(line.points, likelihoods) for line in middle]  # of what was seen, before lines are drawn on
+    middle = run_on(middle, edge, _rims(solid, unit), RUN_ON * unit, LONG_RUN_ON * unit)
     strokes = strokes_along(middle, np.minimum(0.8 / SURE * ridge, 1), how, "line")
     around = cv2.dilate(likely, np.ones((5, 5), np.uint8))
     found = []
-    for stroke in strokes:
-        columns, rows = np.clip(np.rint(stroke.points).astype(int), 0, (width - 1, height - 1)).T
-        sure = float(np.clip(1.4 * np.median(around[rows, columns]), 0.3, 1))
-        kind = int(likelihoods[:, rows, columns].mean(1).argmax())
+    for stroke, kind in zip(strokes, kinds, strict=True):
+        seen = around[_pixels(stroke.points, around.shape)]
+        seen = seen[seen > LEAST]  # it was drawn on beyond
+        sure = float(np.clip(1.4 * np.median(seen), 0.3, 1)) if len(seen) else 0.3
         points = (stroke.points + 0.5) * scale - 0.5
         if kind == TOPSTITCH:
             found += [GarmentLine(dash, False, sure, kind) for dash in _dashes(points, max(mask.shape) / REFERENCE)]
@@ -176,6 +182,18 @@ def without_spots(likelihoods: Plane) -> Plane:
         plane[around] = cv2.inpaint(levels, spot[around], BLOT, cv2.INPAINT_TELEA).astype(np.float32) / 255
     left[FASTENING][cv2.dilate(core, np.ones((5, 5), np.uint8)) > 0] = 0
     return left
+
+
+def _kind(points: Floats, likelihoods: Plane) -> int:
+    """Index of the type of line that is likeliest along points (n, 2), from (N, h, w) likelihoods of all types."""
+    rows, columns = _pixels(points, likelihoods.shape[1:])
+    return int(likelihoods[:, rows, columns].mean(1).argmax())
+
+
+def _pixels(points: Floats, shape: tuple[int, ...]) -> tuple[Ints, Ints]:
+    """Rows and columns of the pixels at points (n, 2), px; the nearest ones of the picture (h, w) for points outside it."""
+    columns, rows = np.clip(np.rint(points).astype(np.int64), 0, (shape[1] - 1, shape[0] - 1)).T
+    return rows, columns
 
 
 def _rims(solid: Bools, unit: float) -> list[tuple[Floats, Floats]]:
