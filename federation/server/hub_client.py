@@ -111,7 +111,7 @@ def content_hashes(content: bytes) -> set[str]:
 
 # -- requests ----------------------------------------------------------------------------------------------------------------
 
-_ours: contextvars.ContextVar[bool] = contextvars.ContextVar("_ours", default=False)
+_is_impatient: contextvars.ContextVar[bool] = contextvars.ContextVar("_is_impatient", default=False)
 _prepare = threading.Lock()
 _prepared = False
 
@@ -126,22 +126,22 @@ def impatient_requests() -> Iterator[None]:
             set_client_factory(_client)
             disable_progress_bars()
             _prepared = True
-    reset = _ours.set(True)
+    reset = _is_impatient.set(True)
     try:
         yield
     finally:
-        _ours.reset(reset)
+        _is_impatient.reset(reset)
 
 
 def _client() -> Any:
     client = default_client_factory()
     send: Callable[..., Any] = client.send
 
-    def send_ours(request: Any, **kwargs: Any) -> Any:
-        if not _ours.get():
+    def send_with_timeouts(request: Any, **kwargs: Any) -> Any:
+        if not _is_impatient.get():
             return send(request, **kwargs)
-        asked = request.extensions.get("timeout") or {}
-        request.extensions["timeout"] = {k: asked.get(k) or v for k, v in TIMEOUT.items()}
+        wanted = request.extensions.get("timeout") or {}
+        request.extensions["timeout"] = {name: wanted.get(name) or seconds for name, seconds in TIMEOUT.items()}
         try:
             response = send(request, **kwargs)
             if response.status_code in RETRIED:
@@ -154,7 +154,7 @@ def _client() -> Any:
             hf_raise_for_status(response)
         return response
 
-    client.send = send_ours  # type: ignore[method-assign]  # the one place that knows which requests are ours
+    client.send = send_with_timeouts  # type: ignore[method-assign]  # the one place that sees every request
     return client
 
 

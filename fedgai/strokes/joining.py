@@ -44,7 +44,7 @@ def heading(points: Floats) -> Floats:
 def through_junctions(found: Sequence[Branch], turn: float = 40) -> list[Line]:
     """Branches drawn on through junctions, wherever two of them turn by less than ``turn`` degrees, straightest first.
 
-    Where just two meet they are one line, whatever its turn.
+    Where just two meet, they become one line at any angle.
     """
     at: dict[int, list[End]] = defaultdict(list)
     for i, branch in enumerate(found):
@@ -129,11 +129,11 @@ def across_gaps(lines: Sequence[Line], gap: float, turn: float = 35) -> list[Lin
 
 
 def at_corners(lines: Sequence[Line], reach: float) -> list[Line]:
-    """Lines joined where two free ends are about to meet at an angle: both are drawn on to that corner.
+    """Lines joined where two free ends are about to meet at an angle: both are extended to the corner.
 
     Args:
         lines: from ``across_gaps``.
-        reach: px, the farthest that either is drawn on.
+        reach: px, the farthest that either is extended.
     """
     ends = _Ends.of(lines)
     a, b, own = ends.pairs(1.5 * reach)
@@ -162,7 +162,7 @@ def _chained(lines: Sequence[Line], partner: dict[End, End]) -> list[Line]:
     """Lines put end to end: ``partner`` says, both ways, which end goes on as which."""
     chained: list[Line] = []
     used: set[int] = set()
-    for rings in (False, True):  # first those that have two ends, then what is left over goes round
+    for rings in (False, True):  # first lines with two ends, then closed loops
         for i, line in enumerate(lines):
             for end in (0, 1):
                 if i in used or ((i, end) in partner and not rings):

@@ -22,7 +22,7 @@ from fedgai.vision.hems import whole_hems
 
 RIDGE = 1.7  # px of 512, scale of the ridges
 FAINT, SURE = 0.03, 0.1  # strength that a ridge must keep along its length, and reach somewhere; a line that is certain has 0.4
-LEAST = 0.09  # likelihood below which a ridge is no line
+LEAST = 0.09  # likelihood below which a ridge is not a line
 SHORTEST = 24  # px of 512, length below which a line is a speck
 RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a line of its own
 RIM_OF_SILHOUETTE = 10.0  # px of 512, how far in the silhouette's own likelihood is left out: it would hide a hem beside it
@@ -165,7 +165,7 @@ def ridges(plane: Plane, sigma: float) -> Plane:
 
 
 def without_spots(likelihoods: Plane) -> Plane:
-    """Likelihoods of lines (N, h, w) in which small round fastenings are blotted out: buttons are no lines.
+    """Likelihoods of lines (N, h, w) in which small round fastenings are blotted out: buttons are not lines.
 
     A row of them between the two edges of a placket would be taken for a chain. Lines that pass go on where they were.
     """
