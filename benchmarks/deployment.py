@@ -110,7 +110,7 @@ def measure(designers: int, rounds: int, size: int) -> dict:
     ratios = [statistics.median(times[n, "busy"]) / statistics.median(times[n, "idle"]) for n in whole]
     return {
         "designers": designers,
-        "accepted": probed["accepted"],
+        "accepted": probed.accepted,
         "rounds": len(whole),
         "size": size,
         "memory_mb": round(memory.peak),
@@ -120,7 +120,7 @@ def measure(designers: int, rounds: int, size: int) -> dict:
         "ratio": round(statistics.median(ratios), 2),
         "ratios": [round(r, 2) for r in ratios],
         "sketches": sum(len(t) for t in times.values()),
-        "house_seconds": round(probed["house"]["seconds"], 1),
+        "house_seconds": round(probed.house.seconds, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
     }
 

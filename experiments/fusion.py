@@ -35,6 +35,7 @@ from torch import Tensor
 
 from federation.designer.client_app import at_home, train_at_home
 from federation.server.folder import Folder, write_atomically
+from federation.server.report import DesignerReport, RoundReport
 from federation.server.strategy import DiscriminatorAvg, UpdateLimits, UpdateSpec
 from federation.simulate import draw_seeded, hands
 from federation.wire import pack, unpack
@@ -168,20 +169,20 @@ class Seed:
         if folder.latest() is None:
             start = FedGAI.load(self.weights)
             start.styles = {name: s for name, s in start.styles.items() if name in self.hands}
-            folder.publish(0, start, {"round": 0})
+            folder.publish(0, start, RoundReport.of_the_start())
         designers = InProcess([self.config(name, arm) for name in self.names])
         for number in range(folder.rounds()[-1] + 1, self.plan.rounds + 1):
             model = FedGAI.load(folder.checkpoint(number - 1))
             strategy = DiscriminatorAvg(UpdateSpec.from_model(model, __version__), UpdateLimits(minimum=len(self.names)))
             messages = strategy.configure_train(number, pack(model.discriminator.shared()), self.asked(model, number), designers)
             aggregate, _ = strategy.aggregate_train(number, designers.replies(messages))
-            verdicts = [asdict(v) for v in strategy.verdicts]
+            verdicts = [DesignerReport(**asdict(v)) for v in strategy.verdicts]
             if aggregate is None:
                 raise RuntimeError(f"round {number} has no aggregate: {verdicts}")
             model.discriminator.load_shared(unpack(aggregate))
             for signature in strategy.signatures.values():
                 model.add_style(signature)
-            folder.publish(number, model, {"round": number, "designers": verdicts})
+            folder.publish(number, model, RoundReport(round=number, designers=verdicts))
             log.info("seed %d, %s: round %d of %d", self.seed, arm, number, self.plan.rounds)
 
     def figures(self, arm: str) -> dict[str, list]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -95,17 +96,16 @@ def rounds(folder: Folder) -> list[dict[str, str]]:
     latest, rows = folder.latest(), []
     for number in folder.rounds():
         report = folder.report(number)
-        private = report.get("privacy")
-        epsilon = private.get("epsilon") if isinstance(private, dict) else None
+        epsilon = report.privacy.epsilon if report.privacy else math.nan
         state = state_words(report)
         rows.append(
             {
                 "round": str(number),
-                "finished": str(report.get("finished", ""))[:40],
+                "finished": report.finished[:40],
                 "designers": designers_words(report),
                 "house": house_words(report),
                 "state": f"{state}, drawn with" if number == latest else state,
-                "epsilon": f"{epsilon:.3g}" if isinstance(epsilon, float) else "",
+                "epsilon": "" if math.isnan(epsilon) else f"{epsilon:.3g}",
             }
         )
     return rows

@@ -31,6 +31,7 @@ with needed_by("python -m federation.simulate", "simulation", started=__name__ =
     from federation.designer import client_app
     from federation.server.aggregation import UpdateLimits
     from federation.server.folder import Folder
+    from federation.server.report import RoundReport
     from federation.server.season import FederationConfig, Season
     from fedgai.ateliers import ATELIERS, Hand, draw, random_hand
     from fedgai.data.drawn_pairs import draw_pair, save_pair
@@ -155,7 +156,7 @@ def simulate(
             draw_seeded(find_images(photos), home / "designers" / name / "pairs", hand, pairs, size, seed + i)
             (home / "designers" / name / "pairs" / "whole").touch()
     if folder.latest() is None:
-        folder.publish(0, FedGAI.load(weights), {"round": 0, "published": True})
+        folder.publish(0, FedGAI.load(weights), RoundReport.of_the_start())
     shared: dict[str, str | int | float | bool] = {
         "share-style": share_style,
         "weights": str(weights),
@@ -203,10 +204,10 @@ def main() -> None:
             sys.exit(sentence(error))
         reports = [folder.report(number) for number in folder.rounds() if number]
     if args.json:
-        print(json.dumps(reports))
+        print(json.dumps([report.as_json() for report in reports]))
         return
-    for r in reports:
-        print(f"round {r['round']}: {r['accepted']} designers, {'published' if r['published'] else r['held_back']}")
+    for report in reports:
+        print(f"round {report.round}: {report.accepted} designers, {'published' if report.published else report.held_back}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from federation.server import closing
-from federation.server.closing import SILENT, Closing, silent_twice
+from federation.server.closing import Closing, silent_twice
+from federation.server.report import SILENT, DesignerReport, RoundReport
 from federation.server.season import FederationConfig
 
 
@@ -46,12 +47,12 @@ def test_who_was_silent_twice_is_not_waited_for() -> None:
 
 
 def test_silence_is_counted_over_the_last_two_rounds() -> None:
-    def report(*silent: int) -> dict:
-        return {"designers": [{"node_id": n, "asked": True, "reason": SILENT if n in silent else ""} for n in (1, 2, 3)]}
+    def report(*silent: int) -> RoundReport:
+        return RoundReport(designers=[DesignerReport(n, reason=SILENT if n in silent else "") for n in (1, 2, 3)])
 
     assert silent_twice([report(1)]) == set()
     assert silent_twice([report(3), report(1, 2), report(1)]) == {1}
-    assert silent_twice([report(1), {}]) == set()
+    assert silent_twice([report(1), RoundReport()]) == set()
 
 
 @pytest.mark.parametrize("config", [{"quorum": 1.5}, {"quorum": -0.1}, {"grace": -1}])

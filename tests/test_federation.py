@@ -59,8 +59,8 @@ def test_eight_designers_three_rounds_a_checkpoint_a_round(federation) -> None:
     assert demo.folder.rounds() == [0, 1, 2, 3], (demo.home / "studio.log").read_text()[-2000:]
     for number in (1, 2, 3):
         report = demo.folder.report(number)
-        assert report["accepted"] == 8, report["designers"]
-        assert {d["name"] for d in report["designers"]} == set(ATELIERS)
+        assert report.accepted == 8, report.designers
+        assert {d.name for d in report.designers} == set(ATELIERS)
         FedGAI.load(demo.folder.checkpoint(number))
 
 
@@ -160,7 +160,7 @@ def test_the_papers_preset_and_its_bytes(tmp_path: Path, capsys: pytest.CaptureF
                 assert less_than_the_whole(demo, proxy, "Dara", 1) > 15
             wait(demo, lambda: demo.folder.rounds() == [0, 1])
             report = demo.folder.report(1)
-            assert {d["name"]: d["reason"] for d in report["designers"] if d["accepted"]} == dict.fromkeys(names, "")
+            assert {d.name: d.reason for d in report.designers if d.accepted} == dict.fromkeys(names, "")
             assert FedGAI.load(demo.folder.checkpoint(1)).preset.name == "vgg16"
     finally:
         proxy.stop()

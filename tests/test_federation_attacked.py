@@ -84,8 +84,8 @@ def test_rounds_go_on(attacked: Attacked, way: str) -> None:
     later = [number for number in demo.folder.rounds() if number > 1]  # one that came too late is tried again, as the next
     assert len(later) >= 2
     for number in later:
-        counted = {d["name"] for d in demo.folder.report(number)["designers"] if d["accepted"]}
-        assert counted >= set(HONEST), demo.folder.report(number)["designers"]
+        counted = {d.name for d in demo.folder.report(number).designers if d.accepted}
+        assert counted >= set(HONEST), demo.folder.report(number).designers
     assert superlinks(demo) == processes, "the SuperLink was started again"
     assert database(demo) - size < 16 * 2**20
     assert hostile.delivered < 8 * 2**20

@@ -39,13 +39,13 @@ REFUSED = {"garbage_request": {400}, "huge": {413}, "gives_orders": {403}}  # by
 def check(demo: Demo, round_: int, honest: Sequence[str], way_of: dict[str, str]) -> None:
     """A round's report and aggregate: the honest alone count, everybody else is named with the reason."""
     report = demo.folder.report(round_)
-    found = {d["name"]: d for d in report["designers"]}
-    assert {name for name, d in found.items() if d["accepted"]} == set(honest), report["designers"]
+    found = {d.name: d for d in report.designers}
+    assert {name for name, d in found.items() if d.accepted} == set(honest), report.designers
     for name, way in way_of.items():
-        assert REASONS.get(way, "") in found[name]["reason"], (way, found[name])
+        assert REASONS.get(way, "") in found[name].reason, (way, found[name])
     before, after = (FedGAI.load(demo.folder.checkpoint(n)).discriminator.shared() for n in (round_ - 1, round_))
     moved = float(sum((after[key] - before[key]).square().sum() for key in after)) ** 0.5
-    assert 0 < moved <= 1.01 * max(found[name]["norm"] for name in honest)
+    assert 0 < moved <= 1.01 * max(found[name].norm for name in honest)
 
 
 def check_spread(demo: Demo, round_: int, honest: Sequence[str], others: Sequence[Mapping[str, np.ndarray]] = ()) -> None:
@@ -109,7 +109,7 @@ def test_one_designer_in_eight_is_hostile(tmp_path: Path) -> None:
         for round_, way in enumerate(ways, 2):
             started = time.monotonic()
             wait_for(demo, round_)
-            accepted = demo.folder.report(round_)["accepted"]
+            accepted = demo.folder.report(round_).accepted
             print(f"round {round_}: {way}, {accepted} of 8 count, {time.monotonic() - started:.0f} s", flush=True)
             check(demo, round_, honest, {"Hostile": way})
         check_spread(demo, 1 + len(ways), honest)

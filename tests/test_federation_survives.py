@@ -78,7 +78,7 @@ def test_an_emptied_disk_is_restored_from_the_hub(tmp_path: Path) -> None:
             assert newest(demo) >= pushed
             wait("next round", lambda: newest(demo) > pushed, demo)
             # the designers may have answered the round that was lost: then it has too few good answers, and gets another number
-            assert {d["name"] for d in demo.folder.report(newest(demo))["designers"] if d["accepted"]} == set(NAMES)
+            assert {d.name for d in demo.folder.report(newest(demo)).designers if d.accepted} == set(NAMES)
 
 
 def process(demo: Demo, which: str) -> int | None:

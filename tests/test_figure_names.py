@@ -16,6 +16,7 @@ from federation.figure_names import AT_DESIGNERS, AT_THE_HOUSE, OF_THE_PROBE
 from federation.server.folder import Status
 from federation.server.house_step import HouseStepConfig
 from federation.server.probe import Bounds
+from federation.server.report import RoundReport
 from studio.federation.tab import News
 
 JARGON = ("feddecorr", "loss", "epoch", "own_hand", "own hand 0", "logit", "mid grey ratio", "adversarial")
@@ -34,7 +35,7 @@ def test_the_tab_says_figures_in_words() -> None:
         "probe": {"after": dict.fromkeys(OF_THE_PROBE, 0.5)},
         "style_distances": {"Ada_B-C": 0.5},
     }
-    news = News(Status(), "", "", {1: report}, {}, [0, 1], 1, {}, {})
+    news = News(Status(), "", "", {1: RoundReport.read(report)}, RoundReport(), [0, 1], 1, {}, {})
     shown = html.unescape(" ".join(news.parts().values()))
     assert not [word for word in JARGON if word in shown.lower()]
     for words in (

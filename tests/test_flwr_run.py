@@ -139,5 +139,5 @@ def test_flwr_build_and_run(flower: tuple[Processes, str], tmp_path: Path) -> No
         time.sleep(1)
     assert run["status"] == "finished:completed", (tmp_path / "superlink.log").read_text()[-3000:]
     assert folder.rounds() == [0, 1]
-    assert folder.report(1)["accepted"] == 2, folder.report(1)["designers"]
+    assert folder.report(1).accepted == 2, folder.report(1).designers
     FedGAI.load(folder.checkpoint(1))

@@ -44,6 +44,7 @@ from federation.server.announcements import SPARE
 from federation.server.folder import Folder
 from federation.server.knocks import FROM_ONE_ADDRESS, KEPT, Knocks, knocks
 from federation.server.rates import GatewayLimits
+from federation.server.report import RoundReport
 from federation.wire import pack, update_size
 from fedgai.model import FedGAI
 
@@ -80,7 +81,7 @@ def way(
     """A gateway for Ada, of an edge federation; she has been asked ``QUESTION``."""
     caplog.set_level(logging.INFO, "fedgai.gateway")
     folder = Folder(tmp_path / "federation")
-    folder.publish(0, FedGAI.load(tiny_model_dir), {"round": 0})
+    folder.publish(0, FedGAI.load(tiny_model_dir), RoundReport.read({"round": 0}))
     approve(folder, ada)
     way = Way(folder, lambda: (upstream.server.address, shared_upstream[1]), GatewayLimits())
     assert way.post(ada).status_code == 200

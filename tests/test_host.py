@@ -194,7 +194,7 @@ def test_goes_on_after_every_death(app: Path, folder: Folder, designers: list[De
         goes_on(folder)
         assert folder.status().online == ["Ada", "Bruno"]
         ids = {node_id_of(d.line) for d in designers}
-        assert set(folder.report(last(folder))["nodes"]) == ids
+        assert set(folder.report(last(folder)).as_json()["nodes"]) == ids
         environment = json.loads((folder.path / "environment.json").read_text())
         assert "secret" not in environment.values() and environment["FLWR_TELEMETRY_ENABLED"] == "0"
         assert json.loads((folder.path / "app.json").read_text())["fab_hash"]
@@ -207,7 +207,7 @@ def test_goes_on_after_every_death(app: Path, folder: Folder, designers: list[De
         kill(folder, "flower-superlink")
         until(lambda: not host.ready.is_set())
         goes_on(folder)  # with two, so both are back, without a restart or an approval
-        assert set(folder.report(last(folder))["nodes"]) == ids
+        assert set(folder.report(last(folder)).as_json()["nodes"]) == ids
         assert [d.process.poll() for d in designers] == [None, None]
 
         operator.revoke(folder, "Bruno")

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import math
 import re
 import shutil
 import time
@@ -27,6 +28,7 @@ from federation.server.hub_client import HubError
 from federation.server.hub_content import read_members
 from federation.server.members import Member, merge_members, revoke
 from federation.server.metrics_table import metrics_table
+from federation.server.report import RoundReport
 from federation.server.restore import restore
 from federation.server.style_bank import hand_names
 from fedgai.model import CheckpointError, FedGAI
@@ -88,7 +90,7 @@ def play(folder: Folder, model: FedGAI, number: int, *, held_back: str = "") -> 
     }
     card = f"---\nlicense: apache-2.0\n---\n# Round {number}\n"
     extras = {"README.md": card.encode(), "sheet.jpg": b"\xff\xd8\xff" + b"x" * 999}
-    folder.publish(number, model, report, extras, latest=not held_back)
+    folder.publish(number, model, RoundReport.read(report), extras, latest=not held_back)
 
 
 def queue_to(hub: HubServer, folder: Folder, token: str | None = "hf_write", **how: float) -> HubQueue:
@@ -345,12 +347,12 @@ def test_another_federation_is_not_overwritten(hub, folder, model, tmp_path):
 
 def test_the_table_keeps_old_rows_and_grows_new_columns():
     old = b"round,season,loss-x\n1,1,0.5\n2,1,0.25\n"
-    table = metrics_table(old, {3: {"season": 2, "metrics": {"loss-y": 1 / 3, "=cmd()": 1.0, "nan": float("nan")}}})
+    table = metrics_table(old, {3: RoundReport(season=2, metrics={"loss-y": 1 / 3, "=cmd()": 1.0, "nan": float("nan")})})
     read = list(csv.DictReader(io.StringIO(table.decode())))
     assert [r["round"] for r in read] == ["1", "2", "3"] and read[0]["loss-x"] == "0.5" and read[2]["loss-y"] == "0.333333"
     assert "=cmd()" not in read[0] and metrics_table(table, {}) == table
     for damaged in (b"\xff\xfe", b"no table", b"round\nx\n", None):
-        assert [r["round"] for r in csv.DictReader(io.StringIO(metrics_table(damaged, {7: {}}).decode()))] == ["7"]
+        assert [r["round"] for r in csv.DictReader(io.StringIO(metrics_table(damaged, {7: RoundReport()}).decode()))] == ["7"]
 
 
 # -- and back ------------------------------------------------------------------------------------------------------------------
@@ -370,7 +372,7 @@ def test_an_empty_folder_is_restored(hub, folder, model, tmp_path):
     assert new.rounds() == [3] and new.latest() == 3 and new.status().round == 3
     assert new.members() == folder.members() and new.control()["paused"]
     assert list(new.reports()) == [0, 1, 2, 3]
-    assert new.reports()[1]["metrics"] == folder.report(1)["metrics"]
+    assert new.reports()[1].metrics == folder.report(1).metrics
     for name in ("model.safetensors", "config.json", "README.md", "sheet.jpg"):
         assert files_of(new, 3)[name] == files_of(folder, 3)[name]
     old, back = (FedGAI.load(f.checkpoint(3)).styles for f in (folder, new))
@@ -408,7 +410,7 @@ def test_a_held_back_round_and_a_rollback_come_back_as_they_were(hub, folder, mo
     assert hub.repo(REPO)["held-back/model.safetensors"] == files_of(folder, 3)["model.safetensors"]
     new = Folder(tmp_path / "new")
     assert restore(new, REPO, endpoint=hub.endpoint) == 3
-    assert new.rounds() == [2, 3] and new.latest() == 2 and new.report(3)["held_back"] == "contours got worse"
+    assert new.rounds() == [2, 3] and new.latest() == 2 and new.report(3).held_back == "contours got worse"
     folder.set_latest(1)
     folder.change_control(base=1)
     assert queue.step() and hub.commits(REPO)[-1] == "Members"
@@ -518,8 +520,8 @@ def test_strange_files_are_not_fetched_and_texts_are_made_fit_to_show(hub, pushe
     new = Folder(tmp_path / "new")
     assert restore(new, REPO, endpoint=hub.endpoint) == 1
     assert not any("pytorch_model" in r.path or "x.json" in r.path for r in hub.requests)
-    assert new.report(1)["held_back"].startswith("a b c") and len(new.report(1)["held_back"]) == 500
-    assert new.report(1)["x"] is None and not (new.checkpoint(1) / "sheet.jpg").exists()
+    assert new.report(1).held_back.startswith("a b c") and len(new.report(1).held_back) == 500
+    assert new.report(1).as_json()["x"] is None and not (new.checkpoint(1) / "sheet.jpg").exists()
 
 
 def test_of_two_accounts_of_a_member_the_later_counts():
@@ -603,7 +605,11 @@ def test_numbers_with_four_hundred_digits_on_the_hub(hub, pushed, tmp_path):
     hub.create(REPO, {**pushed, "federation/reports/0001.json": text.replace('"seconds": 0', '"seconds": 1e999').encode()})
     new = Folder(tmp_path / "new")
     assert restore(new, REPO, endpoint=hub.endpoint) == 1
-    assert new.reports()[1]["metrics"] == {"loss": None} and new.reports()[1]["house"] == {"seconds": None}
-    assert b"loss" not in metrics_table(None, {1: {"metrics": {"loss": 10**400}}})  # nor where a report has one all the same
+    kept = new.reports()[1]
+    assert kept.as_json()["metrics"] == {"loss": None} and kept.as_json()["house"] == {"seconds": None}
+    assert kept.metrics == {} and kept.house is not None and math.isnan(kept.house.seconds)
+    assert b"loss" not in metrics_table(
+        None, {1: RoundReport(metrics={"loss": 10**400})}
+    )  # nor where a report has one all the same
     table = metrics_table(f"round\n{digits}\n".encode(), {})
     assert table.count(b"\n") == 1

@@ -18,6 +18,7 @@ from federation.identity import IdentityError, display_name, make_key, public_ke
 from federation.server.folder import Folder
 from federation.server.look_alikes import resembled
 from federation.server.members import MemberError, approve, revoke
+from federation.server.report import RoundReport
 from fedgai.model import FedGAI
 
 
@@ -104,7 +105,7 @@ def test_a_digit_in_place_of_a_letter(name: str, other: str) -> None:
 
 def test_a_name_like_that_of_a_hand_in_the_bank(tmp_path: Path, tiny_model_dir: Path) -> None:
     folder = Folder(tmp_path)
-    folder.publish(0, FedGAI.load(tiny_model_dir), {"round": 0})
+    folder.publish(0, FedGAI.load(tiny_model_dir), RoundReport.read({"round": 0}))
     with pytest.raises(MemberError, match="looks like 'Ada Line'"):
         approve(folder, line(), "\N{CYRILLIC CAPITAL LETTER A}da Line")
     assert approve(folder, line(), "Ada Line").name == "Ada Line"  # an atelier's name may be its designer's
@@ -135,7 +136,7 @@ def test_who_leaves_is_taken_out_of_every_bank_at_once(tmp_path: Path, tiny_mode
         hand = model.styles["Ada Line"]
         model.add_style(replace(hand, style=hand.style.clone(), name=member.name, extra={"designer": 5}))
     for number in (0, 1, 2):
-        folder.publish(number, model, {"round": number})
+        folder.publish(number, model, RoundReport(round=number))
     (tmp_path / "signatures").mkdir()
     (tmp_path / "signatures" / "1.safetensors").write_bytes(b"arrived")
     revoke(folder, "Ada")
@@ -144,7 +145,7 @@ def test_who_leaves_is_taken_out_of_every_bank_at_once(tmp_path: Path, tiny_mode
         assert list(left.styles) == ateliers  # Bruno draws under an atelier's name, in its place
         assert torch.equal(left.neutral, neutral)
     assert not (tmp_path / "signatures" / "1.safetensors").exists()
-    folder.publish(3, model, {"round": 3})  # a round that was under way when she left
+    folder.publish(3, model, RoundReport(round=3))  # a round that was under way when she left
     assert "Ada" not in folder.hands() and "Coco Blot" in folder.hands()
     folder.change_members(lambda ms: [replace(m, revoked="2026") for m in ms])
     folder.forget_hands()
@@ -153,7 +154,7 @@ def test_who_leaves_is_taken_out_of_every_bank_at_once(tmp_path: Path, tiny_mode
 
 def test_an_atelier_stays_whoever_leaves_under_its_name(tmp_path: Path, tiny_model_dir: Path) -> None:
     folder, model = Folder(tmp_path), FedGAI.load(tiny_model_dir)
-    folder.publish(0, model, {"round": 0})
+    folder.publish(0, model, RoundReport.read({"round": 0}))
     approve(folder, line(), "Ada Line")
     revoke(folder, "Ada Line")
     assert folder.hands() == list(model.styles)

@@ -15,6 +15,7 @@ from federation import operator
 from federation.identity import fingerprint
 from federation.server.folder import Folder
 from federation.server.knocks import Knocks
+from federation.server.report import DesignerReport, RoundReport
 from fedgai.errors import FedGAIError
 from fedgai.model import FedGAI
 
@@ -25,23 +26,22 @@ METRICS = {f"loss-of-the-generator-number-{i}": 1 / (i + 1) for i in range(12)}
 def folder(tmp_path: Path, tiny_model_dir: Path) -> Folder:
     """Three rounds: one without a step of the house, one held back."""
     folder, model = Folder(tmp_path / "home"), FedGAI.load(tiny_model_dir)
-    folder.publish(0, model, {"round": 0, "published": True})
-    designers = [{"accepted": i < 7, "name": f"Designer {i}"} for i in range(8)]
+    folder.publish(0, model, RoundReport.of_the_start())
+    designers = [DesignerReport(accepted=i < 7, name=f"Designer {i}") for i in range(8)]
     for number, steps, held_back in ((1, 30, ""), (2, 0, "the house learned 0 of 30 steps"), (3, 30, "x" * 500)):
         folder.publish(
             number,
             model,
-            {
-                "round": number,
-                "finished": f"2026-11-2{number}T10:05:00+00:00",
-                "designers": designers,
-                "metrics": METRICS,
-                "house_steps_done": steps,
-                "house_steps_wanted": 30,
-                "house": {"steps": steps},
-                "published": not held_back,
-                "held_back": held_back,
-            },
+            RoundReport(
+                round=number,
+                finished=f"2026-11-2{number}T10:05:00+00:00",
+                designers=designers,
+                metrics=METRICS,
+                house_steps_done=steps,
+                house_steps_wanted=30,
+                published=not held_back,
+                held_back=held_back,
+            ),
             latest=not held_back,
         )
     return folder

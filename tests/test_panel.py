@@ -22,6 +22,7 @@ from federation.server import rates
 from federation.server.folder import Folder
 from federation.server.knocks import Knocks
 from federation.server.members import Member
+from federation.server.report import RoundReport
 from fedgai.model import FedGAI
 from studio.federation.logins import BY_EVERYBODY
 from studio.federation.panel import DEVICE_COOKIE, PATH, Panel
@@ -190,7 +191,8 @@ def test_a_round_that_cannot_be(folder: Folder, inside: Browser, number: str) ->
 
 
 def test_everything_from_elsewhere_is_escaped(folder: Folder, inside: Browser, tiny_model_dir: Path) -> None:
-    folder.publish(1, FedGAI.load(tiny_model_dir), {"round": 1, "published": False, "held_back": HOSTILE, "finished": HOSTILE})
+    report = RoundReport(round=1, published=False, held_back=HOSTILE, finished=HOSTILE)
+    folder.publish(1, FedGAI.load(tiny_model_dir), report)
     folder.change_members(lambda _: [Member(HOSTILE[:40], Designer("x").line, 5, "2026")])
     folder.set_status(phase=HOSTILE, note=HOSTILE)
     folder.write("knocks.json", [{"key": Designer("y").line, "address": HOSTILE, "first": "", "last": HOSTILE}])
@@ -207,6 +209,6 @@ def test_the_house_is_shown(folder: Folder, inside: Browser, tiny_model_dir: Pat
         "house": {"steps": 12},
         "designers": [{"accepted": True, "name": "Ada"}, {"accepted": False, "name": "Bo"}],
     }
-    folder.publish(1, model, report)
+    folder.publish(1, model, RoundReport.read(report))
     page = inside.page()
     assert "<td>12 of 30 steps</td>" in page and "<td>1 of 2</td>" in page

@@ -11,6 +11,7 @@ import pytest
 
 from federation.server.folder import Folder
 from federation.server.members import Member
+from federation.server.report import RoundReport
 from fedgai.model import FedGAI
 
 
@@ -33,7 +34,7 @@ def test_what_it_writes_is_the_owners_alone(tmp_path: Path, tiny_model_dir: Path
     folder.change_control(paused=True)
     folder.set_status(phase="waiting")
     folder.note_look()
-    folder.publish(0, FedGAI.load(tiny_model_dir), {"round": 0}, {"README.md": b"card"})
+    folder.publish(0, FedGAI.load(tiny_model_dir), RoundReport.read({"round": 0}), {"README.md": b"card"})
     folder.write("reports/0000.json", {})
     left = set(open_to_others(folder.path)) - {".lock"}  # empty; and nobody gets this far
     assert left == set()

@@ -17,6 +17,7 @@ pytest.importorskip("flwr")
 from federation.server import public_status
 from federation.server.folder import Folder
 from federation.server.public_status import LATE, QUIET, SLOW, stalled
+from federation.server.report import DesignerReport, RoundReport
 from federation.server.round_log import RoundLog
 from fedgai.model import FedGAI
 
@@ -68,19 +69,19 @@ def test_a_step_of_the_servers_that_does_not_move(folder: Folder, monkeypatch: p
 def test_a_line_a_round(folder: Folder, tiny_model_dir: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "fedgai.host")
     model, log = FedGAI.load(tiny_model_dir), RoundLog(folder)
-    folder.publish(0, model, {"round": 0})
+    folder.publish(0, model, RoundReport.read({"round": 0}))
     log.look()  # what was there is no news
-    designers = [{"accepted": True}, {"accepted": False}]
+    designers = [DesignerReport(accepted=True), DesignerReport(accepted=False)]
     folder.publish(
         1,
         model,
-        {
-            "designers": designers,
-            "house_steps_done": 12,
-            "house_steps_wanted": 30,
-            "published": False,
-            "held_back": "worse\nthan\x1b[31m before",
-        },
+        RoundReport(
+            designers=designers,
+            house_steps_done=12,
+            house_steps_wanted=30,
+            published=False,
+            held_back="worse\nthan\x1b[31m before",
+        ),
     )
     log.look()
     log.look()

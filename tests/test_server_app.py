@@ -21,6 +21,7 @@ from federation.server import replies
 from federation.server import season as season_module
 from federation.server.aggregation import UpdateLimits
 from federation.server.folder import Folder
+from federation.server.report import RoundReport
 from federation.server.season import FederationConfig, Season, round_task
 from federation.server.strategy import DiscriminatorAvg
 from federation.server.update_spec import UpdateSpec
@@ -88,7 +89,7 @@ def season(tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
     for key in ("_run_id", "_node_id", "_task_id"):  # as in a ServerApp's process
         monkeypatch.setattr(TaskIdentity, key, 1)
     folder, model = Folder(tmp_path), FedGAI.load(tiny_model_dir)
-    folder.publish(0, model, {"round": 0, "published": True})
+    folder.publish(0, model, RoundReport.of_the_start())
     spec = UpdateSpec.from_model(model, __version__)
     grid = Grid(spec, spec.row(pack(model.discriminator.shared())))
     yield Season(grid, folder, FederationConfig(), UpdateLimits()), DiscriminatorAvg(spec, names=NAMES), model
@@ -183,5 +184,5 @@ def test_a_round_that_failed_keeps_its_number_to_itself_in_the_next_run_too(
     assert not run.goes_on() and first.folder.rounds() == [0]
     again = Season(first.grid, first.folder, config, UpdateLimits())
     assert (again.number, again.last) == (2, 2) and again.goes_on()
-    first.folder.publish(2, model, {"round": 2, "published": True})
+    first.folder.publish(2, model, RoundReport(round=2))
     assert Season(first.grid, first.folder, config, UpdateLimits()).number == 3

@@ -9,7 +9,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from benchmarks import aggregation
 from federation.server.aggregation import UpdateLimits, inner_strategy, shares
 from federation.server.model_card import private_sentence
 from federation.server.privacy import epsilon, privacy
+from federation.server.report import RoundReport
 from federation.server.strategy import DiscriminatorAvg
 from federation.server.update_spec import UpdateSpec
 from federation.wire import choice_record
@@ -551,16 +552,16 @@ def test_epsilon_adds_up_over_rounds():
 
 
 def test_the_report_says_what_privacy_was_spent(spec):
-    assert privacy(UpdateLimits(), [{"round": 0}, {"round": 1}]) is None
+    assert privacy(UpdateLimits(), [RoundReport(round=0), RoundReport(round=1)]) is None
     limits = UpdateLimits(dp_noise_multiplier=2.0, dp_clipping_norm=0.5)
-    first = privacy(limits, [{"round": 0}, {"round": 1, "privacy": None}])
-    assert first["epsilon"] == first["epsilon_round"] == epsilon([2.0])
-    assert (first["rounds"], first["rounds_without"]) == (1, 1)
-    second = privacy(limits, [{"round": 0}, {"round": 1}, {"round": 2, "privacy": first}])
-    assert second["epsilon"] == epsilon([2.0, 2.0]) > second["epsilon_round"]
-    assert (second["rounds"], second["rounds_without"]) == (2, 1)
+    first = privacy(limits, [RoundReport(round=0), RoundReport(round=1, privacy=None)])
+    assert first.epsilon == first.epsilon_round == epsilon([2.0])
+    assert (first.rounds, first.rounds_without) == (1, 1)
+    second = privacy(limits, [RoundReport(round=0), RoundReport(round=1), RoundReport(round=2, privacy=first)])
+    assert second.epsilon == epsilon([2.0, 2.0]) > second.epsilon_round
+    assert (second.rounds, second.rounds_without) == (2, 1)
     assert "(2 so far)" in private_sentence(second) and "without noise (1)" in private_sentence(second)
-    json.dumps(second)
+    json.dumps(asdict(second))
 
 
 @pytest.mark.parametrize(

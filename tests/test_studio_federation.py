@@ -30,6 +30,7 @@ pytest.importorskip("flwr")
 from federation.operator import approve, members
 from federation.server.folder import Folder
 from federation.server.members import Member, revoke
+from federation.server.report import RoundReport
 from fedgai.model import FedGAI
 from fedgai.pipeline import SketchPipeline
 from studio.federation.follow import Federation, newest
@@ -47,7 +48,7 @@ class Rounds:
     def __init__(self, folder: Folder, weights: str | Path) -> None:
         self.folder, self.model = folder, FedGAI.load(weights)
         torch.manual_seed(5)
-        folder.publish(0, self.model, {"round": 0, "published": True})
+        folder.publish(0, self.model, RoundReport.of_the_start())
 
     @property
     def next(self) -> int:
@@ -77,7 +78,7 @@ class Rounds:
         }
         sheet = io.BytesIO()
         Image.new("RGB", (90, 30), "white").save(sheet, "JPEG")
-        self.folder.publish(number, self.model, report, {"sheet.jpg": sheet.getvalue()}, latest=not held_back)
+        self.folder.publish(number, self.model, RoundReport.read(report), {"sheet.jpg": sheet.getvalue()}, latest=not held_back)
 
     def sign(self, node: int, name: str, description: str = "new here") -> None:
         """As the ServerApp does during a round."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
-SILENT = "did not answer before the deadline"  # the reason that a round's report gives
+from federation.server.report import RoundReport
+
 ROUNDS = 2  # in a row, after which nobody waits for a designer
 
 
@@ -46,7 +46,7 @@ class Closing:
         return self.deadline
 
 
-def silent_twice(reports: Sequence[Mapping[str, Any]]) -> set[int]:
+def silent_twice(reports: Sequence[RoundReport]) -> set[int]:
     """Node ids that were asked and silent in each of the last two rounds.
 
     Args:
@@ -54,8 +54,5 @@ def silent_twice(reports: Sequence[Mapping[str, Any]]) -> set[int]:
     """
     if len(reports) < ROUNDS:
         return set()
-    silent = [
-        {d["node_id"] for d in report.get("designers", ()) if d.get("asked") and d.get("reason") == SILENT}
-        for report in reports[-ROUNDS:]
-    ]
+    silent = [{designer.node_id for designer in report.designers if designer.silent} for report in reports[-ROUNDS:]]
     return set.intersection(*silent)

@@ -4,6 +4,7 @@
     knocks.json         keys that asked to be let in
     control.json        what the operator asked for: paused, rolled back to
     status.json         what the federation is doing now; anybody may read it
+    repeated.json       the last round that had too few good answers, and why
     checkpoints/0007/   one whole checkpoint a round, with report.json beside the model
     checkpoints/latest  the number of the checkpoint that the studio draws with
     reports/0007.json   the report of a round whose checkpoint is no longer here
@@ -32,6 +33,7 @@ from typing import Any
 from filelock import FileLock
 
 from federation.server.members import Member, gone
+from federation.server.report import RoundReport
 from federation.server.style_bank import hand_names, take_out
 from fedgai.environment import variable
 from fedgai.errors import FedGAIError
@@ -39,6 +41,7 @@ from fedgai.files import sync_file, sync_folder, write_atomically
 from fedgai.model import CONFIG_FILE, STYLES_FILE, CheckpointError, FedGAI
 
 REPORT_FILE = "report.json"
+REPEATED_FILE = "repeated.json"  # what came of the last round that had too few good answers; it is read as a report
 KEEP = 20  # whole checkpoints; the first of every season and the published ones of the last stay longest
 
 
@@ -188,30 +191,30 @@ class Folder:
             number = -1
         if number in (rounds := self.rounds()):
             return number
-        return max((n for n in rounds if self.report(n).get("published", True)), default=None)
+        return max((n for n in rounds if self.report(n).published), default=None)
 
     def checkpoint(self, number: int) -> Path:
         """The folder of a round's checkpoint."""
         return self.checkpoints / f"{number:04d}"
 
-    def report(self, number: int) -> dict[str, Any]:
-        """What is known about a round; empty for one without a report, or with one that cannot be read."""
+    def report(self, number: int) -> RoundReport:
+        """What is known about a round; an empty report for one without, or with one that cannot be read."""
         try:
-            report = json.loads((self.checkpoint(number) / REPORT_FILE).read_text())
+            return RoundReport.loads((self.checkpoint(number) / REPORT_FILE).read_text())
         except (OSError, ValueError, RecursionError):
-            return {}
-        return report if isinstance(report, dict) else {}
+            return RoundReport.read({})
 
-    def reports(self) -> dict[int, dict[str, Any]]:
+    def reports(self) -> dict[int, RoundReport]:
         """Round -> its report, ascending: also of rounds whose checkpoints were pruned, or stayed on the Hub."""
-        kept = {int(p.stem): self.read(f"reports/{p.name}", {}) for p in (self.path / "reports").glob("[0-9]*.json")}
+        files = (self.path / "reports").glob("[0-9]*.json")
+        kept = {int(p.stem): RoundReport.read(self.read(f"reports/{p.name}", {})) for p in files}
         return dict(sorted((kept | {n: self.report(n) for n in self.rounds()}).items()))
 
     def publish(
         self,
         number: int,
         model: FedGAI,
-        report: dict[str, Any],
+        report: RoundReport,
         extras: dict[str, bytes] | None = None,
         *,
         latest: bool = True,
@@ -223,7 +226,7 @@ class Folder:
         Args:
             number: the round.
             model: house Generator, aggregated Discriminator, style bank. Designers who have left are taken out of the bank.
-            report: what report.json will say.
+            report: becomes report.json.
             extras: further files by name (the model card, the thumbnail sheet).
             latest: False for a round that is held back: kept, but not drawn with.
         """
@@ -233,7 +236,7 @@ class Folder:
         take_out(temp_path / STYLES_FILE, {member.name for member in gone(self.members())})
         for name, content in (extras or {}).items():
             (temp_path / name).write_bytes(content)
-        (temp_path / REPORT_FILE).write_text(json.dumps(report, indent=1))
+        (temp_path / REPORT_FILE).write_text(json.dumps(report.as_json(), indent=1))
         temp_path.chmod(0o700)
         for file in temp_path.iterdir():
             file.chmod(0o600)
@@ -258,7 +261,7 @@ class Folder:
         rounds, latest = self.rounds(), self.latest()
         old = [n for n in rounds[:-keep] if n not in (0, latest)] if len(rounds) > keep else []
         for number in old:
-            if report := self.report(number):
+            if report := self.report(number).as_json():
                 self.write(f"reports/{number:04d}.json", report)
             doomed = self.checkpoints / f".{number:04d}"
             os.replace(self.checkpoint(number), doomed)  # no longer whole to any reader, before the first file goes

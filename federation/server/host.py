@@ -31,6 +31,7 @@ from federation.bundle import app_config, build_app
 from federation.identity import make_certificate
 from federation.server.folder import Folder
 from federation.server.members import Member, node_id_of
+from federation.server.report import RoundReport
 from federation.server.round_log import RoundLog
 from federation.server.runs import Runs, pause
 from federation.server.superlink_process import STOPS, SuperLinkProcess, end_processes
@@ -173,7 +174,7 @@ class Host:
                 self.hub.restore()
             self.hub.start()
         if not self.folder.rounds():
-            self.folder.publish(0, FedGAI.from_pretrained(self.weights), {"round": 0, "published": True})
+            self.folder.publish(0, FedGAI.from_pretrained(self.weights), RoundReport.of_the_start())
         with contextlib.suppress(sqlite3.Error):  # who was there when the last host ended need not be there now
             if self.state.exists():
                 self.state.all_offline()

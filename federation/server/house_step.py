@@ -28,6 +28,7 @@ from federation.server.house_hands import Hands, margin
 from federation.server.house_photographs import Page, Photographs
 from federation.server.house_sheet import EXAMPLES
 from federation.server.probe import Probe, verdict
+from federation.server.report import HouseReport
 from fedgai.errors import FedGAIError
 from fedgai.measure import SIDE
 from fedgai.model import FedGAI
@@ -87,28 +88,6 @@ class HouseStepConfig:
     held: float = 3.0
     veil: float = 4.0
     convinced: float = 0.5
-
-
-@dataclass(frozen=True)
-class HouseReport:
-    """What a house step did.
-
-    Attributes:
-        steps, wanted: optimiser steps that were done, and that should have been.
-        seconds: how long they took with everything around them.
-        photographs: that were drawn.
-        new_hands: names in the bank whose signature round 0 did not know.
-        losses: name -> mean over the last quarter of the steps, unweighted; "adversarial" is minus the mean logit.
-        stopped: why it ended early, "" if it did not.
-    """
-
-    steps: int
-    seconds: float
-    photographs: int
-    new_hands: list[str]
-    losses: dict[str, float]
-    stopped: str = ""
-    wanted: int = 0
 
 
 def reason_to_hold_back(house: HouseReport, before: Mapping[str, float], after: Mapping[str, float]) -> str:

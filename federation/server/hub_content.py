@@ -22,6 +22,7 @@ import torch
 
 from federation.server.folder import REPORT_FILE
 from federation.server.members import Member, members_from
+from federation.server.report import RoundReport, misshapen
 from fedgai.model import CONFIG_FILE, DRAUGHTSMAN_FILE, ENCODER_FILE, MODEL_FILE, STYLES_FILE, CheckpointError, FedGAI
 from fedgai.text import printable
 
@@ -76,37 +77,17 @@ def read_members(content: bytes) -> list[Member]:
     return members_from(read_json(content, MEMBERS, list), MEMBERS)
 
 
-def read_report(content: bytes, number: int) -> dict[str, Any]:
-    """A round's report as it lies on the Hub: of the shapes that its readers rely on, texts cut and made printable.
+def read_report(content: bytes, number: int) -> RoundReport:
+    """A round's report as it lies on the Hub: nothing in it is misshapen, texts are cut and made printable.
 
     Raises:
         CheckpointError: with one sentence.
     """
     name = report_path(number)
     report: dict[str, Any] = _plain(read_json(content, name, dict), name)
-    shapes = {
-        "metrics": dict,
-        "house": dict,
-        "probe": dict,
-        "style_distances": dict,
-        "designers": list,
-        "published": bool,
-        "held_back": str,
-        "started": str,
-        "finished": str,
-        "strategy": str,
-        "round": int,
-        "season": int,
-        "accepted": int,
-    }
-    for field, shape in shapes.items():
-        if type(report.get(field, shape())) is not shape:
-            raise CheckpointError(f"{name}: {field!r} is not a {shape.__name__}: put a whole report there, or delete it")
-    for designer in report.get("designers", ()):
-        kinds = (("name", str), ("accepted", bool), ("node_id", int))
-        if not isinstance(designer, dict) or any(type(designer.get(key)) is not kind for key, kind in kinds):
-            raise CheckpointError(f"{name}: a designer without name, node id or verdict: put a whole report there, or delete it")
-    return report
+    if wrong := misshapen(report):
+        raise CheckpointError(f"{name}: {wrong}: put a whole report there, or delete it")
+    return RoundReport.read(report)
 
 
 def read_control(content: bytes) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from federation.server.hub_content import (
 )
 from federation.server.members import Member, gone, merge_members
 from federation.server.metrics_table import metrics_table
+from federation.server.report import RoundReport
 from federation.server.style_bank import take_out
 from fedgai.model import CONFIG_FILE, STYLES_FILE, CheckpointError
 
@@ -96,8 +97,8 @@ class HubPush:
 
     def _commit_round(self, number: int, checkpoint: Path, report: bytes, head: str | None) -> str:
         """Returns the commit's id."""
-        facts = json.loads(report)
-        published = facts.get("published", True)
+        facts = RoundReport.loads(report)
+        published = facts.published
         prefix = "" if published else f"{HELD_BACK}/"
         files: dict[str, Path | bytes] = {
             prefix + file: checkpoint / file for file in CHECKPOINT_FILES if (checkpoint / file).exists()

@@ -6,10 +6,11 @@ import csv
 import io
 import itertools
 import logging
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
+
+from federation.server.report import RoundReport, is_number
 
 log = logging.getLogger("fedgai.hub")
 
@@ -18,7 +19,7 @@ COLUMN = re.compile(r"[\w.+-]{1,64}")
 TIME = re.compile(r"[0-9T:.+Z-]{1,40}")
 
 
-def metrics_table(previous: bytes | None, reports: Mapping[int, Mapping[str, Any]]) -> bytes:
+def metrics_table(previous: bytes | None, reports: Mapping[int, RoundReport]) -> bytes:
     """The table as CSV: rows ascending. Rows that are in ``previous`` only stay; columns only ever become more.
 
     Args:
@@ -55,29 +56,20 @@ def _read(previous: bytes | None) -> tuple[dict[int, dict[str, str]], list[str]]
     return rows, columns
 
 
-def _row(number: int, report: Mapping[str, Any]) -> dict[str, str]:
-    designers = [d for d in report.get("designers") or () if isinstance(d, dict)]
-    house, probe = report.get("house") or {}, report.get("probe") or {}
+def _row(number: int, report: RoundReport) -> dict[str, str]:
+    designers, house = report.designers, report.house
     numbers: dict[str, Any] = {
-        "season": report.get("season"),
-        "asked": sum(bool(d.get("asked", True)) for d in designers) if designers else None,
-        "accepted": report.get("accepted"),
-        "pairs": sum(_number(d.get("pairs")) for d in designers if d.get("accepted")) or None,
-        **(report.get("metrics") or {}),
-        "house-seconds": house.get("seconds"),
-        "house-steps": house.get("steps"),
-        **{f"house-{name}": value for name, value in (house.get("losses") or {}).items()},
-        **{f"probe-{name}": value for name, value in (probe.get("after") or {}).items()},
+        "season": report.season,
+        "asked": sum(designer.asked for designer in designers) if designers else None,
+        "accepted": report.accepted,
+        "pairs": sum(designer.pairs for designer in designers if designer.accepted) or None,
+        **report.metrics,
+        "house-seconds": house.seconds if house else None,
+        "house-steps": house.steps if house else None,
+        **{f"house-{name}": value for name, value in (house.losses if house else {}).items()},
+        **{f"probe-{name}": value for name, value in report.probe.after.items()},
     }
     row = {name: f"{value:.6g}" for name, value in numbers.items() if is_number(value)}
-    times = {name: str(report[name]) for name in ("started", "finished") if TIME.fullmatch(str(report.get(name, "")))}
-    return {**row, **times, "round": str(number), "published": "yes" if report.get("published", True) else "no"}
-
-
-def is_number(value: object) -> bool:
-    """Whether it is a number that can be shown: finite, and not so large that a float cannot hold it."""
-    return isinstance(value, int | float) and abs(value) < 1e300 and math.isfinite(value)
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) and is_number(value) else 0.0
+    times = {"started": report.started, "finished": report.finished}
+    row |= {name: time for name, time in times.items() if TIME.fullmatch(time)}
+    return {**row, "round": str(number), "published": "yes" if report.published else "no"}

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from federation.server.report import RoundReport
+from federation.server.report import PrivacyReport, RoundReport
 from fedgai.model import FedGAI
 
 
 def card(model: FedGAI, report: RoundReport) -> str:
     """The model card of a round's checkpoint (Markdown with the Hub's front matter)."""
-    took_part = [d for d in report.designers if d["accepted"]]
+    took_part = [d for d in report.designers if d.accepted]
     probe = "\n".join(
-        f"| {name} | {value:.4g} | {report.probe['before'].get(name, float('nan')):.4g} |"
-        for name, value in report.probe["after"].items()
+        f"| {name} | {value:.4g} | {report.probe.before.get(name, float('nan')):.4g} |"
+        for name, value in report.probe.after.items()
     )
     state = f"Held back: {report.held_back}" if report.held_back else "Published."
     private = f"\n\n{private_sentence(report.privacy)}" if report.privacy else ""
@@ -45,12 +42,12 @@ Aggregation: {report.strategy}. All rounds so far are in `metrics.csv`, the deta
 """
 
 
-def private_sentence(privacy: Mapping[str, Any]) -> str:
+def private_sentence(privacy: PrivacyReport) -> str:
     """What central differential privacy promises after a round, for the model card."""
-    without = privacy["rounds_without"]
+    without = privacy.rounds_without
     return (
         f"Differential privacy of one designer's updates, against people who see the aggregates: epsilon "
-        f"{privacy['epsilon']:.3g} at delta {privacy['delta']:g} over the rounds with noise ({privacy['rounds']} so far), "
-        f"{privacy['epsilon_round']:.3g} for this one alone."
+        f"{privacy.epsilon:.3g} at delta {privacy.delta:g} over the rounds with noise ({privacy.rounds} so far), "
+        f"{privacy.epsilon_round:.3g} for this one alone."
         + (f" Nothing is promised about the earlier rounds without noise ({without})." if without else "")
     )

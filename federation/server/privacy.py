@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from federation.server.aggregation import UpdateLimits
+from federation.server.report import PrivacyReport, RoundReport
 
 DELTA = 1e-5  # the probability with which epsilon may not hold
 
@@ -41,26 +41,23 @@ def epsilon(noise_multipliers: Iterable[float], delta: float = DELTA) -> float:
     return float(brentq(over, 0.0, most)) if over(0.0) > 0 else 0.0
 
 
-def privacy(limits: UpdateLimits, reports: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+def privacy(limits: UpdateLimits, reports: Iterable[RoundReport]) -> PrivacyReport | None:
     """What a round's report says of central differential privacy; None without it.
 
     Args:
         limits: of this round.
         reports: of the rounds before it, whose aggregates are known too.
-    Returns:
-        noise_multiplier, clipping_norm and delta; epsilon_round: of this round alone; epsilon: of all ``rounds`` that had
-        noise, this one among them; rounds_without: earlier ones that had none, of which nothing is promised.
     """
     if not limits.dp_noise_multiplier:
         return None
-    earlier = [(r.get("privacy") or {}).get("noise_multiplier", 0.0) for r in reports if r.get("round")]
+    earlier = [report.privacy.noise_multiplier if report.privacy else 0.0 for report in reports if report.round]
     noisy = [*filter(None, earlier), limits.dp_noise_multiplier]
-    return {
-        "noise_multiplier": limits.dp_noise_multiplier,
-        "clipping_norm": limits.dp_clipping_norm,
-        "delta": DELTA,
-        "epsilon_round": epsilon(noisy[-1:]),
-        "epsilon": epsilon(noisy),
-        "rounds": len(noisy),
-        "rounds_without": len(earlier) + 1 - len(noisy),
-    }
+    return PrivacyReport(
+        noise_multiplier=limits.dp_noise_multiplier,
+        clipping_norm=limits.dp_clipping_norm,
+        delta=DELTA,
+        epsilon_round=epsilon(noisy[-1:]),
+        epsilon=epsilon(noisy),
+        rounds=len(noisy),
+        rounds_without=len(earlier) + 1 - len(noisy),
+    )

@@ -25,9 +25,9 @@ def public_status(folder: Folder) -> dict[str, Any]:
     status, latest, rounds = folder.status(), folder.latest(), folder.rounds()
     try:
         config = json.loads((folder.checkpoint(latest) / CONFIG_FILE).read_text()) if latest is not None else {}
-        newest = folder.report(rounds[-1]) if rounds else {}
+        held_back = folder.report(rounds[-1]).held_back if rounds else ""
     except (OSError, ValueError):  # pruned a moment ago
-        config, newest = {}, {}
+        config, held_back = {}, ""
     return {
         "version": fedgai.__version__,
         "flower": importlib.metadata.version("flwr"),
@@ -42,7 +42,7 @@ def public_status(folder: Folder) -> dict[str, Any]:
         "waiting_for": status.waiting_for,
         "seconds_left": max(0, round(status.deadline - time.time())),  # for designers to answer, at most; 0 where none are asked
         "checkpoint": latest,
-        "held_back": newest.get("held_back", ""),
+        "held_back": held_back,
         "updated": status.updated,
     }
 

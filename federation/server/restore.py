@@ -39,6 +39,7 @@ from federation.server.hub_content import (
     round_number,
 )
 from federation.server.members import Member, merge_members
+from federation.server.report import RoundReport
 from fedgai.model import CONFIG_FILE, CheckpointError, FedGAI
 
 REPORTS = 120  # restored, the newest; metrics.csv keeps a row of every round
@@ -67,7 +68,7 @@ class Checkpoint:
     """A round's checkpoint, checked."""
 
     model: FedGAI
-    report: dict[str, Any]
+    report: RoundReport
     extras: dict[str, bytes]
 
 
@@ -88,7 +89,7 @@ class HubState:
     members: list[Member]
     control: dict[str, Any]
     newest: int | None = None
-    reports: dict[int, dict[str, Any]] = field(default_factory=dict)
+    reports: dict[int, RoundReport] = field(default_factory=dict)
     checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
     drawn: int | None = None
     whole: int = -1
@@ -191,7 +192,7 @@ class _Restoring:
             return None
         return round_number(read_json(config, f"{self.repo_id}: {CONFIG_FILE}", dict).get("round", 0))
 
-    def _reports(self, snapshot: Snapshot) -> dict[int, dict[str, Any]]:
+    def _reports(self, snapshot: Snapshot) -> dict[int, RoundReport]:
         numbers = snapshot.reported[-REPORTS:]
         with ThreadPoolExecutor(8) as pool:  # two requests a report: too slow one by one
             contents = [
@@ -218,7 +219,7 @@ class _Restoring:
             found.drawn = latest
         elif latest in self.tags and latest < found.newest:
             older = Snapshot(self.tags[latest], self.repository.tree(self.tags[latest]))
-            held_back = found.reports.get(latest, {}).get("published", True) is False
+            held_back = latest in found.reports and not found.reports[latest].published
             found.drawn = self._add(found, latest, f"{HELD_BACK}/" if held_back else "", older)
 
     def _add(self, found: HubState, number: int | None, prefix: str, snapshot: Snapshot) -> int:
@@ -226,12 +227,13 @@ class _Restoring:
         content = {name: self._fetch(prefix + name, snapshot) for name in CHECKPOINT_FILES}
         files = {name: data for name, data in content.items() if data is not None}
         model = load_checkpoint(files, f"{self.repo_id}/{prefix}".rstrip("/"))
-        own = read_report(files[REPORT_FILE], number or 0) if REPORT_FILE in files else {}
+        own = read_report(files[REPORT_FILE], number or 0) if REPORT_FILE in files else RoundReport.read({})
         if number is None:
-            number = round_number(own.get("round", model.info.get("round", 0)))
+            number = round_number(model.info.get("round", 0) if own.round is None else own.round)
             if found.newest is not None and number > found.newest:
                 raise CheckpointError(f"{self.repo_id}: {REPORT_FILE} names round {number}, but the newest is {found.newest}")
-        report = found.reports.get(number) or own or {"round": number}
+        known = [report for report in (found.reports.get(number), own) if report and report.as_json()]
+        report = known[0] if known else RoundReport.read({"round": number})
         extras = {name: files[name] for name in (CARD_FILE, SHEET_FILE) if name in files}
         if not extras.get(SHEET_FILE, JPEG).startswith(JPEG):
             extras.pop(SHEET_FILE)  # only a picture: the rest is as good without
@@ -256,7 +258,7 @@ def _write(folder: Folder, found: HubState) -> None:
     """Onto the disk, the checkpoint that ``restore`` looks for last."""
     assert found.newest is not None
     for number, report in found.reports.items():
-        folder.write(f"reports/{number:04d}.json", report)
+        folder.write(f"reports/{number:04d}.json", report.as_json())
     _take_members(folder, found.members)
     folder.change_control(**found.control)
     (folder.path / "push").mkdir(mode=0o700, exist_ok=True)

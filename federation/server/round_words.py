@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from federation.server.report import RoundReport
 from fedgai.text import printable
 
 
-def designers_words(report: Mapping[str, Any]) -> str:
+def designers_words(report: RoundReport) -> str:
     """ "7 of 8": whose answers counted, of those who were asked or answered; "" where nobody was."""
-    designers = report.get("designers")
-    if not isinstance(designers, list) or not designers:
+    if not report.designers:
         return ""
-    counted = sum(1 for designer in designers if isinstance(designer, Mapping) and designer.get("accepted") is True)
-    return f"{counted} of {len(designers)}"
+    return f"{sum(designer.accepted for designer in report.designers)} of {len(report.designers)}"
 
 
-def house_words(report: Mapping[str, Any]) -> str:
+def house_words(report: RoundReport) -> str:
     """ "30 of 30 steps": what the house Generator learned; "" for a round without a house step."""
-    return RoundReport.read(report).house_line.removeprefix("the house learned ")
+    return report.house_line.removeprefix("the house learned ")
 
 
-def state_words(report: Mapping[str, Any]) -> str:
+def state_words(report: RoundReport) -> str:
     """ "published", or "held back: " and why."""
-    if report.get("published", True):
+    if report.published:
         return "published"
-    reason = report.get("held_back")
-    return f"held back: {printable(str(reason), longest=300)}" if reason else "held back"
+    return f"held back: {printable(report.held_back, longest=300)}" if report.held_back else "held back"
 
 
-def round_line(number: int, report: Mapping[str, Any]) -> str:
+def round_line(number: int, report: RoundReport) -> str:
     """One line of a log.
 
     Example:
-        >>> round_line(3, {"designers": [{"accepted": True}], "house_steps_done": 30, "house_steps_wanted": 30})
+        >>> designers = [DesignerReport(name="Ada", accepted=True)]
+        >>> round_line(3, RoundReport(designers=designers, house_steps_done=30, house_steps_wanted=30))
         'round 3: 1 of 1 designers counted; the house learned 30 of 30 steps; published'
     """
     parts = [f"{words} designers counted" for words in [designers_words(report)] if words]

@@ -150,8 +150,8 @@ class Runs:
         if last == 0 or last % self.rounds:
             return 0.0
         try:
-            finished = datetime.fromisoformat(self.folder.report(last)["finished"])
-        except (KeyError, ValueError, TypeError):
+            finished = datetime.fromisoformat(self.folder.report(last).finished)
+        except ValueError:
             finished = datetime.fromtimestamp(self.folder.checkpoint(last).stat().st_mtime, UTC)
         return (finished + self.rest).timestamp()
 

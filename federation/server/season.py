@@ -19,15 +19,14 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
 from federation.server.aggregation import UpdateLimits
-from federation.server.closing import SILENT
-from federation.server.folder import Folder
+from federation.server.folder import REPEATED_FILE, Folder
 from federation.server.house_sheet import EXAMPLES, sheet, style_distances
 from federation.server.house_step import HouseStep, HouseStepConfig, reason_to_hold_back
 from federation.server.model_card import card
 from federation.server.privacy import privacy
 from federation.server.probe import Bounds
 from federation.server.replies import POLL, Replies
-from federation.server.report import RoundReport
+from federation.server.report import SILENT, DesignerReport, ProbeReport, RoundReport
 from federation.server.strategy import DiscriminatorAvg
 from federation.server.update_check import Verdict
 from federation.server.update_spec import UpdateSpec
@@ -41,7 +40,6 @@ from fedgai.networks.style import Signature
 
 log = logging.getLogger("flwr")
 
-REPEATED = "repeated.json"  # of the last round that had too few good answers
 BANK = 32  # signatures that are shown to a designer in a round, and drawn with in the studio
 
 
@@ -90,7 +88,7 @@ class Season:
             FedGAI.load(folder.checkpoint(0)) if 0 in folder.rounds() else None,
             self.examples,
         )
-        repeated = folder.read(REPEATED, {}).get("round", 0)
+        repeated = RoundReport.read(folder.read(REPEATED_FILE, {})).round or 0
         self.number = max(folder.last_round(), repeated) + 1  # a designer answers no round twice, in whichever run
         self.last = math.ceil(self.number / config.rounds) * config.rounds
         self.nobody = False
@@ -136,7 +134,7 @@ class Season:
 
     def _ask(
         self, model: FedGAI, strategy: DiscriminatorAvg
-    ) -> tuple[ArrayRecord | None, MetricRecord | None, list[dict[str, Any]]]:
+    ) -> tuple[ArrayRecord | None, MetricRecord | None, list[DesignerReport]]:
         """Have the designers train. Returns the aggregate and its metrics, None where too few answers were good; and what
         became of everybody who was asked, as a report has it."""
         config = self.config
@@ -163,12 +161,13 @@ class Season:
             show_signature(self.folder, node, signature)  # only now: its update has passed every check
         return aggregate, metrics, entries(asked, strategy.verdicts, self.names())
 
-    def _repeat(self, designers: list[dict[str, Any]]) -> None:
+    def _repeat(self, designers: list[DesignerReport]) -> None:
         """Say why the round did not count."""
-        reasons = "; ".join(f"{d['name']}: {d['reason']}" for d in designers if not d["accepted"])
+        reasons = "; ".join(f"{d.name}: {d.reason}" for d in designers if not d.accepted)
         note = f"Round {self.number} had too few good answers, and is tried again as round {self.number + 1}. {reasons}"
         self.folder.set_status(phase="waiting", note=note[:500])
-        self.folder.write(REPEATED, {"round": self.number, "at": _now(), "designers": designers})
+        content = {"round": self.number, "at": _now(), "designers": [designer.as_json() for designer in designers]}
+        self.folder.write(REPEATED_FILE, content)
         time.sleep(POLL)
 
     def _learn(
@@ -177,7 +176,7 @@ class Season:
         strategy: DiscriminatorAvg,
         aggregate: ArrayRecord,
         metrics: MetricRecord | None,
-        designers: list[dict[str, Any]],
+        designers: list[DesignerReport],
         started: str,
     ) -> RoundReport:
         """Put the aggregate into the model, train its Generator with it, and measure it before and after."""
@@ -196,14 +195,14 @@ class Season:
             started=started,
             finished=_now(),
             designers=designers,
-            accepted=sum(d["accepted"] for d in designers),
+            accepted=sum(d.accepted for d in designers),
             metrics={name: value for name, value in (metrics or {}).items() if isinstance(value, float)},
             strategy=strategy.description,
             privacy=privacy(self.limits, self.folder.reports().values()),
-            house=asdict(house),
+            house=house,
             house_steps_done=house.steps,
             house_steps_wanted=house.wanted,
-            probe={"before": before, "after": after, "bounds": asdict(Bounds())},
+            probe=ProbeReport(before, after, asdict(Bounds())),
             style_distances=style_distances(model, self.examples),
             published=not held_back,
             held_back=held_back,
@@ -221,7 +220,7 @@ class Season:
             f"held back: {held_back}" if held_back else "published",
         )
         extras = {"README.md": card(model, report).encode(), "sheet.jpg": sheet(model, list(model.styles)[-8:], self.examples)}
-        folder.publish(number, model, report.as_json(), extras, latest=not held_back)
+        folder.publish(number, model, report, extras, latest=not held_back)
         if not held_back:
             forget_signatures(folder)
         folder.change_control(base=None)
@@ -250,32 +249,22 @@ class Season:
         return {m.node_id: m.name for m in self.folder.members() if m.node_id}
 
 
-def entries(asked: list[int], verdicts: list[Verdict], names: Mapping[int, str]) -> list[dict[str, Any]]:
+def entries(asked: list[int], verdicts: list[Verdict], names: Mapping[int, str]) -> list[DesignerReport]:
     """A report's entries: of those who answered, then of those who were asked and stayed silent."""
     answered = {v.node_id for v in verdicts}
     silent = [
-        {
-            "node_id": n,
-            "name": names.get(n, f"designer {i + 1}"),
-            "accepted": False,
-            "asked": True,
-            "reason": SILENT,
-            "pairs": 0,
-            "share": 0.0,
-        }
-        for i, n in enumerate(asked)
-        if n not in answered
+        DesignerReport(n, names.get(n, f"designer {i + 1}"), reason=SILENT) for i, n in enumerate(asked) if n not in answered
     ]
-    return [{**asdict(v), "asked": v.node_id in asked} for v in verdicts] + silent
+    return [DesignerReport(**asdict(v), asked=v.node_id in asked) for v in verdicts] + silent
 
 
 def accepted_before(folder: Folder) -> dict[int, set[str]]:
     """Of each designer, the SHA-256 of what was accepted in earlier rounds: the same bytes again are a replay."""
     found: dict[int, set[str]] = {}
     for report in folder.reports().values():
-        for d in report.get("designers", []):
-            if d.get("sha256"):
-                found.setdefault(d["node_id"], set()).add(d["sha256"])
+        for designer in report.designers:
+            if designer.sha256:
+                found.setdefault(designer.node_id, set()).add(designer.sha256)
     return found
 
 

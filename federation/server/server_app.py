@@ -19,6 +19,7 @@ with collector_paused():
 
     from federation.server.aggregation import UpdateLimits
     from federation.server.folder import Folder, home
+    from federation.server.report import RoundReport
     from federation.server.season import FederationConfig, Season, existing_folder
     from fedgai.environment import variable
     from fedgai.model import FedGAI
@@ -42,7 +43,7 @@ def main(grid: Grid, context: Context) -> None:
         weights = config.weights or variable("FEDGAI_WEIGHTS") or WEIGHTS
         if Path(weights).is_absolute():
             existing_folder("weights", Path(weights))
-        folder.publish(0, FedGAI.from_pretrained(weights), {"round": 0, "published": True})
+        folder.publish(0, FedGAI.from_pretrained(weights), RoundReport.of_the_start())
     torch.set_num_threads(min(2, torch.get_num_threads()))
     step_back()
     season = Season(grid, folder, config, UpdateLimits.from_run_config(context.run_config))

@@ -6,7 +6,6 @@ for all visitors, so that the studio goes on whatever happens to them.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -17,8 +16,9 @@ from typing import Any
 
 from PIL import Image
 
-from federation.server.folder import REPORT_FILE, Folder
+from federation.server.folder import REPEATED_FILE, REPORT_FILE, Folder
 from federation.server.members import gone
+from federation.server.report import RoundReport
 from fedgai.errors import FedGAIError
 from fedgai.model import CONFIG_FILE, MODEL_FILE, STYLES_FILE
 from fedgai.networks.style import Signature
@@ -41,7 +41,7 @@ def newest(folder: Folder) -> SketchPipeline | None:
         return None
     for number in [latest, *reversed([n for n in folder.rounds() if n != latest])]:
         try:
-            if number == latest or folder.report(number).get("published", True):
+            if number == latest or folder.report(number).published:
                 return SketchPipeline.from_pretrained(folder.checkpoint(number))
         except Exception as error:  # whatever is wrong with it; ``Federation`` says so on the page
             log.warning("round %d cannot be drawn with: %s", number, error)
@@ -198,13 +198,12 @@ class Federation:
 
     def _write_news(self) -> None:
         kept = self.folder.rounds()
-        repeated = self.folder.read("repeated.json", {})
         news = News(
             status=self.folder.status(),
             note=self.note,
             link=self.link,
             reports=self._reports.read(kept),
-            repeated=repeated if isinstance(repeated, dict) else {},
+            repeated=RoundReport.read(self.folder.read(REPEATED_FILE, {})),
             kept=kept,
             latest=self.folder.latest(),
             sheets=self._sheets(kept),
@@ -227,9 +226,9 @@ class _Reports:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._known: dict[Path, tuple[int, dict[str, Any]]] = {}
+        self._known: dict[Path, tuple[int, RoundReport]] = {}
 
-    def read(self, kept: Iterable[int]) -> dict[int, dict[str, Any]]:
+    def read(self, kept: Iterable[int]) -> dict[int, RoundReport]:
         """Round -> report, ascending; a damaged one is empty.
 
         Args:
@@ -242,12 +241,11 @@ class _Reports:
             try:
                 when = file.stat().st_mtime_ns
                 if self._known.get(file, (0,))[0] != when:
-                    self._known[file] = (when, {})
-                    content = json.loads(file.read_text())
-                    self._known[file] = (when, content if isinstance(content, dict) else {})
+                    self._known[file] = (when, RoundReport())
+                    self._known[file] = (when, RoundReport.loads(file.read_text()))
             except (OSError, ValueError, RecursionError):
                 log.warning("the report of round %d cannot be read", n)
-            found[n] = self._known.get(file, (0, {}))[1]
+            found[n] = self._known.get(file, (0, RoundReport()))[1]
         return found
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from federation.figure_names import AT_DESIGNERS, AT_THE_HOUSE, OF_THE_PROBE, plain_name
 from federation.server.folder import Status
-from federation.server.metrics_table import is_number
+from federation.server.report import RoundReport, is_number
 from federation.server.round_words import designers_words, house_words
 from studio.templating import render
 
@@ -37,8 +37,6 @@ GROUPS = {
 DRAWING, OWN_HAND = "loss-generator", "own_hand"  # figures that stand beside a round in the list
 WIDTH, HEIGHT, EDGE = 168, 44, 5  # of a curve, in its own units
 
-Report = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class News:
@@ -49,7 +47,7 @@ class News:
         note: of the studio, one sentence, or "".
         link: where the operator's panel is, or "".
         reports: round -> report, ascending.
-        repeated: of an attempt at a round that did not count, or empty.
+        repeated: of the last attempt at a round that did not count; without a round where there was none.
         kept: rounds whose checkpoints are here, ascending.
         latest: the round that is drawn with.
         sheets: round -> address of its thumbnail sheet.
@@ -59,8 +57,8 @@ class News:
     status: Status
     note: str
     link: str
-    reports: Mapping[int, Report]
-    repeated: Report
+    reports: Mapping[int, RoundReport]
+    repeated: RoundReport
     kept: Sequence[int]
     latest: int | None
     sheets: Mapping[int, str]
@@ -87,20 +85,18 @@ class News:
         )
 
     def _people(self) -> str:
-        last = next((report for _, report in sorted(self.reports.items(), reverse=True) if report.get("designers")), {})
-        if number(self.repeated.get("round")) > number(last.get("round")):
+        last = next((report for _, report in sorted(self.reports.items(), reverse=True) if report.designers), None)
+        if (self.repeated.round or 0) > (last.round or 0 if last else 0):
             last = self.repeated
         online = [str(name) for name in self.status.online] if isinstance(self.status.online, list) else []
-        out = [d for d in _mappings(last.get("designers")) if not d.get("accepted")]
-        reasons = [
-            (str(d.get("name", "")) or "a designer", str(d.get("reason", "")) or "no reason was given") for d in out[:SHOWN]
-        ]
+        out = [designer for designer in last.designers if not designer.accepted] if last else []
+        reasons = [(d.name or "a designer", d.reason or "no reason was given") for d in out[:SHOWN]]
         return render(
             "federation/people.html",
             count=len(online),
             online=online[:SHOWN],
             more_online=max(0, len(online) - SHOWN),
-            round=int(number(last.get("round"))) if last else None,
+            round=last.round or 0 if last else None,
             left_out=reasons,
             more_left_out=max(0, len(out) - SHOWN),
         )
@@ -140,7 +136,7 @@ class News:
         return render("federation/rounds.html", rounds=[self._round(n) for n in reversed(self.kept)])
 
     def _round(self, n: int) -> dict[str, Any]:
-        report, hub = self.reports.get(n, {}), self.hub
+        report, hub = self.reports.get(n, RoundReport()), self.hub
         designers, house = designers_words(report), house_words(report)
         facts = []
         if designers:
@@ -149,7 +145,7 @@ class News:
             facts.append("The federation began with this")
         if house:
             facts.append(f"the studio learned {house}")
-        errors, probe = numbers(report.get("metrics")), numbers(_mapping(report.get("probe")).get("after"))
+        errors, probe = report.metrics, report.probe.after
         if DRAWING in errors:
             facts.append(f"the designers' average error in drawing {_figure(errors[DRAWING])}")
         if OWN_HAND in probe:
@@ -158,10 +154,10 @@ class News:
         on_hub = isinstance(pushed, int) and 0 < n <= pushed and n not in waiting
         return {
             "number": n,
-            "held_back": not report.get("published", True),
-            "reason": str(report.get("held_back") or "") or "no reason was given",
+            "held_back": not report.published,
+            "reason": report.held_back or "no reason was given",
             "drawn": n == self.latest,
-            "finished": _date(report.get("finished")),
+            "finished": _date(report.finished),
             "facts": [fact for fact in facts if fact],
             "sheet": self.sheets.get(n, ""),
             "address": f"{_repository(str(hub.get('repo', '')))}/tree/round-{n:04d}" if on_hub else "",
@@ -173,12 +169,9 @@ class News:
         for key, (title, text, names) in GROUPS.items():
             lines: dict[str, list[Point]] = {}
             for n, report in self.reports.items():
-                content = report.get(key)
-                if key in ("probe", "house"):
-                    content = _mapping(content).get("after" if key == "probe" else "losses")
-                for name, value in numbers(content).items():
+                for name, value in figures(report)[key].items():
                     shown = name if key == "style_distances" else names.get(name) or plain_name(name)
-                    lines.setdefault(shown, []).append(Point(n, value, bool(report.get("published", True))))
+                    lines.setdefault(shown, []).append(Point(n, value, report.published))
             rounds |= {point.round for points in lines.values() for point in points}
             if lines:
                 drawn = [curve(name, points) for name, points in list(lines.items())[:SHOWN]]
@@ -254,30 +247,23 @@ def number(value: object) -> float:
     return value if isinstance(value, int | float) and not isinstance(value, bool) and is_number(value) else 0.0
 
 
-def numbers(content: object) -> dict[str, float]:
-    """The finite numbers of a JSON object, by name."""
-    found = {}
-    for name, value in _mapping(content).items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and is_number(value):
-            found[str(name)] = value
-    return found
-
-
-def _mapping(content: object) -> Mapping[str, Any]:
-    return content if isinstance(content, Mapping) else {}
-
-
-def _mappings(content: object) -> list[Mapping[str, Any]]:
-    return [c for c in content if isinstance(c, Mapping)] if isinstance(content, list) else []
+def figures(report: RoundReport) -> dict[str, dict[str, float]]:
+    """What is drawn as curves: key of ``GROUPS`` -> figures by name."""
+    return {
+        "metrics": report.metrics,
+        "house": report.house.losses if report.house else {},
+        "probe": report.probe.after,
+        "style_distances": report.style_distances,
+    }
 
 
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"
 
 
-def _date(text: object) -> str:
+def _date(text: str) -> str:
     try:
-        return datetime.fromisoformat(str(text)).strftime("%-d %B %Y, %H:%M UTC")
+        return datetime.fromisoformat(text).strftime("%-d %B %Y, %H:%M UTC")
     except ValueError:
         return ""
 
