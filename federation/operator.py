@@ -138,25 +138,25 @@ def asking(folder: Folder) -> list[dict[str, str]]:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
-    asked = _parser().parse_args(arguments)
+    args = _parser().parse_args(arguments)
     try:
-        folder = Folder(asked.home.expanduser() if asked.home else home())
-        _run(folder, asked)
+        folder = Folder(args.home.expanduser() if args.home else home())
+        _run(folder, args)
     except (FedGAIError, OSError) as error:
         print(sentence(error), file=sys.stderr)
         sys.exit(2)
 
 
-def _run(folder: Folder, asked: argparse.Namespace) -> None:
-    match asked.command:
+def _run(folder: Folder, args: argparse.Namespace) -> None:
+    match args.command:
         case "approve":
-            known = asked.key.startswith("SHA256:")
-            member = approve_knock(folder, asked.key, asked.name) if known else approve(folder, asked.key, asked.name)
+            is_fingerprint = args.key.startswith("SHA256:")
+            member = approve_knock(folder, args.key, args.name) if is_fingerprint else approve(folder, args.key, args.name)
             print(f"{member.name} is approved, {fingerprint(member.key)}")
         case "list":
-            _show({"members": members(folder), "asking to be let in": asking(folder)}, "nobody is approved yet", asked.json)
+            _show({"members": members(folder), "asking to be let in": asking(folder)}, "nobody is approved yet", args.json)
         case "revoke":
-            print(f"{revoke(folder, asked.who).name} is revoked")
+            print(f"{revoke(folder, args.who).name} is revoked")
         case "pause":
             pause(folder)
             print("paused")
@@ -164,10 +164,10 @@ def _run(folder: Folder, asked: argparse.Namespace) -> None:
             resume(folder)
             print("resumed")
         case "rounds":
-            _show({"rounds": rounds(folder)}, "there is no checkpoint yet", asked.json)
+            _show({"rounds": rounds(folder)}, "there is no checkpoint yet", args.json)
         case "rollback":
-            rollback(folder, asked.round)
-            print(f"the studio draws with round {asked.round}, and the next round starts from it")
+            rollback(folder, args.round)
+            print(f"the studio draws with round {args.round}, and the next round starts from it")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -96,7 +96,7 @@ def locate(source: Source, named: str | None = None) -> Path:
         named: a file, a folder with ``source.file`` in it, or a repository "owner/name" or "owner/name@revision", as the
             user gave it in ``source.setting``; nothing, or the source's own repository: the pinned file.
     Raises:
-        WeightsError: it cannot be downloaded. Nothing is left half-written: the next try begins anew.
+        WeightsError: it cannot be downloaded. Nothing is left half-written: the next try starts again.
     """
     if not named or named == source.repo:
         return _fetch(source)

@@ -310,8 +310,8 @@ def _make_private(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
         return
-    ours = (path / "checkpoints").is_dir() or not any(path.iterdir())
+    is_federation = (path / "checkpoints").is_dir() or not any(path.iterdir())
     mode = stat.S_IMODE(path.stat().st_mode)
-    if ours and mode & 0o077 and not mode & stat.S_ISVTX:
+    if is_federation and mode & 0o077 and not mode & stat.S_ISVTX:
         with contextlib.suppress(OSError):  # somebody else's, or a disk without permissions
             path.chmod(0o700)

@@ -86,7 +86,7 @@ def read_report(content: bytes, number: int) -> RoundReport:
     name = report_path(number)
     report: dict[str, Any] = _plain(read_json(content, name, dict), name)
     if wrong := misshapen(report):
-        raise CheckpointError(f"{name}: {wrong}: put a whole report there, or delete it")
+        raise CheckpointError(f"{name}: {wrong}: replace it with an undamaged report, or delete it")
     return RoundReport.read(report)
 
 
@@ -160,9 +160,9 @@ def read_json(content: bytes, name: str, kind: type[Kind]) -> Kind:
     try:
         value = json.loads(content, parse_constant=lambda _: None, parse_int=_whole, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{name} is damaged ({error}): put a whole one there, or delete it") from error
+        raise CheckpointError(f"{name} is damaged ({error}): replace it with an undamaged file, or delete it") from error
     if not isinstance(value, kind):
-        raise CheckpointError(f"{name} is not what belongs there: put a whole one there, or delete it")
+        raise CheckpointError(f"{name} is not what belongs there: replace it with an undamaged file, or delete it")
     return value
 
 

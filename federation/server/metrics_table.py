@@ -23,7 +23,7 @@ def metrics_table(previous: bytes | None, reports: Mapping[int, RoundReport]) ->
     """The table as CSV: rows ascending. Rows that are in ``previous`` only stay; columns only ever become more.
 
     Args:
-        previous: the table so far; None, or one that is damaged, is begun anew from the reports.
+        previous: the table so far; None, or one that is damaged: a new one is made from the reports.
         reports: round -> report. Only its numbers go into the table.
     """
     rows, columns = _read(previous)
@@ -51,7 +51,7 @@ def _read(previous: bytes | None) -> tuple[dict[int, dict[str, str]], list[str]]
                 rows[int(row["round"])] = {k: v[:64] for k, v in row.items() if k and isinstance(v, str)}
             columns += [name for name in names if name not in columns and COLUMN.fullmatch(name)]
     except (ValueError, csv.Error):
-        log.warning("metrics.csv on the Hub is damaged: it is begun anew")
+        log.warning("metrics.csv on the Hub is damaged: a new one is started")
         return {}, list(FIRST)
     return rows, columns
 

@@ -221,7 +221,7 @@ class RoundReport:
     def read(cls, content: object) -> RoundReport:
         """From report.json, also of an earlier release, or a damaged one: what has not its shape has the default.
 
-        Numbers that are not finite, and entries that are no objects, are left out. An earlier release only said how many
+        Numbers that are not finite, and entries that are not objects, are left out. An earlier release only said how many
         steps of the house were done.
         """
         content = content if isinstance(content, Mapping) else {}

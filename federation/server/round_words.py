@@ -33,6 +33,9 @@ def round_line(number: int, report: RoundReport) -> str:
         >>> round_line(3, RoundReport(designers=designers, house_steps_done=30, house_steps_wanted=30))
         'round 3: 1 of 1 designers counted; the house learned 30 of 30 steps; published'
     """
-    parts = [f"{words} designers counted" for words in [designers_words(report)] if words]
-    parts += [f"the house learned {words}" for words in [house_words(report)] if words]
+    parts = []
+    if designers := designers_words(report):
+        parts.append(f"{designers} designers counted")
+    if house := house_words(report):
+        parts.append(f"the house learned {house}")
     return f"round {number}: " + "; ".join([*parts, state_words(report)])

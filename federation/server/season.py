@@ -91,11 +91,11 @@ class Season:
         repeated = RoundReport.read(folder.read(REPEATED_FILE, {})).round or 0
         self.number = max(folder.last_round(), repeated) + 1  # a designer answers no round twice, in whichever run
         self.last = math.ceil(self.number / config.rounds) * config.rounds
-        self.nobody = False
-        self.known: dict[int, str] | None = None  # node id -> name, where others than the members list know them (simulate.py)
+        self.no_designers_connected = False
+        self.known: dict[int, str] | None = None  # node id -> name; None: as in members.json. simulate.py has no members
 
     def goes_on(self) -> bool:
-        return self.number <= self.last and not self.nobody
+        return self.number <= self.last and not self.no_designers_connected
 
     def base(self) -> FedGAI:
         """What the round starts from: the published Generator and bank, and the newest aggregate.
@@ -103,23 +103,23 @@ class Season:
         A round that was held back gives its aggregate, which is as honest as any, but not its Generator. After a
         rollback both come from the round that the operator named.
         """
-        asked = self.folder.control().get("base")
+        chosen = self.folder.control().get("base")
         drawn_with = self.folder.latest() or 0
         model = FedGAI.load(self.folder.checkpoint(drawn_with))
-        source = self.folder.rounds()[-1] if asked is None else asked
+        source = self.folder.rounds()[-1] if chosen is None else chosen
         if source != drawn_with:
             newest = FedGAI.load(self.folder.checkpoint(source))
             model.discriminator.load_state_dict(newest.discriminator.state_dict())
-            if asked is None:  # who came in a round that was held back has come all the same
+            if chosen is None:  # designers who joined in a round that was held back stay
                 model.styles |= {name: s for name, s in newest.styles.items() if "designer" in s.extra}
         gone = {m.name for m in self.folder.members() if m.revoked}
         model.styles = {name: s for name, s in model.styles.items() if name not in gone or "designer" not in s.extra}
         return model
 
     def round(self) -> None:
-        """One round, or none: with too few good answers it is tried again, and with nobody there the run ends."""
+        """One round, or none: with too few good answers it is tried again; if no designer is connected, the run ends."""
         if not self.wait():
-            self.nobody = True
+            self.no_designers_connected = True
             return
         started, model = _now(), self.base()
         spec = UpdateSpec.from_model(model, __version__)
@@ -229,7 +229,7 @@ class Season:
         folder.set_status(phase="waiting", progress=1.0, round=number, note=note)
 
     def wait(self) -> bool:
-        """Until enough designers are connected. False where the patience ends first."""
+        """Wait until enough designers are connected. Returns False if the patience ends first."""
         until = time.monotonic() + self.config.patience
         while (missing := self.config.min_designers - len(list(self.grid.get_node_ids()))) > 0:
             self.folder.set_status(phase="waiting", waiting_for=missing, rounds=self.config.rounds, round=self.number - 1)

@@ -46,7 +46,7 @@ def take_out(file: Path, designers: Collection[str]) -> bool:
             gone = out | {ADAPTER + name for name in out}
             kept = {name: bank.get_tensor(name) for name in bank.keys() if name not in gone}
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{file} is not a style bank ({error}): put a whole one there") from error
+        raise CheckpointError(f"{file} is not a style bank ({error}): replace it with an undamaged file") from error
     if not out:
         return False
     metadata |= {
