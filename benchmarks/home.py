@@ -100,7 +100,7 @@ def measure(
         pair_up(drawings, folder, house.draughtsman)
     bank = torch.stack([signature.style for signature in model.styles.values()])
     pairs = PairFolder(folder, square, skip_bad=True, draughtsman=model.draughtsman)
-    config = TrainConfig(epochs=epochs, beta=BETA, freeze_batchnorm=True, save_every=10**6, size=square)
+    config = TrainConfig(epochs=epochs, size=square, beta=BETA, trained_before=True, freeze_batchnorm=True, save_every=10**6)
     trainer = LocalTrainer(model, pairs, config, folder / "model", name="own", others=bank)
     measured = trainer.signature
     refined = refine(house, measured, pairs.report.pairs).signature

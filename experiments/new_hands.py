@@ -206,7 +206,8 @@ class Run:
             changes = []
             for i, (name, own) in enumerate(pairs.items()):
                 model.generator.load_state_dict(mean)
-                config = TrainConfig(size=own.size, freeze_batchnorm=True, seed=100 * self.plan.seed + 10 * number + i)
+                seed = 100 * self.plan.seed + 10 * number + i
+                config = TrainConfig(size=own.size, trained_before=True, freeze_batchnorm=True, seed=seed)
                 trainer = LocalTrainer(model, own, config, self.home / name / "model", name=name, others=bank, house=house)
                 trainer.take_style(self.signatures[name])
                 for _ in range(trainer.steps_per_epoch):

@@ -19,7 +19,7 @@ import torch
 from helpers import fork_server
 from helpers.drawn_pairs import SMALL, draw_pairs
 from PIL import Image, ImageDraw
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from fedgai import torchvision_ops
@@ -31,7 +31,7 @@ from fedgai.public_weights import load_vgg16
 from fedgai.training import adapting, losses
 from fedgai.training import local as train_module
 from fedgai.training.local import LocalTrainer, train
-from fedgai.training.saved_training import LOG_FILE, STATE_FILE
+from fedgai.training.saved_training import LOG_FILE, STATE_FILE, read_state
 from fedgai.training.train_config import StepReport, TrainConfig, TrainError
 
 
@@ -348,7 +348,7 @@ def test_trained_weights_keep_their_batchnorm_statistics(data: Path, tmp_path: P
 
 
 def test_a_trained_generator_learns_its_designers_hand_and_draws_others_as_the_house_does(data: Path, tmp_path: Path) -> None:
-    house, config = FedGAI.load(), replace(SMALL, freeze_batchnorm=True)
+    house, config = FedGAI.load(), replace(SMALL, trained_before=True, freeze_batchnorm=True)
     bank = torch.stack([signature.style for signature in house.styles.values()])
 
     def away(model: FedGAI, trainer: LocalTrainer) -> float:
@@ -393,7 +393,7 @@ def test_a_part_of_a_page_is_the_same_place_in_every_map() -> None:
 
 def test_a_state_of_the_release_before_goes_on_without_its_generators_momentum(data: Path, tmp_path: Path) -> None:
     """Until 0.2 a trained Generator learned by SGD, with other weights of the losses."""
-    config = replace(SMALL, freeze_batchnorm=True)
+    config = replace(SMALL, trained_before=True, freeze_batchnorm=True)
     trainer = LocalTrainer(FedGAI.load(), PairFolder(data, 64), config, tmp_path, name="Ada")
     trainer.optimisers["generator"] = train_module.SGD(trainer.model.generator.parameters(), 1e-4, 0.9)
     trainer.step()
@@ -408,6 +408,37 @@ def test_a_state_of_the_release_before_goes_on_without_its_generators_momentum(d
     assert again.optimisers["generator"].param_groups[0]["lr"] == config.generator_lr / train_module.WARM_UP  # its first step
 
 
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_state_in_which_one_setting_stood_for_two_goes_on(
+    trained: bool, data: Path, tmp_path: Path, tiny_model_dir: Path
+) -> None:
+    """Until 0.2 ``freeze_batchnorm`` stood for ``trained_before``, too."""
+    start = tiny_model_dir if trained else None
+    config = replace(SMALL, batch=2, save_every=2)
+    run(data, tmp_path / "whole", config=config, epochs=3, start=start)
+    with pytest.raises(PowerCutError):
+        run(data, tmp_path / "old", config=config, epochs=3, start=start, on_step=interrupt_at(5))
+    tensors, meta = read_state(tmp_path / "old")
+    assert meta["config"].pop("trained_before") == meta["config"]["freeze_batchnorm"] == trained
+    save_file(tensors, str(tmp_path / "old" / STATE_FILE), {"training": json.dumps(meta)})
+    run(data, tmp_path / "old", config=config, epochs=3, start=start, resume=True)
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "old"))
+    assert same(load_file(str(tmp_path / "whole" / STATE_FILE)), load_file(str(tmp_path / "old" / STATE_FILE)))
+    assert read_state(tmp_path / "old")[1]["config"]["trained_before"] == trained
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_batchnorm_is_frozen_or_not_however_a_generator_learns(trained: bool, data: Path, tmp_path: Path) -> None:
+    for frozen in (False, True):
+        config = replace(SMALL, trained_before=trained, freeze_batchnorm=frozen)
+        trainer = LocalTrainer(FedGAI.load(), PairFolder(data, 64), config, tmp_path, name="Ada")
+        norms = [m for m in trainer.model.generator.modules() if isinstance(m, nn.BatchNorm2d)]
+        before = [norm.running_mean.clone() for norm in norms]
+        assert ("near" in trainer.step()) == trained
+        assert isinstance(trainer.optimisers["generator"], torch.optim.Adam if trained else torch.optim.SGD)
+        assert [torch.equal(norm.running_mean, mean) for norm, mean in zip(norms, before, strict=True)] == [frozen] * len(norms)
+
+
 def test_without_settings_trained_weights_learn_at_the_drawings_size(tmp_path: Path, tiny_model_dir: Path) -> None:
     folder = draw_pairs(tmp_path / "Ada", count=2, side=300)
     run(folder, tmp_path / "out", config=None, start=tiny_model_dir)
@@ -417,7 +448,7 @@ def test_without_settings_trained_weights_learn_at_the_drawings_size(tmp_path: P
 
 
 def test_a_trained_generator_learns_ever_more_slowly(data: Path, tmp_path: Path) -> None:
-    config = replace(SMALL, freeze_batchnorm=True, settled=5)
+    config = replace(SMALL, trained_before=True, freeze_batchnorm=True, settled=5)
     trainer, rates = LocalTrainer(FedGAI.load(), PairFolder(data, 64), config, tmp_path, name="Ada"), []
     for _ in range(11):
         trainer.step()

@@ -254,6 +254,7 @@ def at_home(node_config: UserConfig, record: ConfigRecord) -> LocalTrainer:
         epochs=10**6,
         lr=float(node_config.get("lr", TrainConfig.lr)),
         beta=config.beta,
+        trained_before=True,
         freeze_batchnorm=True,
         save_every=len(pairs),
         size=pairs.size,

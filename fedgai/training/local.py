@@ -105,7 +105,7 @@ class LocalTrainer:
         self.optimisers: dict[str, Optimizer] = {
             part: SGD(getattr(model, part).parameters(), config.lr, config.momentum) for part in ("generator", "discriminator")
         }
-        if config.freeze_batchnorm:
+        if config.trained_before:
             self.optimisers["generator"] = Adam(model.generator.adaptable(), config.generator_lr, betas=(0.9, 0.98))
         self._bf16 = config.bf16 and _has_bf16(self.device)
         if config.bf16 and not self._bf16:
@@ -198,7 +198,7 @@ class LocalTrainer:
                 f"semantic_{self.semantic.name}": self.semantic(sketch, drawn, target),
             }
             g |= {name: further(sketch, colour) for name, further in losses.GENERATOR_LOSSES.items()}
-            if config.freeze_batchnorm:
+            if config.trained_before:
                 g["adversarial"] = config.adversarial * g["adversarial"]
                 apart = style_distance(image_statistics(drawn), self.measured.statistics[batch], model.preset.channels)
                 g |= likeness(sketch, colour, config) | {"manner": config.manner * apart.mean()}
@@ -251,7 +251,7 @@ class LocalTrainer:
         loss = _finite_sum(parts, part, self.step_count + 1)
         getattr(self.model, part).zero_grad()
         loss.backward()
-        if part == "generator" and self.config.freeze_batchnorm:
+        if part == "generator" and self.config.trained_before:
             nn.utils.clip_grad_norm_(self.model.generator.adaptable(), self.config.clip)
             self.optimisers[part].param_groups[0]["lr"] = _rate(self.optimisers[part], self.config)
         self.optimisers[part].step()
@@ -369,9 +369,10 @@ def train(
             "folder, or give what was given then"
         )
     model, trained = _start(preset, config.seed, out if resume and (out / CONFIG_FILE).exists() else start)
+    frozen = trained
     if resume:
-        trained = then["config"]["freeze_batchnorm"]
-    config = replace(config, freeze_batchnorm=trained)
+        trained, frozen = (then["config"][setting] for setting in ("trained_before", "freeze_batchnorm"))
+    config = replace(config, trained_before=trained, freeze_batchnorm=frozen)
     if not chosen and trained:
         config = replace(config, size=then["config"]["size"] if resume else training_side(data_dir))
     pairs = PairFolder(data_dir, config.size, skip_bad=skip_bad, cut_out=cut_out, draughtsman=model.draughtsman)

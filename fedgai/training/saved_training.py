@@ -116,10 +116,14 @@ def write_checkpoint(out: Path, model: FedGAI) -> None:
 
 
 def read_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Its tensors, and what was written beside them. Raises TrainError where it is not there, or damaged."""
+    """Its tensors, and what was written beside them. Raises TrainError where it is not there, or damaged.
+
+    In states without ``trained_before``, ``freeze_batchnorm`` stood for both.
+    """
     try:
         with safe_open(str(folder / STATE_FILE), "pt") as f:
             meta = json.loads((f.metadata() or {})["training"])
+            meta["config"].setdefault("trained_before", meta["config"]["freeze_batchnorm"])
             return {key: f.get_tensor(key) for key in f.keys()}, meta
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise TrainError(f"{folder / STATE_FILE} is not the state of a training ({error})") from error

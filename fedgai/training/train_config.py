@@ -25,8 +25,11 @@ class TrainConfig:
             construction, as it is in the authors' code. The real sketches' Gram matrices never change and are at hand,
             so that many go through the Discriminator's current weights: a true batch, no queue of stale rows.
         seed: of the initial weights and the order of the pairs (authors' code: 24).
-        freeze_batchnorm: keep the Generator's BatchNorm statistics as they are (its weights and biases still train).
-            For a Generator that was trained before: at batch 1 the statistics are those of one drawing, so training
+        trained_before: the Generator was trained before, as the house's was. It then learns by Adam, its gradient is cut, and
+            more losses apply, with the settings from ``clip`` to ``chroma``. Otherwise it learns as in the paper: SGD, and the
+            paper's losses alone.
+        freeze_batchnorm: keep the Generator's BatchNorm statistics as they are (its weights and biases still train), and nothing
+            else. For a Generator that was trained before, too: at batch 1 the statistics are those of one drawing, so training
             mode would normalise every photograph by itself, which these weights never met, and would overwrite the
             running statistics of thousands of drawings with those of the last ten. Without earlier training there is
             nothing to keep, and BatchNorm learns as in the paper.
@@ -55,6 +58,7 @@ class TrainConfig:
     beta: float = 0.1
     decorr_rows: int = 16
     seed: int = 24
+    trained_before: bool = False
     freeze_batchnorm: bool = False
     save_every: int = 200
     cache_mb: int = 1024
