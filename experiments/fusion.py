@@ -34,6 +34,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from federation.designer.client_app import at_home, train_at_home
+from federation.designer.round_config import round_record
 from federation.server.folder import Folder, write_atomically
 from federation.server.report import DesignerReport, RoundReport
 from federation.server.strategy import DiscriminatorAvg, UpdateLimits, UpdateSpec
@@ -137,19 +138,7 @@ class Seed:
 
     def asked(self, model: FedGAI, number: int = 1) -> ConfigRecord:
         """What a server asks of designers in a round, and the style bank it shows them."""
-        bank = list(model.styles.values())
-        return ConfigRecord(
-            {
-                "round": number,
-                "epochs": self.plan.epochs,
-                "beta": 0.1,
-                "preset": model.preset.name,
-                "encoder": model.encoder_sha256,
-                "release": __version__,
-                "bank-names": [s.name for s in bank],
-                "bank": b"".join(s.style.numpy().astype("<f4").tobytes() for s in bank),
-            }
-        )
+        return round_record(model, number, self.plan.epochs)
 
     def train(self, arm: str) -> None:
         """Train every designer in one arm, or go on with it."""

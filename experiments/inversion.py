@@ -33,7 +33,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from flwr.app import ConfigRecord, Context, MessageType, Metadata, RecordDict
+from flwr.app import Context, MessageType, Metadata, RecordDict
 from flwr.app.message import make_message
 from PIL import Image, ImageDraw, ImageFont
 from scipy.optimize import nnls
@@ -46,9 +46,9 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from tqdm import tqdm
 
 from federation.designer.client_app import answer, at_home, local_dp
+from federation.designer.round_config import round_record
 from federation.server.strategy import UpdateLimits
 from federation.wire import pack, unpack
-from fedgai import __version__
 from fedgai import ateliers as atelier
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.listing import find_images
@@ -155,19 +155,7 @@ def record(
     Args:
         model: the public one, whose Discriminator is the aggregate that was sent.
     """
-    bank = b"".join(s.style.numpy().astype("<f4").tobytes() for s in model.styles.values())
-    asked = ConfigRecord(
-        {
-            "round": 1,
-            "epochs": epochs,
-            "beta": BETA,
-            "preset": model.preset.name,
-            "release": __version__,
-            "encoder": model.encoder_sha256,
-            "bank-names": list(model.styles),
-            "bank": bank,
-        }
-    )
+    asked = round_record(model, epochs=epochs, beta=BETA)
     sent = pack(model.discriminator.shared())
     found = []
     with tempfile.TemporaryDirectory(prefix="fedgai-") as home:

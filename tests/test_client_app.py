@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -24,6 +24,7 @@ from federation.designer.client_app import (
     _noised,
     app,
     at_home,
+    check,
     discreet,
     local_dp,
     own_model,
@@ -31,6 +32,7 @@ from federation.designer.client_app import (
     train_at_home,
     within_budget,
 )
+from federation.designer.round_config import RoundConfig, round_record
 from federation.figure_names import AT_DESIGNERS
 from federation.wire import choice_from, pack, unpack
 from fedgai import __version__
@@ -122,6 +124,14 @@ def test_the_studio_at_home_knows_everybody(asked: Message, context: Context) ->
     config["bank"] = config["bank"][:-4]
     with pytest.raises(RoundRefusedError, match="style bank"):
         at_home(node_config, config)
+
+
+def test_a_round_without_a_server_asks_what_a_server_would(tiny_model_dir: Path) -> None:
+    model = FedGAI.load(tiny_model_dir)
+    asked = RoundConfig.read(round_record(model, 7, EPOCHS))
+    of_server = RoundConfig.read(question(tiny_model_dir, 7).content["config"])
+    assert all(np.array_equal(getattr(asked, field.name), getattr(of_server, field.name)) for field in fields(RoundConfig))
+    check(asked, model)
 
 
 def steps(context: Context) -> list[int]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flwr.app import ConfigRecord, Context, MessageType, Metadata, RecordDict
+from flwr.app import Context, MessageType, Metadata, RecordDict
 from flwr.app.message import make_message
 
 from federation.designer.client_app import answer, at_home, local_dp
 from federation.designer.prepare import prepare
 from federation.designer.receipt import Receipt
+from federation.designer.round_config import round_record
 from federation.designer.settings import NodeConfig, Progress, Settings, node_config
 from federation.wire import choice_record, pack
-from fedgai import __version__
 from fedgai.line_choice import EVERY_LINE
 from fedgai.model import FedGAI
 from fedgai.networks.adapter import adapter_size
@@ -32,19 +32,7 @@ def dry_run(folder: Path, settings: Settings, progress: Progress | None = None) 
     settings = settings.checked()
     config: NodeConfig = node_config(folder, settings, prepare(folder, settings, progress))
     model = FedGAI.load(WEIGHTS)
-    bank = list(model.styles.values())
-    question = ConfigRecord(
-        {
-            "round": 0,
-            "epochs": 1,
-            "beta": 0.1,
-            "preset": model.preset.name,
-            "encoder": model.encoder_sha256,
-            "release": __version__,
-            "bank-names": [s.name for s in bank],
-            "bank": b"".join(s.style.numpy().astype("<f4").tobytes() for s in bank),
-        }
-    )
+    question = round_record(model, number=0)
     trainer = at_home(config, question)
     arrays = pack(model.discriminator.shared())
     origin = Metadata(0, "", 0, 0, "", "", 0.0, 0.0, MessageType.TRAIN)

@@ -1,4 +1,4 @@
-"""What the server asks for in a round, read once and checked."""
+"""What the server asks for in a round, read once and checked; and the same without a server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 from flwr.app import ConfigRecord
 from numpy.typing import NDArray
 
+from fedgai import __version__
 from fedgai.errors import FedGAIError
+from fedgai.model import FedGAI
 
 MOST_EPOCHS, MOST_BETA = 100, 10.0
 
@@ -62,3 +64,26 @@ class RoundConfig:
             raise RoundRefusedError("the server's style bank does not fit this encoder")
         preset, encoder, release = (str(word) for word in words)
         return cls(number, epochs, float(beta), preset, encoder, release, tuple(str(name) for name in names), signatures)
+
+
+def round_record(model: FedGAI, number: int = 1, epochs: int = 1, beta: float = 0.1) -> ConfigRecord:
+    """The config record of a round that starts from this model, for programs that train at home without a server.
+
+    Args:
+        model: the federation's; its style bank goes into the record.
+        number: of the round.
+        epochs, beta: see ``RoundConfig``.
+    """
+    bank = list(model.styles.values())
+    return ConfigRecord(
+        {
+            "round": number,
+            "epochs": epochs,
+            "beta": beta,
+            "preset": model.preset.name,
+            "encoder": model.encoder_sha256,
+            "release": __version__,
+            "bank-names": [signature.name for signature in bank],
+            "bank": b"".join(signature.style.numpy().astype("<f4").tobytes() for signature in bank),
+        }
+    )
