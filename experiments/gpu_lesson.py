@@ -1,4 +1,4 @@
-"""What the draughtsman's lessons on a GPU have in common: processes on the CPU that make pictures, and the command's options."""
+"""What the draughtsman's lessons on a GPU have in common: processes that make pictures, the command's options, and learning."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 
 import cv2
 import torch
+from torch import Tensor
 
 from experiments.mask_pictures import Shown
-from fedgai.draughtsman import Draughtsman
+from fedgai.draughtsman import Draughtsman, Network
 from fedgai.errors import FedGAIError
-from fedgai.training import reviewed_masks
+from fedgai.training import lesson, reviewed_masks
 from fedgai.training.photographs import Opinions, gather
 from fedgai.training.saliency import Saliency
 
 log = logging.getLogger("experiments.gpu_lesson")
 
 WAITING = 200  # made pictures before the device
+RATE, BACKBONE_RATE = 6e-4, 2e-4  # of AdamW, at first
+AVERAGE = 0.998  # decay of the weights' running mean, which is what is kept
+WARM_UP = 150  # steps
+EVERY = 100  # steps between lines of the log
 
 
 class Source:
@@ -76,14 +80,9 @@ class Source:
 
 def options(description: str | None, *, processes: int, seconds: float, seed: int) -> argparse.ArgumentParser:
     """The command's options, with their defaults."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
-    parser.add_argument("--work", type=Path, required=True, help="for what is made on the way")
-    parser.add_argument("--start", type=Path, required=True, metavar="FILE", help="the draughtsman that learns")
-    parser.add_argument("--opinion", type=Path, required=True, metavar="FILE.onnx", help="U²-Net")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    parser = lesson.options(description)
+    parser.set_defaults(processes=processes)
     parser.add_argument("--device", default="cuda", help="cpu or cuda")
-    parser.add_argument("--processes", type=int, default=processes, help="that make pictures")
     parser.add_argument("--seconds", type=float, default=seconds, help="of learning, once everything is ready")
     parser.add_argument("--limit", type=int, default=None, help="look at so many photographs only")
     parser.add_argument("--seed", type=int, default=seed)
@@ -92,13 +91,12 @@ def options(description: str | None, *, processes: int, seconds: float, seed: in
 
 def prepare(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tuple[Draughtsman, list[Shown]]:
     """Set PyTorch up; the draughtsman that learns, and the photographs. Ends the command with a sentence where one is missing."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    lesson.begin(args.work)
     cv2.setNumThreads(1)
     torch.manual_seed(args.seed)
     if args.device == "cuda":
         torch.backends.cudnn.benchmark = True
         torch.set_float32_matmul_precision("high")
-    args.work.mkdir(parents=True, exist_ok=True)
     try:
         start = Draughtsman.load(args.start)
         opinions = Opinions(start, Saliency(args.opinion), reviewed_masks.read())
@@ -109,3 +107,39 @@ def prepare(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tuple[
         shown = list(pool.map(Shown.of, photographs))
     log.info("%d photographs", len(shown))
     return start, shown
+
+
+def learn(
+    start: Draughtsman,
+    seconds: float,
+    device: str,
+    fill: Callable[[], None],
+    losses_of_a_step: Callable[[tuple[Network, Network, Network], float], dict[str, Tensor]],
+) -> tuple[Network, int]:
+    """Teach for so many seconds.
+
+    Args:
+        start: who learns; it stays as it is.
+        seconds: of learning.
+        device: where the network learns.
+        fill: called before each step, to lay on the device what was made meanwhile.
+        losses_of_a_step: by name, of the network that learns, the one that was there before and the running mean of the weights
+            of the first; and of the share of the time that has passed.
+    Returns:
+        the running mean, and how many steps there were.
+    """
+    network, teacher, mean = lesson.copies(start.network, device)
+    groups = lesson.parameter_groups(network)
+    optimizer = torch.optim.AdamW(groups, RATE, weight_decay=1e-4, fused=device == "cuda")
+    means, step, begun = lesson.MeanLosses(), 0, time.monotonic()
+    while (progress := (time.monotonic() - begun) / seconds) < 1:
+        fill()
+        lesson.set_rates(optimizer, (BACKBONE_RATE, RATE), step, progress, WARM_UP)
+        losses = losses_of_a_step((network, teacher, mean), progress)
+        lesson.descend(optimizer, losses)
+        lesson.follow(mean, network, min(AVERAGE, (step + 1) / (step + 10)))
+        means.add(losses)
+        step += 1
+        if step % EVERY == 0:
+            log.info("%d, %.0f %%: %s", step, 100 * progress, means.take())
+    return mean, step

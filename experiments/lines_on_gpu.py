@@ -15,37 +15,33 @@ only.
 from __future__ import annotations
 
 import collections
-import copy
 import logging
 import time
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from experiments import gpu_lesson
 from experiments.gpu_lesson import Source, options, prepare
 from experiments.line_pages import HELD, KNOWN, PAGE, PLANES, TOPSTITCH, produce
 from experiments.mask_pages import Pictures, fit, laid, other_light
 from experiments.masks_on_gpu import stored
 from fedgai.draughtsman import Draughtsman, Network
 from fedgai.line_types import LINE_TYPES
-from fedgai.networks.layers import channels_last
+from fedgai.training.lesson import save
 from fedgai.training.pages import SILHOUETTE
 from fedgai.training.train_draughtsman import dice, entropy
 
 log = logging.getLogger("experiments.lines_on_gpu")
 
-RATE, BACKBONE_RATE = 6e-4, 2e-4  # of AdamW, at first
-AVERAGE = 0.998  # decay of the weights' running mean, which is what is kept
-WARM_UP = 150  # steps
 BATCH = (22, 8, 18)  # pages of a step: rendered, dyed photographs, photographs
 RING = (1600, 530)  # pages on the device, by kind
 MASK, WHOLE, LINES_HELD, FASTENINGS_HELD = 0.5, 0.3, 0.5, 0.3  # weights of losses
 BLEND = 0.6  # share of the running mean in what photographs' lines are held to, from half the time on
 EDGES = 6.0  # how much more a pixel counts that lies on an edge of the print
-EVERY = 100  # steps between lines of the log
 FASTENING = LINE_TYPES.index("fastening")
 UNION = [i for i, name in enumerate(LINE_TYPES) if name != "fold"]
 
@@ -177,34 +173,12 @@ def learn(start: Draughtsman, source: Source, store: Pictures, seconds: float, d
     while min(ring.came for ring in rings) < 30 or rings[0].came < min(300, 20 * len(source.workers)):
         fill(rings, source.waiting)
         time.sleep(0.05)
-    teacher, network = (channels_last(copy.deepcopy(start.network).to(device)) for _ in range(2))
-    network.requires_grad_(True).train()
-    mean = copy.deepcopy(network).requires_grad_(False)
-    backbone = list(network.backbone.parameters())
-    decoder = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
-    optimizer = torch.optim.AdamW([{"params": backbone}, {"params": decoder}], RATE, weight_decay=1e-4, fused=device == "cuda")
-    sums: dict[str, Tensor] = {}
-    step, begun = 0, time.monotonic()
-    while (progress := (time.monotonic() - begun) / seconds) < 1:
-        fill(rings, source.waiting)
-        fall = 0.5 * (1 + np.cos(np.pi * progress)) * min(1, (step + 1) / WARM_UP)
-        for group, rate in zip(optimizer.param_groups, (BACKBONE_RATE, RATE), strict=True):
-            group["lr"] = rate * fall
-        losses = losses_of_a_step((network, teacher, mean), rings, store, BLEND * min(1, 2 * progress), rng)
-        optimizer.zero_grad(set_to_none=True)
-        sum(losses.values(), torch.zeros((), device=device)).backward()
-        nn.utils.clip_grad_norm_([*backbone, *decoder], 1.0)
-        optimizer.step()
-        decay = min(AVERAGE, (step + 1) / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), 1 - decay)
-        sums = {name: sums.get(name, 0) + value.detach() for name, value in losses.items()}
-        step += 1
-        if step % EVERY == 0:
-            text = ", ".join(f"{name} {value.item() / EVERY:.4f}" for name, value in sums.items())
-            log.info("%d, %.0f %%: %s", step, 100 * progress, text)
-            sums = {}
-    log.info("%d steps; %d rendered pages and %d dyed photographs came", step, rings[KNOWN].came, rings[HELD].came)
+
+    def losses(networks: tuple[Network, Network, Network], progress: float) -> dict[str, Tensor]:
+        return losses_of_a_step(networks, rings, store, BLEND * min(1, 2 * progress), rng)
+
+    mean, steps = gpu_lesson.learn(start, seconds, device, lambda: fill(rings, source.waiting), losses)
+    log.info("%d steps; %d rendered pages and %d dyed photographs came", steps, rings[KNOWN].came, rings[HELD].came)
     return mean
 
 
@@ -219,9 +193,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         learned = learn(start, source, store, args.seconds, args.device, args.seed)
     finally:
         source.close()
-    draughtsman = Draughtsman(learned.cpu(), start.buttons)
-    draughtsman.save(args.out)
-    log.info("%s: SHA-256 %s", args.out, draughtsman.sha256)
+    save(Draughtsman(learned.cpu(), start.buttons), args.out)
 
 
 if __name__ == "__main__":

@@ -25,27 +25,25 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from experiments import gpu_lesson
 from experiments.gpu_lesson import Source, options, prepare
 from experiments.mask_pages import Pages, Pictures, Shares, laid
 from experiments.mask_pictures import KINDS_MADE, LONG, PHOTO_LONG, Shown, box_of, planes, produce, read
 from fedgai.draughtsman import Draughtsman, Network
 from fedgai.networks.layers import channels_last
 from fedgai.training.draughtsman_masks import OTHERS
+from fedgai.training.lesson import save
 from fedgai.training.pages import SILHOUETTE
 from fedgai.training.train_draughtsman import entropy
 
 log = logging.getLogger("experiments.masks_on_gpu")
 
 HELD_OUT = 33  # of so many photographs one is never shown: the masks are measured on it
-RATE, BACKBONE_RATE = 6e-4, 2e-4  # of AdamW, at first
 HOLD = 1.5  # weight of what should stay as it was
-AVERAGE = 0.998  # decay of the weights' running mean, which is what is kept
-WARM_UP = 150  # steps
 RING = 2400  # made pictures on the device
-EVERY = 100  # steps between lines of the log
 
 
 def loss(network: Network, teacher: Network, photo: Tensor, rest: Tensor) -> dict[str, Tensor]:
@@ -116,34 +114,13 @@ def measure(network: Network, store: Pictures, held: Sequence[int]) -> str:
 
 def learn(start: Draughtsman, pages: Pages, source: Source, seconds: float, device: str) -> Network:
     """Teach masks for so many seconds; the running mean of the weights."""
-    teacher, network = (channels_last(copy.deepcopy(start.network).to(device)) for _ in range(2))
-    network.requires_grad_(True).train()
-    mean = copy.deepcopy(network).requires_grad_(False)
-    backbone = list(network.backbone.parameters())
-    decoder = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
-    optimizer = torch.optim.AdamW([{"params": backbone}, {"params": decoder}], RATE, weight_decay=1e-4, fused=device == "cuda")
-    sums: dict[str, Tensor] = {}
-    step, begun = 0, time.monotonic()
-    while (progress := (time.monotonic() - begun) / seconds) < 1:
-        fill(pages, source.waiting)
-        fall = 0.5 * (1 + np.cos(np.pi * progress)) * min(1, (step + 1) / WARM_UP)
-        for group, rate in zip(optimizer.param_groups, (BACKBONE_RATE, RATE), strict=True):
-            group["lr"] = rate * fall
-        losses = loss(network, teacher, *pages.batch())
-        optimizer.zero_grad(set_to_none=True)
-        sum(losses.values(), torch.zeros((), device=device)).backward()
-        nn.utils.clip_grad_norm_([*backbone, *decoder], 1.0)
-        optimizer.step()
-        decay = min(AVERAGE, (step + 1) / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(mean.parameters()), list(network.parameters()), 1 - decay)
-        sums = {name: sums.get(name, 0) + value.detach() for name, value in losses.items()}
-        step += 1
-        if step % EVERY == 0:
-            text = ", ".join(f"{name} {value.item() / EVERY:.4f}" for name, value in sums.items())
-            log.info("%d, %.0f %%: %s", step, 100 * progress, text)
-            sums = {}
-    log.info("%d steps; %d pictures (%s) made", step, pages.came, ", ".join(KINDS_MADE))
+
+    def losses(networks: tuple[Network, Network, Network], progress: float) -> dict[str, Tensor]:
+        network, teacher, _ = networks
+        return loss(network, teacher, *pages.batch())
+
+    mean, steps = gpu_lesson.learn(start, seconds, device, lambda: fill(pages, source.waiting), losses)
+    log.info("%d steps; %d pictures (%s) made", steps, pages.came, ", ".join(KINDS_MADE))
     return mean
 
 
@@ -172,9 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=Shares().batch, help="pages a step")
     args = parser.parse_args(argv)
     start, shown = prepare(parser, args)
-    learned = teach(start, shown, args)
-    learned.save(args.out)
-    log.info("%s: SHA-256 %s", args.out, learned.sha256)
+    save(teach(start, shown, args), args.out)
 
 
 if __name__ == "__main__":

@@ -12,31 +12,43 @@ Seeded. With ``--device cuda`` the sums are added in another order each time, so
 
 from __future__ import annotations
 
-import argparse
 import copy
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from fedgai.draughtsman import Draughtsman, Network
 from fedgai.errors import FedGAIError
 from fedgai.garments import Garment
 from fedgai.line_types import LINE_TYPES
-from fedgai.networks.layers import channels_last
+from fedgai.training.lesson import (
+    Lesson,
+    MeanLosses,
+    batches,
+    begin,
+    copies,
+    descend,
+    follow,
+    log_gathering,
+    options,
+    parameter_groups,
+    save,
+    set_rates,
+)
 from fedgai.training.optimisers import AdamW
 from fedgai.training.pages import SILHOUETTE, LessonPage, other_light, real, rendered
 from fedgai.training.photographs import Opinions, Photograph, background, gather
 from fedgai.training.reviewed_masks import read
 from fedgai.training.saliency import Saliency
-from fedgai.training.train_draughtsman import entropy, one_thread, render_garments
+from fedgai.training.train_draughtsman import entropy, render_garments
 
 log = logging.getLogger("fedgai.training.draughtsman_masks")
 
@@ -46,7 +58,7 @@ HELD_OUT = 24  # of so many photographs one is never shown: the masks are measur
 
 
 @dataclass(frozen=True)
-class MaskLesson:
+class MaskLesson(Lesson):
     """How masks are learned.
 
     Attributes:
@@ -54,10 +66,8 @@ class MaskLesson:
         steps: of the lesson; seconds: it ends after so many at the latest, its rate falling in time.
         pictures: dyed pictures a step, each laid on ``copies`` pages; share: of them rendered.
         often: how many times as often a photograph is shown whose mask was chosen by eye.
-        rate: of AdamW, at first; backbone_rate: of the backbone.
+        backbone_rate: as ``rate``, of the backbone.
         hold: weight of what should stay as it was.
-        average: decay of the weights' running mean, which is what is kept.
-        seed: of everything.
     """
 
     garments: int = 600
@@ -67,11 +77,8 @@ class MaskLesson:
     copies: int = 2
     share: float = 0.4
     often: int = 3
-    rate: float = 6e-4
     backbone_rate: float = 2e-4
     hold: float = 1.0
-    average: float = 0.997
-    seed: int = 24
 
 
 class MaskPages(Dataset[np.ndarray]):
@@ -165,54 +172,33 @@ def learn(
         keep: called at every quarter with the step and the draughtsman so far.
     """
     torch.manual_seed(lesson.seed)
-    teacher, network = (channels_last(copy.deepcopy(start.network).to(device)) for _ in range(2))
-    network.requires_grad_(True).train()
-    mean = copy.deepcopy(network).requires_grad_(False)
-    backbone = list(network.backbone.parameters())
-    decoder = [p for name, p in network.named_parameters() if not name.startswith("backbone.")]
-    optimizer = AdamW([{"params": backbone}, {"params": decoder}], lesson.rate, weight_decay=1e-4)
+    network, teacher, mean = copies(start.network, device)
+    optimizer = AdamW(parameter_groups(network), lesson.rate, weight_decay=1e-4)
     held = photographs[::HELD_OUT]
     shown = [one for i, one in enumerate(photographs) if i % HELD_OUT]
     log.info("before: overlap with %d photographs never shown %s", len(held), measure(start, held))
-    sums: dict[str, float] = {}
-    begun, kept = time.monotonic(), 0
-    for step, pages in enumerate(_batches(MaskPages(garments, shown, lesson), lesson, processes)):
+    # batches, uint8 (pictures x copies, 7, H, W), travel between processes as arrays, which need no shared memory
+    pages, numbers = MaskPages(garments, shown, lesson), range(lesson.pictures * lesson.steps)
+    made = batches(pages, lesson.pictures, numbers, processes, np.concatenate, ahead=3)
+    means, begun, kept = MeanLosses(), time.monotonic(), 0
+    for step, batch in enumerate(made):
         progress = max(step / lesson.steps, (time.monotonic() - begun) / lesson.seconds)
         if progress >= 1:
             break
         set_rates(optimizer, (lesson.backbone_rate, lesson.rate), step, progress)
-        losses = loss(network, teacher, pages.to(device), lesson.hold)
-        optimizer.zero_grad(set_to_none=True)
-        sum(losses.values(), torch.zeros((), device=device)).backward()
-        nn.utils.clip_grad_norm_([*backbone, *decoder], 1.0)
-        optimizer.step()
-        decay = min(lesson.average, (step + 1) / (step + 10))
-        with torch.no_grad():
-            for mean_weight, weight in zip(mean.parameters(), network.parameters(), strict=True):
-                mean_weight.lerp_(weight, 1 - decay)
-        if step % 10 == 0:  # reading a loss waits for the device
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0) + value.item() / 10
+        losses = loss(network, teacher, torch.from_numpy(batch).to(device), lesson.hold)
+        descend(optimizer, losses)
+        follow(mean, network, min(lesson.average, (step + 1) / (step + 10)))
+        means.add(losses)
         if step % 100 == 99:
-            _log_losses(step + 1, lesson.steps, sums, (time.monotonic() - begun) / (step + 1))
-            sums = {}
+            pace = (time.monotonic() - begun) / (step + 1)
+            log.info("step %d of %d: %s (%.3f s a step)", step + 1, lesson.steps, means.take(), pace)
         if keep is not None and int(4 * progress) > kept:
             kept = int(4 * progress)
             keep(step, Draughtsman(copy.deepcopy(mean).cpu(), start.buttons))
     learned = Draughtsman(mean.cpu(), start.buttons)
     log.info("after: overlap with %d photographs never shown %s", len(held), measure(learned, held))
     return learned
-
-
-def set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float], step: int, progress: float) -> None:
-    """The rate of each group: full after 100 steps, then falling to zero along a cosine as progress goes from 0 to 1."""
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * progress))
-
-
-def _log_losses(step: int, steps: int, losses: dict[str, float], seconds: float) -> None:
-    text = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
-    log.info("step %d of %d: %s (%.3f s a step)", step, steps, text, seconds)
 
 
 def measure(draughtsman: Draughtsman, photographs: Sequence[Photograph]) -> str:
@@ -227,47 +213,23 @@ def measure(draughtsman: Draughtsman, photographs: Sequence[Photograph]) -> str:
     return f"{found.mean():.4f}, {(found < 0.9).sum()} below 0.9, {(found < 0.95).sum()} below 0.95" if overlaps else "none"
 
 
-def _batches(pages: MaskPages, lesson: MaskLesson, processes: int) -> Iterator[Tensor]:
-    """Batches, uint8 (pictures x copies, 7, H, W). They travel between processes as arrays, which need no shared memory."""
-    for batch in DataLoader(
-        pages,
-        lesson.pictures,
-        sampler=range(lesson.pictures * lesson.steps),
-        num_workers=processes,
-        prefetch_factor=3 if processes else None,
-        collate_fn=np.concatenate,
-        worker_init_fn=one_thread,
-        multiprocessing_context="spawn" if processes else None,
-    ):
-        yield torch.from_numpy(batch)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
-    parser.add_argument("--work", type=Path, required=True, help="for what is made on the way")
-    parser.add_argument("--start", type=Path, required=True, metavar="FILE", help="the draughtsman that learns")
-    parser.add_argument("--opinion", type=Path, required=True, metavar="FILE.onnx", help="U²-Net")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    parser = options(__doc__)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--processes", type=int, default=1, help="that make pages, beside the one that learns")
-    for name, value in asdict(MaskLesson()).items():
-        option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=float if isinstance(value, float) else int, default=value)
+    MaskLesson.add_options(parser)
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    lesson = MaskLesson(**{name: getattr(args, name) for name in asdict(MaskLesson())})
+    lesson = MaskLesson.of(args)
+    begin(args.work)
     if args.device == "cpu":
         torch.set_num_threads(1)  # more would add in another order, and give other bytes
-    args.work.mkdir(parents=True, exist_ok=True)
     try:
         start = Draughtsman.load(args.start)
         photographs = gather(
             args.photos,
             args.work / "photographs",
             lesson.seed,
-            progress=lambda i, n: log.info("looked at %d of %d photographs", i, n) if i % 500 == 0 else None,
+            progress=log_gathering,
             opinions=Opinions(start, Saliency(args.opinion), read()),
         )
     except FedGAIError as error:
@@ -275,8 +237,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     garments = render_garments(args.work / "garments", lesson.garments, lesson.seed, args.processes)
     log.info("%d garments, %d photographs, %d chosen by eye", len(garments), len(photographs), sum(p.chosen for p in photographs))
     learned = learn(start, garments, photographs, lesson, args.device, args.processes)
-    learned.save(args.out)
-    log.info("%s: SHA-256 %s", args.out, learned.sha256)
+    save(learned, args.out)
 
 
 if __name__ == "__main__":

@@ -12,31 +12,40 @@ Seeded, and on one machine the same bytes each time.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from fedgai.draughtsman import Draughtsman, Network
 from fedgai.errors import FedGAIError
 from fedgai.garments import Garment
-from fedgai.networks.layers import channels_last
-from fedgai.training.draughtsman_masks import set_rates
 from fedgai.training.dyeing import dye_photograph
+from fedgai.training.lesson import (
+    Lesson,
+    MeanLosses,
+    batches,
+    begin,
+    copies,
+    descend,
+    follow,
+    log_gathering,
+    options,
+    save,
+    set_rates,
+)
 from fedgai.training.optimisers import AdamW
 from fedgai.training.pages import HEIGHT, WIDTH, other_light, placing, rendered
 from fedgai.training.photographs import DARKEST, Opinions, Photograph, gather, strong_edges
-from fedgai.training.train_draughtsman import entropy, one_thread, render_garments
+from fedgai.training.train_draughtsman import entropy, render_garments
 from fedgai.training.train_draughtsman import loss as known_loss
 
 log = logging.getLogger("fedgai.training.draughtsman_prints")
@@ -47,7 +56,7 @@ LIKELY, BESIDE = 0.25, 4  # likelihood of a line that explains edges, and px aro
 
 
 @dataclass(frozen=True)
-class PrintLesson:
+class PrintLesson(Lesson):
     """How prints are learned.
 
     Attributes:
@@ -55,10 +64,7 @@ class PrintLesson:
         steps: of the lesson.
         pictures: photographs a step; drawn: rendered garments a step.
         dyed: share of the photographs that are plain and dyed; the others are shown as they are.
-        rate: of AdamW, after 100 steps; it falls to zero as a cosine.
         edges: how much more a pixel counts that lies on an edge of the print.
-        average: decay of the weights' running mean, which is what is kept.
-        seed: of everything.
     """
 
     garments: int = 400
@@ -67,10 +73,7 @@ class PrintLesson:
     pictures: int = 4
     drawn: int = 1
     dyed: float = 0.7
-    rate: float = 6e-4
     edges: float = 6.0
-    average: float = 0.997
-    seed: int = 24
 
 
 class PrintPages(Dataset[np.ndarray]):
@@ -205,70 +208,37 @@ def learn(
         keep: called after every quarter with the step and the draughtsman so far.
     """
     torch.manual_seed(lesson.seed)
-    teacher, network = (channels_last(copy.deepcopy(start.network)) for _ in range(2))
-    network.requires_grad_(True).train()
+    network, teacher, mean = copies(start.network)
     network.backbone.requires_grad_(False)
-    mean = copy.deepcopy(network).requires_grad_(False)
-    trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = AdamW(trained, lesson.rate, weight_decay=1e-4)
-    sums: dict[str, float] = {}
-    begun = time.monotonic()
-    photos = _batches(PrintPages(photographs, plain, lesson), lesson.pictures, lesson.steps, processes, np.stack)
-    known = _batches(RenderedPages(garments, lesson.seed), lesson.drawn, lesson.steps, processes)
+    optimizer = AdamW([p for p in network.parameters() if p.requires_grad], lesson.rate, weight_decay=1e-4)
+    means, begun = MeanLosses(), time.monotonic()
+    of_photos, of_known = (range(count * lesson.steps) for count in (lesson.pictures, lesson.drawn))
+    photos = batches(PrintPages(photographs, plain, lesson), lesson.pictures, of_photos, processes, np.stack)
+    known = batches(RenderedPages(garments, lesson.seed), lesson.drawn, of_known, processes)
     for step, (pages, drawn) in enumerate(zip(photos, known, strict=True), 1):
         set_rates(optimizer, [lesson.rate], step - 1, (step - 1) / lesson.steps)
         losses = held_loss(network, teacher, torch.from_numpy(pages), lesson.edges)
         of_drawn = known_loss(network, drawn)
         losses["drawn"] = (of_drawn["lines"] + of_drawn["union"]) / 4
-        optimizer.zero_grad(set_to_none=True)
-        sum(losses.values(), torch.zeros(())).backward()
-        nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            decay = min(lesson.average, step / (step + 10))
-            for mean_weight, weight in zip(mean.parameters(), network.parameters(), strict=True):
-                mean_weight.lerp_(weight, 1 - decay)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0) + value.item()
+        descend(optimizer, losses)
+        follow(mean, network, min(lesson.average, step / (step + 10)))
+        means.add(losses)
         if step % 50 == 0:
-            text = ", ".join(f"{name} {value / 50:.4f}" for name, value in sums.items())
-            log.info("step %d of %d: %s (%.2f s a step)", step, lesson.steps, text, (time.monotonic() - begun) / step)
-            sums = {}
+            pace = (time.monotonic() - begun) / step
+            log.info("step %d of %d: %s (%.2f s a step)", step, lesson.steps, means.take(), pace)
         if keep is not None and step % max(1, lesson.steps // 4) == 0:
             keep(step, Draughtsman(copy.deepcopy(mean), start.buttons))
     return Draughtsman(mean, start.buttons)
 
 
-def _batches(
-    pages: Dataset[Any], count: int, steps: int, processes: int, collate: Callable[..., Any] | None = None
-) -> DataLoader[Any]:
-    return DataLoader(
-        pages,
-        count,
-        sampler=range(count * steps),
-        num_workers=processes,
-        prefetch_factor=4 if processes else None,
-        collate_fn=collate,
-        worker_init_fn=one_thread,
-        multiprocessing_context="spawn" if processes else None,
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
-    parser.add_argument("--work", type=Path, required=True, help="for what is made on the way")
-    parser.add_argument("--start", type=Path, required=True, metavar="FILE", help="the draughtsman that learns")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
-    parser.add_argument("--processes", type=int, default=1, help="that make pages, beside the one that learns")
-    for name, value in asdict(PrintLesson()).items():
-        parser.add_argument("--" + name.replace("_", "-"), type=type(value), default=value)
+    parser = options(__doc__, opinion=False)
+    PrintLesson.add_options(parser)
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    lesson = PrintLesson(**{name: getattr(args, name) for name in asdict(PrintLesson())})
+    lesson = PrintLesson.of(args)
+    begin(args.work)
     torch.set_num_threads(1)  # more would add in another order, and give other bytes
-    args.work.mkdir(parents=True, exist_ok=True)
     try:
         start = Draughtsman.load(args.start)
         photographs = gather(
@@ -276,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.work / "photographs",
             lesson.seed,
             lesson.photographs,
-            lambda i, n: log.info("looked at %d of %d photographs", i, n) if i % 500 == 0 else None,
+            log_gathering,
             Opinions(start, None),
         )
     except FedGAIError as error:
@@ -295,8 +265,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args.processes,
         lambda step, so_far: so_far.save(args.work / "latest.safetensors"),
     )
-    learned.save(args.out)
-    log.info("%s: SHA-256 %s", args.out, learned.sha256)
+    save(learned, args.out)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,11 @@ The backbone's ImageNet weights come from the package `efficientnet-lite0-pytorc
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import multiprocessing
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,7 +33,6 @@ from safetensors.torch import load_file, save_file
 from skimage.morphology import skeletonize
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
 
 from fedgai.draughtsman import Backbone, Draughtsman, InvertedBottleneck, Network, SameConv
 from fedgai.errors import FedGAIError
@@ -42,6 +40,17 @@ from fedgai.files import replacing
 from fedgai.garments import KINDS, make
 from fedgai.line_types import LINE_TYPES
 from fedgai.networks.layers import channels_last
+from fedgai.training.lesson import (
+    Lesson,
+    MeanLosses,
+    batches,
+    begin,
+    descend,
+    log_gathering,
+    options,
+    save,
+    set_rates,
+)
 from fedgai.training.optimisers import AdamW
 from fedgai.training.pages import SILHOUETTE, TOPSTITCH, Pages
 from fedgai.training.photographs import Opinions, Photograph, gather
@@ -56,15 +65,12 @@ CONSTRUCTION = [i for i in range(len(LINE_TYPES)) if i != TOPSTITCH]
 
 
 @dataclass(frozen=True)
-class Lessons:
+class Lessons(Lesson):
     """How the draughtsman learns.
 
     Attributes:
         garments: rendered geometries; photographs: looked at, None for all.
         first, second: steps of the two lessons. batch: pages a step; share: of them rendered.
-        rate: of AdamW, at first; it falls to zero as a cosine over both lessons.
-        average: decay of the weights' running mean, which is what is kept.
-        seed: of everything.
     """
 
     garments: int = 560
@@ -74,8 +80,6 @@ class Lessons:
     batch: int = 4
     share: float = 0.5
     rate: float = 2e-3
-    average: float = 0.997
-    seed: int = 24
 
 
 def pretrained_backbone() -> Backbone:
@@ -161,8 +165,8 @@ class Training:
         nn.init.constant_(bias[4 : 4 * (1 + len(LINE_TYPES))], -4)  # lines are rare
         channels_last(self.network)
         self.mean = {name: value.clone() for name, value in self.network.state_dict().items()}
-        self.trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = AdamW(self.trained, lessons.rate, weight_decay=1e-4)
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = AdamW(trained, lessons.rate, weight_decay=1e-4)
         self.step = 0
         self.stop_after = lessons.first + lessons.second
 
@@ -175,7 +179,7 @@ class Training:
             self.work / "photographs",
             self.lessons.seed,
             self.lessons.photographs,
-            lambda i, n: log.info("looked at %d of %d photographs", i, n) if i % 500 == 0 else None,
+            log_gathering,
             self.opinions,
         )
         log.info(
@@ -200,48 +204,25 @@ class Training:
         network.load_state_dict(self.mean)
         return Draughtsman(network)
 
-    def _batches(self, garments: Sequence[Path], photographs: Sequence[Photograph], end: int) -> Iterator[dict[str, Tensor]]:
-        pages = Pages(garments, photographs, self.lessons.batch, self.lessons.share, self.lessons.seed)
-        numbers = range(self.step * self.lessons.batch, end * self.lessons.batch)
-        yield from DataLoader(
-            pages,
-            self.lessons.batch,
-            sampler=numbers,
-            num_workers=self.processes,
-            prefetch_factor=4 if self.processes else None,
-            worker_init_fn=one_thread,
-            multiprocessing_context="spawn" if self.processes else None,
-        )
-
     def _learn(self, garments: Sequence[Path], photographs: Sequence[Photograph], end: int) -> None:
-        total = self.lessons.first + self.lessons.second
+        total, batch = self.lessons.first + self.lessons.second, self.lessons.batch
         self.network.train()
-        sums: dict[str, float] = {}
-        begun, first = time.monotonic(), self.step
-        for page in self._batches(garments, photographs, end):
-            progress = self.step / total
-            rate = self.lessons.rate * min(1, (self.step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * progress))
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+        pages = Pages(garments, photographs, batch, self.lessons.share, self.lessons.seed)
+        means, begun, first = MeanLosses(), time.monotonic(), self.step
+        for page in batches(pages, batch, range(first * batch, end * batch), self.processes):
+            set_rates(self.optimizer, [self.lessons.rate], self.step, self.step / total)
             losses = loss(self.network, page)
-            self.optimizer.zero_grad(set_to_none=True)
-            sum(losses.values(), torch.zeros(())).backward()
-            nn.utils.clip_grad_norm_(self.trained, 1.0)
-            self.optimizer.step()
+            descend(self.optimizer, losses)
             decay = min(self.lessons.average, (self.step + 1) / (self.step + 10))
             with torch.no_grad():
                 for name, value in self.network.state_dict().items():
                     if value.is_floating_point() and not name.startswith("backbone."):
                         self.mean[name].lerp_(value, 1 - decay)
             self.step += 1
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0) + value.item()
+            means.add(losses)
             if self.step % 50 == 0:
-                text = ", ".join(f"{name} {value / 50:.4f}" for name, value in sums.items())
-                log.info(
-                    "step %d of %d: %s (%.2f s a step)", self.step, total, text, (time.monotonic() - begun) / (self.step - first)
-                )
-                sums = {}
+                pace = (time.monotonic() - begun) / (self.step - first)
+                log.info("step %d of %d: %s (%.2f s a step)", self.step, total, means.take(), pace)
             if self.step % 200 == 0 or self.step == end:
                 self._keep()
 
@@ -326,40 +307,24 @@ def _render(job: tuple[Path, int, str, int]) -> None:
     make(seed, long_side=long_side, kind=kind).save(path)
 
 
-def one_thread(_: int) -> None:
-    """For a process that makes pages: the others use the other cores."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """The command."""
-    defaults = Lessons()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True, action="append", help="a folder of photographs; again for more")
-    parser.add_argument("--work", type=Path, required=True, help="for what is made on the way; a later run goes on from it")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
+    parser = options(__doc__, start=False, opinion=False)
     parser.add_argument("--opinion", type=Path, metavar="FILE.onnx", help="U²-Net; needs --draughtsman")
     parser.add_argument("--draughtsman", type=Path, metavar="FILE", help="an earlier one, whose cut-outs U²-Net confirms")
-    parser.add_argument("--processes", type=int, default=1, help="that make pages, beside the one that learns")
-    for name, value in asdict(defaults).items():
-        parser.add_argument(f"--{name}", type=float if isinstance(value, float) else int, default=value)
-    options = vars(parser.parse_args(argv))
-    if (options["opinion"] is None) != (options["draughtsman"] is None):
+    Lessons.add_options(parser)
+    args = parser.parse_args(argv)
+    if (args.opinion is None) != (args.draughtsman is None):
         parser.error("--opinion and --draughtsman go together")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    begin(args.work)
     torch.set_num_threads(1)  # more would add in another order, and give other bytes
-    lessons = Lessons(**{name: options[name] for name in asdict(defaults)})
-    options["work"].mkdir(parents=True, exist_ok=True)
     opinions = None
-    if options["opinion"] is not None:
+    if args.opinion is not None:
         try:
-            opinions = Opinions(Draughtsman.load(options["draughtsman"]), Saliency(options["opinion"]), read())
+            opinions = Opinions(Draughtsman.load(args.draughtsman), Saliency(args.opinion), read())
         except FedGAIError as error:
             parser.error(str(error))
-    draughtsman = Training(lessons, options["photos"], options["work"], options["processes"], opinions).run()
-    draughtsman.save(options["out"])
-    log.info("%s: %d parameters, SHA-256 %s", options["out"], draughtsman.parameters, draughtsman.sha256)
+    save(Training(Lessons.of(args), args.photos, args.work, args.processes, opinions).run(), args.out)
 
 
 if __name__ == "__main__":
