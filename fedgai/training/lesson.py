@@ -166,7 +166,7 @@ class MeanLosses:
         self._steps += 1
 
     def take(self) -> str:
-        """ "name mean, name mean" for the log, and begin anew."""
+        """ "name mean, name mean" for the log, and empty the sums."""
         text = ", ".join(f"{name} {value.item() / self._steps:.4f}" for name, value in self._sums.items())
         self._sums, self._steps = {}, 0
         return text

@@ -1,4 +1,4 @@
-"""One designer's GAN, trained at home on their own pairs (FedGAI, arXiv 2503.12389, sec. 3).
+"""One designer's GAN, trained at home on their own pairs (FedGAI, arXiv 2503.12389, sec. 3; docs/method.md).
 
     photograph -> encoder -> Generator, in the designer's signature -> sketch -> encoder -> Gram matrices
                                                                                                  |
@@ -240,7 +240,7 @@ class LocalTrainer:
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _rows(self, step: int, count: int) -> list[int]:
-        """Pairs of a step, shuffled anew each epoch; a function of seed and step, so there is nothing to resume."""
+        """Pairs of a step, shuffled again each epoch; a function of seed and step, so there is nothing to resume."""
         epoch, position = divmod(step, self.steps_per_epoch)
         shuffle = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
         order = torch.randperm(len(self.pairs), generator=shuffle).tolist()
@@ -296,7 +296,7 @@ def _finite_sum(parts: dict[str, Tensor], part: str, step: int) -> Tensor:
 
 
 def _rate(adam: Optimizer, config: TrainConfig) -> float:
-    """The rate now. Adam's own steps count: a private model that an earlier release trained by SGD begins anew with it."""
+    """The rate now. Adam's own steps count: a private model that an earlier release trained by SGD starts from 0 with it."""
     taken = max((int(memory["step"]) for memory in adam.state.values() if memory), default=0)
     return config.generator_lr / (1 + taken / config.settled) * min(1.0, (taken + 1) / WARM_UP)
 
@@ -335,7 +335,7 @@ def train(
         out: folder for the checkpoint, the resume state and the log.
         preset: "edge" or "vgg16".
         epochs: passes over the pairs; without, the config's, which is by default the paper's 7,000 iterations.
-        resume: go on in ``out``; starts anew where nothing was saved there yet.
+        resume: go on in ``out``; starts from the beginning if nothing was saved there yet.
         seed: the same seed gives the same weights on one machine; without, the config's 24.
         bf16: compute in bfloat16 where the machine has it; without, the config's, which is not to.
         name: the designer's name in the style bank; the data folder's name by default.

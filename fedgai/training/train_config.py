@@ -1,4 +1,4 @@
-"""How a designer's GAN is trained, and what is told of it while it trains."""
+"""How a designer's GAN is trained, and what it reports while it trains."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TrainConfig:
             paper's losses alone.
         freeze_batchnorm: keep the Generator's BatchNorm statistics as they are (its weights and biases still train), and nothing
             else. For a Generator that was trained before, too: at batch 1 the statistics are those of one drawing, so training
-            mode would normalise every photograph by itself, which these weights never met, and would overwrite the
+            mode would normalise every photograph by itself, which these weights were not trained with, and would overwrite the
             running statistics of thousands of drawings with those of the last ten. Without earlier training there is
             nothing to keep, and BatchNorm learns as in the paper.
         save_every: steps between two savings; also saved after the last step.
