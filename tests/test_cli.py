@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import fork_server
+from helpers.commands import sketch
 from helpers.drawn_pairs import draw_pairs
 from helpers.garment_picture import draw_garment
 from PIL import Image
@@ -36,25 +37,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: object) -> str:
 
 def test_sketch(tiny_model_dir: Path, garment_photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "sketch.png"
-    assert (
-        main(
-            [
-                "sketch",
-                str(garment_photo),
-                "--style",
-                "ada line=0.3",
-                "--style",
-                "Coco Blot=2",
-                "--size",
-                "96",
-                "--model",
-                str(tiny_model_dir),
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
-    )
+    assert sketch(garment_photo, tiny_model_dir, out, "ada line=0.3", "Coco Blot=2") == 0
     assert Image.open(out).size == (77, 96)
 
 
@@ -101,19 +84,19 @@ def test_sketch_refusals(capsys: pytest.CaptureFixture, tiny_model_dir: Path, ga
     Image.new("RGB", (60, 60), "grey").save(flat)
     out = tmp_path / "out.png"
 
-    def sketch(photo: Path, style: str, *more: object) -> str:
+    def refused_sketch(photo: Path, style: str, *more: object) -> str:
         return refused(capsys, "sketch", photo, "--style", style, "--model", tiny_model_dir, "--out", out, *more)
 
-    assert "No such file" in sketch(tmp_path / "none.jpg", "Ada Line")
-    assert "No garment" in sketch(flat, "Ada Line")
-    assert "one of Ada Line, Bruno Hatch, Coco Blot" in sketch(garment_photo, "Nobody=1")
-    assert "'much' is not a weight" in sketch(garment_photo, "Ada Line=much")
-    assert "not negative" in sketch(garment_photo, "Ada Line=-1")
-    assert "64 to 1024 px" in sketch(garment_photo, "Ada Line", "--size", 2000)
-    assert "--size" in sketch(garment_photo, "Ada Line", "--size", "big")
+    assert "No such file" in refused_sketch(tmp_path / "none.jpg", "Ada Line")
+    assert "No garment" in refused_sketch(flat, "Ada Line")
+    assert "one of Ada Line, Bruno Hatch, Coco Blot" in refused_sketch(garment_photo, "Nobody=1")
+    assert "'much' is not a weight" in refused_sketch(garment_photo, "Ada Line=much")
+    assert "not negative" in refused_sketch(garment_photo, "Ada Line=-1")
+    assert "64 to 1024 px" in refused_sketch(garment_photo, "Ada Line", "--size", 2000)
+    assert "--size" in refused_sketch(garment_photo, "Ada Line", "--size", "big")
     assert not out.exists()
-    assert "give --out a name that ends so" in sketch(garment_photo, "Ada Line", "--out", tmp_path / "out.xyz")
-    assert "checkpoint" in sketch(garment_photo, "Ada Line", "--model", tmp_path)
+    assert "give --out a name that ends so" in refused_sketch(garment_photo, "Ada Line", "--out", tmp_path / "out.xyz")
+    assert "checkpoint" in refused_sketch(garment_photo, "Ada Line", "--model", tmp_path)
     assert "--style" in refused(capsys, "sketch", garment_photo, "--out", out)
     assert "invalid choice" in refused(capsys, "paint")
     assert "required" in refused(capsys)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from helpers import fork_server
-from helpers.quick_rounds import QuickDemo, one_garment, two_hands
+from helpers.quick_rounds import one_garment, running_studio, two_hands
 from helpers.studio_server import PATIENCE
 from PIL import Image
 from safetensors import safe_open
@@ -27,7 +27,6 @@ from federation.designer.settings import Settings
 from federation.identity import make_key
 from federation.keeper import descendants
 from federation.operator import approve
-from federation.processes import free_port
 from fedgai.model import FedGAI
 from fedgai.training.saved_training import LOG_FILE, STATE_FILE
 
@@ -77,23 +76,19 @@ def progress(home: Path) -> tuple[str, int]:
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Demo]:
     """Rounds without end; one that a killed designer does not answer is asked for again after the deadline."""
-    demo = QuickDemo(
-        tmp_path / "studio",
-        free_port(),
+    folder = tmp_path / "studio"
+    environment = {"FEDGAI_REST_HOURS": "0", **one_garment(folder)}
+    with running_studio(
+        folder,
+        ["Zoë"],
         rounds=50,
         epochs=EPOCHS,
-        names=["Zoë"],
         deadline=15,
         house_steps=1,
-        patience=PATIENCE,
         weights=two_hands(tmp_path),
-        environment={"FEDGAI_REST_HOURS": "0", **one_garment(tmp_path / "studio")},
-    )
-    try:
-        demo.start_studio()
+        environment=environment,
+    ) as demo:
         yield demo
-    finally:
-        demo.stop()
 
 
 MOMENTS = [random.Random(24 + kill).randrange(1, 4 * PAIRS * EPOCHS // 3) for kill in range(KILLS)]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from helpers import fork_server
 from helpers.drawn_sheets import fill
+from helpers.join_command import JOIN
 from helpers.studio_server import PATIENCE
 
 from fedgai.environment import VariableError, check_network, no_proxy, switch, tidy_network
@@ -176,22 +177,22 @@ WRONG = [
 ]
 
 
+def joining(folder: Path) -> list[str]:
+    """Options with which a designer whose drawings lie in ``folder/own`` joins a studio that nobody can reach."""
+    return [
+        *("--server", "https://studio.invalid"),
+        *("--data", str(folder / "own")),
+        *("--name", "Zoë"),
+        *("--home", str(folder / "home")),
+    ]
+
+
 @pytest.mark.parametrize("environment", WRONG, ids=lambda e: "=".join(*e.items()))
 def test_the_companion_says_which_variable_or_works(environment: dict[str, str], tmp_path: Path) -> None:
     """In a folder of the project that cannot be written, as after an installation by somebody else."""
     fill(tmp_path / "own", 2)
-    arguments = [
-        "--server",
-        "https://studio.invalid",
-        "--data",
-        str(tmp_path / "own"),
-        "--name",
-        "Zoë",
-        "--home",
-        str(tmp_path / "home"),
-    ]
     done = fork_server.run(
-        [sys.executable, "-m", "federation.join", "--check", *arguments],
+        [*JOIN, "--check", *joining(tmp_path)],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -231,18 +232,8 @@ def test_the_companion_says_which_variable_or_works(environment: dict[str, str],
 def test_joining_says_which_variable_it_is(environment: dict[str, str], tmp_path: Path) -> None:
     fill(tmp_path / "own" / "photos", 2)
     fill(tmp_path / "own" / "sketches", 2)
-    arguments = [
-        "--server",
-        "https://studio.invalid",
-        "--data",
-        str(tmp_path / "own"),
-        "--name",
-        "Zoë",
-        "--home",
-        str(tmp_path / "home"),
-    ]
     process = fork_server.Popen(
-        [sys.executable, "-m", "federation.join", *arguments],
+        [*JOIN, *joining(tmp_path)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -22,16 +22,8 @@ from safetensors.torch import load_file
 
 from fedgai.imagine import CHIPS, PROMPT_LIMIT, TEXT_LIMIT, Cancelled, ImagineError, Imaginer, Step, prompt
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = prompt({"category": "coat"})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks so small are faster so."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from helpers.installed import build_wheel, draws, page, run, running
-from helpers.studio_server import ROOT
+from helpers.installed import build_wheel, check_sketch, check_studio, check_window, run
 
 from federation.bundle import build_app
 
@@ -46,9 +45,7 @@ def test_the_wheel_holds_what_it_draws_with_and_nothing_else(wheel: Path) -> Non
 
 
 def test_draws_outside_the_checkout(programs: Path, tmp_path: Path) -> None:
-    photo = ROOT / "examples" / "hoodie.jpg"
-    run(programs / "fedgai", "sketch", photo, "--style", "Aiko", "--size", "256", "--out", "x.png", cwd=tmp_path)
-    assert (tmp_path / "x.png").stat().st_size > 1000
+    check_sketch(programs, tmp_path)
     where = run(programs / "python", "-c", "import fedgai; print(fedgai.__file__)", cwd=tmp_path).strip()
     assert Path(where).is_relative_to(programs.parent)
 
@@ -58,14 +55,11 @@ def test_the_companion_is_there(programs: Path, tmp_path: Path) -> None:
 
 
 def test_the_companions_window_opens(programs: Path, tmp_path: Path) -> None:
-    with running(programs / "fedgai-join", "--window", "--home", tmp_path / "home", cwd=tmp_path) as address:
-        assert "FedGAI" in page(address)
+    check_window(programs, tmp_path)
 
 
 def test_the_studio_starts_and_draws(programs: Path, tmp_path: Path) -> None:
-    with running(programs / "fedgai-studio", cwd=tmp_path) as address:
-        assert "FedGAI" in page(address)
-        assert max(draws(address, tmp_path).size) == 256
+    check_studio(programs, tmp_path)
 
 
 def test_a_wheel_and_a_checkout_make_the_same_app(programs: Path, tmp_path: Path) -> None:

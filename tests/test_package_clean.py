@@ -11,8 +11,7 @@ import venv
 from pathlib import Path
 
 import pytest
-from helpers.installed import build_wheel, draws, page, run, running
-from helpers.studio_server import ROOT
+from helpers.installed import build_wheel, check_sketch, check_studio, check_window, run
 
 pytestmark = pytest.mark.long
 INSTALL = 3600  # s, for a slow network
@@ -43,21 +42,16 @@ def test_every_package_is_the_environments_own(programs: Path, tmp_path: Path) -
 
 
 def test_draws(programs: Path, tmp_path: Path) -> None:
-    photo = ROOT / "examples" / "hoodie.jpg"
-    run(programs / "fedgai", "sketch", photo, "--style", "Aiko", "--size", "256", "--out", "x.png", cwd=tmp_path)
-    assert (tmp_path / "x.png").stat().st_size > 1000
+    check_sketch(programs, tmp_path)
 
 
 def test_the_companion_starts_and_its_window_opens(programs: Path, tmp_path: Path) -> None:
     assert "--receipt" in run(programs / "fedgai-join", "--help", cwd=tmp_path)
-    with running(programs / "fedgai-join", "--window", "--home", tmp_path / "home", cwd=tmp_path) as address:
-        assert "FedGAI" in page(address)
+    check_window(programs, tmp_path)
 
 
 def test_the_studio_starts_and_draws(programs: Path, tmp_path: Path) -> None:
-    with running(programs / "fedgai-studio", cwd=tmp_path) as address:
-        assert "FedGAI" in page(address)
-        assert max(draws(address, tmp_path).size) == 256
+    check_studio(programs, tmp_path)
 
 
 def test_the_operators_command_starts(programs: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.commands import sketch
 from PIL import Image
 
 from fedgai.__main__ import main
@@ -393,23 +394,7 @@ def test_pipeline_says_what_a_line_is_where_the_draughtsman_saw_it(
 
 def test_cli_writes_svg(tiny_model_dir: Path, garment_photo: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "shirt.SVG"
-    assert (
-        main(
-            [
-                "sketch",
-                str(garment_photo),
-                "--style",
-                "Ada Line",
-                "--size",
-                "96",
-                "--model",
-                str(tiny_model_dir),
-                "--out",
-                str(out),
-            ]
-        )
-        == 0
-    )
+    assert sketch(garment_photo, tiny_model_dir, out, "Ada Line") == 0
     root = ET.fromstring(out.read_text())
     assert root.get("viewBox") == "0 0 77 96" and "Ada Line" in (root.findtext(f"{SVG}desc") or "")
 

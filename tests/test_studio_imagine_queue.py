@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from helpers.studio_server import PATIENCE
 
 pytest.importorskip("studio.without_stubs")
@@ -20,16 +19,8 @@ from studio.imagine_tab import ImagineTab
 from studio.turns import BusyError, Caller
 from studio.uploads import UploadFolder
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 WORDS = prompt({"category": "coat"})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks so small are faster so."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from helpers import fork_server
 from helpers.axe_rules import violations
-from helpers.quick_rounds import QuickDemo, one_garment
+from helpers.quick_rounds import running_studio
 from helpers.screen import width
 from helpers.studio_server import PATIENCE, ROOT, dropped_choices
 from helpers.visit import decoded
@@ -34,7 +34,6 @@ from federation.designer.receipt import read_all
 from federation.designer.settings import Settings
 from federation.identity import fingerprint
 from federation.operator import approve
-from federation.processes import free_port
 from fedgai.ateliers import ATELIERS, draw
 from fedgai.content import fit_and_cut, on_white
 from fedgai.pipeline import SketchPipeline
@@ -48,22 +47,8 @@ LEAVES = "You may close this page"
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A studio with its federation, which waits for one designer."""
-    folder = tmp_path_factory.mktemp("host")
-    demo = QuickDemo(
-        folder,
-        free_port(),
-        rounds=1,
-        names=["Dara"],
-        house_steps=2,
-        deadline=3600,
-        patience=PATIENCE,
-        environment=one_garment(folder),
-    )
-    try:
-        demo.start_studio()
+    with running_studio(tmp_path_factory.mktemp("host"), ["Dara"]) as demo:
         yield demo
-    finally:
-        demo.stop()
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ import pytest
 import torch
 from helpers import fork_server
 from helpers.join_command import JOIN, run
-from helpers.quick_rounds import QuickDemo, one_garment, two_hands
+from helpers.quick_rounds import running_studio, two_hands
 from helpers.recording_proxy import RecordingProxy
 from helpers.studio_server import PATIENCE, ROOT
 from PIL import Image
@@ -43,7 +43,6 @@ from federation.designer.settings import CompanionError, Settings
 from federation.designer.studio_client import StudioClient, release_hash
 from federation.identity import fingerprint
 from federation.operator import approve
-from federation.processes import free_port
 from federation.wire import pack
 from fedgai.data import kept_cutouts
 from fedgai.data.pairs import PairFolder
@@ -283,22 +282,8 @@ class Recording:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """A studio with its federation, which waits for one designer."""
     folder = tmp_path_factory.mktemp("studio")
-    demo = QuickDemo(
-        folder,
-        free_port(),
-        rounds=1,
-        names=["Aiko"],
-        house_steps=2,
-        deadline=3600,
-        patience=PATIENCE,
-        weights=two_hands(folder),
-        environment=one_garment(folder),
-    )
-    try:
-        demo.start_studio()
+    with running_studio(folder, ["Aiko"], weights=two_hands(folder)) as demo:
         yield demo
-    finally:
-        demo.stop()
 
 
 @pytest.fixture(scope="module")

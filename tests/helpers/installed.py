@@ -75,6 +75,26 @@ def page(address: str) -> str:
             time.sleep(0.1)
 
 
+def check_window(programs: Path, folder: Path) -> None:
+    """The companion's window of an environment opens. ``folder`` takes its files."""
+    with running(programs / "fedgai-join", "--window", "--home", folder / "home", cwd=folder) as address:
+        assert "FedGAI" in page(address)
+
+
+def check_studio(programs: Path, folder: Path) -> None:
+    """The studio of an environment starts, and draws. ``folder`` takes its files."""
+    with running(programs / "fedgai-studio", cwd=folder) as address:
+        assert "FedGAI" in page(address)
+        assert max(draws(address, folder).size) == 256
+
+
+def check_sketch(programs: Path, folder: Path) -> None:
+    """An environment's ``fedgai sketch`` draws. ``folder`` takes the sketch."""
+    photo = ROOT / "examples" / "hoodie.jpg"
+    run(programs / "fedgai", "sketch", photo, "--style", "Aiko", "--size", "256", "--out", "x.png", cwd=folder)
+    assert (folder / "x.png").stat().st_size > 1000
+
+
 def draws(address: str, folder: Path) -> Image.Image:
     """A sketch of an example, by a studio that runs at this address. ``folder`` takes the file."""
     client = Client(address, verbose=False, download_files=folder)
