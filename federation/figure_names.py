@@ -48,7 +48,7 @@ OF_THE_PROBE = {
     "lines": "lines in the same place as in round 0",
     "ink_ratio": "ink, compared with round 0",
     "mid_grey_ratio": "grey between ink and paper, compared with round 0",
-    "blends_falling": "share of blend steps that come closer to the second hand",
+    "blends_falling": "share of a blend's way that leads closer to the second hand",
     "logit": "size of the Discriminator's output",
 }
 """Of the probe, by the name in ``Bounds``."""

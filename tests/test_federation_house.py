@@ -25,7 +25,7 @@ from federation.figure_names import AT_THE_HOUSE
 from federation.server.house_hands import margin
 from federation.server.house_sheet import EXAMPLES, sheet, style_distances
 from federation.server.house_step import HouseStep, HouseStepConfig, _without_colour, reason_to_hold_back, settle_batchnorm
-from federation.server.probe import Bounds, Probe, verdict
+from federation.server.probe import Bounds, Probe, share_closer, verdict
 from fedgai import ateliers as atelier
 from fedgai.model import FedGAI
 from fedgai.networks.discriminator import Discriminator
@@ -281,6 +281,15 @@ def test_every_figure_has_a_bound_and_the_reason_names_it(figure, after):
 
 def test_better_and_a_little_worse_are_published():
     assert not verdict(GOOD, GOOD | {"own_hand": 1.0, "distance_ratio": 0.5, "lines": 0.95, "ink_ratio": 1.05})
+
+
+def test_of_a_blends_way_counts_how_far_it_leads_closer():
+    assert share_closer([1.0, 0.6, 0.2, 0.1]) == 1
+    assert share_closer([1.0, 0.2, 0.4]) == pytest.approx(0.8)
+    assert share_closer([0.1, 0.5]) == 0
+    assert share_closer([0.3, 0.3]) == share_closer([]) == 1
+    almost = [share_closer([1.0, 0.5 + change, 0.5]) for change in (-1e-4, 1e-4)]
+    assert abs(almost[0] - almost[1]) < 1e-3
 
 
 def test_many_small_changes_do_not_add_up_beyond_the_limit():
