@@ -72,6 +72,7 @@ import asyncio, cryptography, fastapi, filelock, flwr.clientapp, flwr.app.messag
 import flwr.clientapp.mod, flwr.supercore.inflatable.inflatable_utils, rich.live, skimage, webbrowser, tempfile, multiprocessing
 {TAKEN_AWAY}
 os.environ.pop("DISPLAY", None)
+from dataclasses import asdict
 from pathlib import Path
 folder, drawings = map(Path, sys.argv[1:3])
 
@@ -83,6 +84,7 @@ from federation.designer.receipt import read_all
 from federation.designer.settings import Settings, has_left, remember_leaving
 from fedgai.model import FedGAI
 from fedgai.training.saved_training import read_state, write_checkpoint, write_state
+from fedgai.training.train_config import TrainConfig
 from studio.companion import home, window
 from studio.companion.drawings import DrawingsFolder
 from studio.companion.home_studio import HomeStudio
@@ -121,9 +123,10 @@ model, trained = FedGAI.load(), folder / "trained"
 trained.mkdir()
 for step in (1, 2):  # the second time, in place of a file
     assert asyncio.run(DrawingsFolder(folder, lambda: settings).put("sketches", "coat.png", picture())) == ""
-    write_state(trained, {"step": torch.tensor([step])}, {"step": step}, next(iter(model.styles.values())))
+    state = {"step": step, "config": asdict(TrainConfig())}
+    write_state(trained, {"step": torch.tensor([step])}, state, next(iter(model.styles.values())))
     write_checkpoint(trained, model)
-assert read_state(trained)[1] == {"step": 2} and FedGAI.load(trained).styles.keys() == model.styles.keys()
+assert read_state(trained)[1] == state and FedGAI.load(trained).styles.keys() == model.styles.keys()
 remember_leaving(folder, settings.server)
 assert has_left(folder, settings.server)
 node = supernode.SuperNode(folder / "flower", "127.0.0.1:9", folder / "key", {"a": 1})
