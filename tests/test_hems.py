@@ -12,11 +12,16 @@ from fedgai.vision.hems import whole_hems
 TOP, BOTTOM, LEFT, RIGHT = 60, 420, 90, 290  # of a garment that is a rectangle, px
 
 
-def rectangle() -> tuple[Bools, Plane]:
-    """A garment, (512, 384), and how far each place in it is from its edge."""
+def seen(solid: Bools) -> tuple[list[Floats], Plane]:
+    """Of a garment, (512, 384): its contours, and how far each place in it is from its edge."""
+    contours, _ = cv2.findContours(np.uint8(solid), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return [contour[:, 0].astype(np.float64) for contour in contours], to_edge(solid)
+
+
+def rectangle() -> tuple[list[Floats], Plane]:
     solid = np.zeros((512, 384), bool)
     solid[TOP:BOTTOM, LEFT:RIGHT] = True
-    return solid, to_edge(solid)
+    return seen(solid)
 
 
 def across(x0: int, x1: int, y: float, wave: float = 0) -> Line:
@@ -36,46 +41,50 @@ def near(line: Line, other: Floats) -> float:
 
 @pytest.mark.parametrize(("y", "turned"), [(BOTTOM - 9, False), (TOP + 8, False), (BOTTOM - 9, True)])
 def test_two_pieces_become_one_line_from_side_to_side(y: float, turned: bool) -> None:
-    solid, depth = rectangle()
+    contours, depth = rectangle()
     pieces = [across(115, 180, y), across(205, 262, y)]
     if turned:
         pieces = [Line(piece.points[::-1]) for piece in pieces]
     seam = across(LEFT + 4, RIGHT - 4, 250)
-    whole, other = whole_hems([pieces[0], seam, pieces[1]], [True, False, True], solid, depth)
+    whole, other, gone = whole_hems([pieces[0], seam, pieces[1]], [True, False, True], contours, depth)
     assert other is seam
+    assert gone is None
+    assert whole is not None
     assert near(whole, across(LEFT, RIGHT, y).points) < 1.5
     assert whole.points[:, 0].min() < LEFT + 14
     assert whole.points[:, 0].max() > RIGHT - 14
 
 
 def test_a_second_line_beside_it_is_left_out_even_if_it_wavers() -> None:
-    solid, depth = rectangle()
+    contours, depth = rectangle()
     lines = [across(110, 262, BOTTOM - 8), across(120, 200, BOTTOM - 12, wave=3), across(130, 180, BOTTOM - 60)]
-    left = whole_hems(lines, [True] * 3, solid, depth)
-    assert len(left) == 2
-    assert left[1] is lines[2]
+    whole, second, pocket = whole_hems(lines, [True] * 3, contours, depth)
+    assert whole is not None
+    assert second is None
+    assert pocket is lines[2]
 
 
 def test_what_is_seen_far_from_where_the_silhouette_turns_stays_as_it_was() -> None:
-    solid, depth = rectangle()
+    contours, depth = rectangle()
     lines = [upright(LEFT + 7, 200, 270)]
-    assert whole_hems(lines, [True], solid, depth)[0] is lines[0]
+    assert whole_hems(lines, [True], contours, depth)[0] is lines[0]
 
 
 def test_only_stitches_along_the_silhouette_are_changed() -> None:
-    solid, depth = rectangle()
+    contours, depth = rectangle()
     hem, pocket = across(115, 262, BOTTOM - 9), across(130, 190, 300)
-    kept = whole_hems([hem, pocket], [False, True], solid, depth)
+    kept = whole_hems([hem, pocket], [False, True], contours, depth)
     assert kept[0] is hem
     assert kept[1] is pocket
 
 
 def test_stitches_end_where_a_hem_ends() -> None:
-    solid, depth = rectangle()
+    contours, depth = rectangle()
     around = Line(
         np.concatenate([across(140, RIGHT - 8, BOTTOM - 8).points, upright(RIGHT - 8, BOTTOM - 40, BOTTOM - 9).points[::-1]])
     )
-    (whole,) = whole_hems([around], [True], solid, depth)
+    (whole,) = whole_hems([around], [True], contours, depth)
+    assert whole is not None
     assert near(whole, across(LEFT, RIGHT, BOTTOM - 8).points) < 4
 
 
@@ -84,16 +93,17 @@ def test_a_round_garment_has_no_hem_to_complete() -> None:
     cv2.circle(page, (190, 250), 150, 1, -1)
     angle = np.radians(np.arange(60, 120, 0.4))
     piece = Line(np.stack([190 + 141 * np.cos(angle), 250 + 141 * np.sin(angle)], 1))
-    (kept,) = whole_hems([piece], [True], page > 0, to_edge(page > 0))
+    (kept,) = whole_hems([piece], [True], *seen(page > 0))
+    assert kept is not None
     assert len(kept.points) < 2.3 * len(piece.points)
 
 
 def test_no_garment_and_no_stitches_are_no_error() -> None:
-    solid, depth = rectangle()
+    contours, depth = rectangle()
     seam = across(100, 200, 250)
-    assert whole_hems([], [], solid, depth) == []
-    assert whole_hems([seam], [False], solid, depth)[0] is seam
-    assert whole_hems([seam], [True], np.zeros_like(solid), np.zeros_like(depth))[0] is seam
+    assert whole_hems([], [], contours, depth) == []
+    assert whole_hems([seam], [False], contours, depth)[0] is seam
+    assert whole_hems([seam], [True], [], np.zeros_like(depth))[0] is seam
 
 
 def bent(length: int) -> Floats:

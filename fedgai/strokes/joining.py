@@ -228,16 +228,15 @@ def run_on(
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     x, y = np.clip(np.rint(np.concatenate([line.points for line in lines])).astype(int), 0, np.array(edge.shape[::-1]) - 1).T
     half = np.concatenate([edge[y, x], *(0.75 * widths for _, widths in others)])  # a silhouette's band was left out, too
-    tree, farthest, drawn_on = cKDTree(points), max(reach, longer) + 2 * float(half.max()), []
+    tree, widest, drawn_on = cKDTree(points), float(half.max()), list[Line]()
     for i, line in enumerate(lines):
-        path, free = line.points, list(line.free)
+        path, free, most = line.points, list(line.free), max(reach, min(longer, len(line.points) / 5))
         for end in (0, 1):
             path = path[::-1]  # twice: first to its first point as the last one, then back
             if line.closed or not free[end]:
                 continue
             ahead, tip = heading(path), path[-1]
-            most = max(reach, min(longer, len(line.points) / 5))
-            near = np.array(tree.query_ball_point(tip, farthest), np.int64)
+            near = np.array(tree.query_ball_point(tip, most + 2 * widest), np.int64)
             near = near[owner[near] != i]
             own = half[np.searchsorted(owner, i) : np.searchsorted(owner, i, "right")].min()
             way = points[near] - tip

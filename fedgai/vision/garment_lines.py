@@ -33,11 +33,9 @@ BLOT = 5.0  # px, how far around a button's place is looked for the lines that p
 SMALLEST_RING = 3.0  # px of 512, radius
 STITCH, SPACE = 9.0, 4.0  # px of 512, of a topstitched line
 SEAMED = 36.0  # px of 512; a shorter topstitched line is drawn through: two or three stitches look like dirt
-RUN_ON = (
-    10.0  # px of 512, beyond ``RIM``, that a line's end may lie from the silhouette or a line that it points at, to be drawn on
-)
+RUN_ON = 10.0  # px of 512, beyond ``RIM``: a line whose end lies so near to one that it points at is drawn on to it
 LONG_RUN_ON = 24.0  # px of 512, the same for long lines
-HOOK = 14.0  # px of 512, a piece at a line's end that turns away is left out if it is shorter
+HOOK = 14.0  # px of 512: a shorter piece that turns away at a line's end is left out
 SILHOUETTE, SEAM, EDGE, TOPSTITCH, FOLD, FASTENING = range(len(LINE_TYPES))
 FOLD_LIKELY = 0.6  # share of a fold's likelihood that counts: a faint fold is clutter, a faint seam is not
 FOLDS = 0.75  # how sure a fold is beside a seam after that: whoever leaves lines out begins with folds
@@ -115,9 +113,13 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     how = replace(Tracing.at((height, width)), shortest=SHORTEST * unit, stiffness=STIFFNESS * unit**4)
     edge = to_edge(ink)
     middle = without_hooks(centre_lines(ink, edge, how), HOOK * unit)
-    middle = whole_hems(middle, [_kind(line.points, likelihoods) == TOPSTITCH for line in middle], solid, depth)
+    contours = _contours(solid)
     kinds = [_kind(line.points, likelihoods) for line in middle]  # of what was seen, before lines are drawn on
-    middle = run_on(middle, edge, _rims(solid, unit), RUN_ON * unit, LONG_RUN_ON * unit)
+    hemmed = whole_hems(middle, [kind == TOPSTITCH for kind in kinds], contours, depth)
+    kinds = [kind for kind, line in zip(kinds, hemmed, strict=True) if line is not None]
+    middle = [line for line in hemmed if line is not None]
+    rims = [(contour, np.full(len(contour), 2 * RIM * unit)) for contour in contours]
+    middle = run_on(middle, edge, rims, RUN_ON * unit, LONG_RUN_ON * unit)
     strokes = strokes_along(middle, np.minimum(0.8 / SURE * ridge, 1), how, "line")
     around = cv2.dilate(likely, np.ones((5, 5), np.uint8))
     found = []
@@ -196,10 +198,10 @@ def _pixels(points: Floats, shape: tuple[int, ...]) -> tuple[Ints, Ints]:
     return rows, columns
 
 
-def _rims(solid: Bools, unit: float) -> list[tuple[Floats, Floats]]:
-    """The silhouette of a garment (h, w): points (n, 2) and widths (n,) of each of its contours, for ``run_on``."""
+def _contours(solid: Bools) -> list[Floats]:
+    """The silhouette of a garment (h, w): the pixels (n, 2) around each of its parts and holes, the last beside the first."""
     contours, _ = cv2.findContours(solid.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    return [(contour[:, 0].astype(np.float64), np.full(len(contour), 2 * RIM * unit)) for contour in contours]
+    return [contour[:, 0].astype(np.float64) for contour in contours]
 
 
 def as_drawn(buttons: Sequence[Button], scale: float, side: float) -> tuple[Button, ...]:

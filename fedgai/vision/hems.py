@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fedgai.strokes.drawing import Bools, Floats, Ints, Plane
+from fedgai.strokes.drawing import Floats, Ints, Plane
 from fedgai.strokes.joining import Line
 from fedgai.strokes.polylines import Polylines
-from fedgai.strokes.silhouette import outlines
 
 # lengths are px of a picture that is 512 px long
 STIFFNESS = 600.0  # of the spline through the silhouette
@@ -47,26 +46,30 @@ class _Piece:
     inwards: tuple[float, float]
 
 
-def whole_hems(lines: Sequence[Line], stitched: Sequence[bool], solid: Bools, depth: Plane) -> list[Line]:
+def whole_hems(lines: Sequence[Line], stitched: Sequence[bool], contours: Sequence[Floats], depth: Plane) -> list[Line | None]:
     """Lines with the stitches along each hem made whole. All other lines stay as they are.
 
     Args:
         lines: within the garment, about 1 px from point to point.
         stitched: which of them are topstitched.
-        solid: (H, W) bool, the garment.
-        depth: (H, W) float32, px from each place in it to its edge.
+        contours: the pixels (n, 2) along each outline of the garment; the last is beside the first.
+        depth: (H, W) float32, px from each place in the garment to its edge.
+
+    Returns:
+        as many: a whole line in place of its first piece, and None in place of the others.
     """
     from scipy.spatial import cKDTree  # scipy takes a quarter of a second, and many commands draw nothing
 
-    unit = max(solid.shape) / 512
-    rings = outlines(solid.astype(np.float32))
+    unit = max(depth.shape) / 512
     candidates = [i for i, line in enumerate(lines) if stitched[i] and not line.closed and len(line.points) >= SHORTEST * unit]
     candidates = sorted(candidates, key=lambda i: -len(lines[i].points))[:MOST]
-    if not candidates or not len(rings):
+    long = [contour for contour in contours if len(contour) >= WHOLE * unit]
+    if not candidates or not long:
         return list(lines)
+    rings = Polylines.of(long, [True] * len(long)).resampled()
     none, even = np.zeros(len(rings.points), bool), np.ones(len(rings.points))
     smooth = rings.smoothed(rings.points, STIFFNESS * unit**4, none, even)
-    tree, result = cKDTree(smooth), dict(enumerate(lines))
+    tree, result = cKDTree(smooth), list[Line | None](lines)
     silhouettes = [_Silhouette(points, depth, unit) for points in rings.split(smooth)]
     pieces: list[list[_Piece]] = [[] for _ in silhouettes]
     for i in candidates:
@@ -87,14 +90,14 @@ def whole_hems(lines: Sequence[Line], stitched: Sequence[bool], solid: Bools, de
             names = {piece.line for piece in row}
             names |= {piece.line for piece in left if silhouette.share(piece, first, last) >= COVERED}
             along = cKDTree(whole.points)
-            for i in candidates:  # a second line, however it wavers
-                if i in result and (along.query(lines[i].points)[0] <= APART * unit).mean() >= COVERED:
+            for i in candidates:  # a second line that is still as it was seen, however it wavers
+                if result[i] is lines[i] and (along.query(lines[i].points)[0] <= APART * unit).mean() >= COVERED:
                     names.add(i)
+            for name in names:
+                result[name] = None
             result[min(names)] = whole
-            for name in names - {min(names)}:
-                result.pop(name, None)
             left = [piece for piece in left if piece.line not in names]
-    return list(result.values())
+    return result
 
 
 class _Silhouette:
@@ -204,5 +207,5 @@ class _Silhouette:
     def _beside(self, piece: _Piece, near: _Piece) -> _Piece:
         """The piece with its points counted on from another's: an outline has no beginning."""
         size = len(self.points)
-        round_trips = round((near.first + near.last - piece.first - piece.last) / 2 / size)
-        return replace(piece, first=piece.first + round_trips * size, last=piece.last + round_trips * size)
+        turns = round((near.first + near.last - piece.first - piece.last) / 2 / size)
+        return replace(piece, first=piece.first + turns * size, last=piece.last + turns * size)
