@@ -59,7 +59,7 @@ class Bounds:
     lines: Bound = field(default_factory=lambda: Bound("higher", 0.03, 0.95, "lines where round 0 drew them"))
     ink_ratio: Bound = field(default_factory=lambda: Bound("same", 0.1, 0.2, "ink, against round 0"))
     mid_grey_ratio: Bound = field(default_factory=lambda: Bound("lower", 0.1, 1.06, "grey that is neither ink nor paper"))
-    blends_falling: Bound = field(default_factory=lambda: Bound("higher", 0.1, 0.7, "share of blends' way to their end"))
+    blends_falling: Bound = field(default_factory=lambda: Bound("higher", 0.1, 0.7, "how far blends lead to their end"))
     logit: Bound = field(default_factory=lambda: Bound("lower", None, 100.0, "size of the Discriminator's logits"))
 
 
@@ -88,9 +88,9 @@ def verdict(before: Mapping[str, float], after: Mapping[str, float], bounds: Bou
 
 
 def share_closer(path: Sequence[float]) -> float:
-    """How much of a way leads closer to its end, in [0, 1]: falls of the distance, over falls and rises.
+    """How much of a way leads closer to its end, in [0, 1]: all that the distance falls, over all that it falls and rises.
 
-    A count of falling steps would change by a whole step where the distance hardly changes.
+    To count the steps that fall would be too coarse: a step may turn although the distance hardly changes.
 
     Args:
         path: distances to the end, at least 0, in the order of the way.
@@ -123,7 +123,7 @@ class Probe:
                 [0, 1]. Not over all hands: hatching that comes off its lattice is one hand's loss.
             ink_ratio: share of ink over round 0's.
             mid_grey_ratio: share of what is neither ink nor paper over round 0's, of the hand where that is highest.
-            blends_falling: on the way from each hand to the next, what leads nearer to the next, see ``share_closer``.
+            blends_falling: how much of the way from each hand to the next leads closer to the next (``share_closer``), in [0, 1].
             logit: mean size of the Discriminator's logits on the drawings. Broken Discriminators show here.
             All finite; 1e6 (0 where higher is better) for what cannot be measured.
         """

@@ -49,9 +49,8 @@ class Logins:
         self._key = _key(key_file)
         self._by_address, self._by_device = Buckets(BY_ADDRESS, DEVICES), Buckets(BY_DEVICE, DEVICES)
         self._by_everybody = Buckets(BY_EVERYBODY, 1)
-        self._sessions: dict[
-            bytes, float
-        ] = {}  # SHA-256 of the cookie -> when it ends; whoever copies this cannot log in with it
+        # SHA-256 of a login's cookie -> when it ends: whoever reads these hashes cannot log in with them
+        self._sessions: dict[bytes, float] = {}
         self._lock = threading.Lock()
 
     def login(self, password: str, address: str, device: str = "") -> tuple[str, float]:

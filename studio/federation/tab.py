@@ -85,18 +85,18 @@ class News:
         )
 
     def _people(self) -> str:
-        last = next((report for _, report in sorted(self.reports.items(), reverse=True) if report.designers), None)
-        if (self.repeated.round or 0) > (last.round or 0 if last else 0):
+        last = next((report for _, report in sorted(self.reports.items(), reverse=True) if report.designers), RoundReport())
+        if (self.repeated.round or 0) > (last.round or 0):
             last = self.repeated
         online = [str(name) for name in self.status.online] if isinstance(self.status.online, list) else []
-        out = [designer for designer in last.designers if not designer.accepted] if last else []
+        out = [designer for designer in last.designers if not designer.accepted]
         reasons = [(d.name or "a designer", d.reason or "no reason was given") for d in out[:SHOWN]]
         return render(
             "federation/people.html",
             count=len(online),
             online=online[:SHOWN],
             more_online=max(0, len(online) - SHOWN),
-            round=last.round or 0 if last else None,
+            round=last.round,
             left_out=reasons,
             more_left_out=max(0, len(out) - SHOWN),
         )
