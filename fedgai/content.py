@@ -12,17 +12,19 @@ from PIL import Image
 from torch import Tensor
 
 from fedgai import draughtsman as draughtsmen
+from fedgai.at_once import at_once
 from fedgai.draughtsman import Draughtsman, Seen
 from fedgai.errors import FedGAIError
 from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.line_types import LINE_TYPES
 from fedgai.vision.buttons import Button, rows_of_discs
 from fedgai.vision.channels import darkest_channel
-from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
+from fedgai.vision.cutout import SURE_BACKGROUND, NoGarment, cut_out, cut_out_seen
 from fedgai.vision.drawn_outline import redrawn
 from fedgai.vision.garment_lines import GarmentLine, as_drawn, chosen, garment_lines, line_cover, rings
 from fedgai.vision.images import Picture, read_picture, simplify
 from fedgai.vision.plain_cloth import plain
+from fedgai.vision.round_spots import Changes, changes_of
 from fedgai.vision.tone import grey_cloth, tone_of
 
 Photo = str | Path | bytes | Image.Image | np.ndarray | Picture
@@ -160,13 +162,24 @@ class Looked:
 def find(photo: Photo, draughtsman: Draughtsman | None, *, cutout: bool, on_missing: OnMissing) -> Found:
     """Read a photograph and cut it out. Arguments and errors are those of ``look``, which takes what this returns, too."""
     picture = read_picture(photo)
-    mask, seen = _cut(picture, draughtsman, on_missing) if cutout else (None, None)
+    if not cutout:
+        return Found(picture.image, None, None)
+    pixels = np.asarray(picture.image)
+    seen = _seen(picture, draughtsman)
+    mask, changes = at_once(lambda: _cut(picture, seen, on_missing), lambda: None if seen is None else _changes(pixels, seen))
+    if mask is None:
+        return Found(picture.image, None, None)
     buttons: list[Button] = []
-    if draughtsman is not None and mask is not None:
-        buttons = draughtsman.find_buttons(np.asarray(picture.image), mask)
-        if not buttons and seen is not None:
+    if draughtsman is not None and seen is not None:
+        buttons = draughtsman.find_buttons(pixels, mask, changes)
+        if not buttons:
             buttons = rows_of_discs(seen.lines[FASTENING], mask, max(picture.image.size))
     return Found(picture.image, mask, seen, tuple(buttons))
+
+
+def _changes(pixels: np.ndarray, seen: Seen) -> Changes | None:
+    """What the search for buttons needs, where the garment can be, while it is being cut out."""
+    return changes_of(pixels, seen.mask > SURE_BACKGROUND)
 
 
 def look(
@@ -214,8 +227,11 @@ def look(
     if print_amount == 1:
         return replace(looked, picture=_outlined(picture, detail, mask, outline))
     buttons = as_drawn(found.buttons, max(small.size) / max(found.image.size), max(small.size))
-    lines = (*garment_lines(seen.lines, mask), *rings(buttons))
-    tone = tone_of(plain(picture, mask, seen.tone), mask)
+    found_lines, tone = at_once(
+        lambda: garment_lines(seen.lines, mask),
+        lambda: tone_of(plain(picture, mask, seen.tone), mask),
+    )
+    lines = (*found_lines, *rings(buttons))
     cloth = Cloth(picture, mask, outline, tone, lines, detail, print_amount)
     drawn = tuple(chosen(lines, choice))
     return replace(looked, picture=cloth.with_lines(choice), cloth=cloth, lines=drawn, buttons=buttons)
@@ -244,26 +260,27 @@ def fit_and_cut(
     """
     _check_size(size)
     picture = read_picture(photo)
-    mask, _ = _cut(picture, draughtsman, on_missing) if cutout else (None, None)
+    mask = _cut(picture, _seen(picture, draughtsman), on_missing) if cutout else None
     image = _fit(picture.image, size)
     return image, None if mask is None else _scaled(mask, image.size)
 
 
-def _cut(picture: Picture, draughtsman: Draughtsman | None, on_missing: OnMissing) -> tuple[np.ndarray | None, Seen | None]:
-    """The garment's mask, at ``MASK_SIDE`` or less, and what the draughtsman saw. Both are None if there is no garment."""
+def _seen(picture: Picture, draughtsman: Draughtsman | None) -> Seen | None:
+    return None if draughtsman is None else draughtsman.look(np.asarray(_fit(picture.image, draughtsmen.SIDE)))
+
+
+def _cut(picture: Picture, seen: Seen | None, on_missing: OnMissing) -> np.ndarray | None:
+    """The garment's mask, at ``MASK_SIDE`` or less; None if there is no garment."""
+    if picture.mask is not None:  # it was cut out already
+        return picture.mask
     image = picture.image
     pixels = np.asarray(_fit(image, MASK_SIDE) if max(image.size) > MASK_SIDE else image)
     try:
-        seen = None if draughtsman is None else draughtsman.look(np.asarray(_fit(image, draughtsmen.SIDE)))
-        if picture.mask is not None:  # it was cut out already
-            return picture.mask, seen
-        if seen is None:
-            return cut_out(pixels), None
-        return cut_out_seen(pixels, seen.mask, seen.lines[SILHOUETTE]), seen
+        return cut_out(pixels) if seen is None else cut_out_seen(pixels, seen.mask, seen.lines[SILHOUETTE])
     except NoGarment:
         if on_missing == "raise":
             raise
-        return None, None
+        return None
 
 
 def _check_size(size: int) -> None:

@@ -16,8 +16,9 @@ from fedgai.draughtsman import Draughtsman, Network
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
 from fedgai.strokes import trace
-from fedgai.vision.buttons import LEAST, SIDE, Button, ButtonNetwork, candidates, find_buttons, in_rows, rows_of_discs
+from fedgai.vision.buttons import LEAST, Button, ButtonNetwork, find_buttons, in_rows, rows_of_discs
 from fedgai.vision.garment_lines import SMALLEST_RING, as_drawn, rings
+from fedgai.vision.round_spots import SIDE, candidates, changes_of
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -139,6 +140,21 @@ def test_a_photograph_that_is_larger_or_turned_into_grey_has_the_same_buttons(pi
         assert min(np.hypot(button.x / 2 - b.x, button.y / 2 - b.y) for b in found.buttons) < 3
     grey = pipe.model.draughtsman.find_buttons(np.asarray(found.image.convert("L").convert("RGB")), found.mask)
     assert len(grey) == len(found.buttons)
+
+
+def test_changes_found_before_the_mask_is_known_bring_the_same_buttons(pipe: SketchPipeline) -> None:
+    found, draughtsman = pipe.find(EXAMPLES / "trench_coat.jpg"), pipe.model.draughtsman
+    assert found.mask is not None and found.seen is not None and draughtsman is not None
+    photo = np.asarray(found.image)
+    alone = draughtsman.find_buttons(photo, found.mask)
+    assert len(alone) == 6
+    of_another_part = np.zeros((8, 8), bool)
+    of_another_part[:2, :2] = True
+    for where in (found.seen.mask > 0.2, of_another_part):  # what does not hold the garment is not used
+        changes = changes_of(photo, where)
+        again = draughtsman.find_buttons(photo, found.mask, changes)
+        assert np.array(again) == pytest.approx(np.array(alone), abs=0.5)
+    assert changes_of(photo, np.zeros((8, 8), bool)) is None
 
 
 def test_nothing_is_found_in_an_empty_mask_or_a_tiny_picture() -> None:

@@ -2,6 +2,7 @@
 
 from unittest.mock import Mock
 
+import cv2
 import numpy as np
 import pytest
 from helpers.garment_picture import draw_garment
@@ -9,6 +10,7 @@ from PIL import Image
 
 from fedgai.vision import cutout
 from fedgai.vision.cutout import NoGarment, cut_out, cut_out_seen
+from fedgai.vision.grabcut import run_grabcut
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -104,3 +106,21 @@ def test_something_of_the_cloths_colour_beside_it_is_not_kept_where_the_draughts
     photo[beside], belief[beside] = (170, 20, 40), 0.4
     mask = cut_out_seen(photo, belief, silhouette) > 0.5
     assert mask[beside].mean() < 0.1
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_grabcut_is_as_good_when_its_k_means_sees_few_pixels(step):
+    lab = np.random.default_rng(24).normal(120, 6, (120, 90, 3)).astype(np.float32)
+    lab[40:80, 30:60, 0] += 80
+    labels = np.full((120, 90), cv2.GC_PR_BGD, np.uint8)
+    labels[45:75, 33:57], labels[:20], labels[100:] = cv2.GC_PR_FGD, cv2.GC_BGD, cv2.GC_BGD
+    found = run_grabcut(lab, labels, 1, step)
+    assert found[42:78, 32:58].all() and not found[:38].any() and not found[82:].any() and found.mean() < 0.13
+
+
+def test_grabcut_takes_all_pixels_where_one_side_has_few():
+    lab = np.full((60, 60, 3), 60, np.float32)
+    lab[29:32, 29:32] = 200
+    labels = np.full((60, 60), cv2.GC_BGD, np.uint8)
+    labels[29:32, 29:32] = cv2.GC_PR_FGD  # every fourth row passes it by
+    assert (run_grabcut(lab, labels, 1, step=4) == (lab[..., 0] > 100)).all()

@@ -13,7 +13,8 @@ import torch
 from fedgai.draughtsman import Draughtsman
 from fedgai.shipped import WEIGHTS
 from fedgai.training import train_buttons as training
-from fedgai.vision.buttons import PATCH, ButtonNetwork, Spots, round_spots
+from fedgai.vision.buttons import ButtonNetwork
+from fedgai.vision.round_spots import PATCH, Spots, round_spots
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 

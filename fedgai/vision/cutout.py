@@ -18,6 +18,7 @@ import numpy as np
 
 from fedgai.errors import FedGAIError
 from fedgai.vision.channels import brightest_channel
+from fedgai.vision.grabcut import SEED, run_grabcut
 
 EDGE_SIZE = 1024  # px, long side at which the edge is fitted
 WORDS, DEPTHS = 32, 10  # sizes of the two vocabularies
@@ -34,7 +35,6 @@ GAP, EMPTY = 0.02, 0.12  # of the short side: gaps in an outline that are closed
 INK = 30  # Lab levels by which the lines of a drawing differ from its paper
 PIECE, CLEARER = 0.003, 0.1  # share of a mask that a piece has; by how much likelier an outline its border has to be
 SURE_BACKGROUND, SURE_GARMENT = 0.2, 0.97  # likelihoods below and above which GrabCut may not decide otherwise
-SEED = 0  # of OpenCV's k-means, also the one inside GrabCut
 
 
 class NoGarment(FedGAIError):  # noqa: N818 - it is a finding, and the name says it
@@ -359,17 +359,6 @@ def grab(lab: np.ndarray, belief: np.ndarray) -> np.ndarray:
     labels[(belief < 0.08) & _frame(belief.shape, 0.05)] = cv2.GC_BGD
     labels[belief > 0.97] = cv2.GC_FGD
     return run_grabcut(lab, labels, 2)
-
-
-def run_grabcut(lab: np.ndarray, labels: np.ndarray, rounds: int) -> np.ndarray:
-    """(h, w, 3) Lab, (h, w) uint8 GrabCut labels -> (h, w) bool. Labels all of one side are left as they are."""
-    inside = (labels & 1).astype(bool)  # OpenCV numbers both kinds of foreground odd
-    if inside.any() and not inside.all():
-        cv2.setRNGSeed(SEED)
-        models = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(lab.astype(np.uint8), labels, (0, 0, 0, 0), *models, rounds, cv2.GC_INIT_WITH_MASK)
-        inside = (labels & 1).astype(bool)
-    return inside
 
 
 def score(mask: np.ndarray, view: View) -> float:

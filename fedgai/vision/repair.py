@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedgai.errors import FedGAIError
-from fedgai.vision.cutout import fit_edge, run_grabcut, shrink, to_lab
+from fedgai.vision.cutout import fit_edge, shrink, to_lab
+from fedgai.vision.grabcut import run_grabcut
 
 UNIT = 4096  # of the photograph's long side: what coordinates and radii are counted in
 STROKES, POINTS = 80, 4000  # at most, of one garment
