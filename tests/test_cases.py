@@ -234,6 +234,18 @@ def test_lined_paper_is_told(folders: Path, tmp_path: Path) -> None:
     assert look(folders / "base").ruled == 0
 
 
+def test_light_on_dark_paper_is_told(folders: Path, tmp_path: Path) -> None:
+    for place in (tmp_path / "loose", tmp_path / "sheets" / "scans"):
+        place.mkdir(parents=True)
+        for file in (folders / "base").iterdir():
+            light = 255 - np.asarray(Image.open(file).convert("RGB")) * 0.85
+            Image.fromarray(light.astype(np.uint8)).save(place / f"{file.stem}.png")
+    for path in (tmp_path / "loose", tmp_path / "sheets"):
+        found = look(path)
+        assert found.turned == 8 and found.coloured == 0 and "light on dark paper" in str(found)
+    assert look(folders / "base").turned == 0 and look(folders / "kraft").turned == 0
+
+
 def test_a_blank_drawing_is_named(folders: Path, tmp_path: Path) -> None:
     for name, colour in (("white.png", "white"), ("kraft.png", (197, 164, 121)), ("black.png", "black")):
         Image.new("RGB", (300, 400), colour).save(tmp_path / name)

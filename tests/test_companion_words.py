@@ -10,11 +10,13 @@ import pytest
 from helpers.companion_actions import until_looked
 from helpers.drawn_sheets import drawn
 from helpers.studio_server import PATIENCE
+from PIL import Image, ImageOps
 
 pytest.importorskip("studio.without_stubs")
 pytest.importorskip("flwr")
 
 from federation.designer.companion import State
+from fedgai.data.designer_folder import look
 from studio.companion.actions import CompanionActions
 from studio.companion.page_parts import Parts
 
@@ -39,6 +41,18 @@ def test_what_is_missing_is_what_is_missing_now(actions: CompanionActions, tmp_p
     assert "trouble" not in parts.now()
     actions.answer(name="")
     assert "Write the name" in parts.now()
+
+
+def test_light_on_dark_paper_is_told_for_drawings_and_for_sheets(actions: CompanionActions, tmp_path: Path) -> None:
+    plain = drawn(tmp_path / "plain", 2)
+    for folder in (tmp_path / "own", tmp_path / "sheets" / "scans"):
+        folder.mkdir(parents=True)
+        for file in plain.iterdir():
+            ImageOps.invert(Image.open(file).convert("RGB")).save(folder / file.name)
+        actions.drawings.found = look(folder.parent if folder.name == "scans" else folder)
+        assert "2 of these are light on dark paper" in Parts(actions).drawings()
+    actions.drawings.found = look(plain)
+    assert "light on dark" not in Parts(actions).drawings()
 
 
 def test_an_address_keeps_its_letters(actions: CompanionActions) -> None:

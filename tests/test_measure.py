@@ -21,7 +21,7 @@ from fedgai.pipeline import SketchPipeline
 from fedgai.training.local import LocalTrainer
 from fedgai.training.refine_examples import pair_example
 from fedgai.training.train_config import TrainConfig
-from fedgai.vision.paper import has_ink, on_white_paper
+from fedgai.vision.paper import has_ink, is_light_on_dark, on_white_paper
 
 
 def drawing(number: int = 0, size: tuple[int, int] = (420, 560), weight: int = 3) -> Image.Image:
@@ -196,9 +196,49 @@ def test_the_tint_and_shadow_of_the_paper_do_not_matter(model: FedGAI, colour: t
     assert style_distance(white, tinted, channels) < nearest / 10
 
 
-def test_dark_paper_is_a_choice_and_stays() -> None:
-    night = Image.fromarray(255 - np.asarray(drawing()) // 2 - 110)  # white lines on dark
-    assert np.asarray(page(night)).mean() < 110
+def test_dark_ink_on_dark_paper_stays() -> None:
+    night = Image.fromarray(np.asarray(drawing()) // 3 + 10)
+    assert np.asarray(page(night)).min(2).mean() < 150 and np.array_equal(on_white_paper(np.asarray(night)), np.asarray(night))
+
+
+def in_ink(image: Image.Image, ink: tuple[int, int, int], paper: tuple[int, int, int]) -> Image.Image:
+    """A black drawing on white, in another ink on other paper."""
+    share = np.asarray(image) / 255
+    return Image.fromarray(np.uint8(share * np.array(paper) + (1 - share) * np.array(ink)))
+
+
+@pytest.mark.parametrize(
+    ("ink", "paper"),
+    [
+        ((250, 250, 250), (0, 0, 0)),
+        ((225, 225, 220), (45, 48, 55)),
+        ((245, 245, 250), (30, 60, 140)),
+        ((230, 230, 230), (100, 100, 105)),
+    ],
+    ids=["black", "slate", "blueprint", "grey"],
+)
+def test_light_lines_on_dark_paper_are_measured_as_dark_lines_on_white(
+    model: FedGAI, ink: tuple[int, int, int], paper: tuple[int, int, int]
+) -> None:
+    bank, channels = torch.stack([s.style for s in model.styles.values()]), model.preset.channels
+    plain, _ = measure(model.encoder, [drawing(i) for i in range(3)])
+    found, _ = measure(model.encoder, [in_ink(drawing(i), ink, paper) for i in range(3)])
+    assert style_distance(plain, found, channels) < style_distance(plain, bank, channels).min() / 10
+
+
+def test_a_coloured_line_on_dark_paper_keeps_its_colour() -> None:
+    red = on_white_paper(np.asarray(in_ink(drawing(), (220, 40, 40), (15, 15, 15)))).astype(int)
+    line = red[red.min(2) < 60]
+    assert np.median(red) == 255 and (line[:, 0] > 180).all() and (line[:, 1:] < 100).mean() > 0.9
+
+
+def test_what_is_not_light_on_dark() -> None:
+    dim = np.asarray(in_ink(drawing(), (20, 20, 20), (112, 108, 100)))
+    table = np.full((1000, 900, 3), 40, np.uint8) + np.random.default_rng(0).integers(0, 20, (1000, 900, 1), np.uint8)
+    table[200:760, 200:620] = np.asarray(drawing())
+    black = np.zeros((300, 400, 3), np.uint8)
+    for picture in (np.asarray(drawing()), dim, table, black, black + 40):
+        assert not is_light_on_dark(picture)
 
 
 def test_a_small_drawing_is_not_enlarged_and_a_large_one_made_smaller() -> None:

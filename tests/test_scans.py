@@ -122,6 +122,28 @@ def test_paper_is_white_and_holes_are_no_drawings(garments: list[np.ndarray]) ->
     assert len(layout.boxes) == 3 and np.median(sheet) >= 250 and (sheet.min(2) > 245).mean() > 0.85
 
 
+@pytest.mark.parametrize("table", [False, True], ids=["scan", "phone"])
+def test_light_drawings_on_a_dark_sheet_are_turned(garments: list[np.ndarray], tmp_path: Path, table: bool) -> None:
+    sheet, boxes = page(garments[:2], 2)
+    picture, matrix = photograph(255 - np.uint8(0.85 * sheet), 0, False)
+    if table:  # a light one
+        pixels = np.full((1600, 1900, 3), (205, 190, 170), np.uint8)
+        pixels[175:1425, 200:1700] = np.asarray(picture)
+        picture, matrix = Image.fromarray(pixels), np.array([[1, 0, 200], [0, 1, 175], [0, 0, 1]]) @ matrix
+    layout = find(picture)
+    assert (layout.corners is not None) == table
+    back = np.linalg.inv(layout.upright()[0])
+    for found, true in zip(layout.boxes, boxes, strict=True):
+        assert overlap(quad(found.box, back), quad(true, matrix)) > 0.85
+    for drawing in split(picture, layout):
+        white = np.asarray(drawing.image)
+        assert np.median(white[[0, -1]]) >= 250 and white.min() < 60
+    (tmp_path / "in").mkdir()
+    picture.save(tmp_path / "in" / "night.png")
+    scans = prepare_scans(tmp_path / "in", tmp_path / "out")
+    assert len(scans.drawings) == 2 and "light on dark paper" in str(scans)
+
+
 @pytest.mark.parametrize("color", [255, 0, 128])
 def test_a_sheet_without_drawings(color: int) -> None:
     for size in ((40, 32), (900, 1200)):

@@ -16,7 +16,7 @@ from fedgai.data.listing import SYSTEM, FolderError, describe, list_pictures, su
 from fedgai.data.pairs import FEW, MOST, PairsError, Report, count, inspect, is_drawn, listed, read, thin
 from fedgai.text import printable
 from fedgai.vision.images import Picture
-from fedgai.vision.paper import is_on_white, is_ruled
+from fedgai.vision.paper import dark_on_light, is_light_on_dark, is_on_white, is_ruled
 
 CELL, CELLS = 160, 60  # px of a thumbnail, and how many a contact sheet shows
 ALIKE_BITS, ALIKE = 12, 0.8  # of 64 that may differ, and the correlation of what two drawings look like at 32 px
@@ -31,6 +31,7 @@ NOTHING = (
     "There is no drawing here. Put your drawings (JPEG or PNG) into this folder. If you have photographs of the same garments, "
     "put the drawings into sketches/ and the photographs into photos/, with equal names. Put scans of whole sheets into scans/."
 )
+CUT_FIRST = "The sheets are cut into single drawings first. Look at the preview of each sheet."
 TOO_FEW = (
     "Your hand is measured as the average of your drawings. With few drawings, the average says more about these garments "
     "than about you: sketches in your style will look less like yours, and what you share says more about each single drawing."
@@ -50,6 +51,7 @@ class DesignerFolder(Report):
         twins: two files each that seem to show the same drawing.
         coloured: drawings on paper that is not white.
         ruled: drawings on lined or squared paper.
+        turned: drawings, or sheets, that are light on dark paper.
         thumbnails: (file, picture of at most ``CELL`` px) of the first ``CELLS``.
     """
 
@@ -60,6 +62,7 @@ class DesignerFolder(Report):
     twins: list[tuple[Path, Path]] = field(default_factory=list)
     coloured: int = 0
     ruled: int = 0
+    turned: int = 0
     thumbnails: list[tuple[Path, Image.Image]] = field(default_factory=list)
 
     @property
@@ -68,8 +71,8 @@ class DesignerFolder(Report):
         sentences = describe({reason: files for reason, files in self.left_out.items() if reason != SYSTEM})
         if self.kind == "empty":
             sentences.append(NOTHING)
-        elif self.kind == "scans" and self.pages:
-            sentences.append("The sheets are cut into single drawings first. Look at the preview of each sheet.")
+        elif self.kind == "scans":
+            sentences += [CUT_FIRST] if self.pages else []
         elif self.pages < FEW:
             sentences.append(f"{count(self.pages, 'drawing')}: please bring at least {FEW}. {TOO_FEW}")
         if self.coloured:
@@ -81,6 +84,11 @@ class DesignerFolder(Report):
             sentences.append(
                 f"{self.ruled} of these seem to be on lined or squared paper. The program takes the paper's lines away before it "
                 "measures your hand; plain paper gives a better result."
+            )
+        if self.turned:
+            sentences.append(
+                f"{self.turned} of these are light on dark paper. The program turns them into dark lines on white paper before "
+                "it measures your hand, and the studio draws in your hand with dark lines on white."
             )
         if self.twins:
             sentences.append(
@@ -110,10 +118,12 @@ class _Look:
         image = picture.image
         self.opened += 1
         if kind == "sketch":
-            self.prints.setdefault(file, _fingerprint(image))
+            pixels = np.asarray(image)
+            turned = is_light_on_dark(pixels)
+            self.found.turned += turned
+            self.prints.setdefault(file, _fingerprint(Image.fromarray(dark_on_light(pixels)) if turned else image))
             if self.found.kind != "scans":
-                pixels = np.asarray(image)
-                self.found.coloured += not is_on_white(pixels)
+                self.found.coloured += not turned and not is_on_white(pixels)
                 self.found.ruled += is_ruled(pixels)
             if len(self.found.thumbnails) < CELLS:
                 self.found.thumbnails.append((file, _thumbnail(image)))

@@ -25,6 +25,7 @@ from fedgai.data.listing import FolderError, list_pictures
 from fedgai.data.pairs import PairsError, Report, count, read, writing
 from fedgai.text import printable
 from fedgai.vision import sheets
+from fedgai.vision.paper import dark_on_light, is_light_on_dark
 
 MADE = ".made-by-fedgai"  # lies where we write pictures, and so may replace what is there
 SIDE = 3072  # px that a sheet's long side keeps at least: its drawings are small parts of it
@@ -180,13 +181,14 @@ def find(image: Image.Image, layout: Layout | None = None) -> Layout:
     """Look for a sheet and its drawings.
 
     Args:
-        image: RGB, of a sheet that is lighter than its drawings and than what it lies on.
+        image: RGB, of a sheet that is lighter than its drawings and than what it lies on, or darker than both.
         layout: keep this one's angle and corners, and look for drawings only.
     """
     if layout is None:
-        layout = Layout(image.size, corners=sheets.corners(np.asarray(image)))
+        rgb = dark_on_light(np.asarray(image))
+        layout = Layout(image.size, corners=sheets.corners(rgb))
         if layout.corners is None:
-            layout = replace(layout, angle=sheets.skew(sheets.ink(sheets.whiten(np.asarray(image)))))
+            layout = replace(layout, angle=sheets.skew(sheets.ink(sheets.whiten(rgb))))
         else:
             (ax, ay), (bx, by), (cx, cy), (dx, dy) = layout.corners
             layout = replace(layout, angle=round(math.degrees(math.atan2(by + cy - ay - dy, bx + cx - ax - dx)), 2))
@@ -288,6 +290,8 @@ def prepare_scans(folder: str | Path, out: str | Path, progress: Callable[[int, 
             continue
         if picture.pages > 1:
             scans.notes.append((file, f"only the first of its {picture.pages} pages is cut: save each page as a file of its own"))
+        if is_light_on_dark(np.asarray(picture.image)):
+            scans.notes.append((file, "it is light on dark paper: its drawings are turned into dark lines on white paper"))
         try:
             layout = _layout(file, picture.image, scans)
         except (OSError, ValueError) as error:
@@ -347,7 +351,7 @@ def _cut(file: Path, image: Image.Image, layout: Layout, sketches: Path) -> list
 
 def _upright(image: Image.Image, layout: Layout) -> np.ndarray:
     """The sheet, upright and white: (H, W, 3) uint8."""
-    rgb, (matrix, size) = np.asarray(image), layout.upright()
+    rgb, (matrix, size) = dark_on_light(np.asarray(image)), layout.upright()
     if layout.corners is not None:  # first off the table, whose light is not the paper's
         return sheets.whiten(cv2.warpPerspective(rgb, matrix, size, flags=cv2.INTER_CUBIC))
     if layout.angle == 0:

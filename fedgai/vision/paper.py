@@ -31,11 +31,46 @@ EDGE = 2  # px around ink that are its faint edge, not a rule
 DARKER = 16  # grey levels by which ink is darker than the rule that it crosses
 INK = 26  # grey levels by which ink differs from paper
 SPECK = 0.016  # of the long side: a longer stroke is not a speck
+DARK_PAGE = 128  # grey level that most of a page is darker than where its paper counts as dark
+CHALK = 128  # grey level from which on a stroke on dark paper counts as white, unless there is a lighter one
+AROUND, BROAD = 0.17, 0.03  # of the long side: where the paper around a stroke is looked for, and the broadest stroke
 
 
 def on_white_paper(picture: Levels) -> Levels:
-    """(H, W, 3) uint8 -> the same on blank white paper: without the tint, the shadow and the rules of light paper."""
-    return _without_rules(_without_tint(picture))
+    """(H, W, 3) uint8 -> the same on blank white paper: without the tint, the shadow and the rules of light paper.
+
+    Light strokes on dark paper become dark strokes on white paper.
+    """
+    return _without_rules(_without_tint(dark_on_light(picture)))
+
+
+def dark_on_light(picture: Levels) -> Levels:
+    """(H, W, 3) uint8 -> with light and dark exchanged where it is light on dark paper, else as it is.
+
+    Colours keep their hue: white chalk becomes black ink, and a red line stays red. The lightest grey stroke counts as white,
+    because in a photograph chalk is seldom as light as 255.
+    """
+    if not is_light_on_dark(picture):
+        return picture
+    white = max(float(np.percentile(darkest_channel(picture)[::2, ::2], 99.9)), CHALK)
+    light = np.minimum(picture * np.float32(255 / white if white > CHALK else 1), 255)
+    ends = light.max(2, keepdims=True) + light.min(2, keepdims=True)
+    return np.asarray(light + (255 - ends) + 0.5, np.uint8)
+
+
+def is_light_on_dark(picture: Levels) -> bool:
+    """Whether (H, W, 3) uint8 is drawn with strokes that are lighter than their paper, on dark paper.
+
+    False for a white sheet on a dark table, which is broader than a stroke, and for dark ink in dim light.
+    """
+    grey = cv2.cvtColor(_small(picture), cv2.COLOR_RGB2GRAY)
+    if np.median(grey) > DARK_PAGE:
+        return False
+    around, broad = (max(3, 2 * round(share * max(grey.shape) / 2) + 1) for share in (AROUND, BROAD))
+    off, disc = grey.astype(np.int16) - cv2.medianBlur(grey, around), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (broad, broad))
+    light = off[(off > INK) & (cv2.morphologyEx(grey, cv2.MORPH_TOPHAT, disc) > INK)]
+    dark = off[(off < -INK) & (cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, disc) > INK)]
+    return int(light.sum()) > -int(dark.sum())
 
 
 def is_on_white(picture: Levels) -> bool:
@@ -45,7 +80,7 @@ def is_on_white(picture: Levels) -> bool:
 
 def is_ruled(picture: Levels) -> bool:
     """Whether (H, W, 3) uint8 seems to be on lined or squared paper: evenly spaced faint lines from one end to the other."""
-    dark = _darkness(_without_tint(_small(picture)))
+    dark = _darkness(_without_tint(dark_on_light(_small(picture))))
     return _has_page_rules(dark) or _has_page_rules(dark.T)
 
 

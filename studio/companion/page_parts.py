@@ -13,7 +13,7 @@ from federation.designer.receipt import Receipt
 from federation.designer.receipt_page import lines_of, noise_line, size, summary, title
 from federation.join import STAYS
 from federation.terminal import describe, federation_line
-from fedgai.data.designer_folder import CELL, DesignerFolder
+from fedgai.data.designer_folder import CELL, CUT_FIRST, DesignerFolder
 from fedgai.data.pairs import FEW
 from fedgai.evaluation.hand_page import Levels
 from studio import pictures
@@ -120,7 +120,7 @@ class Parts:
             explained=EXPLAINED.get(found.kind, ""),
             cells=cells,
             removable=not named,
-            warnings=found.warnings if found.kind != "scans" else [],
+            warnings=[sentence for sentence in found.warnings if sentence != CUT_FIRST],  # the window says it above
             more=len(found.drawings) - len(found.thumbnails),
             bad=_reasons(found.bad),
             bad_more=max(0, len(found.bad) - LISTED),
