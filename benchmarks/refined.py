@@ -1,7 +1,7 @@
 """Signatures refined at home, on hands from another renderer (``experiments.strangers``), on garments they were not refined on.
 
-    python -m benchmarks.refined --photos TRAIN_DIR --unseen VAL_DIR [--hands NAME ...] [--without-photographs] [--printed]
-        [--sheet FILE.jpg]
+    python -m benchmarks.refined --photos TRAIN_DIR --unseen VAL_DIR [--families] [--hands NAME ...] [--without-photographs]
+        [--printed] [--sheet FILE.jpg]
     python -m benchmarks.refined --scales --unseen VAL_DIR     measures independent.SCALES and prints them
 
 Each stranger draws 24 garments. The house draws ten others in the measured signature, in the refined one, and in the refined one
@@ -33,11 +33,14 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from experiments import strangers
-from experiments.strangers import Cut, cut
+from experiments.families import FAMILIES
+from experiments.families import draw as draw_family
+from experiments.strangers import STRANGERS, Cut, cut
+from experiments.strangers import draw as draw_stranger
 from fedgai import ateliers as atelier
 from fedgai.evaluation import independent
 from fedgai.evaluation.metrics import mid_grey_share
+from fedgai.measure import read_drawing
 from fedgai.model import WEIGHTS, FedGAI
 from fedgai.networks.style import Signature, style_distance
 from fedgai.pipeline import SketchPipeline
@@ -103,8 +106,9 @@ def measure_hand(
     for garment, others in zip(unseen, built_in, strict=True):
         content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
         drawn.append(hand(garment, 99))
-        true = independent.describe(drawn[-1])
-        grey["own"].append(mid_grey_share(drawn[-1]))
+        own_drawing = np.asarray(read_drawing(drawn[-1]))
+        true = independent.describe(own_drawing)
+        grey["own"].append(mid_grey_share(own_drawing))
         for name, signature in signatures.items():
             sketch = np.asarray(pipe.draw(content, {signature: 1}))
             described = independent.describe(sketch)
@@ -131,7 +135,8 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="garments that the strangers draw at home")
     parser.add_argument("--unseen", type=Path, required=True, help="garments to judge by")
     parser.add_argument("--model", default=str(WEIGHTS))
-    parser.add_argument("--hands", nargs="*", choices=list(strangers.STRANGERS), default=list(strangers.STRANGERS))
+    parser.add_argument("--families", action="store_true", help="the hands of experiments/families.py")
+    parser.add_argument("--hands", nargs="*", choices=[*STRANGERS, *FAMILIES], help="only these")
     parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--garments", type=int, default=10)
     parser.add_argument("--steps", type=int, default=RefineConfig.steps)
@@ -156,11 +161,14 @@ def main() -> None:
         content = pipe.prepare(Image.fromarray(garment.photo), SIZE, on_missing="keep", side=SIZE)
         built_in.append([independent.describe(pipe.draw(content, {one: 1})) for one in model.styles.values()])
     found, rows = {}, []
-    for name in args.hands:
+    for name in args.hands or (FAMILIES if args.families else STRANGERS):
 
         def hand(garment: Cut, seed: int, name: str = name) -> np.ndarray:
+            what = garment.photo, garment.mask
             seen = None if args.printed else garment.seen
-            return strangers.draw(garment.photo, garment.mask, strangers.STRANGERS[name], seed, seen)
+            if name in FAMILIES:
+                return draw_family(*what, FAMILIES[name], seed, seen)
+            return draw_stranger(*what, STRANGERS[name], seed, seen)
 
         config = RefineConfig(steps=args.steps)
         found[name], row = measure_hand(model, hand, own, unseen, built_in, not args.without_photographs, config)

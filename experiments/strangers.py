@@ -129,6 +129,44 @@ def see(photo: np.ndarray, mask: np.ndarray, draughtsman: Draughtsman | None) ->
     return look(picture, side, side, draughtsman, cutout=True, detail=1.0, print_amount=0.0, on_missing="keep")
 
 
+class Subject(NamedTuple):
+    """What a hand has before it: the garment's shape, its lines and its dark parts.
+
+    Attributes:
+        solid, inside: (H, W) uint8, 1 on the garment, and well inside of it.
+        lines, outlines: (n, 1, 2) int32 px each, and those of the silhouette, closed.
+        dark: (H, W) float32 in [0, 1], 1 where the garment is darkest; 0 outside.
+        scale: px of this picture for one of a drawing that is 512 px long.
+    """
+
+    solid: np.ndarray
+    inside: np.ndarray
+    lines: list[np.ndarray]
+    outlines: list[np.ndarray]
+    dark: np.ndarray
+    scale: float
+
+
+def subject(photo: np.ndarray, mask: np.ndarray, seen: Looked | None, detail: float) -> Subject:
+    """What there is to draw of a garment. ``detail``: as of ``Stranger``; the others are those of ``draw``."""
+    scale = max(photo.shape[:2]) / 512
+    solid = np.uint8(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 2 * scale) > 0.5)
+    inside = cv2.erode(solid, np.ones((3, 3), np.uint8), iterations=max(1, round(4 * scale)))
+    if seen is None or seen.tone is None:
+        grey = cv2.bilateralFilter(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), 9, 40, 5)
+        lines = _edges(grey, inside, detail, scale)
+    else:
+        grey = 255 * (1 - seen.tone)
+        lines = [line.points.round().astype(np.int32)[:, None] for line in seen.lines if line.sure > 0.8 - detail]
+    dark = np.zeros(mask.shape, np.float32)
+    if solid.any():
+        low, high = np.percentile(grey[solid > 0], (3, 97))
+        dark = 1 - np.clip((cv2.GaussianBlur(grey, (0, 0), 4 * scale) - low) / max(high - low, 20), 0, 1)
+        dark = np.where(inside > 0, dark, 0).astype(np.float32)
+    outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return Subject(solid, inside, lines, [line for line in outlines if len(line) > 40 * scale], dark, scale)
+
+
 def draw(photo: np.ndarray, mask: np.ndarray, hand: Stranger, seed: int = 0, seen: Looked | None = None) -> np.ndarray:
     """A garment in a stranger's hand.
 
@@ -140,32 +178,20 @@ def draw(photo: np.ndarray, mask: np.ndarray, hand: Stranger, seed: int = 0, see
         (H, W, 3) uint8 on white paper.
     """
     rng = np.random.default_rng(seed)
-    scale = max(photo.shape[:2]) / 512
-    solid = np.uint8(cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 2 * scale) > 0.5)
-    inside = cv2.erode(solid, np.ones((3, 3), np.uint8), iterations=max(1, round(4 * scale)))
+    before = subject(photo, mask, seen, hand.detail)
     page = np.full(photo.shape, 255, np.uint8)
-    if seen is None or seen.tone is None:
-        grey = cv2.bilateralFilter(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), 9, 40, 5)
-        lines = _edges(grey, inside, hand, scale)
-    else:
-        grey = 255 * (1 - seen.tone)
-        lines = [line.points.round().astype(np.int32)[:, None] for line in seen.lines if line.sure > 0.8 - hand.detail]
-    if hand.tone and solid.any():
-        low, high = np.percentile(grey[solid > 0], (3, 97))
-        dark = 1 - np.clip((cv2.GaussianBlur(grey, (0, 0), 4 * scale) - low) / max(high - low, 20), 0, 1)
-        hand.tone(page, np.where(inside > 0, dark, 0).astype(np.float32))
-    for line in lines if hand.inner else ():
-        _stroke(page, line, hand, hand.inner * scale, rng, closed=False)
-    outlines, _ = cv2.findContours(solid, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    for line in outlines:
-        if hand.outline and len(line) > 40 * scale:
-            _stroke(page, line, hand, hand.outline * scale, rng, closed=True)
+    if hand.tone and before.solid.any():
+        hand.tone(page, before.dark)
+    for line in before.lines if hand.inner else ():
+        _stroke(page, line, hand, hand.inner * before.scale, rng, closed=False)
+    for line in before.outlines if hand.outline else ():
+        _stroke(page, line, hand, hand.outline * before.scale, rng, closed=True)
     return page
 
 
-def _edges(grey: np.ndarray, inside: np.ndarray, hand: Stranger, scale: float) -> list[np.ndarray]:
+def _edges(grey: np.ndarray, inside: np.ndarray, detail: float, scale: float) -> list[np.ndarray]:
     """What Canny finds in a photograph, (n, 1, 2) int32 px each."""
-    steep = 160 - 120 * hand.detail
+    steep = 160 - 120 * detail
     lines, _ = cv2.findContours(cv2.Canny(grey, 0.5 * steep, steep) * inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return [line[: len(line) // 2 + 1] for line in lines if len(line) > 24 * scale]
 
