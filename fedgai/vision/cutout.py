@@ -103,7 +103,7 @@ def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, 
     labels = np.where(belief > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[belief > SURE_GARMENT] = cv2.GC_FGD
     labels[belief < SURE_BACKGROUND] = cv2.GC_BGD  # with less, it fills gaps under sleeves, and keeps hangers and shadows
-    masks = [tidy(run_grabcut(lab, labels, 1))]
+    masks = [tidy(run_grabcut(lab, labels, 1, step=4))]  # it takes half as long as with all pixels
     if _on_outline(masks[0], outline) < SURE_OUTLINE:
         masks += _searched(photo, lab, size)
     scores = [_on_outline(mask, outline) for mask in masks]
