@@ -117,19 +117,26 @@ class Found:
         mask: (H, W) float32 in [0, 1], 1 on the garment; None where it is not cut out.
         seen: by the draughtsman; None where it did not look, or there is no garment.
         buttons: that it found, px of the image.
+        small: the photograph as the draughtsman looked at it, ``draughtsman.SIDE`` px long; None where it did not.
     """
 
     image: Image.Image
     mask: np.ndarray | None
     seen: Seen | None
     buttons: tuple[Button, ...] = ()
+    small: Image.Image | None = None
 
     @property
     def nbytes(self) -> int:
         planes = [] if self.seen is None else [self.seen.mask, self.seen.lines, self.seen.tone]
         if self.mask is not None:
             planes.append(self.mask)
-        return 3 * self.image.width * self.image.height + sum(plane.nbytes for plane in planes)
+        pixels = sum(image.width * image.height for image in (self.image, self.small) if image is not None)
+        return 3 * pixels + sum(plane.nbytes for plane in planes)
+
+    def scaled(self, size: int) -> Image.Image:
+        """The photograph with ``size`` px on its long side."""
+        return self.small if self.small is not None and max(self.small.size) == size else _fit(self.image, size)
 
 
 @dataclass(frozen=True)
@@ -164,22 +171,22 @@ def find(photo: Photo, draughtsman: Draughtsman | None, *, cutout: bool, on_miss
     picture = read_picture(photo)
     if not cutout:
         return Found(picture.image, None, None)
-    pixels = np.asarray(picture.image)
-    seen = _seen(picture, draughtsman)
-    mask, changes = at_once(lambda: _cut(picture, seen, on_missing), lambda: None if seen is None else _changes(pixels, seen))
+    if draughtsman is None:
+        return Found(picture.image, _cut(picture, None, on_missing), None)
+    pixels, small = np.asarray(picture.image), _fit(picture.image, draughtsmen.SIDE)
+    seen = draughtsman.look(np.asarray(small))
+
+    def changes() -> Changes | None:
+        """What the search for buttons needs besides the mask, where the garment can be."""
+        return None if draughtsman.buttons is None else changes_of(pixels, seen.mask > SURE_BACKGROUND)
+
+    mask, changed = at_once(lambda: _cut(picture, seen, on_missing), changes)
     if mask is None:
         return Found(picture.image, None, None)
-    buttons: list[Button] = []
-    if draughtsman is not None and seen is not None:
-        buttons = draughtsman.find_buttons(pixels, mask, changes)
-        if not buttons:
-            buttons = rows_of_discs(seen.lines[FASTENING], mask, max(picture.image.size))
-    return Found(picture.image, mask, seen, tuple(buttons))
-
-
-def _changes(pixels: np.ndarray, seen: Seen) -> Changes | None:
-    """What the search for buttons needs, where the garment can be, while it is being cut out."""
-    return changes_of(pixels, seen.mask > SURE_BACKGROUND)
+    buttons = draughtsman.find_buttons(pixels, mask, changed)
+    if not buttons:
+        buttons = rows_of_discs(seen.lines[FASTENING], mask, max(picture.image.size))
+    return Found(picture.image, mask, seen, tuple(buttons), small)
 
 
 def look(
@@ -212,8 +219,8 @@ def look(
     _check_size(size)
     found = photo if isinstance(photo, Found) else find(photo, draughtsman, cutout=cutout, on_missing=on_missing)
     mask, seen = found.mask, found.seen
-    shown = _fit(found.image, size)
-    small = shown if size == side else _fit(found.image, side)
+    shown = found.scaled(size)
+    small = shown if size == side else found.scaled(side)
     picture = np.asarray(small)
     if mask is None:
         return Looked(shown, None, None, None, simplify(picture, detail, None))
@@ -222,7 +229,7 @@ def look(
         picture = on_white(_off_white(simplify(picture, detail, mask), mask), mask)
         return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), None, picture)
     mask, outline = redrawn(mask)
-    types = (255 * seen.lines.clip(0, 1)).astype(np.uint8)
+    types = (np.float32(255) * seen.lines).astype(np.uint8)
     looked = Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture)
     if print_amount == 1:
         return replace(looked, picture=_outlined(picture, detail, mask, outline))
@@ -260,13 +267,12 @@ def fit_and_cut(
     """
     _check_size(size)
     picture = read_picture(photo)
-    mask = _cut(picture, _seen(picture, draughtsman), on_missing) if cutout else None
+    mask = None
+    if cutout:
+        seen = None if draughtsman is None else draughtsman.look(np.asarray(_fit(picture.image, draughtsmen.SIDE)))
+        mask = _cut(picture, seen, on_missing)
     image = _fit(picture.image, size)
     return image, None if mask is None else _scaled(mask, image.size)
-
-
-def _seen(picture: Picture, draughtsman: Draughtsman | None) -> Seen | None:
-    return None if draughtsman is None else draughtsman.look(np.asarray(_fit(picture.image, draughtsmen.SIDE)))
 
 
 def _cut(picture: Picture, seen: Seen | None, on_missing: OnMissing) -> np.ndarray | None:
