@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import inference, refined
+from benchmarks import inference, ready, refined
 from benchmarks.networks import YARDSTICKS, AuthorsFull
 from fedgai.evaluation import independent
 from fedgai.model import FedGAI
@@ -100,3 +100,38 @@ def test_what_cannot_be_measured_is_a_row_with_the_reason():
     skipped = [r for r in inference.plan(list(YARDSTICKS), [1024], [8], everything=False) if not r.skipped]
     assert not skipped
     assert "skipped" not in inference.table({"results": [], "ratios": {}, "machine": {"cores": 2}})
+
+
+STUB = """
+import itertools
+import time
+import torch
+time.process_time, time.perf_counter = itertools.count(0, 1).__next__, itertools.count(0, 7).__next__
+class SketchPipeline:
+    @classmethod
+    def from_pretrained(cls): return cls()
+    def prepare(self, photo): assert torch.get_num_threads() == {threads}
+"""
+
+
+@pytest.mark.parametrize(("threads", "clock"), [(None, 1), (2, 7)], ids=["computing", "on-the-clock"])
+def test_a_photograph_is_made_ready_on_so_many_threads_and_timed_by_the_right_clock(threads, clock, tmp_path):
+    (tmp_path / "fedgai").mkdir()
+    (tmp_path / "fedgai" / "__init__.py").touch()
+    (tmp_path / "fedgai" / "pipeline.py").write_text(STUB.format(threads=threads or 1))
+    assert ready.turn(tmp_path, [tmp_path / "a.jpg", tmp_path / "b.jpg"], threads) == [clock, clock]
+
+
+def test_both_folders_are_timed_in_turns_with_the_same_threads(monkeypatch, tmp_path, capsys):
+    turns = []
+    (tmp_path / "a.jpg").touch()
+    monkeypatch.setattr(
+        ready, "turn", lambda folder, photos, threads: (turns.append((folder, threads)), [0.5 + len(turns) % 2])[1]
+    )
+    monkeypatch.setattr("sys.argv", ["ready", str(tmp_path), "--beside", str(tmp_path), "--threads", "2"])
+    ready.main()
+    assert turns == [(tmp_path, 2), (ready.ROOT, 2)] * 2
+    assert capsys.readouterr().out.count("1.500 s there, 0.500 s here, ratio 0.33") == 2
+    monkeypatch.setattr("sys.argv", ["ready", str(tmp_path), "--beside", str(tmp_path), "--threads", "0"])
+    with pytest.raises(SystemExit):
+        ready.main()
