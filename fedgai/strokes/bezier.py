@@ -98,60 +98,68 @@ def _fit(points: Floats, pieces: Ints, ends: Floats, tangents: Floats, tolerance
 
 
 def _fit_once(points: Floats, pieces: Ints, ends: Floats) -> tuple[Floats, Floats, Ints]:
-    """One curve for each piece: control points (M, 4, 2), the largest distance (M,), the point it is at (M,)."""
+    """One curve for each piece: control points (M, 4, 2), the largest distance (M,), the point it is at (M,).
+
+    Everything is counted from a piece's first point. Arrays begin with x and y: numpy is slow along a short last axis.
+    """
     sizes = pieces[:, 1] - pieces[:, 0] + 1
     starts = np.cumsum(sizes) - sizes
-    piece = np.repeat(np.arange(len(pieces)), sizes)
-    index = np.arange(sizes.sum()) - starts[piece] + pieces[piece, 0]
-    p = points[index]
-    steps = np.linalg.norm(np.diff(p, axis=0, prepend=p[:1]), axis=1)
+    index = np.arange(sizes.sum()) + np.repeat(pieces[:, 0] - starts, sizes)
+    p = np.ascontiguousarray(points[index].T)  # (2, N)
+    first, span = points[pieces[:, 0]].T, (points[pieces[:, 1]] - points[pieces[:, 0]]).T  # (2, M)
+    steps = np.hypot(*np.diff(p, prepend=p[:, :1]))
     steps[starts] = 0
     along = np.cumsum(steps)
-    along -= along[starts][piece]
+    along -= np.repeat(along[starts], sizes)
     length = np.maximum(along[starts + sizes - 1], 1e-9)
-    u = along / length[piece]
-    best = np.full(len(pieces), np.inf)
-    control, worst = np.zeros((len(pieces), 4, 2)), pieces[:, 0]
+    u = along / np.repeat(length, sizes)
+    p -= np.repeat(first, sizes, 1)
+    best, worst = np.full(len(pieces), np.inf), pieces[:, 0]
+    handles = np.zeros((2, 2, len(pieces)))
     for _ in range(PASSES):
-        tried = _least_squares(p, u, piece, starts, sizes, ends, length)
-        off, first, second = _evaluate(tried, u, piece)
+        tried = _handles(p, u, starts, sizes, ends, length, span)
+        off, slope, bend = _evaluate(tried, span, u, sizes)
         off -= p
-        distance = np.linalg.norm(off, axis=1)
+        distance = np.hypot(*off)
         error = np.maximum.reduceat(distance, starts)
-        at = np.flatnonzero(distance == error[piece])[::-1]  # of equals, the first one stays
+        at = np.flatnonzero(distance == np.repeat(error, sizes))[::-1]  # of equals, the first one stays
         where = np.zeros(len(pieces), np.int64)
-        where[piece[at]] = index[at]
+        where[np.searchsorted(starts, at, "right") - 1] = index[at]
         better = error < best
-        best, worst = np.where(better, error, best), np.where(better, where, worst)
-        control = np.where(better[:, None, None], tried, control)
-        slope = (first * first).sum(1) + (off * second).sum(1)
-        u = np.clip(u - (off * first).sum(1) / np.where(np.abs(slope) < 1e-9, np.inf, slope), 0, 1)
-    return control, best, worst
+        best, worst, handles = np.where(better, error, best), np.where(better, where, worst), np.where(better, tried, handles)
+        change = (slope * slope).sum(0) + (off * bend).sum(0)
+        u = np.clip(u - (off * slope).sum(0) / np.where(np.abs(change) < 1e-9, np.inf, change), 0, 1)
+    begin, end = points[pieces.T]  # (M, 2) each, the very points, so that curves meet
+    return np.stack([begin, *(handles + first).transpose(0, 2, 1), end], 1), best, worst
 
 
-def _least_squares(p: Floats, u: Floats, piece: Ints, starts: Ints, sizes: Ints, ends: Floats, length: Floats) -> Floats:
-    """How long the two handles of each curve are, so that it lies closest to its points: (M, 4, 2) control points."""
-    first, last = p[starts], p[starts + sizes - 1]
+def _handles(p: Floats, u: Floats, starts: Ints, sizes: Ints, ends: Floats, length: Floats, span: Floats) -> Floats:
+    """Where the two handles of each curve are, so that it lies closest to its points (2, N): (2, 2, M), which one, x and y."""
     v = 1 - u
-    b0, b1, b2, b3 = v**3, 3 * u * v * v, 3 * u * u * v, u**3
-    a1, a2 = ends[piece, 0] * b1[:, None], -ends[piece, 1] * b2[:, None]
-    rest = p - first[piece] * (b0 + b1)[:, None] - last[piece] * (b2 + b3)[:, None]
-    terms = np.stack([(a1 * a1).sum(1), (a1 * a2).sum(1), (a2 * a2).sum(1), (a1 * rest).sum(1), (a2 * rest).sum(1)])
-    c11, c12, c22, x1, x2 = np.add.reduceat(terms, starts, axis=1)
+    b1, b2, last = 3 * u * v * v, 3 * u * u * v, u * u * (3 - 2 * u)  # ``last`` is how much the last point counts
+    terms = np.stack([b1 * b1, b1 * b2, b2 * b2, b1 * last, b2 * last, b1 * p[0], b1 * p[1], b2 * p[0], b2 * p[1]])
+    b11, b12, b22, last1, last2, *sums = np.add.reduceat(terms, starts, axis=1)
+    rest1, rest2 = np.stack(sums[:2]) - last1 * span, np.stack(sums[2:]) - last2 * span
+    leave, arrive = ends[:, 0].T, -ends[:, 1].T
+    c11, c12, c22 = b11 * (leave * leave).sum(0), b12 * (leave * arrive).sum(0), b22 * (arrive * arrive).sum(0)
+    x1, x2 = (leave * rest1).sum(0), (arrive * rest2).sum(0)
     determinant = c11 * c22 - c12 * c12
     sound = np.abs(determinant) > 1e-9 * np.maximum(c11 * c22, 1e-12)
     safe = np.where(sound, determinant, 1)
     left, right = (x1 * c22 - x2 * c12) / safe, (c11 * x2 - c12 * x1) / safe
-    chord = np.linalg.norm(last - first, axis=1)
+    chord = np.hypot(*span)
     # a handle that points backwards, or is longer than the piece, makes a loop; Schneider takes a third of the chord
     sound &= (np.minimum(left, right) > 1e-3 * chord) & (np.maximum(left, right) < length)
     left, right = np.where(sound, left, chord / 3), np.where(sound, right, chord / 3)
-    return np.stack([first, first + ends[:, 0] * left[:, None], last - ends[:, 1] * right[:, None], last], 1)
+    return np.stack([leave * left, span + arrive * right])
 
 
-def _evaluate(control: Floats, u: Floats, piece: Ints) -> tuple[Floats, Floats, Floats]:
-    """Points of the curves, and their first and second derivatives by the parameter: (N, 2) each."""
-    d1, d2 = 3 * np.diff(control, axis=1)[piece], 6 * np.diff(control, 2, axis=1)[piece]
-    c, u, v = control[piece], u[:, None], 1 - u[:, None]
-    point = v**3 * c[:, 0] + 3 * u * v * v * c[:, 1] + 3 * u * u * v * c[:, 2] + u**3 * c[:, 3]
-    return point, v * v * d1[:, 0] + 2 * u * v * d1[:, 1] + u * u * d1[:, 2], v * d2[:, 0] + u * d2[:, 1]
+def _evaluate(handles: Floats, span: Floats, u: Floats, sizes: Ints) -> tuple[Floats, Floats, Floats]:
+    """Points of the curves, and their first and second derivatives by the parameter: (2, N) each."""
+    one, two = handles
+    linear, square, cube = (np.repeat(c, sizes, 1) for c in (3 * one, 3 * two - 6 * one, span - 3 * two + 3 * one))
+    return (
+        u * (linear + u * (square + u * cube)),
+        linear + u * (2 * square + 3 * u * cube),
+        2 * square + 6 * u * cube,
+    )

@@ -124,6 +124,6 @@ def washes(picture: Picture, bare: Bools, mask: Bools) -> list[Wash]:
         paths = Polylines.of(outlines, [True] * len(outlines)).resampled(2)
         count = len(paths.points)
         smooth = paths.smoothed(paths.points, 30.0, np.zeros(count, bool), np.ones(count))
-        red, green, blue = (int(v) for v in np.rint(color[band].mean(0)))
+        red, green, blue = (round(v) for v in cv2.mean(color, band.view(np.uint8))[:3])
         found.append(Wash(tuple(paths.split(smooth)), (red, green, blue)))
     return found
