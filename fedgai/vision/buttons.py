@@ -129,16 +129,18 @@ def round_fastenings(fastenings: np.ndarray) -> tuple[NDArray[np.bool_], Floats]
     x, y, width, height = cv2.boundingRect(likely)
     if min(width, height) < DISC:
         return np.zeros(fastenings.shape, bool), np.zeros((0, 3))
-    around = np.s_[max(0, y - DISC) : y + height + DISC, max(0, x - DISC) : x + width + DISC]
-    broad = np.zeros_like(likely)
-    broad[around] = cv2.morphologyEx(likely[around], cv2.MORPH_OPEN, least)
+    left, top = max(0, x - DISC) // 2 * 2, max(0, y - DISC) // 2 * 2  # even: OpenCV numbers discs by pairs of rows
+    around = np.s_[top : y + height + DISC, left : x + width + DISC]
+    broad = cv2.morphologyEx(likely[around], cv2.MORPH_OPEN, least)
     _, labels, boxes, middles = cv2.connectedComponentsWithStats(broad, connectivity=8)
     wide, high, area = (boxes[:, i] for i in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
     longer = np.maximum(wide, high)
     good = (longer <= WIDEST) & (longer <= DISC_LONGEST * np.minimum(wide, high))
     good[0] = False  # the background
-    where = cv2.resize(good[labels].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    return where, np.column_stack([middles, DISC_RADIUS * np.sqrt(area / np.pi)])[good]
+    likely[:] = 0
+    likely[around] = good[labels]
+    where = cv2.resize(likely, size, interpolation=cv2.INTER_NEAREST) > 0
+    return where, np.column_stack([middles + np.array([left, top]), DISC_RADIUS * np.sqrt(area / np.pi)])[good]
 
 
 class _Row(NamedTuple):
