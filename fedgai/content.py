@@ -183,7 +183,7 @@ def find(photo: Photo, draughtsman: Draughtsman | None, *, cutout: bool, on_miss
     mask, changed = at_once(lambda: _cut(picture, seen, on_missing), changes)
     if mask is None:
         return Found(picture.image, None, None)
-    buttons = draughtsman.find_buttons(pixels, mask, changed)
+    buttons = draughtsman.find_buttons(pixels, mask, seen.lines, changed)
     if not buttons:
         buttons = rows_of_discs(seen.lines[FASTENING], mask, max(picture.image.size))
     return Found(picture.image, mask, seen, tuple(buttons), small)
@@ -235,7 +235,7 @@ def look(
         return replace(looked, picture=_outlined(picture, detail, mask, outline))
     buttons = as_drawn(found.buttons, max(small.size) / max(found.image.size), max(small.size))
     found_lines, tone = at_once(
-        lambda: garment_lines(seen.lines, mask),
+        lambda: garment_lines(seen.lines, mask, buttons),
         lambda: tone_of(plain(picture, mask, seen.tone), mask),
     )
     lines = (*found_lines, *rings(buttons))

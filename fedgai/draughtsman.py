@@ -284,15 +284,18 @@ class Draughtsman:
             planes = np.stack([cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in planes])
         return Seen(planes[0], planes[1:-1], planes[-1])
 
-    def find_buttons(self, photo: np.ndarray, mask: np.ndarray, changes: Changes | None = None) -> list[Button]:
+    def find_buttons(
+        self, photo: np.ndarray, mask: np.ndarray, lines: np.ndarray, changes: Changes | None = None
+    ) -> list[Button]:
         """A garment's buttons, px of the photograph; none where it is not sure (``fedgai.vision.buttons``).
 
         Args:
             photo: (H, W, 3) uint8 RGB.
             mask: (h, w) float32 in [0, 1], the garment, in the photograph's proportions.
+            lines: as in ``Seen``, of the photograph's proportions.
             changes: see ``buttons.find_buttons``.
         """
-        return [] if self.buttons is None else find_buttons(photo, mask, self.buttons, changes)
+        return [] if self.buttons is None else find_buttons(photo, mask, self.buttons, lines, changes)
 
     def save(self, path: str | Path) -> None:
         """Write the weights as float16 safetensors."""

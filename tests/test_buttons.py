@@ -16,7 +16,8 @@ from fedgai.draughtsman import Draughtsman, Network
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
 from fedgai.strokes import trace
-from fedgai.vision.buttons import LEAST, Button, ButtonNetwork, find_buttons, in_rows, rows_of_discs
+from fedgai.vision.button_rows import LEAST, Evidence, in_rows
+from fedgai.vision.buttons import Button, ButtonNetwork, find_buttons, rows_of_discs
 from fedgai.vision.garment_lines import SMALLEST_RING, as_drawn, rings
 from fedgai.vision.round_spots import SIDE, candidates, changes_of
 
@@ -93,6 +94,28 @@ def test_a_single_one_counts_beside_a_row_of_its_size() -> None:
     assert len(in_rows(np.array([cuff]), np.array([3.0]), 600)) == 0
 
 
+def seen(count: int, fastening: float, lined: float) -> Evidence:
+    return Evidence(np.full(count, fastening), np.full(count, lined))
+
+
+def test_a_faint_row_counts_where_fastenings_and_a_placket_are_seen() -> None:
+    faint = np.full(5, -0.8)
+    assert len(in_rows(row(5), faint, 600)) == 0
+    assert len(in_rows(row(5), faint, 600, seen(5, 0.0, 0.0))) == 0
+    assert len(in_rows(row(5), faint, 600, seen(5, 0.7, 0.5))) == 5
+    slanting, uneven = row(5), row(5)
+    slanting[:, 0] += 0.4 * (slanting[:, 1] - 100)
+    uneven[:, 1] += [0, 12, -12, 12, 0]
+    for spots in (slanting, uneven):
+        assert len(in_rows(spots, faint, 600, seen(5, 0.2, 0.5))) == 0
+
+
+def test_two_sure_ones_are_buttons_but_not_on_a_printed_cloth() -> None:
+    dots = np.array([(100.0 + 31 * i, 40.0 + 17 * (i % 3), 5.0) for i in range(6)])
+    assert len(in_rows(row(2), np.full(2, 2.0), 600, seen(2, 0.0, 0.0))) == 2
+    assert len(in_rows(np.concatenate([row(2), dots]), np.append(np.full(2, 2.0), np.full(6, 0.5)), 600, seen(8, 0.0, 0.0))) == 0
+
+
 def test_two_rows_of_a_double_breasted_coat_are_found() -> None:
     second = row(3) + np.array([80, 5, 0])
     found = in_rows(np.concatenate([row(3), second]), np.full(6, 1.0), 600)
@@ -132,13 +155,13 @@ def test_the_examples_have_the_buttons_that_one_sees(pipe: SketchPipeline) -> No
 
 def test_a_photograph_that_is_larger_or_turned_into_grey_has_the_same_buttons(pipe: SketchPipeline) -> None:
     found = pipe.find(EXAMPLES / "trench_coat.jpg")
-    assert found.mask is not None and pipe.model.draughtsman is not None
+    assert found.mask is not None and found.seen is not None and pipe.model.draughtsman is not None
     larger = found.image.resize((2 * found.image.width, 2 * found.image.height), Image.Resampling.LANCZOS)
-    twice = pipe.model.draughtsman.find_buttons(np.asarray(larger), found.mask)
+    twice = pipe.model.draughtsman.find_buttons(np.asarray(larger), found.mask, found.seen.lines)
     assert len(twice) == len(found.buttons)
     for button in twice:
         assert min(np.hypot(button.x / 2 - b.x, button.y / 2 - b.y) for b in found.buttons) < 3
-    grey = pipe.model.draughtsman.find_buttons(np.asarray(found.image.convert("L").convert("RGB")), found.mask)
+    grey = pipe.model.draughtsman.find_buttons(np.asarray(found.image.convert("L").convert("RGB")), found.mask, found.seen.lines)
     assert len(grey) == len(found.buttons)
 
 
@@ -146,13 +169,13 @@ def test_changes_found_before_the_mask_is_known_bring_the_same_buttons(pipe: Ske
     found, draughtsman = pipe.find(EXAMPLES / "trench_coat.jpg"), pipe.model.draughtsman
     assert found.mask is not None and found.seen is not None and draughtsman is not None
     photo = np.asarray(found.image)
-    alone = draughtsman.find_buttons(photo, found.mask)
+    alone = draughtsman.find_buttons(photo, found.mask, found.seen.lines)
     assert len(alone) == 6
     of_another_part = np.zeros((8, 8), bool)
     of_another_part[:2, :2] = True
     for where in (found.seen.mask > 0.2, of_another_part):  # what does not hold the garment is not used
         changes = changes_of(photo, where)
-        again = draughtsman.find_buttons(photo, found.mask, changes)
+        again = draughtsman.find_buttons(photo, found.mask, found.seen.lines, changes)
         assert np.array(again) == pytest.approx(np.array(alone), abs=0.5)
     assert changes_of(photo, np.zeros((8, 8), bool)) is None
 
@@ -160,8 +183,8 @@ def test_changes_found_before_the_mask_is_known_bring_the_same_buttons(pipe: Ske
 def test_nothing_is_found_in_an_empty_mask_or_a_tiny_picture() -> None:
     network = ButtonNetwork().eval()
     photo = np.random.default_rng(24).integers(0, 256, (90, 64, 3)).astype(np.uint8)
-    assert find_buttons(photo, np.zeros((90, 64), np.float32), network) == []
-    assert find_buttons(photo[:3, :2], np.ones((3, 2), np.float32), network) == []
+    assert find_buttons(photo, np.zeros((90, 64), np.float32), network, np.zeros((6, 90, 64), np.float32)) == []
+    assert find_buttons(photo[:3, :2], np.ones((3, 2), np.float32), network, np.zeros((6, 3, 2), np.float32)) == []
 
 
 # -- in drawings -----------------------------------------------------------------------------------------------------------
@@ -228,5 +251,10 @@ def test_a_draughtsman_of_before_finds_no_buttons(tmp_path: Path) -> None:
     before.save(tmp_path / "before.safetensors")
     again = Draughtsman.load(tmp_path / "before.safetensors")
     assert again.buttons is None
-    assert again.find_buttons(np.zeros((SIDE, SIDE, 3), np.uint8), np.ones((SIDE, SIDE), np.float32)) == []
+    assert (
+        again.find_buttons(
+            np.zeros((SIDE, SIDE, 3), np.uint8), np.ones((SIDE, SIDE), np.float32), np.zeros((6, SIDE, SIDE), np.float32)
+        )
+        == []
+    )
     assert Draughtsman.load(WEIGHTS / "draughtsman.safetensors").buttons is not None

@@ -25,6 +25,7 @@ from fedgai.training import train_draughtsman as training
 from fedgai.training.pages import real
 from fedgai.training.photographs import Opinions, gather
 from fedgai.training.saliency import Saliency, SaliencyError
+from fedgai.vision.buttons import Button
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.garment_lines import garment_lines, line_cover, pen_map, ridges
 from fedgai.vision.plain_cloth import plain
@@ -182,6 +183,15 @@ class TestGate:
             likely[LINE_TYPES.index(kind), 100:400, 200:203] = 0.3
             assert bool(garment_lines(likely, np.ones((512, 384), np.float32))) == drawn
 
+    def test_a_short_faint_line_counts_only_where_it_meets_another(self) -> None:
+        for likelihood, meets, drawn in ((0.35, False, False), (0.35, True, True), (0.9, False, True)):
+            likely = np.zeros((6, 512, 384), np.float32)
+            likely[LINE_TYPES.index("seam"), 200:203, 203:238] = likelihood
+            if meets:
+                likely[LINE_TYPES.index("edge"), 60:440, 200:203] = 0.9
+            cover = line_cover(garment_lines(likely, np.ones((512, 384), np.float32)), (512, 384))
+            assert (cover[201, 210:230].max() > 0) == drawn
+
     def test_a_button_is_no_line_and_does_not_bridge_the_edges_of_a_placket(self) -> None:
         likely, mask = np.zeros((6, 512, 384), np.float32), np.ones((512, 384), np.float32)
         for column in (190, 206):
@@ -194,6 +204,13 @@ class TestGate:
         assert len(plain) == len(buttoned) == 2
         for line in buttoned:
             assert np.ptp(line.points[:, 0]) < 4 and np.ptp(line.points[:, 1]) > 370
+
+    def test_a_button_that_was_found_otherwise_is_no_line_either(self) -> None:
+        likely, mask = np.zeros((6, 512, 384), np.float32), np.ones((1024, 768), np.float32)
+        for row in range(100, 420, 40):
+            likely[LINE_TYPES.index("edge"), row - 1 : row + 2, 184:212] = 0.9
+        buttons = [Button(2 * 198 + 0.5, 2 * row + 0.5, 14.0) for row in range(100, 420, 40)]
+        assert len(garment_lines(likely, mask)) == 8 and garment_lines(likely, mask, buttons) == []
 
     def test_a_band_is_drawn_as_the_lines_that_are_in_it(self) -> None:
         """The edge of a placket and the seam beside it, of which a network sees one band: two lines, and none between them."""

@@ -30,7 +30,8 @@ from fedgai.garments import make
 from fedgai.garments.lines import Vector
 from fedgai.training.optimisers import AdamW
 from fedgai.training.pages import rendered
-from fedgai.vision.buttons import LEAST, LIKELY, SURE, ButtonNetwork, in_rows
+from fedgai.vision.button_rows import LEAST, LIKELY, SURE, in_rows
+from fedgai.vision.buttons import ButtonNetwork
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.images import ImageError
 from fedgai.vision.round_spots import SIDE, Spots, round_spots

@@ -36,6 +36,7 @@ SEAMED = 36.0  # px of 512; a shorter topstitched line is drawn through: two or 
 RUN_ON = 10.0  # px of 512, beyond ``RIM``: a line whose end lies so near to one that it points at is drawn on to it
 LONG_RUN_ON = 24.0  # px of 512, the same for long lines
 HOOK = 14.0  # px of 512: a shorter piece that turns away at a line's end is left out
+LOOSE, LOOSE_SURE = 45.0, 0.6  # px of 512: a shorter line that meets no other and is less sure is clutter
 SILHOUETTE, SEAM, EDGE, TOPSTITCH, FOLD, FASTENING = range(len(LINE_TYPES))
 FOLD_LIKELY = 0.6  # share of a fold's likelihood that counts: a faint fold is clutter, a faint seam is not
 FOLDS = 0.75  # how sure a fold is beside a seam after that: whoever leaves lines out begins with folds
@@ -79,7 +80,7 @@ class PenMap:
     end: Plane
 
 
-def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
+def garment_lines(likelihoods: Plane, mask: Plane, buttons: Sequence[Button] = ()) -> list[GarmentLine]:
     """Whole, smooth lines along the ridges of the likelihoods (Sato et al. 1998); topstitching as dashes.
 
     The two edges of a placket, a seam and the stitches beside it are one broad band of likelihood with a ridge for each. The
@@ -89,6 +90,7 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
         likelihoods: (N, h, w) float32 in [0, 1] of all types of lines (``draughtsman.Seen.lines``), in the picture's
             proportions.
         mask: (H, W) float32 in [0, 1], the garment.
+        buttons: in px of the mask; they are no lines.
 
     Returns:
         In px of the mask, the surest last.
@@ -97,7 +99,7 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     unit, scale = max(height, width) / REFERENCE, max(mask.shape) / max(height, width)
     solid = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
     depth = to_edge(np.pad(solid, 1))[1:-1, 1:-1]
-    drawn = without_spots(likelihoods)
+    drawn = without_spots(likelihoods, [_in_px_of(button, 1 / scale) for button in buttons])
     drawn[FOLD] *= FOLD_LIKELY
     drawn[SILHOUETTE] *= depth > RIM_OF_SILHOUETTE * unit
     any_line = drawn.max(0)
@@ -127,6 +129,8 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
         seen = around[_pixels(stroke.points, around.shape)]
         seen = seen[seen > LEAST]  # it was drawn on beyond
         sure = float(np.clip(1.4 * np.median(seen), 0.3, 1)) if len(seen) else 0.3
+        if all(stroke.free) and not stroke.closed and sure < LOOSE_SURE and len(stroke.points) < LOOSE * unit:
+            continue
         points = (stroke.points + 0.5) * scale - 0.5
         if kind == TOPSTITCH:
             found += [GarmentLine(dash, False, sure, kind) for dash in _dashes(points, max(mask.shape) / REFERENCE)]
@@ -166,12 +170,15 @@ def ridges(plane: Plane, sigma: float) -> Plane:
     return np.asarray(sigma**2 * np.maximum(-least, 0), np.float32)
 
 
-def without_spots(likelihoods: Plane) -> Plane:
+def without_spots(likelihoods: Plane, buttons: Sequence[Button] = ()) -> Plane:
     """Likelihoods of lines (N, h, w) in which small round fastenings are blotted out: buttons are not lines.
 
     A row of them between the two edges of a placket would be taken for a chain. Lines that pass go on where they were.
+    ``buttons`` that were found otherwise are blotted out, too, in px of the likelihoods.
     """
     core = round_fastenings(likelihoods[FASTENING])[0].astype(np.uint8)
+    for button in buttons:
+        cv2.circle(core, (round(button.x), round(button.y)), round(button.radius), (1,), -1)
     left = likelihoods.copy()
     if not core.any():
         return left
@@ -211,10 +218,13 @@ def as_drawn(buttons: Sequence[Button], scale: float, side: float) -> tuple[Butt
         buttons: in px of a picture. scale: by how much the drawing is larger. side: long side of the drawing, px.
     """
     smallest = SMALLEST_RING * side / REFERENCE
-    return tuple(
-        Button((button.x + 0.5) * scale - 0.5, (button.y + 0.5) * scale - 0.5, max(button.radius * scale, smallest))
-        for button in buttons
-    )
+    scaled = (_in_px_of(button, scale) for button in buttons)
+    return tuple(button._replace(radius=max(button.radius, smallest)) for button in scaled)
+
+
+def _in_px_of(button: Button, scale: float) -> Button:
+    """A button in a picture that is ``scale`` times as large."""
+    return Button((button.x + 0.5) * scale - 0.5, (button.y + 0.5) * scale - 0.5, button.radius * scale)
 
 
 def rings(buttons: Sequence[Button]) -> list[GarmentLine]:
