@@ -16,7 +16,7 @@ from fedgai.draughtsman import Draughtsman, Network
 from fedgai.pipeline import SketchPipeline
 from fedgai.shipped import WEIGHTS
 from fedgai.strokes import trace
-from fedgai.vision.button_rows import LEAST, Evidence, in_rows
+from fedgai.vision.button_rows import LEAST, SeenAtSpots, in_rows
 from fedgai.vision.buttons import Button, ButtonNetwork, find_buttons, rows_of_discs
 from fedgai.vision.garment_lines import SMALLEST_RING, as_drawn, rings
 from fedgai.vision.round_spots import SIDE, candidates, changes_of
@@ -94,8 +94,8 @@ def test_a_single_one_counts_beside_a_row_of_its_size() -> None:
     assert len(in_rows(np.array([cuff]), np.array([3.0]), 600)) == 0
 
 
-def seen(count: int, fastening: float, lined: float) -> Evidence:
-    return Evidence(np.full(count, fastening), np.full(count, lined))
+def seen(count: int, fastening: float, lined: float) -> SeenAtSpots:
+    return SeenAtSpots(np.full(count, fastening), np.full(count, lined))
 
 
 def test_a_faint_row_counts_where_fastenings_and_a_placket_are_seen() -> None:

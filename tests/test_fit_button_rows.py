@@ -55,8 +55,8 @@ def test_the_command_prints_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(fitting, "REVIEWED", tmp_path / "reviewed.json")
     (tmp_path / "reviewed.json").write_text(json.dumps(names))
     main(["--photos", str(EXAMPLES)])
-    said = capsys.readouterr().out
-    assert "WEIGHTS = [" in said and "from 2 photographs" in said and "of 1 photographs" in said
+    output = capsys.readouterr().out
+    assert "WEIGHTS = [" in output and "from 2 photographs" in output and "of 1 photographs" in output
     with pytest.raises(SystemExit):
         main(["--photos", str(tmp_path)])
     assert "is in these folders" in capsys.readouterr().err

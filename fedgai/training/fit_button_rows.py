@@ -27,7 +27,7 @@ from fedgai.draughtsman import Draughtsman
 from fedgai.model import DRAUGHTSMAN_FILE
 from fedgai.shipped import WEIGHTS
 from fedgai.vision.button_rows import ROW, Floats, likely_rows, measures
-from fedgai.vision.buttons import evidence_of
+from fedgai.vision.buttons import seen_at_spots
 from fedgai.vision.round_spots import SIDE, round_spots
 
 log = logging.getLogger("fedgai.training.fit_button_rows")
@@ -61,7 +61,7 @@ def review(photo: Path, ends: Sequence[Sequence[float]], draughtsman: Draughtsma
     spots = round_spots(np.asarray(found.image), found.mask)
     if spots is None:
         return None
-    scores, seen = evidence_of(spots, draughtsman.buttons, found.seen.lines)
+    scores, seen = seen_at_spots(spots, draughtsman.buttons, found.seen.lines)
     rows = likely_rows(spots.places, scores, spots.length, seen)
     if not rows:
         return None

@@ -22,14 +22,15 @@ FAINT = -3.5  # logit from which on a spot may be in a row, where it is known wh
 SEEN = 0.15  # likelihood from which on it sees a line or a fastening
 FASTENED, LINED = 1.5, 0.5  # what either adds to a spot's logit
 MOST_SPOTS = 80  # the likeliest, of which rows are made
+SLANTING = 6.0  # what a level row lacks beside an upright one, in logits
 MOST_ROWS = 3  # the likeliest without a spot in common, which are measured
 # of the seven measures: what one more of each adds to a row's logit
-WEIGHTS = np.array([1.367, 5.332, 3.115, 3.991, -7.431, -14.578, -0.301])
-BIAS = -7.354
+WEIGHTS = np.array([1.493, 5.943, 3.325, 4.002, -10.827, -15.629, -0.307])
+BIAS = -7.379
 ROW = 1.5  # logit from which on a row counts
 
 
-class Evidence(NamedTuple):
+class SeenAtSpots(NamedTuple):
     """What the draughtsman sees at spots.
 
     Attributes:
@@ -47,7 +48,7 @@ class Row(NamedTuple):
     at: list[int]
 
 
-def in_rows(spots: Floats, scores: Floats, length: float, seen: Evidence | None = None) -> Floats:
+def in_rows(spots: Floats, scores: Floats, length: float, seen: SeenAtSpots | None = None) -> Floats:
     """The buttons among spots.
 
     Args:
@@ -85,7 +86,7 @@ def in_rows(spots: Floats, scores: Floats, length: float, seen: Evidence | None 
     return buttons
 
 
-def _best_rows(spots: Floats, scores: Floats, length: float, seen: Evidence | None) -> list[Row]:
+def _best_rows(spots: Floats, scores: Floats, length: float, seen: SeenAtSpots | None) -> list[Row]:
     """The surest row, and another beside it with the same distances, as on a double-breasted coat."""
     rows: list[Row] = []
     if seen is not None:
@@ -105,14 +106,15 @@ def _best_rows(spots: Floats, scores: Floats, length: float, seen: Evidence | No
     return chosen
 
 
-def likely_rows(spots: Floats, scores: Floats, length: float, seen: Evidence) -> list[Row]:
+def likely_rows(spots: Floats, scores: Floats, length: float, seen: SeenAtSpots) -> list[Row]:
     """Rows of three spots and more that may be buttons, none with a spot in common. Arguments as for ``in_rows``."""
     likely = scores + FASTENED * (seen.fastening > SEEN) + LINED * (seen.lined > SEEN)
     best = np.argsort(-likely, kind="stable")[:MOST_SPOTS]
     best = best[likely[best] > FAINT]
     value = (likely + 2.5).clip(0, 5)
     rows = [row for row in _rows_of(best, spots, length, 3) if _missing(row) <= len(row.members) // 3]
-    rows.sort(key=lambda row: -value[row.members].sum() + 1.5 * _missing(row))
+    rows = [row for row in rows if len(row.members) > 3 or scores[row.members].min() > LEAST]  # one of three must not be a guess
+    rows.sort(key=lambda row: -value[row.members].sum() + 1.5 * _missing(row) + SLANTING * _slant(row, spots))
     chosen: list[Row] = []
     for row in rows:
         if len(chosen) < MOST_ROWS and all(set(row.members).isdisjoint(other.members) for other in chosen):
@@ -120,7 +122,7 @@ def likely_rows(spots: Floats, scores: Floats, length: float, seen: Evidence) ->
     return chosen
 
 
-def measures(row: Row, spots: Floats, scores: Floats, seen: Evidence) -> Floats:
+def measures(row: Row, spots: Floats, scores: Floats, seen: SeenAtSpots) -> Floats:
     """What tells whether a row is buttons, (7,).
 
     The mean of its logits; how likely fastenings are there, 0.6 at most; the share of its spots that lie beside a line; the
@@ -169,6 +171,12 @@ def _third(spots: Floats, first: NDArray[np.intp], second: NDArray[np.intp]) -> 
         near = np.maximum(0.5 * radii[first] + 1.5, 0.12 * gap) * np.sqrt(skipped)
         found |= (alike & (away < near[:, None])).any(1)
     return found
+
+
+def _slant(row: Row, spots: Floats) -> float:
+    """0 for a row that is upright, 1 for one that is level."""
+    step = spots[row.members[-1], :2] - spots[row.members[0], :2]
+    return float(abs(step[0]) / np.hypot(*step))
 
 
 def _missing(row: Row) -> int:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fedgai.line_types import LINE_TYPES
-from fedgai.vision.button_rows import Evidence, in_rows
+from fedgai.vision.button_rows import SeenAtSpots, in_rows
 from fedgai.vision.round_spots import SIDE, Changes, Spots, round_spots
 
 Floats = NDArray[np.float64]
@@ -92,12 +92,12 @@ def find_buttons(
     if spots is None:
         return []
     scale = SIDE / max(photo.shape[:2])
-    scores, seen = evidence_of(spots, network, lines)
+    scores, seen = seen_at_spots(spots, network, lines)
     found = in_rows(spots.places, scores, spots.length, seen)
     return [Button((x + 0.5) / scale - 0.5, (y + 0.5) / scale - 0.5, r / scale) for x, y, r in found]
 
 
-def evidence_of(spots: Spots, network: ButtonNetwork, lines: np.ndarray) -> tuple[Floats, Evidence]:
+def seen_at_spots(spots: Spots, network: ButtonNetwork, lines: np.ndarray) -> tuple[Floats, SeenAtSpots]:
     """The network's logits (N,) of spots, and what the draughtsman sees there. ``lines``: as for ``find_buttons``."""
     with torch.inference_mode():
         scores = network(spots.patches).numpy().astype(np.float64)
@@ -108,7 +108,7 @@ def evidence_of(spots: Spots, network: ButtonNetwork, lines: np.ndarray) -> tupl
         cv2.dilate(plane, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))[at].astype(np.float64)
         for plane, reach in zip((lines[FASTENING], lines[PASSING].max(0)), SEEN_WITHIN, strict=True)
     )
-    return scores, Evidence(fastening, lined)
+    return scores, SeenAtSpots(fastening, lined)
 
 
 def rows_of_discs(fastenings: np.ndarray, mask: np.ndarray, side: int) -> list[Button]:

@@ -90,7 +90,7 @@ def garment_lines(likelihoods: Plane, mask: Plane, buttons: Sequence[Button] = (
         likelihoods: (N, h, w) float32 in [0, 1] of all types of lines (``draughtsman.Seen.lines``), in the picture's
             proportions.
         mask: (H, W) float32 in [0, 1], the garment.
-        buttons: in px of the mask; they are no lines.
+        buttons: in px of the mask; no line is drawn on them.
 
     Returns:
         In px of the mask, the surest last.
