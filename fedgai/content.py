@@ -235,7 +235,7 @@ def look(
         return replace(looked, picture=_outlined(picture, detail, mask, outline))
     buttons = as_drawn(found.buttons, max(small.size) / max(found.image.size), max(small.size))
     found_lines, tone = at_once(
-        lambda: garment_lines(seen.lines, mask, buttons),
+        lambda: garment_lines(seen.lines, mask),
         lambda: tone_of(plain(picture, mask, seen.tone), mask),
     )
     lines = (*found_lines, *rings(buttons))

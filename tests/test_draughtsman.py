@@ -25,7 +25,6 @@ from fedgai.training import train_draughtsman as training
 from fedgai.training.pages import real
 from fedgai.training.photographs import Opinions, gather
 from fedgai.training.saliency import Saliency, SaliencyError
-from fedgai.vision.buttons import Button
 from fedgai.vision.cutout import NoGarment
 from fedgai.vision.garment_lines import garment_lines, line_cover, pen_map, ridges
 from fedgai.vision.plain_cloth import plain
@@ -204,13 +203,6 @@ class TestGate:
         assert len(plain) == len(buttoned) == 2
         for line in buttoned:
             assert np.ptp(line.points[:, 0]) < 4 and np.ptp(line.points[:, 1]) > 370
-
-    def test_a_button_that_was_found_otherwise_is_no_line_either(self) -> None:
-        likely, mask = np.zeros((6, 512, 384), np.float32), np.ones((1024, 768), np.float32)
-        for row in range(100, 420, 40):
-            likely[LINE_TYPES.index("edge"), row - 1 : row + 2, 184:212] = 0.9
-        buttons = [Button(2 * 198 + 0.5, 2 * row + 0.5, 14.0) for row in range(100, 420, 40)]
-        assert len(garment_lines(likely, mask)) == 8 and garment_lines(likely, mask, buttons) == []
 
     def test_a_band_is_drawn_as_the_lines_that_are_in_it(self) -> None:
         """The edge of a placket and the seam beside it, of which a network sees one band: two lines, and none between them."""

@@ -80,7 +80,7 @@ class PenMap:
     end: Plane
 
 
-def garment_lines(likelihoods: Plane, mask: Plane, buttons: Sequence[Button] = ()) -> list[GarmentLine]:
+def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     """Whole, smooth lines along the ridges of the likelihoods (Sato et al. 1998); topstitching as dashes.
 
     The two edges of a placket, a seam and the stitches beside it are one broad band of likelihood with a ridge for each. The
@@ -90,7 +90,6 @@ def garment_lines(likelihoods: Plane, mask: Plane, buttons: Sequence[Button] = (
         likelihoods: (N, h, w) float32 in [0, 1] of all types of lines (``draughtsman.Seen.lines``), in the picture's
             proportions.
         mask: (H, W) float32 in [0, 1], the garment.
-        buttons: in px of the mask; no line is drawn on them.
 
     Returns:
         In px of the mask, the surest last.
@@ -99,7 +98,7 @@ def garment_lines(likelihoods: Plane, mask: Plane, buttons: Sequence[Button] = (
     unit, scale = max(height, width) / REFERENCE, max(mask.shape) / max(height, width)
     solid = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5
     depth = to_edge(np.pad(solid, 1))[1:-1, 1:-1]
-    drawn = without_spots(likelihoods, [_in_px_of(button, 1 / scale) for button in buttons])
+    drawn = without_spots(likelihoods)
     drawn[FOLD] *= FOLD_LIKELY
     drawn[SILHOUETTE] *= depth > RIM_OF_SILHOUETTE * unit
     any_line = drawn.max(0)
@@ -170,15 +169,12 @@ def ridges(plane: Plane, sigma: float) -> Plane:
     return np.asarray(sigma**2 * np.maximum(-least, 0), np.float32)
 
 
-def without_spots(likelihoods: Plane, buttons: Sequence[Button] = ()) -> Plane:
+def without_spots(likelihoods: Plane) -> Plane:
     """Likelihoods of lines (N, h, w) in which small round fastenings are blotted out: buttons are not lines.
 
     A row of them between the two edges of a placket would be taken for a chain. Lines that pass go on where they were.
-    ``buttons`` that were found otherwise are blotted out, too, in px of the likelihoods.
     """
     core = round_fastenings(likelihoods[FASTENING])[0].astype(np.uint8)
-    for button in buttons:
-        cv2.circle(core, (round(button.x), round(button.y)), round(button.radius), (1,), -1)
     left = likelihoods.copy()
     if not core.any():
         return left
@@ -218,13 +214,10 @@ def as_drawn(buttons: Sequence[Button], scale: float, side: float) -> tuple[Butt
         buttons: in px of a picture. scale: by how much the drawing is larger. side: long side of the drawing, px.
     """
     smallest = SMALLEST_RING * side / REFERENCE
-    scaled = (_in_px_of(button, scale) for button in buttons)
-    return tuple(button._replace(radius=max(button.radius, smallest)) for button in scaled)
-
-
-def _in_px_of(button: Button, scale: float) -> Button:
-    """A button in a picture that is ``scale`` times as large."""
-    return Button((button.x + 0.5) * scale - 0.5, (button.y + 0.5) * scale - 0.5, button.radius * scale)
+    return tuple(
+        Button((button.x + 0.5) * scale - 0.5, (button.y + 0.5) * scale - 0.5, max(button.radius * scale, smallest))
+        for button in buttons
+    )
 
 
 def rings(buttons: Sequence[Button]) -> list[GarmentLine]:
