@@ -113,6 +113,7 @@ def test_only_the_generator_learns_and_the_same_round_gives_the_same_weights(hou
 
 def test_a_new_hand_comes_nearer_and_the_old_ones_stay(garments, house, start, model, new_hand):
     model.add_style(new_hand)
+    model.info["round"] = 0  # as a federation begins
     before = style_distances(model, garments)
     shares = []
     step = HouseStep(garments, replace(SHORT, steps=12, batch=4, size=128, new_size=128), FedGAI.load(), garments)

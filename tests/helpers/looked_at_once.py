@@ -26,7 +26,8 @@ def keep(patch: pytest.MonkeyPatch) -> None:
 
 
 def once(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, which is called once for the same arguments: arrays, numbers, and a Draughtsman. Gives copies away."""
+    """The same function, which is called once for the same arguments: arrays, numbers, tuples of them, and a
+    Draughtsman. Gives copies away."""
     kept: dict[tuple[object, ...], Any] = {}
 
     def remembered(*arguments: Any, **named: Any) -> Any:
@@ -41,4 +42,6 @@ def once(function: Callable[..., Any]) -> Callable[..., Any]:
 def _key(argument: object) -> object:
     if isinstance(argument, np.ndarray):
         return argument.shape, argument.dtype, hashlib.sha256(np.ascontiguousarray(argument)).digest()
+    if isinstance(argument, tuple | list):
+        return tuple(map(_key, argument))
     return argument.sha256 if isinstance(argument, Draughtsman) else argument
