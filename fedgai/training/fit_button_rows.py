@@ -2,13 +2,14 @@
 
     python -m fedgai.training.fit_button_rows --photos PHOTOS_DIR --photos MORE_DIR [--draughtsman FILE]
 
-It needs photographs that were looked at by eye. ``reviewed_buttons.json`` names them, and has the ends of each row of buttons:
+``reviewed_buttons.json`` names photographs and the ends of each row of buttons. Rows were judged by eye; docs/photographs.md says
+on which photographs nobody looked because their kind seldom has buttons.
 
     "more/shirt/NAME.jpg": [[51.2, 20.1, 50.8, 83.0]]    x and y of its first and its last, in per cent of width and height
-    "more/t-shirt/NAME.jpg": []                          no row that was shown is of buttons
+    "more/t-shirt/NAME.jpg": []                          none of its likely rows counts as buttons
 
-Of each photograph one saw its three likeliest rows. The weights are those of a logistic regression. It is also fitted to three
-quarters of the photographs in turn, and counted on the rest. The same photographs give the same weights on one machine.
+The weights are those of a logistic regression. It is also fitted to three quarters of the photographs in turn, and counted on
+the rest. The same photographs give the same weights on one machine.
 """
 
 from __future__ import annotations

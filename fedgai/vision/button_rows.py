@@ -1,7 +1,7 @@
 """Which round spots of a garment are its buttons: those that lie below one another, evenly apart.
 
 A row counts if it is likely enough by seven measures together (``measures``). How much each of them tells was fitted to
-photographs that were looked at by eye (``fedgai.training.fit_button_rows``).
+photographs whose rows were judged by eye (``fedgai.training.fit_button_rows``).
 """
 
 from __future__ import annotations
