@@ -168,9 +168,14 @@ def _third(spots: Floats, first: NDArray[np.intp], second: NDArray[np.intp]) -> 
     found = np.zeros(len(first), bool)
     for skipped in (1, 2):
         away = np.hypot(*(places - (places[second] + skipped * step)[:, None]).transpose(2, 0, 1))
-        near = np.maximum(0.5 * radii[first] + 1.5, 0.12 * gap) * np.sqrt(skipped)
+        near = _near(radii[first], gap, skipped)
         found |= (alike & (away < near[:, None])).any(1)
     return found
+
+
+def _near(radius: Floats, gap: Floats, skipped: int) -> Floats:
+    """How far the next spot of a row may lie from where it is expected, px, one or two steps on."""
+    return np.asarray(np.maximum(0.5 * radius + 1.5, 0.12 * gap) * np.sqrt(skipped))
 
 
 def _slant(row: Row, spots: Floats) -> float:
@@ -198,7 +203,7 @@ def _row_through(spots: Floats, first: int, second: int) -> Row:
     """The longest row that begins with these two."""
     places, radii = spots[:, :2], spots[:, 2]
     step = places[second] - places[first]
-    gap = float(np.hypot(*step))
+    gap = np.hypot(*step)
     row = Row([first, second], [0, 1])
     alike = (radii < 1.5 * radii[first]) & (radii > radii[first] / 1.5)
     while True:
@@ -206,7 +211,7 @@ def _row_through(spots: Floats, first: int, second: int) -> Row:
             away = np.hypot(*(places - places[row.members[-1]] - skipped * step).T)
             away[~alike], away[row.members] = np.inf, np.inf
             next_one = int(away.argmin())
-            if away[next_one] < max(0.5 * radii[first] + 1.5, 0.12 * gap) * np.sqrt(skipped):
+            if away[next_one] < _near(radii[first], gap, skipped):
                 row.members.append(next_one)
                 row.at.append(row.at[-1] + skipped)
                 step = (places[next_one] - places[first]) / row.at[-1]
