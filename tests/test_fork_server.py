@@ -64,6 +64,14 @@ def test_a_program_has_what_it_was_started_with(module, tmp_path: Path) -> None:
         assert process.returncode == 3 and error == "error\n"
 
 
+def test_python_imports_the_sitecustomize_of_its_path(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys; sys.custom = 7")
+    program = [sys.executable, "-c", "import sys; print(getattr(sys, 'custom', None))"]
+    for path, custom in ((str(tmp_path), 7), ("", None)):
+        environment = os.environ | {"PYTHONPATH": path}
+        assert fork_server.run(program, env=environment, capture_output=True, text=True).stdout == f"{custom}\n"
+
+
 def test_it_imports_no_library_and_all_of_our_code_anew() -> None:
     look = "import sys; print([n for n in sys.modules if n.split('.')[0] in ('app', 'fedgai', 'federation', 'studio')], "
     look += "*('torch' in sys.modules, 'gradio' in sys.modules, len(__import__('os').listdir('/proc/self/task'))))"
@@ -121,6 +129,10 @@ def test_where_a_library_reads_the_environment_the_program_is_started_as_usual()
     for variable, forked in (("FEDGAI_WEIGHTS", True), ("OMP_NUM_THREADS", False), ("HF_HOME", False)):
         environment = os.environ | {variable: "7"}
         assert fork_server.run(program, env=environment, capture_output=True, text=True).stdout == f"{forked}\n"
+    program[-1] = "import sys; print('gradio' in sys.modules, 'torch' in sys.modules)"
+    for variable, found in (("FEDGAI_WEIGHTS", "True True"), ("HF_ENDPOINT", "False True"), ("HF_HOME", "False False")):
+        done = fork_server.run(program, libraries="studio", env=os.environ | {variable: "7"}, capture_output=True, text=True)
+        assert done.stdout == f"{found}\n"
     assert fork_server.run(["echo", "x"], capture_output=True, text=True).stdout == "x\n"
 
 

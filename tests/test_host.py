@@ -26,7 +26,7 @@ from federation import flower_commands, operator
 from federation.identity import fingerprint
 from federation.keeper import descendants
 from federation.processes import KEEPER, free_port
-from federation.server import superlink_process
+from federation.server import superlink_process, superlink_state
 from federation.server.folder import Folder
 from federation.server.host import Host, HostError
 from federation.server.members import node_id_of
@@ -90,7 +90,7 @@ def app(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module", autouse=True)
 def quick_start() -> Iterator[None]:
     """A SuperLink whose processes do not import Flower again."""
-    with fork_server.forked(superlink_process, "studio"):
+    with fork_server.forked(superlink_process, "studio"), fork_server.forked(superlink_state, "studio"):
         yield
 
 
@@ -118,7 +118,7 @@ class Designer:
 
     def connect(self, address: str, certificate: Path) -> None:
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "HF_TOKEN"},  # which a designer does not have
             "FLWR_HOME": str(self.home / "flwr"),
             "FLWR_TELEMETRY_ENABLED": "0",
             "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -241,14 +241,9 @@ def test_host_killed_leaves_nothing_and_the_next_goes_on(app: Path, folder: Fold
     )
 
     def start() -> subprocess.Popen:
-        # what runs in a shell's background, and all that it starts, is deaf to Ctrl-C
-        process = subprocess.Popen(
-            [sys.executable, "-c", script],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        # a forked program listens to Ctrl-C, also where the tests run in a shell's background
+        command = [sys.executable, "-c", script]
+        process = fork_server.Popen(command, libraries="studio", cwd=ROOT, stdout=subprocess.PIPE, text=True)
         address = process.stdout.readline().strip()
         ada.connect(address, folder.secrets / "ca.pem")
         return process

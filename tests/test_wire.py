@@ -306,7 +306,9 @@ def recording(studio: Demo, tmp_path_factory: pytest.TempPathFactory) -> Recordi
         for name, value in {"PYTHONPATH": str(named), "LOGNAME": USER, "USER": USER}.items():
             patch.setenv(name, value)
         names = "import getpass, platform, socket; print(getpass.getuser(), socket.gethostname(), platform.node())"
-        assert subprocess.check_output([sys.executable, "-c", names], text=True).split() == [USER, MACHINE, MACHINE]
+        for start in (subprocess.run, fork_server.run):
+            done = start([sys.executable, "-c", names], capture_output=True, text=True, check=True)
+            assert done.stdout.split() == [USER, MACHINE, MACHINE]
         dry = run(
             "--dry-run",
             *("--server", f"https://127.0.0.1:{proxy.port}", "--certificate", str(studio.tls / "ca.pem")),

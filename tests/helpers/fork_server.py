@@ -54,12 +54,13 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE
 _FREE = {"COLUMNS", "FLWR_HOME", "PATH", "PYTHONPATH", "PYTHONUNBUFFERED", *QUIET}
 _FREE |= {"BROWSER_USE_SETUP_LOGGING", "GRPC_VERBOSITY"}  # Flower sets them itself
 _FREE |= {"TORCHINDUCTOR_CACHE_DIR"}  # torch sets it when it is first asked for, in the tests through diffusers
+_HUB = {"HF_ENDPOINT", "HF_HUB_DISABLE_XET", "HF_TOKEN"}  # the designer's libraries are without huggingface_hub
 _OF_GRADIO = {"GRADIO_ANALYTICS_ENABLED", "GRADIO_TEMP_DIR"}  # our programs set them before and after they import Gradio
 FREE = {  # variables that none of these libraries reads while it is imported. Gradio makes an HTTP client then
-    "designer": {*_FREE, "HOME", "TMPDIR", *_PROXIES, *map(str.lower, _PROXIES)},
+    "designer": {*_FREE, *_HUB, "HOME", "LOGNAME", "TMPDIR", "USER", *_PROXIES, *map(str.lower, _PROXIES)},
     "studio": {*_FREE, *_OF_GRADIO, "NO_PROXY", "no_proxy"},  # which the host sets to this machine
 }
-NESTED = ("keeper.py", "flower_commands.py")  # what a forked program forks itself
+NESTED = ("keeper.py", "flower_commands.py")  # what a forked program forks itself, beside what makes the SuperLink's database
 _POPEN = tuple(inspect.signature(subprocess.Popen._execute_child).parameters)[1:] if sys.platform == "linux" else ()
 _PLAIN = {"shell": False, "pass_fds": (), "gid": None, "gids": None, "uid": None, "process_group": -1}
 _ROOM = 8192  # bytes for a program's command line, which other programs can read
@@ -73,7 +74,8 @@ class Popen(subprocess.Popen):
     """``subprocess.Popen``. ``sys.executable`` with ``-c``, ``-m`` or a file is forked where the environment allows it.
 
     Args:
-        libraries: "designer" or "studio"; in a forked program, those that it has.
+        libraries: "designer" or "studio", which has more. Where the environment allows "designer" alone, that one is used.
+            In a forked program, those that it has.
     """
 
     _ended: BinaryIO | None = None  # a pipe: the exit status, where the fork server waits for the process in place of this one
@@ -119,15 +121,21 @@ class Popen(subprocess.Popen):
             return False
         if _forked:
             alone = threading.active_count() == 1
-            if Path(script).name not in NESTED or (options["preexec_fn"] is not None and not alone):
+            nested = Path(script).name in NESTED or (script == "-c" and "flwr.superlink" in words[words.index(script) + 1])
+            if not nested or (options["preexec_fn"] is not None and not alone):
                 return False
         elif options["preexec_fn"] is not None:
             return False
         else:
-            server(self._libraries)
+            server("designer")
         different = {k for k in environment.keys() | _environment.keys() if environment.get(k) != _environment.get(k)}
-        free = FREE["designer"] | _OF_GRADIO if _forked else FREE[self._libraries]
-        return {name for name in different if not name.startswith(("FEDGAI_", "PYTEST_"))} <= free
+        different = {name for name in different if not name.startswith(("FEDGAI_", "PYTEST_"))}
+        if _forked:
+            return different <= FREE["designer"] | _OF_GRADIO
+        if not different <= FREE[self._libraries]:
+            self._libraries = "designer"
+        server(self._libraries)
+        return different <= FREE[self._libraries]
 
     def _internal_poll(self, *given: Any, **named: Any) -> int | None:
         if self._ended is None:
@@ -175,8 +183,8 @@ def run(
 def forked(module: types.ModuleType, libraries: str) -> Iterator[None]:
     """Processes that a module of ours starts in the block are forked."""
     usual = module.subprocess
-    popen = functools.partial(Popen, libraries=libraries)
-    module.subprocess = types.SimpleNamespace(**{**vars(subprocess), "Popen": popen})
+    forking = {function.__name__: functools.partial(function, libraries=libraries) for function in (Popen, run)}
+    module.subprocess = types.SimpleNamespace(**{**vars(subprocess), **forking})
     try:
         yield
     finally:
@@ -387,6 +395,9 @@ def _run(request: dict[str, Any], paths: list[str]) -> None:
     kind, *rest = words[1:] if words[0] in ("-I", "-P") else words
     first = {"-c": "", "-m": os.getcwd()}.get(kind, str(Path(kind).resolve().parent))
     sys.path[:] = [*([first] if kind == words[0] else []), *own, *paths]
+    sys.modules.pop("sitecustomize", None)
+    with contextlib.suppress(ModuleNotFoundError):  # Python imports it, where PYTHONPATH has one, before any program
+        importlib.import_module("sitecustomize")
     _before.append(sys.modules["__main__"])
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     if kind == "-m":
