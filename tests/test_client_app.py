@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import shutil
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -44,14 +47,20 @@ from fedgai.networks.style import Signature, style_distance
 from fedgai.training.local import LocalTrainer
 from fedgai.training.saved_training import STATE_FILE
 
-SIZE, EPOCHS = 64, 3
+pytestmark = pytest.mark.usefixtures("looked_at_once")
+SIZE, EPOCHS = 64, 2
+STEPS = 3 * EPOCHS  # of a round: one for each pair
 ADAPTER = adapter_size(FedGAI("edge").generator)  # bytes
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Three pairs, in a folder with a name that should not travel."""
-    folder = tmp_path / "Secret Autumn Collection"
+    return three_pairs(tmp_path)
+
+
+def three_pairs(parent: Path) -> Path:
+    """In a folder with a name that should not travel."""
+    folder = parent / "Secret Autumn Collection"
     for kind in ("photos", "sketches"):
         (folder / kind).mkdir(parents=True)
     for i in range(3):
@@ -61,17 +70,28 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module", autouse=True)
+def task() -> Iterator[None]:
+    """Flower names it in a process of the ClientApp's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_task_id", "_run_id", "_node_id"):
+            patch.setattr(TaskIdentity, name, 1)
+        yield
+
+
 @pytest.fixture
-def context(data: Path, tmp_path: Path, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
-    for name in ("_task_id", "_run_id", "_node_id"):  # Flower sets them in a process of the ClientApp's own
-        monkeypatch.setattr(TaskIdentity, name, 1)
+def context(data: Path, tmp_path: Path, tiny_model_dir: Path) -> Context:
+    return context_of(data, tmp_path / "model", tiny_model_dir)
+
+
+def context_of(data: Path, out: Path, weights: Path) -> Context:
     # refining takes a minute, and has tests of its own (test_refine_signature.py)
     config = {
         "data": str(data),
-        "out": str(tmp_path / "model"),
+        "out": str(out),
         "name": "Zoë",
         "share-style": True,
-        "weights": str(tiny_model_dir),
+        "weights": str(weights),
         "size": SIZE,
         "refine": False,
     }
@@ -110,6 +130,24 @@ def next_round(weights: Path, number: int = 8) -> Message:
     return message
 
 
+@pytest.fixture(scope="module")
+def first_round(tiny_model_dir: Path, looked_at_once: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Context, Message]:
+    """A designer who has trained round 7, and the answer. Not to be changed."""
+    folder = tmp_path_factory.mktemp("designer")
+    context = context_of(three_pairs(folder), folder / "model", tiny_model_dir)
+    return context, train_at_home(question(tiny_model_dir), context)
+
+
+@pytest.fixture
+def trained(first_round: tuple[Context, Message], context: Context) -> Message:
+    """``context`` as it is after round 7. Returns a copy of the answer."""
+    before, answered = first_round
+    shutil.copytree(str(before.node_config["out"]), str(context.node_config["out"]))
+    context.node_config["data"] = before.node_config["data"]
+    context.state = copy.deepcopy(before.state)
+    return copy.deepcopy(answered)
+
+
 def test_the_studio_at_home_knows_everybody(asked: Message, context: Context) -> None:
     config, node_config = asked.content["config"], context.node_config
     row = len(config["bank"]) // 3
@@ -139,8 +177,8 @@ def steps(context: Context) -> list[int]:
     return [json.loads(line)["step"] for line in log.read_text().splitlines()]
 
 
-def test_what_leaves_is_the_discriminator_some_figures_and_the_signature(asked: Message, context: Context) -> None:
-    content = train_at_home(asked, context).content
+def test_what_leaves_is_the_discriminator_some_figures_and_the_signature(trained: Message, context: Context) -> None:
+    content = trained.content
     assert set(content) == {"arrays", "metrics", "designer"}
     assert set(content["metrics"]) <= set(AT_DESIGNERS)  # each has a name that a designer understands
     private = FedGAI.load(Path(str(context.node_config["out"])))
@@ -157,8 +195,8 @@ def test_without_consent_neither_signature_nor_name_leave(asked: Message, contex
     assert set(designer) == {"round", "encoder", "preset", "release"}
 
 
-def test_others_hands_are_drawn_in_unless_the_designer_says_no(asked: Message, context: Context, tiny_model_dir: Path) -> None:
-    assert "loss-fusion" in train_at_home(asked, context).content["metrics"]
+def test_others_hands_are_drawn_in_unless_the_designer_says_no(trained: Message, context: Context, tiny_model_dir: Path) -> None:
+    assert "loss-fusion" in trained.content["metrics"]
     context.node_config |= {"fusion": 0.0, "lr": 1e-4}  # both may change between rounds
     assert "loss-fusion" not in train_at_home(next_round(tiny_model_dir), context).content["metrics"]
 
@@ -198,10 +236,10 @@ def test_nothing_is_sent_for_the_judge_where_the_house_does_not_ask_it(
     assert not (Path(str(context.node_config["out"])) / own_hand.EVIDENCE_FILE).exists()
 
 
+@pytest.mark.usefixtures("trained")
 def test_what_the_judge_learns_from_is_measured_once(
-    asked: Message, context: Context, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
+    context: Context, tiny_model_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_at_home(asked, context)
     gather = Mock(wraps=own_hand.gather)
     monkeypatch.setattr(own_hand, "gather", gather)
     train_at_home(next_round(tiny_model_dir), context)
@@ -216,7 +254,7 @@ def test_a_kill_costs_no_more_than_the_epoch(asked: Message, context: Context, m
     step = LocalTrainer.step
 
     def killed(trainer: LocalTrainer) -> dict[str, float]:
-        if trainer.step_count == 7:  # in the third epoch of three steps
+        if trainer.step_count == 4:  # in the second epoch of three steps
             raise KeyboardInterrupt
         return step(trainer)
 
@@ -227,27 +265,27 @@ def test_a_kill_costs_no_more_than_the_epoch(asked: Message, context: Context, m
     loaded = []
     monkeypatch.setattr(Discriminator, "load_shared", lambda *_: loaded.append(1))
     train_at_home(asked, context)
-    assert steps(context) == list(range(1, 10))
+    assert steps(context) == list(range(1, STEPS + 1))
     assert not loaded  # what it had learned since the aggregate came is kept
 
 
+@pytest.mark.usefixtures("trained")
 def test_a_round_is_answered_once_and_an_older_one_never(asked: Message, context: Context, tiny_model_dir: Path) -> None:
     """A server that asks for one round again would get another answer, with noise of its own, and count one round."""
-    train_at_home(asked, context)
     for older in (asked, question(tiny_model_dir, 6), question(tiny_model_dir, -1), next_round(tiny_model_dir, 7)):
         with pytest.raises(RoundRefusedError, match="not newer than round 7"):
             discreet(older, context, train_at_home)
-    assert steps(context) == list(range(1, 10))
+    assert steps(context) == list(range(1, STEPS + 1))
 
 
 def test_the_same_aggregate_under_a_new_number_is_answered_without_training(
-    asked: Message, context: Context, tiny_model_dir: Path
+    trained: Message, context: Context, tiny_model_dir: Path
 ) -> None:
     """A round had too few answers, so that the studio asks for the next: nobody has to train twice for one aggregate."""
-    first = unpack(train_at_home(asked, context).content["arrays"])
+    first = unpack(trained.content["arrays"])
     again = train_at_home(question(tiny_model_dir, 8), context).content
     assert all(torch.equal(value, first[name]) for name, value in unpack(again["arrays"]).items())
-    assert steps(context) == list(range(1, 10)) and np.isfinite(again["metrics"]["loss-hinge"])
+    assert steps(context) == list(range(1, STEPS + 1)) and np.isfinite(again["metrics"]["loss-hinge"])
     assert again["designer"]["round"] == 8
 
 
@@ -257,7 +295,7 @@ def test_a_training_that_was_killed_goes_on_under_a_new_number(
     step = LocalTrainer.step
 
     def killed(trainer: LocalTrainer) -> dict[str, float]:
-        if trainer.step_count == 7:
+        if trainer.step_count == 4:
             raise KeyboardInterrupt
         return step(trainer)
 
@@ -266,23 +304,24 @@ def test_a_training_that_was_killed_goes_on_under_a_new_number(
         train_at_home(asked, context)
     monkeypatch.setattr(LocalTrainer, "step", step)
     train_at_home(question(tiny_model_dir, 8), context)
-    assert steps(context) == list(range(1, 10))
+    assert steps(context) == list(range(1, STEPS + 1))
 
 
-def test_after_a_rollback_another_aggregate_is_another_round(asked: Message, context: Context, tiny_model_dir: Path) -> None:
-    train_at_home(asked, context)
+@pytest.mark.usefixtures("trained")
+def test_after_a_rollback_another_aggregate_is_another_round(context: Context, tiny_model_dir: Path) -> None:
     train_at_home(next_round(tiny_model_dir), context)
-    assert steps(context) == list(range(1, 19))
+    assert steps(context) == list(range(1, 2 * STEPS + 1))
     state = json.loads((Path(str(context.node_config["out"])) / ROUND_FILE).read_text())
-    assert state["first"] == 9 and state["answered"]
+    assert state["first"] == STEPS and state["answered"]
 
 
-def test_drawings_may_be_added(asked: Message, context: Context, data: Path, tiny_model_dir: Path) -> None:
-    train_at_home(asked, context)
+@pytest.mark.usefixtures("trained")
+def test_drawings_may_be_added(context: Context, data: Path, tiny_model_dir: Path) -> None:
+    context.node_config["data"] = str(data)  # the same drawings
     for kind in ("photos", "sketches"):
         draw_garment(80, 100).save(data / kind / "new.png")
     train_at_home(next_round(tiny_model_dir), context)
-    assert steps(context)[-1] == 9 + EPOCHS * 4
+    assert steps(context)[-1] == STEPS + EPOCHS * 4
 
 
 def test_what_goes_wrong_is_told_here_and_not_there(asked: Message, context: Context, caplog: pytest.LogCaptureFixture) -> None:
@@ -332,8 +371,8 @@ def test_an_aggregate_that_cannot_be_is_not_loaded(bad: float | None, asked: Mes
     assert not (Path(str(context.node_config["out"])) / STATE_FILE).exists()
 
 
-def test_beyond_the_budget_nothing_is_handed_over(asked: Message, context: Context) -> None:
-    reply = train_at_home(asked, context)
+def test_beyond_the_budget_nothing_is_handed_over(asked: Message, trained: Message, context: Context) -> None:
+    reply = trained
     context.node_config["budget"] = reply.content["arrays"].count_bytes() + len(reply.content["designer"]["style"])
     assert within_budget(asked, context, lambda *_: reply) is reply
     context.node_config["budget"] -= 1
@@ -368,8 +407,8 @@ def test_an_adapter_leaves_with_its_signature_and_counts(
     assert "adapter" not in train_at_home(question(context.node_config["weights"], 9), context).content["designer"]
 
 
-def test_local_differential_privacy_clips_and_noises_both(asked: Message, context: Context) -> None:
-    reply = train_at_home(asked, context)
+def test_local_differential_privacy_clips_and_noises_both(asked: Message, trained: Message, context: Context) -> None:
+    reply = trained
     sent, own = unpack(asked.content["arrays"]), unpack(reply.content["arrays"])
     style = np.frombuffer(reply.content["designer"]["style"], "<f4")
     context.node_config |= {"local-epsilon": 8.0, "local-clip": 0.5, "style-epsilon": 8.0, "style-clip": 5.0}
@@ -385,8 +424,8 @@ def test_local_differential_privacy_clips_and_noises_both(asked: Message, contex
     assert own_model(context.node_config).style_bounds.hold(torch.tensor(other))  # the server takes no others
 
 
-def test_what_others_publish_does_not_move_a_noised_signature(asked: Message, context: Context) -> None:
-    reply = train_at_home(asked, context)
+def test_what_others_publish_does_not_move_a_noised_signature(asked: Message, trained: Message, context: Context) -> None:
+    reply = trained
     context.node_config |= {"style-epsilon": 1e9, "style-clip": 5.0}
     bounds, config = own_model(context.node_config).style_bounds, asked.content["config"]
     found = []
