@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from helpers.axe_rules import violations
-from helpers.screen import stand_still
+from helpers.screen import light_and_dark, stand_still
 from helpers.studio_server import PATIENCE
 from helpers.window_server import WindowServer
 from PIL import Image, ImageDraw
@@ -75,6 +75,7 @@ def screen(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
     context.close()
 
 
+@pytest.mark.parametrize("screen", [(390, "light"), (1440, "light")], indirect=True, ids=["390", "1440"])
 def test_the_window(screen: Any, window: WindowServer) -> None:
     screen.goto(window.url)
     screen.wait_for_selector("#join")
@@ -85,14 +86,15 @@ def test_the_window(screen: Any, window: WindowServer) -> None:
     screen.get_by_text("Leave the federation").click()
     screen.click("#join")  # what is missing is said
     screen.wait_for_selector(".trouble")
-    stand_still(screen)
-    assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert screen.evaluate(CUT_OFF) == []
-    assert violations(screen) == []
+    for scheme in light_and_dark(screen):
+        assert screen.evaluate("document.documentElement.scrollWidth <= innerWidth"), scheme
+        assert screen.evaluate(CUT_OFF) == [], scheme
+        assert violations(screen) == [], scheme
     screen.click("#leave")
     screen.wait_for_selector("#leave-yes")
     screen.get_by_label("Scanned sheets").check()
-    assert violations(stand_still(screen)) == []
+    for scheme in light_and_dark(screen):
+        assert violations(screen) == [], scheme
     screen.click("#leave-no")
     screen.get_by_label("A folder on this machine").check()
 

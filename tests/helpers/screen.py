@@ -6,6 +6,7 @@ on a busy machine. Two questions asked one after the other may then be about two
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from helpers.studio_server import PATIENCE
@@ -44,6 +45,15 @@ def stand_still(page: Any) -> Any:
     """Wait until nothing on the page moves any more. Returns the page."""
     page.evaluate(STILL, PATIENCE)
     return page
+
+
+def light_and_dark(page: Any) -> Iterator[str]:
+    """A page of Gradio's that stands still: first light, then dark, as when the visitor's system changes. Gives which."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function("dark => document.body.classList.contains('dark') === dark", arg=scheme == "dark")
+        stand_still(page)
+        yield scheme
 
 
 def boxes(page: Any, selector: str) -> list[dict[str, float]]:
