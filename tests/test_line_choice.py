@@ -151,7 +151,7 @@ def test_maps_are_kept_for_the_same_lines_and_go_with_their_photograph(
 @pytest.mark.parametrize("choice", [LineChoice(0.5, 1, 0, 0), LineChoice(0, 0, 0, 0)])
 @pytest.mark.parametrize("name", ["Aiko", "Celeste", "Hana"])
 def test_it_is_read_from_drawings(seen: list[Looked], name: str, choice: LineChoice, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measuring, "FEWEST", 100)  # three garments have few stitches
+    monkeypatch.setattr(measuring, "FEWEST", 50)  # three garments have few stitches
     pairs = [(one.cloth, render(study_looked(with_lines(one, choice)), ATELIERS[name])) for one in seen if one.cloth is not None]
     found = measured_choice(pairs)
     assert found.seams == pytest.approx(choice.seams, abs=0.2) and found.stitches == choice.stitches and found.print == 0

@@ -5,23 +5,26 @@ They are laid on the picture that the network draws from, and the ateliers draw 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
 from fedgai.line_choice import EVERY_LINE, LineChoice
 from fedgai.line_types import LINE_TYPES
-from fedgai.strokes.centre_lines import Tracing, centre_lines, strokes_along, to_edge
+from fedgai.strokes.centre_lines import CORNER, Tracing, centre_lines, strokes_along, to_edge
 from fedgai.strokes.drawing import Bools, Floats, Ints, Plane
-from fedgai.strokes.joining import run_on, without_hooks
+from fedgai.strokes.joining import Line, run_on, without_hooks
 from fedgai.strokes.raster import SHIFT, fixed
 from fedgai.vision.buttons import Button, round_fastenings
 from fedgai.vision.hems import whole_hems
+from fedgai.vision.ridges import crests, ridges
 
-RIDGE = 1.7  # px of 512, scale of the ridges
-FAINT, SURE = 0.03, 0.1  # strength that a ridge must keep along its length, and reach somewhere; a line that is certain has 0.4
+RIDGE, LONG_RIDGE = 1.5, 6.0  # px of 512, scale of the ridges, across and along
+FAINT, SURE = 0.02, 0.07  # strength that a ridge must keep along its length, and reach somewhere; a line that is certain has 0.4
 LEAST = 0.09  # likelihood below which a ridge is not a line
 SHORTEST = 24  # px of 512, length below which a line is a speck
 RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a line of its own
@@ -35,10 +38,11 @@ STITCH, SPACE = 9.0, 4.0  # px of 512, of a topstitched line
 SEAMED = 36.0  # px of 512; a shorter topstitched line is drawn through: two or three stitches look like dirt
 RUN_ON = 10.0  # px of 512, beyond ``RIM``: a line whose end lies so near to one that it points at is drawn on to it
 LONG_RUN_ON = 24.0  # px of 512, the same for long lines
+BEND = 10.0  # px of 512, along which a line turns at a corner, on either side
 HOOK = 14.0  # px of 512: a shorter piece that turns away at a line's end is left out
-LOOSE, LOOSE_SURE = 45.0, 0.6  # px of 512: a shorter line that meets no other and is less sure is clutter
+LOOSE, LOOSE_SURE = 60.0, 0.6  # px of 512: a shorter line that meets no other and is less sure is clutter
 SILHOUETTE, SEAM, EDGE, TOPSTITCH, FOLD, FASTENING = range(len(LINE_TYPES))
-FOLD_LIKELY = 0.6  # share of a fold's likelihood that counts: a faint fold is clutter, a faint seam is not
+FOLD_LIKELY = 0.55  # share of a fold's likelihood that counts: a faint fold is clutter, a faint seam is not
 FOLDS = 0.75  # how sure a fold is beside a seam after that: whoever leaves lines out begins with folds
 
 
@@ -103,17 +107,11 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
     drawn[SILHOUETTE] *= depth > RIM_OF_SILHOUETTE * unit
     any_line = drawn.max(0)
     likely = cv2.GaussianBlur(any_line, (0, 0), 0.8) * (depth > RIM * unit)
-    ridge = ridges(any_line, RIDGE * unit) * (likely > LEAST)
-    # hysteresis: a faint line is drawn only where it continues a sure one
-    count, labels = cv2.connectedComponents((ridge > FAINT).astype(np.uint8), connectivity=8)
-    peak = np.zeros(count, np.float32)
-    lies = np.nonzero(labels)
-    np.maximum.at(peak, labels[lies], ridge[lies])
-    kept = peak > SURE
-    ink = kept[labels]
+    ink, ridge = _crests(any_line, likely > LEAST, unit)
     how = replace(Tracing.at((height, width)), shortest=SHORTEST * unit, stiffness=STIFFNESS * unit**4)
     edge = to_edge(ink)
     middle = without_hooks(centre_lines(ink, edge, how), HOOK * unit)
+    middle = [part for line in middle for part in _cut_where_stitches_begin(line, likelihoods, BEND * unit)]
     contours = _contours(solid)
     kinds = [_kind(line.points, likelihoods) for line in middle]  # of what was seen, before lines are drawn on
     hemmed = whole_hems(middle, [kind == TOPSTITCH for kind in kinds], contours, depth)
@@ -154,19 +152,18 @@ def chosen(lines: Sequence[GarmentLine], choice: LineChoice) -> list[GarmentLine
     return [line for i, line in enumerate(lines) if i not in left_out]
 
 
-def ridges(plane: Plane, sigma: float) -> Plane:
-    """How much each pixel lies on a ridge, (H, W) float32, at least 0 (Sato et al. 1998, in two dimensions).
-
-    It is what ``skimage.filters.sato`` gives for one scale. To import that takes 1.4 s, because it needs ``scipy.stats``.
-
-    Args:
-        plane: (H, W) float32.
-        sigma: the scale, px: ridges about twice as wide give most.
-    """
-    smooth = cv2.GaussianBlur(plane, (0, 0), sigma)
-    xx, yy, xy = (cv2.Sobel(smooth, cv2.CV_32F, dx, dy, ksize=3) / 4 for dx, dy in ((2, 0), (0, 2), (1, 1)))
-    least = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)  # eigenvalue of the Hessian
-    return np.asarray(sigma**2 * np.maximum(-least, 0), np.float32)
+def _crests(likely: Plane, may_lie: Bools, unit: float) -> tuple[Bools, Plane]:
+    """Where lines are, (h, w) bool, and the ridges that they are the crests of, (h, w) float32. ``unit``: see ``_dashes``."""
+    strength, direction = ridges(likely, RIDGE * unit, LONG_RIDGE * unit)
+    strength *= may_lie
+    thin = crests(strength, direction, FAINT).astype(np.uint8)
+    # hysteresis: a faint line is drawn only where it continues a sure one
+    count, labels = cv2.connectedComponents(thin, connectivity=8)
+    peak = np.zeros(count, np.float32)
+    lies = np.nonzero(labels)
+    np.maximum.at(peak, labels[lies].astype(np.intp), strength[lies])
+    ink = (peak > SURE)[labels].astype(np.uint8)
+    return cv2.morphologyEx(ink, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)) > 0, strength
 
 
 def without_spots(likelihoods: Plane) -> Plane:
@@ -193,6 +190,36 @@ def _kind(points: Floats, likelihoods: Plane) -> int:
     """Index of the type of line that is likeliest along points (n, 2), from (N, h, w) likelihoods of all types."""
     rows, columns = _pixels(points, likelihoods.shape[1:])
     return int(likelihoods[:, rows, columns].mean(1).argmax())
+
+
+def _cut_where_stitches_begin(line: Line, likelihoods: Plane, reach: float) -> list[Line]:
+    """A line in the parts between its corners, where it is topstitched on one side of a corner only: a placket and a hem meet.
+
+    Args:
+        line: about 1 px from point to point. likelihoods: see ``_kind``.
+        reach: px, on either side of a corner. A part is three times as long.
+    """
+    far, size = max(2, round(reach)), len(line.points)
+    if line.closed or size < 6 * far:
+        return [line]
+    steps = line.points[far:] - line.points[:-far]
+    steps /= np.maximum(np.linalg.norm(steps, axis=1), 1e-9)[:, None]
+    straight = (steps[:-far] * steps[far:]).sum(1)  # cosine of the turn at each point from ``far`` on
+    straight[: 2 * far] = straight[-2 * far :] = 1
+    cuts = [0]
+    while straight.min() < math.cos(math.radians(CORNER)):
+        sharpest = int(straight.argmin())
+        cuts.append(sharpest + far)
+        straight[max(0, sharpest - 3 * far) : sharpest + 3 * far] = 1
+    cuts = [*sorted(cuts), size - 1]
+    stitched = [_kind(line.points[a : b + 1], likelihoods) == TOPSTITCH for a, b in pairwise(cuts)]
+    cuts = [
+        0,
+        *(cut for cut, before, after in zip(cuts[1:-1], stitched, stitched[1:], strict=False) if before != after),
+        size - 1,
+    ]
+    free = [line.free[0], *(False for _ in cuts[1:-1]), line.free[1]]
+    return [Line(line.points[a : b + 1], False, ends) for (a, b), ends in zip(pairwise(cuts), pairwise(free), strict=True)]
 
 
 def _pixels(points: Floats, shape: tuple[int, ...]) -> tuple[Ints, Ints]:
