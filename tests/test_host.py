@@ -10,7 +10,9 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -30,7 +32,9 @@ from federation.server import superlink_process, superlink_state
 from federation.server.folder import Folder
 from federation.server.host import Host, HostError
 from federation.server.members import node_id_of
+from federation.server.runs import Runs
 from federation.server.superlink_process import ROOT, end_processes, processes
+from federation.server.superlink_state import RunState
 from fedgai.errors import FedGAIError
 
 BIN = Path(sys.executable).parent
@@ -268,6 +272,18 @@ def test_host_killed_leaves_nothing_and_the_next_goes_on(app: Path, folder: Fold
         assert folder.status().phase == "stopped"
     finally:
         process.kill()
+
+
+def test_a_run_whose_process_is_there_is_seldom_asked_for(folder: Folder) -> None:
+    control = Mock()
+    control.run.return_value = RunState(over=False, well=True, details="")
+    runs = Runs(folder, Mock(), b"", {}, rounds=1, needed=1, rest=timedelta(0), tell=Mock())
+    runs.current = 7
+    for _ in range(3):
+        runs.look(control, 1, [1])
+    assert control.run.call_count == 1 and runs.current == 7
+    runs.look(control, 1, [])  # the process has ended: asked at once
+    assert control.run.call_count == 2 and runs.current is None
 
 
 def test_keeper_ends_all_of_it_with_its_asker(tmp_path: Path) -> None:
