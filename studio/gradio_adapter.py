@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,28 @@ def quiet_logs() -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(logging.WARNING)
+
+
+class _NoApp:
+    """In the place of Gradio's application."""
+
+    @staticmethod
+    def create_app(*_: object, **__: object) -> None:
+        return None
+
+
+@contextlib.contextmanager
+def without_app() -> Iterator[None]:
+    """In the block, a page that is complete gets no application, which takes a quarter of a second. ``queued`` makes it another.
+
+    Not for several threads at once.
+    """
+    blocks: Any = gradio.blocks
+    usual, blocks.App = blocks.App, _NoApp
+    try:
+        yield
+    finally:
+        blocks.App = usual
 
 
 def queued(demo: gr.Blocks) -> gr.Blocks:

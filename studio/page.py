@@ -14,7 +14,7 @@ from PIL import Image
 
 from studio import imagine_tab, links, pictures, pieces
 from studio.endpoints import Endpoints, build_endpoints
-from studio.gradio_adapter import queued
+from studio.gradio_adapter import queued, without_app
 from studio.imagine_queue import ImagineQueue
 from studio.listeners import StudioPage, chosen_blend, chosen_rounds, portrait
 from studio.outline_repair import OutlineRepair, dialog
@@ -184,7 +184,7 @@ def build(page: StudioPage, queue: ImagineQueue) -> gr.Blocks:
     """
     bank = page.studio.now
     look = bank.first_look
-    with gr.Blocks(title="FedGAI Studio", analytics_enabled=False, fill_width=True) as demo:
+    with without_app(), gr.Blocks(title="FedGAI Studio", analytics_enabled=False, fill_width=True) as demo:
         current = gr.State(replace(page.studio.first_garment, chosen=False))
         gr.HTML(render("header.html", title="Studio", text=TEXT), elem_id="header", **pieces.PLAIN)
         with gr.Row(elem_id="bench", equal_height=False):

@@ -161,3 +161,10 @@ def test_errors_in_the_log_have_a_place_and_no_words() -> None:
     )
     line = WithoutMessages().format(record)
     assert line.startswith("ERROR: It failed: KeyError at") and "word" not in line and "\n" not in line
+
+
+def test_a_page_gets_its_application_with_its_queue() -> None:
+    with gradio_adapter.without_app(), gr.Blocks(analytics_enabled=False) as demo:
+        gr.HTML("words")
+    assert demo.app is None
+    assert isinstance(gradio_adapter.queued(demo).app, gradio.routes.App)
