@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from fedgai.model import PRESETS, CheckpointError, FedGAI
 from fedgai.networks.generator import MRFM
-from fedgai.networks.layers import conv
+from fedgai.networks.layers import conv, pointwise
 from fedgai.networks.style import image_statistics
 
 PRESET_NAMES = list(PRESETS)
@@ -224,3 +224,26 @@ def test_upconv_is_upsampling_and_convolution_to_the_border(height: int, width: 
         leaves = [x, layer.weight, layer.bias]
         for a, b in zip(torch.autograd.grad(mine, leaves, grad), torch.autograd.grad(theirs, leaves, grad), strict=True):
             assert torch.allclose(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_pointwise_convolution_is_one_on_one_core_too(memory_format: torch.memory_format, bias: bool) -> None:
+    """As a product of matrices, with the gradients of what is needed; and what comes out may be changed in place."""
+    random = torch.Generator().manual_seed(24)
+    x = torch.randn(2, 5, 6, 7, generator=random).contiguous(memory_format=memory_format).requires_grad_()
+    weight = torch.randn(4, 5, 1, 1, generator=random).requires_grad_()
+    shift = torch.randn(4, generator=random).requires_grad_() if bias else None
+    leaves = [leaf for leaf in (x, weight, shift) if leaf is not None]
+    wanted = F.leaky_relu(F.conv2d(x, weight, shift), 0.1)
+    gradient = torch.randn(wanted.shape, generator=random)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        found = F.leaky_relu(pointwise(x, weight, shift), 0.1, inplace=True)
+        assert found.is_contiguous(memory_format=memory_format) and torch.allclose(found, wanted, atol=1e-5)
+        for needed in (leaves, leaves[:1], leaves[1:2]):
+            both = (torch.autograd.grad(drawn, needed, gradient, retain_graph=True) for drawn in (found, wanted))
+            assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*both, strict=True))
+    finally:
+        torch.set_num_threads(threads)

@@ -6,6 +6,7 @@ FedGAI, arXiv 2503.12389, sec. 3; docs/method.md. docs/glossary.md explains pen,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from fedgai.networks import hatching as strokes
 from fedgai.networks.adapter import adapted, unpack_adapter
-from fedgai.networks.layers import conv, conv_block
+from fedgai.networks.layers import conv, conv_block, pointwise
 from fedgai.networks.style import AdaIN_SD, split
 
 
@@ -39,9 +40,10 @@ class MRFM(nn.Module):
         self.gate = nn.Parameter(torch.zeros(1))
         self.out = conv_block(c, c_out, 1, spectral=spectral)
 
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """x (B, C, 2h, 2w), y (B, C, h, w) -> (B, C_out, 2h, 2w)."""
-        joined = torch.cat((self.down(F.max_pool2d(x, 2)), y), 1)  # (B, 2C, h, w)
+    def forward(self, x: Tensor, y: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """x (B, C, 2h, 2w), y (B, C, h, w) -> (B, C_out, 2h, 2w). ``pooled``: x max-pooled by two, where it is known."""
+        pooled = F.max_pool2d(x, 2) if pooled is None else pooled
+        joined = torch.cat((self.down(pooled), y), 1)  # (B, 2C, h, w)
         if self.separable:
             joined = F.interpolate(self.point(joined), scale_factor=2, mode="bilinear", align_corners=False)
         drawn: Tensor = self.out(torch.addcmul(self.join(joined), self.gate, x))
@@ -115,15 +117,43 @@ class Pen(nn.Module):
         weight = hidden_weight * scale[:, :, None]  # (B, width, width)
         assert self.hidden.bias is not None and self.image.bias is not None
         bias = (shift @ hidden_weight + self.hidden.bias)[:, None]  # (B, 1, width)
+        if torch.is_grad_enabled():  # at once, and pixel by pixel in memory: so the way back is short, too
+            hidden = self._hidden(line, field, field_weight, weight, bias)
+            return pointwise(hidden.unflatten(1, y.shape[2:]).permute(0, 3, 1, 2), self.image.weight, self.image.bias)
         color = self.image.weight.flatten(1).expand(len(y), -1, -1)  # (B, 3, width)
-        pixels = line.shape[1] if torch.is_grad_enabled() else self.PIXELS
         image = []
-        for part in (slice(start, start + pixels) for start in range(0, line.shape[1], pixels)):
-            hidden = F.leaky_relu(torch.baddbmm(line[:, part], field[:, part], field_weight), 0.1, inplace=True)
-            hidden = F.leaky_relu(torch.baddbmm(bias, hidden, weight), 0.1, inplace=True)  # (B, pixels, width)
+        for part in (slice(start, start + self.PIXELS) for start in range(0, line.shape[1], self.PIXELS)):
+            hidden = self._hidden(line[:, part], field[:, part], field_weight, weight, bias)
             image.append(torch.baddbmm(self.image.bias[:, None], color, hidden.transpose(1, 2)))  # (B, 3, pixels)
         page: Tensor = torch.cat(image, 2).unflatten(2, y.shape[2:])
         return page
+
+    @staticmethod
+    def _hidden(line: Tensor, field: Tensor, field_weight: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """(B, pixels, width), what the colours are read from."""
+        hidden = F.leaky_relu(torch.baddbmm(line, field, field_weight), 0.1, inplace=True)
+        return F.leaky_relu(torch.baddbmm(bias, hidden, weight), 0.1, inplace=True)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is the same each time that a page is drawn while a hand is learned, so that it is computed once.
+
+    None: it is not known.
+
+    Attributes:
+        pooled: the three finest maps of the features, max-pooled by two, (B, C_l, H / 2^(l + 1), W / 2^(l + 1)). To pool first
+            and normalise then comes to the same, as a signature's deviations are above 0.
+        field: ``strokes.stroke_field`` of the page.
+        coarse: what ``Generator.coarse`` returns, in one style.
+    """
+
+    pooled: Sequence[Tensor] | None = None
+    field: Tensor | None = None
+    coarse: Tensor | None = None
+
+
+NOTHING = Known()
 
 
 class Generator(nn.Module):
@@ -163,6 +193,7 @@ class Generator(nn.Module):
         origin: Tensor | None = None,
         statistics: Tensor | None = None,
         logits: bool = False,
+        known: Known = NOTHING,
     ) -> Tensor:
         """Draw.
 
@@ -176,28 +207,66 @@ class Generator(nn.Module):
             statistics: (B, D), of the features of the whole page (``image_statistics``), where they are known: then the features
                 may be of a part of it.
             logits: leave out the final tanh.
+            known: what was computed before; with a pen only.
         Returns:
             (B, 3, H, W) in [-1, 1]: paper 1, ink towards -1.
         """
         style = style.expand(len(features[0]), -1)
-        known = [None] * len(features) if statistics is None else split(statistics, self.channels)
-        wanted = split(style, self.channels)
-        maps = [self.adain(f, m, s, own) for f, (m, s), own in zip(features, wanted, known, strict=True)]
         if self.style_head is None:
+            maps = self._styled(features, style, statistics, range(4))
             y = self.head(maps[3])
             for i, mrfm in enumerate(self.mrfm):
                 y = mrfm(maps[2 - i], y)
             y = self.image(y)
         else:
             read, grip, film = self.style_head(style)
-            y = self._modulate(self.head(maps[3]), film[0])
-            y = self._modulate(self.mrfm[0](maps[2], y), film[1])
+            y = self._coarse(features, style, statistics, known, film) if known.coarse is None else known.coarse
             changes = {} if adapter is None else unpack_adapter(self, adapter)
-            y = self._modulate(adapted(self, "mrfm.1", changes, maps[1], y), film[2])
-            y = adapted(self, "mrfm.2", changes, maps[0], y)
-            field = strokes.stroke_field(read.detach() if code is None else code, y.shape[2], y.shape[3], origin)
+            maps, pooled = self._styled(features, style, statistics, (0, 1)), self._pooled(known, style, statistics, (0, 1))
+            y = self._modulate(adapted(self, "mrfm.1", changes, maps[1], y, pooled[1]), film[2])
+            y = adapted(self, "mrfm.2", changes, maps[0], y, pooled[0])
+            field = known.field
+            if field is None:
+                field = strokes.stroke_field(read.detach() if code is None else code, y.shape[2], y.shape[3], origin)
             y = adapted(self, "pen", changes, y, grip, film[3], field)
         return y if logits else torch.tanh(y)
+
+    def coarse(
+        self, features: Sequence[Tensor], style: Tensor, statistics: Tensor | None = None, known: Known = NOTHING
+    ) -> Tensor:
+        """What the layers that an adapter changes begin with, (B, C_1, H / 4, W / 4). With a pen only.
+
+        Args:
+            features, style, statistics, known: see ``forward``.
+        """
+        assert self.style_head is not None
+        return self._coarse(features, style, statistics, known, self.style_head(style)[2])
+
+    def _coarse(
+        self,
+        features: Sequence[Tensor],
+        style: Tensor,
+        statistics: Tensor | None,
+        known: Known,
+        film: Sequence[tuple[Tensor, Tensor]],
+    ) -> Tensor:
+        maps, pooled = self._styled(features, style, statistics, (2, 3)), self._pooled(known, style, statistics, (2,))
+        y = self._modulate(self.head(maps[1]), film[0])
+        return self._modulate(self.mrfm[0](maps[0], y, pooled[0]), film[1])
+
+    def _styled(
+        self, features: Sequence[Tensor], style: Tensor, statistics: Tensor | None, levels: Sequence[int]
+    ) -> list[Tensor]:
+        """The maps of some levels, normalised towards the style."""
+        own = [None] * len(self.channels) if statistics is None else split(statistics, self.channels)
+        wanted = split(style, self.channels)
+        return [self.adain(features[level], *wanted[level], own[level]) for level in levels]
+
+    def _pooled(self, known: Known, style: Tensor, statistics: Tensor | None, levels: Sequence[int]) -> Sequence[Tensor | None]:
+        if known.pooled is None:
+            return [None] * len(levels)
+        assert statistics is not None, "what was pooled has other statistics than the page"
+        return self._styled(known.pooled, style, statistics, levels)
 
     def adaptable(self) -> list[nn.Parameter]:
         """What a trained Generator may still learn: all but the part of the style head that reads the stroke code.
