@@ -34,7 +34,8 @@ from fedgai.content import Photo
 from fedgai.networks.adapter import STEP
 from fedgai.networks.style import Signature
 from fedgai.pipeline import SketchPipeline
-from fedgai.training.refine_examples import closely, drawn_garments, pair_example
+from fedgai.training.drawing_losses import adapter_loss_of
+from fedgai.training.refine_examples import drawn_garments, pair_example
 from fedgai.training.refine_signature import RefineConfig, split_held_out
 
 
@@ -52,7 +53,7 @@ def scores(pipe: SketchPipeline, signature: Signature, photo: Photo, drawing: Ph
 
     def loss(changes: torch.Tensor) -> torch.Tensor:
         drawn = network(example.features, signature.style[None], adapter=changes)
-        return closely(model, example, drawn, model.encoder(drawn))
+        return adapter_loss_of(example, drawn, model.encoder)
 
     nothing = torch.zeros(len(adapter), requires_grad=True)
     without = loss(nothing)

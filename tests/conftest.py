@@ -199,6 +199,7 @@ SLOW = (
     "test_server_app",
     "test_simulate",
     "test_strangers",
+    "test_strips",
     "test_strokes",
     "test_studio",
     "test_studio_accessible",

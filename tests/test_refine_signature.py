@@ -77,6 +77,25 @@ def test_the_same_drawings_give_the_same_signature(folder: Path, model: FedGAI) 
     assert torch.equal(a.style, b.style) and a.adapter is not None and torch.equal(a.adapter, b.adapter)
 
 
+def test_two_cores_learn_the_same_each_time(folder: Path, model: FedGAI) -> None:
+    measured, threads = model.signature(sorted((folder / "sketches").iterdir())), torch.get_num_threads()
+    config = replace(SHORT, steps=4, adapter=AdapterConfig(steps=4))
+    found = []
+    try:
+        for count in (1, 2, 2):
+            torch.set_num_threads(count)
+            found.append(refine(model, measured, pairs_of(folder), config=config))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    one, two, again = found
+    assert (two.before, two.after) == (again.before, again.after) and torch.equal(two.signature.style, again.signature.style)
+    assert two.before == pytest.approx(one.before, rel=1e-3)  # rounding
+    assert torch.allclose(two.signature.style, one.signature.style, atol=1e-3)
+    adapters = [refined.signature.adapter for refined in found]
+    assert adapters[1] is not None and adapters[2] is not None and torch.equal(adapters[1], adapters[2])
+
+
 def test_an_adapter_counts_only_where_it_brings_drawings_nearer(
     folder: Path, model: FedGAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:

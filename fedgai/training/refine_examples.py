@@ -18,16 +18,12 @@ from fedgai.line_choice import LineChoice
 from fedgai.measure import SIDE, page, read_drawing
 from fedgai.model import FedGAI
 from fedgai.networks.hatching import aligned_origin
-from fedgai.networks.style import image_statistics, style_distance
+from fedgai.networks.style import image_statistics
 from fedgai.pipeline import SketchPipeline
-from fedgai.training.adapting import likeness
-from fedgai.training.losses import gram_loss
-from fedgai.training.train_config import TrainConfig
 from fedgai.vision.images import to_tensor
 
 BLACK = 3.0  # chroma, below which ink has no colour: JPEG colours black lines a little
 PAPER = 90.0  # lightness above which a pixel is not ink
-WEIGHTS_OF_LOSSES = TrainConfig()  # of a designer's own model, and so of an adapter
 
 
 @dataclass(frozen=True)
@@ -68,12 +64,18 @@ class Example:
         ink = (1 - self.drawing[0].mean(0).numpy()) / 2
         return replace(self, code=code[None], origin=aligned_origin(code, ink)[None])
 
+    def without_maps(self) -> Example:
+        """To save memory: what is left is the drawing, and the cloth."""
+        return replace(self, features=())
 
-def closely(model: FedGAI, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
-    """What an adapter learns, as a designer's own model does: where ink is, the very drawing's statistics, grey and colour."""
-    apart = style_distance(image_statistics(maps), example.statistics, model.preset.channels).mean()
-    alike = likeness(drawn, example.drawing, WEIGHTS_OF_LOSSES)
-    return sum(alike.values(), WEIGHTS_OF_LOSSES.manner * apart) + gram_loss(model.grams(maps), example.grams)
+    def narrow(self, along: int, begin: int, end: int) -> Example:
+        """The part from row (``along`` 2) or column (3) ``begin`` to ``end``, multiples of 8; its statistics stay."""
+        maps = [f.narrow(along, begin >> i, (end - begin) >> i) for i, f in enumerate(self.features)]
+        features = tuple(f.contiguous(memory_format=torch.channels_last) for f in maps)
+        drawing = self.drawing.narrow(along, begin, end - begin).contiguous(memory_format=torch.channels_last)
+        corner = torch.tensor([[begin, 0] if along == 2 else [0, begin]])
+        origin = corner if self.origin is None else self.origin + corner
+        return replace(self, features=features, drawing=drawing, origin=origin)
 
 
 def colourless(pictures: Sequence[np.ndarray]) -> bool:
@@ -119,23 +121,28 @@ def pair_example(pipe: SketchPipeline, photo: Photo, drawing: Photo) -> tuple[Ex
 
 
 def halves(model: FedGAI, example: Example) -> list[Example]:
-    """The example's two halves along its longer side: a step on one takes half the computing."""
+    """The example's two halves along its longer side, with statistics of their own: a step on one takes half the computing."""
+    found = []
+    for ends in _ends_of_halves(example):
+        half = example.narrow(*ends)
+        with torch.no_grad():
+            maps = model.encoder(half.drawing)
+            found.append(replace(half, statistics=image_statistics(maps), grams=model.grams(maps)))
+    return found
+
+
+def halves_of(example: Example, drawn: Sequence[Example]) -> list[Example]:
+    """The example's two halves, where those of the same drawing are known: their statistics stay."""
+    parts = [example.narrow(*ends) for ends in _ends_of_halves(example)]
+    return [replace(half, features=part.features, shown=part.shown) for half, part in zip(drawn, parts, strict=True)]
+
+
+def _ends_of_halves(example: Example) -> list[tuple[int, int, int]]:
+    """The dimension along which it is cut, and the rows or columns where each half begins and ends."""
     height, width = example.drawing.shape[2:]
-    along = 2 if height >= width else 3
-    middle = max(height, width) // 16 * 8
-    return [_part(model, example, along, *ends) for ends in ((0, middle), (middle, max(height, width)))]
-
-
-def _part(model: FedGAI, example: Example, along: int, begin: int, end: int) -> Example:
-    """From row (``along`` 2) or column (3) ``begin`` to ``end``, multiples of 8."""
-    features = tuple(f.narrow(along, begin >> i, (end - begin) >> i) for i, f in enumerate(example.features))
-    drawing = example.drawing.narrow(along, begin, end - begin).contiguous(memory_format=torch.channels_last)
-    with torch.no_grad():
-        maps = model.encoder(drawing)
-        statistics, grams = image_statistics(maps), model.grams(maps)
-    corner = torch.tensor([[begin, 0] if along == 2 else [0, begin]])
-    origin = corner if example.origin is None else example.origin + corner
-    return replace(example, features=features, drawing=drawing, statistics=statistics, grams=grams, origin=origin)
+    along, length = (2, height) if height >= width else (3, width)
+    middle = length // 16 * 8
+    return [(along, 0, middle), (along, middle, length)]
 
 
 def plain(features: Sequence[Tensor]) -> tuple[Tensor, ...]:

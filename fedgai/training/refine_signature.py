@@ -25,15 +25,21 @@ Hatching's angle and distance are found otherwise, for no gradient reaches them:
 
 from __future__ import annotations
 
+import copy
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fedgai.at_once import Cores, a_core_each
+from fedgai.content import Photo
 from fedgai.evaluation import independent
 from fedgai.evaluation.metrics import mid_grey_share
 from fedgai.kept_memory import kept_memory
@@ -43,17 +49,22 @@ from fedgai.networks import hatching
 from fedgai.networks.adapter import STEP, adapter_size, sharper, to_bytes, without_colour
 from fedgai.networks.generator import Generator
 from fedgai.networks.layers import channels_last
-from fedgai.networks.style import Signature, image_statistics, style_distance
+from fedgai.networks.style import Signature
+from fedgai.networks.style_bounds import StyleBounds
 from fedgai.pipeline import SketchPipeline
+from fedgai.training.drawing_losses import adapter_loss, measure_for_adapter, measure_for_signature, signature_loss
 from fedgai.training.learn_adapter import AdapterConfig, learn_adapter
-from fedgai.training.losses import near_loss
 from fedgai.training.measured_choice import measured_choice
 from fedgai.training.optimisers import Adam
-from fedgai.training.refine_examples import Example, closely, colourless, drawn_garments, halves, pair_example
+from fedgai.training.refine_examples import Example, colourless, drawn_garments, halves, halves_of, pair_example
+from fedgai.training.strips import Strips
 from fedgai.vision.images import to_image
 from fedgai.vision.ruled_lines import ruled_lines
 
 log = logging.getLogger(__name__)
+
+A = TypeVar("A")
+Ready = tuple[Example, np.ndarray]  # a garment, and the designer's drawing of it, (H, W, 3) uint8
 
 FEWEST = 4  # garments: two are held out
 JUDGEMENTS = 4  # of the measured signature with every line and with some, of the refined one, and of the one in the middle
@@ -106,7 +117,6 @@ class Refined:
         return self.after < self.before
 
 
-@kept_memory()
 def refine(
     model: FedGAI,
     measured: Signature,
@@ -136,18 +146,36 @@ def refine(
     chosen = [*held_out, *learned]
     adapts = config.adapter.steps > 0 and adapter_size(model.generator) > 0
     steps = config.steps + JUDGEMENTS + adapts * (config.adapter.steps + len(SHARES) + 1)
-    pipe, ready = SketchPipeline(model), []
     count = _Count(progress, (1 if photographed else 2) * len(chosen) + steps)
-    garments = [pairs[i] for i in chosen] if photographed else drawn_garments(pipe, [drawings[i] for i in chosen], count.one_more)
-    if len(garments) < FEWEST:
-        return Refined(measured, 0.0, 0.0)
-    for _ in range(len(chosen) - len(garments)):  # that show no garment: nothing to make ready
-        count.one_more()
-    for photo, drawing in garments:
-        ready.append(pair_example(pipe, photo, drawing))
-        count.one_more()
-    _, held_out = split_held_out(len(garments), config)
-    work = _Work(model, ready[: len(held_out)], ready[len(held_out) :])
+    pipe = SketchPipeline(model)
+    with kept_memory(), a_core_each() as cores:
+        garments: Sequence[tuple[Photo, Photo]] = [pairs[i] for i in chosen] if photographed else []
+        if not photographed:
+            garments = drawn_garments(pipe, [drawings[i] for i in chosen], count.one_more)
+        if len(garments) < FEWEST:
+            return Refined(measured, 0.0, 0.0)
+        for _ in range(len(chosen) - len(garments)):  # that show no garment: nothing to make ready
+            count.one_more()
+        _, held_out = split_held_out(len(garments), config)
+        work = _Work(model, _ready(pipe, garments, cores, count), len(held_out), cores)
+        return _refined(pipe if photographed else None, measured, work, adapts, config, count)
+
+
+def _ready(pipe: SketchPipeline, garments: Sequence[tuple[Photo, Photo]], cores: Cores, count: _Count) -> list[Ready]:
+    """The garments, as many at a time as there are cores."""
+    ready: list[Ready] = []
+    while len(ready) < len(garments):
+        pieces = [partial(pair_example, pipe, *garment) for garment in garments[len(ready) :][: cores.count]]
+        ready += cores.run(pieces)
+        for _ in pieces:
+            count.one_more()
+    return ready
+
+
+def _refined(
+    pipe: SketchPipeline | None, measured: Signature, work: _Work, adapts: bool, config: RefineConfig, count: _Count
+) -> Refined:
+    """From garments that are ready. ``pipe``: lays lines on them; None where no lines are chosen."""
 
     def judge(style: Tensor, adapter: Tensor | None = None) -> float:
         distance = work.judge(style, adapter)
@@ -155,10 +183,10 @@ def refine(
         return distance
 
     before = judge(measured.style)
-    measured, work, nearest = _choose_lines(pipe, measured, work, before) if photographed else (measured, work, before)
+    measured, work, nearest = (measured, work, before) if pipe is None else _choose_lines(pipe, measured, work, before)
     count.one_more()
-    begin = measured.style if work.code is None else _aimed(model, measured.style, work.code, config)
-    style = _descend(model, measured.style, begin, work, config, count)
+    begin = measured.style if work.code is None else _aimed(work.model, measured.style, work.code, config)
+    style = _descend(measured.style, begin, work, config, count)
     found = min(((judge(s), i, s) for i, s in enumerate((style, (style + begin) / 2))), key=lambda f: f[:2])
     log.info("signature refined: %.3f before, %.3f after", before, found[0])
     best, after = (found[2], found[0]) if found[0] < nearest else (measured.style, nearest)
@@ -212,15 +240,13 @@ def _with_adapter(
 
 def _adapters(style: Tensor, work: _Work, config: RefineConfig, done: _Count) -> list[Tensor]:
     """(A,) int8 each: the learned one, and half of what was learned. Where drawings have no colour, both take it away."""
-    model, house, examples = work.model, work.house, work.examples
+    house, strips = work.house, work.strips.in_style(style)
     start = without_colour(house) if work.colourless else torch.zeros(adapter_size(house))
 
     def loss(number: int, changes: Tensor) -> Tensor:
-        example = examples[number]
-        drawn = work.drawn(example, style, changes)
-        return closely(model, example, drawn, work.encoder(drawn))
+        return strips.loss(number, style, changes, measure_for_adapter, adapter_loss)
 
-    learned = learn_adapter(start, len(examples), loss, config.adapter, done.one_more)
+    learned = learn_adapter(start, len(work.halves), loss, config.adapter, done.one_more)
     return [to_bytes(start + share * (learned - start)) for share in SHARES]
 
 
@@ -246,72 +272,66 @@ class _Work:
 
     Args:
         model: the house's.
-        held_out, learned: what is judged by, and what is learned from: examples with their drawings, (H, W, 3) uint8.
+        ready: examples with their drawings, (H, W, 3) uint8.
+        held_out: how many of them, from the first on, are judged by; from the others is learned.
+        cores: that draw.
     """
 
-    def __init__(
-        self,
-        model: FedGAI,
-        held_out: Sequence[tuple[Example, np.ndarray]],
-        learned: Sequence[tuple[Example, np.ndarray]],
-    ) -> None:
+    def __init__(self, model: FedGAI, ready: Sequence[Ready], held_out: int, cores: Cores) -> None:
         drawer = model.for_inference()
-        self.kept, self.learned = held_out, learned
-        self.model, self.house, self.encoder = model, drawer.generator, drawer.encoder
-        self.held_out = [(example, independent.describe(own)) for example, own in held_out]
-        self.own_grey = float(np.mean([mid_grey_share(own) for _, own in held_out]))
-        self.pictures = [own for _, own in (*held_out, *learned)]
-        self.colourless = colourless(self.pictures)
-        self.code = code = _code(self.pictures)
-        whole = [example if code is None else example.hatched(code) for example, _ in learned]
-        self.examples = [half for example in whole for half in halves(model, example)]
-
-    def drawn(self, example: Example, style: Tensor, changes: Tensor | None = None) -> Tensor:
-        """(1, 3, H, W) in [-1, 1], hatching where the designer's lies. ``changes``: (A,) float, of weights."""
-        drawn: Tensor = self.house(
-            example.features,
-            style[None],
-            adapter=changes,
-            code=example.code,
-            origin=example.origin,
-            statistics=example.shown,
-        )
-        return drawn
+        self.model, self.house, self.encoder, self.cores = model, drawer.generator, drawer.encoder, cores
+        self.houses = [self.house, *(copy.deepcopy(self.house) for _ in range(cores.count - 1))]
+        self.judged, self.learned = [example for example, _ in ready[:held_out]], ready[held_out:]
+        pictures = [own for _, own in ready]
+        self.own = cores.run([partial(independent.describe, own) for own in pictures[:held_out]])
+        self.own_grey = float(np.mean([mid_grey_share(own) for own in pictures[:held_out]]))
+        self.colourless, self.code = colourless(pictures), _code(pictures)
+        if self.code is not None:
+            self.learned = [(example.hatched(self.code), own) for example, own in self.learned]
+        found = cores.run([partial(halves, model, example) for example, _ in self.learned])
+        self.halves = [half for pair in found for half in pair]
 
     def with_lines(self, choice: LineChoice, pipe: SketchPipeline) -> _Work:
         """The same garments with only the lines of a choice."""
-        held_out, learned = (
-            [(example.with_lines(choice, pipe), own) for example, own in part] for part in (self.kept, self.learned)
-        )
-        return _Work(self.model, held_out, learned)
+        chosen, count = copy.copy(self), len(self.judged)
+        examples = [*self.judged, *(example for example, _ in self.learned)]
+        redrawn = self.cores.run([partial(example.with_lines, choice, pipe) for example in examples])
+        chosen.judged = redrawn[:count]
+        chosen.learned = [(example, own) for example, (_, own) in zip(redrawn[count:], self.learned, strict=True)]
+        chosen.halves = [half for i, whole in enumerate(redrawn[count:]) for half in halves_of(whole, self.halves[2 * i :][:2])]
+        return chosen
 
-    def loss(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """L1 of 3 x 3 means, and how it is drawn."""
-        return near_loss(drawn, example.drawing) + self.manner(example, drawn, maps)
-
-    def manner(self, example: Example, drawn: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        """Distance of the statistics, and of the mean ink, wherever the lines lie."""
-        apart = style_distance(image_statistics(maps), example.statistics, self.model.preset.channels).mean()
-        return 0.5 * apart + (drawn.mean((2, 3)) - example.drawing.mean((2, 3))).abs().mean()
+    @cached_property
+    def strips(self) -> Strips:
+        """The half pages that are learned from, when it is settled which lines they show. Only the strips keep their maps."""
+        found = Strips(self.houses, self.encoder, self.halves, self.cores)
+        self.halves, self.learned = found.examples, [(example.without_maps(), own) for example, own in self.learned]
+        return found
 
     @torch.no_grad()
     def gain(self, style: Tensor, adapter: Tensor) -> float:
         """The smallest of ``GAINS`` with which held-out drawings have at most ``GREY`` times the designer's own share of grey."""
-        logits = [_drawn(self.house, example, style, adapter, logits=True) for example, _ in self.held_out]
+        logits = self._judged(lambda i, example, house: _drawn(house, example, style, adapter, logits=True))
         for gain in GAINS:
             drawn = [np.asarray(to_image(torch.tanh(gain * one))) for one in logits]
             if np.mean([mid_grey_share(picture) for picture in drawn]) <= GREY * self.own_grey:
                 return gain
         return GAINS[-1]
 
-    @torch.no_grad()
     def judge(self, style: Tensor, adapter: Tensor | None) -> float:
         """Mean independent distance to the designer's drawing of the same garment, of those held out."""
-        found = []
-        for example, own in self.held_out:
-            drawn = _drawn(self.house, example, style, adapter)
-            found.append(independent.distance(independent.describe(to_image(drawn)), own))
-        return float(np.mean(found))
+
+        def distance(i: int, example: Example, house: Generator) -> float:
+            drawn = to_image(_drawn(house, example, style, adapter))
+            return independent.distance(independent.describe(drawn), self.own[i])
+
+        return float(np.mean(self._judged(distance)))
+
+    def _judged(self, measure: Callable[[int, Example, Generator], A]) -> list[A]:
+        """What is measured of each garment that was held out, from its number, the example, and a Generator to draw it with."""
+        houses = itertools.cycle(self.houses)
+        pieces = [partial(torch.no_grad()(measure), i, example, next(houses)) for i, example in enumerate(self.judged)]
+        return self.cores.run(pieces)
 
 
 def split_held_out(pairs: int, config: RefineConfig) -> tuple[list[int], list[int]]:
@@ -340,19 +360,19 @@ def _aimed(model: FedGAI, start: Tensor, code: Tensor, config: RefineConfig) -> 
     head = model.generator.style_head
     if head is None:
         return start
-    unit, away = _unit(model), torch.zeros_like(start, requires_grad=True)
+    bounds, unit, away = model.style_bounds, _unit(model), torch.zeros_like(start, requires_grad=True)
     optimiser = Adam([away], config.rate)
     with torch.no_grad():
         _, grip_before, film_before = head(start[None])
     for _ in range(AIM_STEPS):
-        read, grip, film = head(_held(model, start, unit, away, config)[None])
+        read, grip, film = head(_held(bounds, start, unit, away, config)[None])
         changed = (grip - grip_before).square().mean()
         for (scale, shift), (scale_before, shift_before) in zip(film, film_before, strict=True):
             changed = changed + (scale - scale_before).square().mean() + (shift - shift_before).square().mean()
         loss = _misread(read, code) + changed + 1e-3 * away.square().mean()
         (away.grad,) = torch.autograd.grad(loss, [away])
         optimiser.step()
-    return _held(model, start, unit, away.detach(), config)
+    return _held(bounds, start, unit, away.detach(), config)
 
 
 def _misread(read: Tensor, code: Tensor) -> Tensor:
@@ -360,25 +380,17 @@ def _misread(read: Tensor, code: Tensor) -> Tensor:
     return ((read - code).square() * read.new_tensor([1.0, 1.0, 4.0])).sum()
 
 
-def _descend(
-    model: FedGAI,
-    start: Tensor,
-    begin: Tensor,
-    work: _Work,
-    config: RefineConfig,
-    done: _Count,
-) -> Tensor:
+def _descend(start: Tensor, begin: Tensor, work: _Work, config: RefineConfig, done: _Count) -> Tensor:
     """(D,) -> (D,), adjusted, from ``begin`` on, within reach of ``start``."""
-    unit = _unit(model)
+    strips, bounds, unit = work.strips, work.model.style_bounds, _unit(work.model)
     away = ((begin - start) / unit).requires_grad_(True)
     optimiser = Adam([away], config.rate, betas=(0.9, 0.98))
     order = np.random.default_rng(config.seed + 1)
     for step in range(config.steps):
         optimiser.param_groups[0]["lr"] = config.rate * min(1.0, 2 * (1 - step / config.steps) + 0.05)
-        style = _held(model, start, unit, away, config)
-        example = work.examples[int(order.integers(len(work.examples)))]
-        drawn = work.drawn(example, style)
-        loss = work.loss(example, drawn, work.encoder(drawn)) + 1e-3 * away.square().mean()
+        style = _held(bounds, start, unit, away, config)
+        number = int(order.integers(len(work.halves)))
+        loss = strips.loss(number, style, None, measure_for_signature, signature_loss) + 1e-3 * away.square().mean()
         if work.code is not None and work.house.style_head is not None:
             read, _, _ = work.house.style_head(style[None])
             loss = loss + _misread(read, work.code)
@@ -387,12 +399,12 @@ def _descend(
             break
         optimiser.step()
         done.one_more()
-    return _held(model, start, unit, away.detach(), config)
+    return _held(bounds, start, unit, away.detach(), config)
 
 
-def _held(model: FedGAI, start: Tensor, unit: Tensor, away: Tensor, config: RefineConfig) -> Tensor:
+def _held(bounds: StyleBounds, start: Tensor, unit: Tensor, away: Tensor, config: RefineConfig) -> Tensor:
     """Within reach of the measured signature, and within what a signature can be."""
-    return model.style_bounds.clamp(start + unit * away.clamp(-config.reach, config.reach))
+    return bounds.clamp(start + unit * away.clamp(-config.reach, config.reach))
 
 
 def _unit(model: FedGAI) -> Tensor:
