@@ -11,6 +11,7 @@
 A plain background needs none of this: there, whatever differs from it is garment.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -19,6 +20,7 @@ import numpy as np
 from fedgai.errors import FedGAIError
 from fedgai.vision.channels import brightest_channel
 from fedgai.vision.grabcut import SEED, run_grabcut
+from fedgai.vision.mask_pieces import Sight, border, settled
 
 EDGE_SIZE = 1024  # px, long side at which the edge is fitted
 WORDS, DEPTHS = 32, 10  # sizes of the two vocabularies
@@ -26,14 +28,14 @@ SMALLEST, LARGEST = 0.03, 0.92  # shares of the picture between which a garment 
 SMALL = 0.15  # share of the picture below which a mask is likelier a print on the garment than the garment
 FAINTEST_EDGE = 0.6  # share of an outline's length that follows colour edges; 240 real garments had 0.79 and more
 WORST_SCORE = 0.4  # outlines below this are of nothing: 240 real garments scored 0.59 and more
-SURE_OUTLINE = 0.75  # mean likelihood of an outline along a mask's border, above which the slow search is left out
+SURE_OUTLINE = 0.6  # mean likelihood of an outline along a mask's border, above which the slow search is left out
 FAINTEST_OUTLINE = 0.12  # and below which it is of nothing: 30 real garments had 0.29 and more, noise 0.03
 # Lab levels across an outline, below which it is a guess: white on white had 3.1, 180 real garments 14 and more
 FAINTEST_STEP = 5.0
 HOLLOW = 0.6  # share of what an outline encloses, below which it is more than what differs from the background
 GAP, EMPTY = 0.02, 0.12  # of the short side: gaps in an outline that are closed, and how far strokes lie from each other
 INK = 30  # Lab levels by which the lines of a drawing differ from its paper
-PIECE, CLEARER = 0.003, 0.1  # share of a mask that a piece has; by how much likelier an outline its border has to be
+SURER = 0.8  # likelihood below which a piece of garment is looked at once more
 SURE_BACKGROUND, SURE_GARMENT = 0.2, 0.97  # likelihoods below and above which GrabCut may not decide otherwise
 
 
@@ -77,18 +79,27 @@ def cut_out(photo: np.ndarray, *, size: int = 320) -> np.ndarray:
     return fit_edge(mask, photo)
 
 
-def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, *, size: int = 320) -> np.ndarray:
+def cut_out_seen(
+    photo: np.ndarray,
+    belief: np.ndarray,
+    silhouette: np.ndarray,
+    *,
+    size: int = 320,
+    look_again: Callable[[], np.ndarray] | None = None,
+) -> np.ndarray:
     """As ``cut_out``, for a photo in which the draughtsman has seen where the garment and its outline are.
 
     GrabCut draws the outline, given what the draughtsman is sure of. Where that outline runs where no silhouette was seen, the
     masks of ``cut_out``'s search are considered, too, and the one wins whose border is a silhouette along most of its length.
-    Pieces of the others, and of the belief, then replace its own where their border is clearly likelier a silhouette.
+    Where it differs from the others, or from the belief, by a piece, the measures of ``mask_pieces`` decide about that piece.
 
     Args:
         photo: (H, W, 3) uint8 RGB, H and W at least 8.
         belief: (h, w) float32 in [0, 1], how likely garment is, of the photo's proportions.
         silhouette: (h, w) float32 in [0, 1], how likely a garment's outline is.
         size: as for ``cut_out``.
+        look_again: gives a second belief, in other pixels than the first; asked only where a piece is to be decided. None: the
+            first one counts twice.
 
     Returns:
         (H, W) float32 alpha in [0, 1], as ``cut_out``.
@@ -100,62 +111,63 @@ def cut_out_seen(photo: np.ndarray, belief: np.ndarray, silhouette: np.ndarray, 
     height, width = lab.shape[:2]
     outline = cv2.dilate(cv2.resize(silhouette, (width, height), interpolation=cv2.INTER_AREA), np.ones((5, 5), np.uint8))
     belief = cv2.resize(belief, (width, height), interpolation=cv2.INTER_AREA)
-    labels = np.where(belief > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    labels[belief > SURE_GARMENT] = cv2.GC_FGD
-    labels[belief < SURE_BACKGROUND] = cv2.GC_BGD  # with less, it fills gaps under sleeves, and keeps hangers and shadows
-    masks = [tidy(run_grabcut(lab, labels, 1, step=4))]  # it takes half as long as with all pixels
+    grabbed, others = first_masks(lab, belief)
+    masks = [grabbed]
     if _on_outline(masks[0], outline) < SURE_OUTLINE:
         masks += _searched(photo, lab, size)
     scores = [_on_outline(mask, outline) for mask in masks]
     best = int(np.argmax(scores))
     if scores[best] < FAINTEST_OUTLINE or _step_across(masks[best], lab) < FAINTEST_STEP:
         raise _no_garment()
-    return fit_edge(_with_pieces(masks[best], [tidy(belief > 0.5), *masks], belief, outline), photo)
+
+    def look() -> Sight:
+        again = belief if look_again is None else cv2.resize(look_again(), (width, height), interpolation=cv2.INTER_AREA)
+        return Sight(lab, belief, again, outline)
+
+    return fit_edge(settled(masks[best], [*others, *masks], look, tidy), photo)
 
 
-def _with_pieces(mask: np.ndarray, others: list[np.ndarray], belief: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """An (h, w) bool mask, changed piece by piece: where another differs and its border there is clearly likelier an outline,
-    the other's piece is taken. What belief holds for background is not added, for a filled gap only makes the border shorter."""
-    for other in others:
-        differs, disc = np.asarray(mask ^ other, np.uint8), np.ones((max(3, min(mask.shape) // 40 | 1),) * 2, np.uint8)
-        _, parts, stats, _ = cv2.connectedComponentsWithStats(cv2.morphologyEx(differs, cv2.MORPH_OPEN, disc))
-        for part in 1 + np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= PIECE * mask.sum()):  # 0 is where they agree
-            piece = (cv2.dilate(np.asarray(parts == part, np.uint8), np.ones((5, 5), np.uint8)) > 0) & (differs > 0)
-            turned = tidy(mask ^ piece)
-            old, new = _border(mask), _border(turned)
-            gone, come = outline[old & ~new], outline[new & ~old]
-            clearer = gone.size and come.size and come.mean() > gone.mean() + CLEARER
-            if clearer and max(mask[piece].mean(), belief[piece].mean()) >= 0.5:
-                mask = turned
-    return mask
+def first_masks(lab: np.ndarray, belief: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """GrabCut's mask, given what the draughtsman is sure of; and the draughtsman's own, of what is likely and of what is sure.
+
+    Args:
+        lab: (h, w, 3) float32.
+        belief: (h, w) float32 in [0, 1].
+    Returns:
+        (h, w) bool each.
+    """
+    labels = np.where(belief > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[belief > SURE_GARMENT] = cv2.GC_FGD
+    labels[belief < SURE_BACKGROUND] = cv2.GC_BGD  # with less, it fills gaps under sleeves, and keeps hangers and shadows
+    grabbed = tidy(run_grabcut(lab, labels, 1, step=4))  # it takes half as long as with all pixels
+    return grabbed, [tidy(belief > 0.5), tidy(belief > SURER)]
 
 
 def _step_across(mask: np.ndarray, lab: np.ndarray) -> float:
     """Median difference of the colours on both sides of an (h, w) bool mask's border, in levels of (h, w, 3) Lab."""
-    border = _border(mask)
-    if not border.any():
+    edge = _border(mask)
+    if not edge.any():
         return 0.0
     means = []
     for side in (mask, ~mask):
         away = cv2.distanceTransform(np.asarray(side, np.uint8), cv2.DIST_L2, 5)
         beside = ((away > 1) & (away < 6)).astype(np.float32)  # px; not the border itself, where both sides mix
         weight = cv2.blur(beside, (11, 11)) + 1e-6
-        means.append(cv2.blur(lab * beside[..., None], (11, 11))[border] / weight[border][:, None])
+        means.append(cv2.blur(lab * beside[..., None], (11, 11))[edge] / weight[edge][:, None])
     return float(np.median(np.linalg.norm(means[0] - means[1], axis=1)))
 
 
 def _border(mask: np.ndarray) -> np.ndarray:
     """(h, w) bool mask -> (h, w) bool, its border; where the picture cuts a garment off, it has none."""
-    border = cv2.morphologyEx(np.asarray(mask, np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    return np.asarray((border > 0) & ~_frame(mask.shape, 0.01))
+    return np.asarray(border(mask) & ~_frame(mask.shape, 0.01))
 
 
 def _on_outline(mask: np.ndarray, outline: np.ndarray) -> float:
     """Mean of (h, w) outline along the border of (h, w) bool mask, in [0, 1]; 0 for a mask too small or large."""
     if not SMALLEST <= mask.mean() <= LARGEST:
         return 0.0
-    border = _border(mask)
-    return float(outline[border].mean()) if border.any() else 0.0
+    edge = _border(mask)
+    return float(outline[edge].mean()) if edge.any() else 0.0
 
 
 def _searched(photo: np.ndarray, lab: np.ndarray, size: int) -> list[np.ndarray]:
