@@ -44,7 +44,7 @@ def ridges(plane: Plane, across: float, along: float) -> tuple[Plane, npt.NDArra
     margin = math.ceil(STEP * count)
     smooth = cv2.GaussianBlur(cv2.copyMakeBorder(inner, *(margin,) * 4, cv2.BORDER_REPLICATE), (0, 0), across)
     xx, yy, xy = (cv2.Sobel(smooth, cv2.CV_32F, dx, dy, ksize=3, scale=across**2 / 4) for dx, dy in ((2, 0), (0, 2), (1, 1)))
-    strongest, its_direction = strength[rows, columns], direction[rows, columns]
+    strongest, its_direction = np.zeros_like(inner), np.zeros(inner.shape, np.uint8)
     for i in range(DIRECTIONS):
         cosine, sine = math.cos(math.pi * i / DIRECTIONS), math.sin(math.pi * i / DIRECTIONS)
         # the second derivative across the direction, its sign turned
@@ -53,9 +53,10 @@ def ridges(plane: Plane, across: float, along: float) -> tuple[Plane, npt.NDArra
         for place, share in zip(places, shares, strict=True):
             x, y = margin + round(place * cosine), margin + round(place * sine)
             cv2.scaleAdd(bent[y : y + height, x : x + width], share, total, dst=total)
-        stronger = total > strongest
-        np.copyto(strongest, total, where=stronger)
-        np.copyto(its_direction, i, where=stronger)
+        stronger = cv2.compare(total, strongest, cv2.CMP_GT)  # numpy with masks takes longer
+        cv2.copyTo(total, stronger, strongest)
+        cv2.copyTo(np.full_like(its_direction, i), stronger, its_direction)
+    strength[rows, columns], direction[rows, columns] = strongest, its_direction
     return strength, direction
 
 
