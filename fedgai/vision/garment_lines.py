@@ -23,8 +23,8 @@ from fedgai.vision.buttons import Button, round_fastenings
 from fedgai.vision.hems import whole_hems
 from fedgai.vision.ridges import crests, ridges
 
-RIDGE, LONG_RIDGE = 1.5, 6.0  # px of 512, scale of the ridges, across and along
-FAINT, SURE = 0.02, 0.07  # strength that a ridge must keep along its length, and reach somewhere; a line that is certain has 0.4
+RIDGE, LONG_RIDGE = 1.5, 4.0  # px of 512, scale of the ridges, across and along
+FAINT, SURE = 0.02, 0.08  # strength that a ridge must keep along its length, and reach somewhere; a line that is certain has 0.4
 LEAST = 0.09  # likelihood below which a ridge is not a line
 SHORTEST = 24  # px of 512, length below which a line is a speck
 RIM = 4.0  # px of 512, how close to the silhouette other lines end: it has a line of its own

@@ -1,7 +1,7 @@
 """Ridges of a plane as thin lines: a line's likelihood is gathered along the line, so that what lies beside it does not count.
 
 A ridge that is looked for with a round window (Sato et al. 1998) is pulled to its neighbours: the edges of a placket and the
-folds beside it become a chain. Here the window is four times as long as it is broad, and turned to the line (Freeman and
+folds beside it become a chain. Here the window is nearly three times as long as broad, and turned to the line (Freeman and
 Adelson 1991, "The design and use of steerable filters").
 """
 
