@@ -58,6 +58,14 @@ def test_the_rest_of_the_mask_stays() -> None:
     assert mask[64:256, 54:186].all() and not mask[:56].any() and not mask[264:].any()
 
 
+@pytest.mark.parametrize(("first", "again"), [(0.6, 0.6), (0.78, 0.0), (0.7, 0.7)])
+def test_a_garment_that_the_draughtsman_is_nowhere_sure_of_is_no_piece(first: float, again: float) -> None:
+    edge = np.zeros((320, 240), np.float32)
+    edge[56:264, 46:194], edge[64:256, 54:186] = 0.9, 0
+    mask = cut_out_seen(picture(WALL), plane(first, 0), edge, look_again=lambda: plane(again, 0)) > 0.5
+    assert mask[70:250, 60:180].all() and not mask[:50].any()
+
+
 def test_threads_and_dust_are_no_pieces() -> None:
     mask, other = plane(1, 0) > 0, plane(1, 0) > 0
     other[60:260, 190:193] = True

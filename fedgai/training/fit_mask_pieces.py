@@ -2,7 +2,7 @@
 (``fedgai.vision.mask_pieces.WEIGHTS``):
 
     git show 8bb8505:weights/draughtsman.safetensors > EARLIER
-    python -m fedgai.training.fit_mask_pieces --photos PHOTOS_DIR --photos MORE_DIR --earlier EARLIER [--limit 500]
+    python -m fedgai.training.fit_mask_pieces --photos PHOTOS_DIR --photos MORE_DIR --earlier EARLIER --limit 240
 
 Today's draughtsman learned the masks of almost all of these photographs, so it is surer there than on others. The pieces are
 therefore those of an earlier one, which had learned from the easy photographs alone. Whether a piece is garment, today's

@@ -142,7 +142,7 @@ class Opinions:
             cv2.imwrite(str(kept), self.saliency.look(photo))
         seen = self.draughtsman.look(photo)
         verdict = self.reviewed.get(name)
-        try:
+        try:  # without a second look: opinions are those that lessons were trained with
             mask = cutout.cut_out_seen(photo, seen.mask, seen.lines[LINE_TYPES.index("silhouette")])
         except cutout.NoGarment:
             if verdict is None:

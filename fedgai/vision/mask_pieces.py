@@ -1,8 +1,9 @@
 """Which pieces of a picture are garment, where two masks of the garment differ: a hanger, a pale hem, the floor under a sleeve.
 
 Each piece is decided by three measures together (``measures``): how likely garment is there at two looks of the draughtsman,
-whether GrabCut holds it for garment, and whether its colours are the garment's or the background's. How much each of them
-tells was fitted by ``fedgai.training.fit_mask_pieces``.
+whether GrabCut holds it for garment, and whether its colours are the garment's or the background's. Only where the border of
+one mask is far likelier an outline than the other's does that decide alone. How much each measure tells was fitted by
+``fedgai.training.fit_mask_pieces``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ NOISE = 4.0  # levels of Lab that tell nothing
 # what one more of each measure adds to a piece's logit
 WEIGHTS = np.array([0.5, 0.83, 3.53])
 BIAS = -1.31
+LEAST = 0.5  # share of the mask that is left, whatever is decided about its pieces
 CLEAR = 0.5  # by how much likelier an outline a piece's border has to be, to decide alone
 
 
@@ -60,7 +62,7 @@ def measures(piece: np.ndarray, mask: np.ndarray, sight: Sight, held: np.ndarray
     Args:
         piece: (h, w) bool.
         mask: (h, w) bool, the garment so far.
-        held: (h, w) bool, GrabCut's mask.
+        held: (h, w) bool, the mask before any piece was decided: mostly GrabCut's.
     """
     within = np.clip([sight.belief[piece], sight.again[piece]], 1 - CERTAIN, CERTAIN)
     return np.array([np.log(within / (1 - within)).mean(), held[piece].mean(), _likeness(piece, mask, sight)])
@@ -69,7 +71,7 @@ def measures(piece: np.ndarray, mask: np.ndarray, sight: Sight, held: np.ndarray
 def settled(
     mask: np.ndarray, others: Sequence[np.ndarray], look: Callable[[], Sight], tidy: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """An (h, w) bool mask of GrabCut's, changed piece by piece where another mask is likelier right.
+    """An (h, w) bool mask, changed piece by piece where another mask is likelier right.
 
     Args:
         others: (h, w) bool each.
@@ -85,6 +87,8 @@ def settled(
             turned = tidy(mask ^ piece)
             if (turned ^ mask)[piece].mean() < 0.5:
                 continue  # smoothing undoes it
+            if turned.sum() < LEAST * held.sum():
+                continue  # not a piece but the garment: the draughtsman is not sure of it anywhere
             clearer = _clearer(mask, turned, sight.outline)
             is_garment = float(measures(piece, mask, sight, held) @ WEIGHTS + BIAS) > 0
             if clearer > CLEAR or (clearer > -CLEAR and is_garment != (mask[piece].mean() > 0.5)):
@@ -120,8 +124,8 @@ def _likeness(piece: np.ndarray, mask: np.ndarray, sight: Sight) -> float:
 
 
 def _some(colours: np.ndarray, count: int) -> np.ndarray:
-    """At most about ``count`` of (n, 3) colours, evenly taken."""
-    return np.asarray(colours[:: max(1, len(colours) // count)] * CHANNELS)
+    """At most ``count`` of (n, 3) colours, evenly taken."""
+    return np.asarray(colours[:: max(1, -(-len(colours) // count))] * CHANNELS)
 
 
 def _distances(colours: np.ndarray, side: np.ndarray) -> np.ndarray:

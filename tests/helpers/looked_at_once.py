@@ -45,5 +45,5 @@ def _key(argument: object) -> object:
     if isinstance(argument, tuple | list):
         return tuple(map(_key, argument))
     if callable(argument):  # a second look at the same picture
-        return None
+        return "asked"
     return argument.sha256 if isinstance(argument, Draughtsman) else argument
