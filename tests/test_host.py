@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -284,6 +285,18 @@ def test_a_run_whose_process_is_there_is_seldom_asked_for(folder: Folder) -> Non
     assert control.run.call_count == 1 and runs.current == 7
     runs.look(control, 1, [])  # the process has ended: asked at once
     assert control.run.call_count == 2 and runs.current is None
+
+
+def test_a_superlink_that_does_not_answer_is_asked_at_every_look(folder: Folder) -> None:
+    """Else the looks between two questions would pass for answers, and it would never be replaced."""
+    control = Mock()
+    control.run.side_effect = httpx.ConnectError("refused")
+    runs = Runs(folder, Mock(), b"", {}, rounds=1, needed=1, rest=timedelta(0), tell=Mock())
+    runs.current = 7
+    for _ in range(3):
+        with pytest.raises(httpx.ConnectError):
+            runs.look(control, 1, [1])
+    assert control.run.call_count == 3 and runs.current == 7
 
 
 def test_keeper_ends_all_of_it_with_its_asker(tmp_path: Path) -> None:

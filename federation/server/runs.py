@@ -125,12 +125,12 @@ class Runs:
         if is_running and time.monotonic() < self._asked + ASKS:
             self._seen = True
             return
-        self._asked = time.monotonic()
         try:
             run = control.run(run_id)
         except KeyError:
             self._ended("the SuperLink has forgotten it")
             return
+        self._asked = time.monotonic()  # when it answered: after an error it is asked again at once
         if run.over:
             self._ended(run.details)
             return
