@@ -157,8 +157,9 @@ def refine(
         for _ in range(len(chosen) - len(garments)):  # that show no garment: nothing to make ready
             count.one_more()
         _, held_out = split_held_out(len(garments), config)
-        work = _Work(model, _ready(pipe, garments, cores, count), len(held_out), cores)
-        return _refined(pipe if photographed else None, measured, work, adapts, config, count)
+        ready = partial(_Work, model, _ready(pipe, garments, cores, count), len(held_out), cores)
+        # made in the call: the maps of whole pages go as soon as lines were chosen
+        return _refined(pipe if photographed else None, measured, ready(), adapts, config, count)
 
 
 def _ready(pipe: SketchPipeline, garments: Sequence[tuple[Photo, Photo]], cores: Cores, count: _Count) -> list[Ready]:
