@@ -178,7 +178,7 @@ class TestGate:
     def test_a_faint_seam_is_drawn_and_a_faint_fold_is_not(self) -> None:
         for kind, drawn in (("seam", True), ("fold", False)):
             likely = np.zeros((6, 512, 384), np.float32)
-            likely[LINE_TYPES.index(kind), 100:400, 200:203] = 0.25
+            likely[LINE_TYPES.index(kind), 100:400, 200:203] = 0.3
             assert bool(garment_lines(likely, np.ones((512, 384), np.float32))) == drawn
 
     def test_a_short_faint_line_counts_only_where_it_meets_another(self) -> None:

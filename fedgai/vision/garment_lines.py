@@ -85,7 +85,7 @@ class PenMap:
 
 
 def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
-    """Whole, smooth lines along the ridges of the likelihoods (Sato et al. 1998); topstitching as dashes.
+    """Whole, smooth lines along the ridges of the likelihoods (``ridges.py``); topstitching as dashes.
 
     The two edges of a placket, a seam and the stitches beside it are one broad band of likelihood with a ridge for each. The
     middle of the band would be a line that is not there.

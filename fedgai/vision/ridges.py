@@ -38,7 +38,7 @@ def ridges(plane: Plane, across: float, along: float) -> tuple[Plane, npt.NDArra
     shares = np.exp(-0.5 * (places / max(spread, 1e-6)) ** 2)
     shares /= shares.sum()
     strength, direction = np.zeros(plane.shape, np.float32), np.zeros(plane.shape, np.uint8)
-    columns, rows = _where_likely(plane, margin=round(3 * across))
+    columns, rows = _where_likely(plane, margin=max(1, round(3 * across)))
     inner = plane[rows, columns]
     height, width = inner.shape
     margin = math.ceil(STEP * count)
