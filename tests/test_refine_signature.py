@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,13 +23,16 @@ from federation.designer.own_hand import own_signature, refine_own_hand
 from fedgai.content import fit_and_cut, on_white
 from fedgai.data.pairs import PairFolder
 from fedgai.evaluation import independent
+from fedgai.line_choice import LineChoice
 from fedgai.model import FedGAI
 from fedgai.networks.adapter import STEP, sharper, to_bytes
 from fedgai.networks.encoder import sha256
 from fedgai.networks.style import Signature
+from fedgai.pipeline import SketchPipeline
 from fedgai.training import refine_signature
 from fedgai.training.learn_adapter import AdapterConfig
 from fedgai.training.local import LocalTrainer
+from fedgai.training.refine_examples import Example
 from fedgai.training.refine_signature import DEARER, GAINS, JUDGEMENTS, SHARES, RefineConfig, Refined, _unit, refine
 from fedgai.training.train_config import TrainConfig
 
@@ -147,6 +152,23 @@ def test_where_it_is_not_nearer_the_measured_one_stays(folder: Path, model: FedG
     measured = model.signature(sorted((folder / "sketches").iterdir()))
     found = refine(model, measured, pairs_of(folder), config=replace(SHORT, steps=2, adapter=AdapterConfig(steps=2)))
     assert found == Refined(measured, found.before, found.before) and not found.better
+
+
+def test_pages_with_every_line_go_once_lines_are_chosen(folder: Path, model: FedGAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(pipe: SketchPipeline, measured: Signature, work: Any, before: float) -> tuple[Signature, Any, float]:
+        return measured, work.with_lines(LineChoice(stitches=0), pipe), before
+
+    def alive(start: Tensor, begin: Tensor, work: Any, *_: object) -> Tensor:
+        gc.collect()
+        with_maps = [other for other in gc.get_objects() if type(other) is Example and other.features]
+        assert len(with_maps) == len(work.judged) + len(work.learned) + len(work.halves)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(refine_signature, "_choose_lines", choose)
+    monkeypatch.setattr(refine_signature, "_descend", alive)
+    measured = model.signature(sorted((folder / "sketches").iterdir()))
+    with pytest.raises(KeyboardInterrupt):
+        refine(model, measured, pairs_of(folder), config=SHORT)
 
 
 def test_drawings_without_photographs(folder: Path, model: FedGAI) -> None:

@@ -157,9 +157,15 @@ def refine(
         for _ in range(len(chosen) - len(garments)):  # that show no garment: nothing to make ready
             count.one_more()
         _, held_out = split_held_out(len(garments), config)
-        ready = partial(_Work, model, _ready(pipe, garments, cores, count), len(held_out), cores)
-        # made in the call: the maps of whole pages go as soon as lines were chosen
-        return _refined(pipe if photographed else None, measured, ready(), adapts, config, count)
+        # made in the call: a name here would keep the maps of all pages with every line after lines were chosen
+        return _refined(
+            pipe if photographed else None,
+            measured,
+            _Work(model, _ready(pipe, garments, cores, count), len(held_out), cores),
+            adapts,
+            config,
+            count,
+        )
 
 
 def _ready(pipe: SketchPipeline, garments: Sequence[tuple[Photo, Photo]], cores: Cores, count: _Count) -> list[Ready]:
