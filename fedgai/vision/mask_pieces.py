@@ -124,8 +124,8 @@ def _likeness(piece: np.ndarray, mask: np.ndarray, sight: Sight) -> float:
 
 
 def _some(colours: np.ndarray, count: int) -> np.ndarray:
-    """At most ``count`` of (n, 3) colours, evenly taken."""
-    return np.asarray(colours[:: max(1, -(-len(colours) // count))] * CHANNELS)
+    """Of (n, 3) colours evenly taken ones, at least ``count`` and less than twice as many; all where there are fewer."""
+    return np.asarray(colours[:: max(1, len(colours) // count)] * CHANNELS)
 
 
 def _distances(colours: np.ndarray, side: np.ndarray) -> np.ndarray:
