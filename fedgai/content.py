@@ -26,6 +26,7 @@ from fedgai.vision.garment_lines import GarmentLine, as_drawn, chosen, garment_l
 from fedgai.vision.images import Picture, read_picture, simplify
 from fedgai.vision.plain_cloth import plain
 from fedgai.vision.round_spots import Changes, changes_of
+from fedgai.vision.tags import lines_behind, over, tags
 from fedgai.vision.tone import grey_cloth, tone_of
 
 Photo = str | Path | bytes | Image.Image | np.ndarray | Picture
@@ -117,7 +118,7 @@ class Found:
     Attributes:
         image: the photograph, RGB.
         mask: (H, W) float32 in [0, 1], 1 on the garment; None where it is not cut out.
-        seen: by the draughtsman; None where it did not look, or there is no garment.
+        seen: by the draughtsman, without the lines of price tags; None where it did not look, or there is no garment.
         buttons: that it found, px of the image.
         small: the photograph as the draughtsman looked at it, ``draughtsman.SIDE`` px long; None where it did not.
     """
@@ -174,7 +175,7 @@ def find(photo: Photo, draughtsman: Draughtsman | None, *, cutout: bool, on_miss
     if not cutout:
         return Found(picture.image, None, None)
     if draughtsman is None:
-        return Found(picture.image, _cut(picture, None, on_missing), None)
+        return Found(picture.image, _cut(picture, None, on_missing)[0], None)
     pixels, small = np.asarray(picture.image), _fit(picture.image, draughtsmen.SIDE)
     seen = draughtsman.look(np.asarray(small))
 
@@ -182,9 +183,11 @@ def find(photo: Photo, draughtsman: Draughtsman | None, *, cutout: bool, on_miss
         """What the search for buttons needs besides the mask, where the garment can be."""
         return None if draughtsman.buttons is None else changes_of(pixels, seen.mask > SURE_BACKGROUND)
 
-    mask, changed = at_once(lambda: _cut(picture, seen, on_missing, look_again(draughtsman, small)), changes)
+    (mask, tag), changed = at_once(lambda: _cut(picture, seen, on_missing, look_again(draughtsman, small)), changes)
     if mask is None:
         return Found(picture.image, None, None)
+    if tag is not None:
+        seen = replace(seen, lines=lines_behind(seen.lines, tag))
     buttons = draughtsman.find_buttons(pixels, mask, seen.lines, changed)
     if not buttons:
         buttons = rows_of_discs(seen.lines[FASTENING], mask, max(picture.image.size))
@@ -272,10 +275,10 @@ def fit_and_cut(
     mask = None
     if cutout:
         if draughtsman is None:
-            mask = _cut(picture, None, on_missing)
+            mask, _ = _cut(picture, None, on_missing)
         else:
             small = _fit(picture.image, draughtsmen.SIDE)
-            mask = _cut(picture, draughtsman.look(np.asarray(small)), on_missing, look_again(draughtsman, small))
+            mask, _ = _cut(picture, draughtsman.look(np.asarray(small)), on_missing, look_again(draughtsman, small))
     image = _fit(picture.image, size)
     return image, None if mask is None else _scaled(mask, image.size)
 
@@ -287,20 +290,22 @@ def look_again(draughtsman: Draughtsman, photo: Image.Image) -> Callable[[], np.
 
 def _cut(
     picture: Picture, seen: Seen | None, on_missing: OnMissing, again: Callable[[], np.ndarray] | None = None
-) -> np.ndarray | None:
-    """The garment's mask, at ``MASK_SIDE`` or less; None if there is no garment."""
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The garment's mask, at ``MASK_SIDE`` or less; None if there is no garment. And where tags lie on it, as ``tags``."""
     if picture.mask is not None:  # it was cut out already
-        return picture.mask
+        return picture.mask, None
     image = picture.image
     pixels = np.asarray(_fit(image, MASK_SIDE) if max(image.size) > MASK_SIDE else image)
     try:
         if seen is None:
-            return cut_out(pixels)
-        return cut_out_seen(pixels, seen.mask, seen.lines[SILHOUETTE], look_again=again)
+            return cut_out(pixels), None
+        mask = cut_out_seen(pixels, seen.mask, seen.lines[SILHOUETTE], look_again=again)
     except NoGarment:
         if on_missing == "raise":
             raise
-        return None
+        return None, None
+    tag = tags(pixels, mask, seen.mask)
+    return (mask, None) if tag is None else (over(mask, tag), tag)
 
 
 def _check_size(size: int) -> None:

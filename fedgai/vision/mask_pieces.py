@@ -123,6 +123,13 @@ def _likeness(piece: np.ndarray, mask: np.ndarray, sight: Sight) -> float:
     return float(((others - own) / (others + own + NOISE)).mean())
 
 
+def colour_distance(colours: np.ndarray, side: np.ndarray) -> float:
+    """Mean distance of (n, 3) Lab colours to those of (m, 3) most like them, in levels, of which lightness counts least."""
+    if len(side) < NEAREST:
+        return 0.0
+    return float(_distances(_some(colours, COLOURS[1]), _some(side, COLOURS[0])).mean())
+
+
 def _some(colours: np.ndarray, count: int) -> np.ndarray:
     """Of (n, 3) colours evenly taken ones, at least ``count`` and less than twice as many; all where there are fewer."""
     return np.asarray(colours[:: max(1, len(colours) // count)] * CHANNELS)
