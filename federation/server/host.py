@@ -216,7 +216,7 @@ class Host:
                 self.superlink.stop()
                 self.state.delete()
                 return True
-            found = self.superlink.processes()
+            found = self.superlink.started()
             if not self.superlink.runs() or not found.get("flower-superexec"):
                 log.warning("the SuperLink or its SuperExec ended; see %s", self.superlink.log_file)
                 return False

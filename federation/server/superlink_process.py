@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -107,8 +108,15 @@ class SuperLinkProcess:
             keeper.stdin.close()
         end_processes(self.processes())  # those whose keeper was killed
 
+    def started(self) -> dict[str, list[int]]:
+        """What its keeper started and still runs, by command. Reads the command lines of these alone, not of all processes."""
+        with contextlib.suppress(psutil.Error):
+            if self._keeper is not None:
+                return by_command(psutil.Process(self._keeper.pid).children(recursive=True))
+        return {}
+
     def processes(self) -> dict[str, list[int]]:
-        """Of this folder, by command."""
+        """Of this folder, by command, whoever started them."""
         return processes(str(self.folder.path))
 
     def end_server_app(self) -> None:
@@ -153,12 +161,19 @@ class SuperLinkProcess:
 
 def processes(folder: str) -> dict[str, list[int]]:
     """Flower's processes and keepers that serve a federation's folder, by command."""
+    return by_command(psutil.process_iter(), folder + os.sep)
+
+
+def by_command(candidates: Iterable[psutil.Process], prefix: str = "") -> dict[str, list[int]]:
+    """Those that run one of ``COMMANDS`` and have an argument with this prefix, by command."""
     found: dict[str, list[int]] = {}
-    for process in psutil.process_iter(["cmdline"]):
-        words: list[str] = process.info["cmdline"] or []
+    for process in candidates:
+        words: list[str] = []
+        with contextlib.suppress(psutil.Error):  # it has just ended, or is somebody else's
+            words = process.cmdline()
         names = {Path(word).name for word in words[:4]}  # the interpreter, its options, the script
         name = next((command for command in COMMANDS if command in names), None)  # the keeper names what it keeps, too
-        if name is not None and any(word.startswith(folder + os.sep) for word in words):
+        if name is not None and any(word.startswith(prefix) for word in words):
             found.setdefault(name, []).append(process.pid)
     return found
 
