@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from safetensors.torch import save_file
 from fedgai.imports import collector_paused
 from fedgai.model import FedGAI
 from fedgai.networks.style import Signature
+
+sys.dont_write_bytecode = False  # in this process, too: pytest would rewrite every file of tests again
 
 
 @pytest.fixture(scope="session")
