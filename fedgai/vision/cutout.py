@@ -21,6 +21,7 @@ from fedgai.errors import FedGAIError
 from fedgai.vision.channels import brightest_channel
 from fedgai.vision.grabcut import SEED, run_grabcut
 from fedgai.vision.mask_pieces import Sight, border, settled
+from fedgai.vision.strange_pieces import without_strange_pieces
 
 EDGE_SIZE = 1024  # px, long side at which the edge is fitted
 WORDS, DEPTHS = 32, 10  # sizes of the two vocabularies
@@ -92,6 +93,7 @@ def cut_out_seen(
     GrabCut draws the outline, given what the draughtsman is sure of. Where that outline runs where no silhouette was seen, the
     masks of ``cut_out``'s search are considered, too, and the one wins whose border is a silhouette along most of its length.
     Where it differs from the others, or from the belief, by a piece, the measures of ``mask_pieces`` decide about that piece.
+    Last, pieces of the background that all of them took for garment are looked for (``strange_pieces``).
 
     Args:
         photo: (H, W, 3) uint8 RGB, H and W at least 8.
@@ -112,9 +114,7 @@ def cut_out_seen(
     outline = cv2.dilate(cv2.resize(silhouette, (width, height), interpolation=cv2.INTER_AREA), np.ones((5, 5), np.uint8))
     belief = cv2.resize(belief, (width, height), interpolation=cv2.INTER_AREA)
     grabbed, others = first_masks(lab, belief)
-    masks = [grabbed]
-    if _on_outline(masks[0], outline) < SURE_OUTLINE:
-        masks += _searched(photo, lab, size)
+    masks = [grabbed, *(_searched(photo, lab, size) if _on_outline(grabbed, outline) < SURE_OUTLINE else [])]
     scores = [_on_outline(mask, outline) for mask in masks]
     best = int(np.argmax(scores))
     if scores[best] < FAINTEST_OUTLINE or _step_across(masks[best], lab) < FAINTEST_STEP:
@@ -124,7 +124,8 @@ def cut_out_seen(
         again = belief if look_again is None else cv2.resize(look_again(), (width, height), interpolation=cv2.INTER_AREA)
         return Sight(lab, belief, again, outline)
 
-    return fit_edge(settled(masks[best], [*others, *masks], look, tidy), photo)
+    mask = settled(masks[best], [*others, *masks], look, tidy)
+    return fit_edge(without_strange_pieces(mask, lab, belief, tidy), photo)
 
 
 def first_masks(lab: np.ndarray, belief: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -166,8 +167,7 @@ def _on_outline(mask: np.ndarray, outline: np.ndarray) -> float:
     """Mean of (h, w) outline along the border of (h, w) bool mask, in [0, 1]; 0 for a mask too small or large."""
     if not SMALLEST <= mask.mean() <= LARGEST:
         return 0.0
-    edge = _border(mask)
-    return float(outline[edge].mean()) if edge.any() else 0.0
+    return float(outline[edge].mean()) if (edge := _border(mask)).any() else 0.0
 
 
 def _searched(photo: np.ndarray, lab: np.ndarray, size: int) -> list[np.ndarray]:
