@@ -64,6 +64,7 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     photos = sorted(p for p in args.photos.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    photos = photos[:: config.every]
     draw_all(photos, args.draughtsman, args.work, config, args.processes)
     if args.until == "draw":
         return

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from fedgai import ateliers as atelier
-from fedgai.content import look
+from fedgai.content import Found, find, look
 from fedgai.draughtsman import Draughtsman
 from fedgai.files import replacing, write_atomically
 from fedgai.training.pretrain.house_config import HEIGHT, NAMED, WIDTH, HouseConfig, hands
@@ -51,7 +51,7 @@ def _study_one(job: tuple[str, str, int, int]) -> list[dict[str, np.ndarray]]:
     rng = np.random.default_rng(seed)
     with Image.open(path) as photo:
         width, height = photo.size
-    pages = []
+    pages, found = list[dict[str, np.ndarray]](), dict[bool, Found]()
     for view in range(views):
         if view == 0:  # whole
             long = rng.uniform(216, 256) * min(1, WIDTH / HEIGHT * max(1, height / width))
@@ -60,8 +60,10 @@ def _study_one(job: tuple[str, str, int, int]) -> list[dict[str, np.ndarray]]:
         amount = 1.0 if rng.random() < PRINTED else 0.0
         whole = rng.random() < UNCUT
         try:
+            if whole not in found:
+                found[whole] = find(path, _draughtsman(draughtsman), cutout=not whole, on_missing="raise")
             seen = look(
-                path,
+                found[whole],
                 round(long),
                 round(long),
                 _draughtsman(draughtsman),

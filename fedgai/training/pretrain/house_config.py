@@ -17,6 +17,7 @@ class HouseConfig:
     """Everything that decides the weights besides the photographs.
 
     Attributes:
+        every: of the photographs, every so many-th is used.
         views: pages made of each photograph, at different scales.
         hands: random hands beside the eight named ones.
         measured: whole drawings that tell a random hand's signature, at most ``hand_signatures.MEASURED``.
@@ -26,6 +27,7 @@ class HouseConfig:
         seed: of everything.
     """
 
+    every: int = 1
     views: int = 2
     hands: int = 1600
     measured: int = 6
