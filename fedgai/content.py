@@ -24,6 +24,7 @@ from fedgai.vision.cutout import SURE_BACKGROUND, NoGarment, cut_out, cut_out_se
 from fedgai.vision.drawn_outline import redrawn
 from fedgai.vision.garment_lines import GarmentLine, as_drawn, chosen, garment_lines, line_cover, rings
 from fedgai.vision.images import Picture, read_picture, simplify
+from fedgai.vision.plackets import along_buttons
 from fedgai.vision.plain_cloth import plain
 from fedgai.vision.round_spots import Changes, changes_of
 from fedgai.vision.tags import lines_behind, over, tags
@@ -243,7 +244,7 @@ def look(
         lambda: garment_lines(seen.lines, mask),
         lambda: tone_of(plain(picture, mask, seen.tone), mask),
     )
-    lines = (*found_lines, *rings(buttons))
+    lines = (*along_buttons(found_lines, buttons, max(small.size)), *rings(buttons))
     cloth = Cloth(picture, mask, outline, tone, lines, detail, print_amount)
     drawn = tuple(chosen(lines, choice))
     return replace(looked, picture=cloth.with_lines(choice), cloth=cloth, lines=drawn, buttons=buttons)

@@ -130,7 +130,7 @@ def garment_lines(likelihoods: Plane, mask: Plane) -> list[GarmentLine]:
             continue
         points = (stroke.points + 0.5) * scale - 0.5
         if kind == TOPSTITCH:
-            found += [GarmentLine(dash, False, sure, kind) for dash in _dashes(points, max(mask.shape) / REFERENCE)]
+            found += [GarmentLine(dash, False, sure, kind) for dash in dashes(points, max(mask.shape) / REFERENCE)]
         else:
             found.append(GarmentLine(points, stroke.closed, sure * (FOLDS if kind == FOLD else 1), kind))
     return sorted(found, key=lambda line: line.sure)
@@ -153,7 +153,7 @@ def chosen(lines: Sequence[GarmentLine], choice: LineChoice) -> list[GarmentLine
 
 
 def _crests(likely: Plane, may_lie: Bools, unit: float) -> tuple[Bools, Plane]:
-    """Where lines are, (h, w) bool, and the ridges that they are the crests of, (h, w) float32. ``unit``: see ``_dashes``."""
+    """Where lines are, (h, w) bool, and the ridges that they are the crests of, (h, w) float32. ``unit``: see ``dashes``."""
     strength, direction = ridges(likely, RIDGE * unit, LONG_RIDGE * unit)
     strength *= may_lie
     thin = crests(strength, direction, FAINT).astype(np.uint8)
@@ -254,7 +254,7 @@ def rings(buttons: Sequence[Button]) -> list[GarmentLine]:
     return [GarmentLine(np.array([button.x, button.y]) + button.radius * circle, True, 1.0, FASTENING) for button in buttons]
 
 
-def _dashes(points: Floats, unit: float) -> list[Floats]:
+def dashes(points: Floats, unit: float) -> list[Floats]:
     """A line (n, 2) cut into stitches; ``unit`` px of it are one of a picture that is 512 px long."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     if along[-1] < SEAMED * unit:
