@@ -80,6 +80,15 @@ def test_a_ragged_edge_becomes_smooth_and_keeps_its_corners() -> None:
     assert (line[120:380, 78:85].max(1) > 0.5).all() and line[200, 150] == 0
 
 
+def test_waves_of_a_cut_out_are_not_drawn() -> None:
+    """Legs of jeans had knees every few centimetres."""
+    rows, columns = np.mgrid[:512, :384]
+    waves = 2 * np.sin(2 * np.pi * rows / 40)
+    smooth, _ = redrawn(((rows > 60) & (rows < 450) & (columns > 100 + waves) & (columns < 300)).astype(np.float32))
+    assert np.ptp(smooth[150:360].sum(1)) < 1.5
+    assert smooth[64, 297] > 0.5 and smooth[446, 297] > 0.5  # corners are still there
+
+
 def test_specks_alone_are_left_as_they_are() -> None:
     mask = np.zeros((512, 384), np.float32)
     mask[10:14, 10:14] = 1

@@ -280,7 +280,27 @@ class TestGate:
         mask[20:108, 20:108] = 1
         tone = tone_of(np.full((128, 128, 3), 180, np.float32), mask)
         assert tone[104, 64] > tone[64, 64] + 0.05 and tone[64, 104] > tone[64, 64] + 0.05
-        assert abs(tone[24, 64] - tone[64, 64]) < 0.05
+        assert tone[24, 64] < tone[64, 64] - 0.05 and tone[64, 24] < tone[64, 64] - 0.05
+
+    def test_black_cloth_has_bare_paper_where_light_falls(self) -> None:
+        """Dark clothes were hatched all over."""
+        mask = np.zeros((128, 128), np.float32)
+        mask[20:108, 20:108] = 1
+        tone = tone_of(np.full((128, 128, 3), 20, np.float32), mask)
+        assert tone[26, 26] < 0.3 < 0.4 < tone[64, 64] < tone[100, 100]
+
+    def test_folds_show_on_dark_cloth(self) -> None:
+        mask, cloth = np.ones((256, 256), np.float32), np.full((256, 256, 3), 50, np.float32)
+        cloth[:, :, :] -= 10 * np.sin(np.arange(256) / 5)[None, :, None]
+        tone = tone_of(cloth, mask)
+        assert tone[128, 60:190].max() - tone[128, 60:190].min() > 0.4
+
+    def test_a_logo_is_no_light(self) -> None:
+        """White letters on a black shirt came out as a white hole in its hatching."""
+        mask, cloth = np.ones((256, 256), np.float32), np.full((256, 256, 3), 30, np.float32)
+        cloth[120:136, 120:160] = 240
+        tone = tone_of(cloth, mask)
+        assert tone[128, 140] > 0.9 * tone[128, 60]
 
     def test_a_checkpoint_without_a_draughtsman_draws_the_print(self, tiny_model_dir: Path, garment_photo: Path) -> None:
         pipe = SketchPipeline.from_pretrained(tiny_model_dir)

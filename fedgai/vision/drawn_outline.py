@@ -12,8 +12,8 @@ from fedgai.strokes.silhouette import outlines
 
 Plane = NDArray[np.float32]
 
-STIFFNESS = 600.0  # of the smoothing spline, at 512 px
-CORNER, REACH = 48.0, 5.0  # degrees, and px of 512 within which a turn by so much is a corner, which stays one
+STIFFNESS = 8000.0  # of the smoothing spline, at 512 px
+CORNER, REACH = 40.0, 9.0  # degrees, and px of 512 within which a turn by so much is a corner, which stays one
 WIDTH = 2.0  # px of 512, of the line that the network sees
 
 

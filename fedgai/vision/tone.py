@@ -35,14 +35,16 @@ def tone_of(cloth: np.ndarray, mask: Plane) -> Plane:
     inside, unit = mask > 0.5, max(mask.shape) / REFERENCE
     if not inside.any():
         return np.zeros(mask.shape, np.float32)
-    low, high = np.percentile(light[inside], USUAL)
+    low, high = (float(level) for level in np.percentile(light[inside], USUAL))
     light = light.clip(low, high)
     middle = float(np.median(light[inside]))
     height, width = mask.shape
     small = tuple(max(1, round(side * SMALL / max(height, width))) for side in (width, height))
-    lit, weight = (cv2.resize(plane, small, interpolation=cv2.INTER_AREA) for plane in (light * mask, mask))
-    around = cv2.GaussianBlur(lit, (0, 0), WIDE) / np.maximum(cv2.GaussianBlur(weight, (0, 0), WIDE), 1e-3)
-    around, form = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_CUBIC) for plane in (around, _form(weight)))
+    lit, weight = (
+        np.asarray(cv2.resize(plane, small, interpolation=cv2.INTER_AREA), np.float32) for plane in (light * mask, mask)
+    )
+    wide = cv2.GaussianBlur(lit, (0, 0), WIDE) / np.maximum(cv2.GaussianBlur(weight, (0, 0), WIDE), 1e-3)
+    around, form = (cv2.resize(plane, (width, height), interpolation=cv2.INTER_CUBIC) for plane in (wide, _form(weight)))
     shadow = (SHADING * (middle - light) + FOLDS * (around - light)) / max(high - low, FLAT)
     tone = LIGHT + DARK * (1 - middle) + shadow + ROUND * form
     smooth = cv2.GaussianBlur(tone.astype(np.float32), (0, 0), SOFT * unit)
