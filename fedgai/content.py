@@ -234,6 +234,7 @@ def look(
     if seen is None:
         picture = on_white(_off_white(simplify(picture, detail, mask), mask), mask)
         return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), None, picture)
+    ragged = mask  # along which hems lie as they were seen
     mask, outline = redrawn(mask)
     types = (np.float32(255) * seen.lines).astype(np.uint8)
     looked = Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture)
@@ -241,7 +242,7 @@ def look(
         return replace(looked, picture=_outlined(picture, detail, mask, outline))
     buttons = as_drawn(found.buttons, max(small.size) / max(found.image.size), max(small.size))
     found_lines, tone = at_once(
-        lambda: garment_lines(seen.lines, mask),
+        lambda: garment_lines(seen.lines, ragged),
         lambda: tone_of(plain(picture, mask, seen.tone), mask),
     )
     lines = (*along_buttons(found_lines, buttons, max(small.size)), *rings(buttons))
