@@ -13,10 +13,12 @@ import torch
 from PIL import Image
 
 from fedgai.ateliers import ATELIERS
+from fedgai.content import Content
 from fedgai.evaluation.metrics import mid_grey_share
 from fedgai.model import WEIGHTS
 from fedgai.networks.style import style_distance
 from fedgai.pipeline import SketchPipeline
+from fedgai.vision.tone import grey_cloth
 
 GOLDEN = Path(__file__).with_name("golden.json")
 GARMENTS = ("denim_jacket", "trench_coat")
@@ -75,6 +77,16 @@ def test_drawings_are_nearest_to_the_hand_they_were_asked_for(pipe):
             style = pipe.signature([sketch], "").style
             right.append(int(style_distance(style, bank, pipe.model.preset.channels).argmin()) == i)
     assert np.mean(right) > 0.8  # of the eight examples; weights/README.md has the figure over many photographs
+
+
+def test_hatching_leaves_lines_on_bare_paper_alone(pipe):
+    """Round 11 of an earlier house put ticks of hatching beside each line where no hatching was."""
+    picture = grey_cloth(np.full((384, 256), 0.12, np.float32))
+    picture[60:320, 126:129] *= 0.3
+    bare = Content(Image.fromarray(np.uint8(picture)), None, None, (256, 384), pipe.encode(np.uint8(picture)))
+    ink = 1 - np.asarray(pipe.draw(bare, pipe.style({"Dara": 1})).convert("L")) / 255
+    beside = np.concatenate([ink[80:300, 118:123], ink[80:300, 132:137]], 1)
+    assert beside.mean() < 0.012 and ink[80:300, 126:129].mean() > 0.4  # 0.033 beside it before
 
 
 if __name__ == "__main__":
