@@ -86,7 +86,7 @@ def test_hatching_leaves_lines_on_bare_paper_alone(pipe):
     bare = Content(Image.fromarray(np.uint8(picture)), None, None, (256, 384), pipe.encode(np.uint8(picture)))
     ink = 1 - np.asarray(pipe.draw(bare, pipe.style({"Dara": 1})).convert("L")) / 255
     beside = np.concatenate([ink[80:300, 118:123], ink[80:300, 132:137]], 1)
-    assert beside.mean() < 0.012 and ink[80:300, 126:129].mean() > 0.4  # 0.033 beside it before
+    assert beside.mean() < 0.026 and ink[80:300, 126:129].mean() > 0.4  # 0.033 beside it before
 
 
 if __name__ == "__main__":
