@@ -46,6 +46,12 @@ def test_a_line_through_the_buttons_is_kept_where_nothing_lies_beside_them() -> 
     assert len(found) == 1 and abs(found[0].points[:, 0].mean() - 209) < 3
 
 
+def test_an_edge_keeps_off_the_buttons() -> None:
+    """Else a ring and the line that touches it look like a letter."""
+    (edge,) = along_buttons([line(194.2, 120, 360)], BUTTONS, SIDE)
+    assert (200 - edge.points[:, 0]).min() > 7
+
+
 def test_stitches_stay_stitches() -> None:
     found = along_buttons([*pieces(191, TOPSTITCH)], BUTTONS, SIDE)
     assert len(found) > 10 and all(dash.kind == TOPSTITCH and dash.length < 12 for dash in found)

@@ -25,7 +25,10 @@ BEYOND = 1.0  # distances between buttons by which a placket goes on beyond the 
 ALONG = np.cos(np.radians(35))  # how nearly a piece must run as the row does
 SHORTEST = 10.0  # px of 512: what is left of a line beside a placket is drawn from this length on
 SEEN = 0.4  # share of the row's length along which an edge must be seen
-CENTRE = 1.3  # radii of a button, within which a line runs through the buttons
+CENTRE, BESIDE = (
+    1.3,
+    1.8,
+)  # radii of a button: a line runs through the buttons within the first, and else no nearer than the second
 OFF = 3.0  # px of 512, how far a piece may lie from the edge that is fitted
 
 
@@ -159,12 +162,15 @@ def _edges(pieces: Sequence[_Piece], row: _Row, unit: float) -> list[GarmentLine
     middle = [piece for piece in pieces if abs(float(np.median(piece.beside))) < CENTRE * row.radius]
     aside = [piece for piece in pieces if abs(float(np.median(piece.beside))) >= CENTRE * row.radius]
     sides = [[piece for piece in aside if sign * float(np.median(piece.beside)) > 0] for sign in (1, -1)]
-    edges = [edge for side in sides for edge in _edge(side, row, unit)]
+    edges = [edge for side in sides for edge in _edge(side, row, unit, BESIDE * row.radius)]
     return edges or _edge(middle, row, unit)
 
 
-def _edge(pieces: Sequence[_Piece], row: _Row, unit: float) -> list[GarmentLine]:
-    """One straight line, in dashes where most of it is topstitched; none if too little of it is seen."""
+def _edge(pieces: Sequence[_Piece], row: _Row, unit: float, nearest: float = 0.0) -> list[GarmentLine]:
+    """One straight line, in dashes where most of it is topstitched; none if too little of it is seen.
+
+    ``nearest``: px that it keeps from the middle of the row.
+    """
     if not pieces:
         return []
     along, beside = (np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("along", "beside"))
@@ -179,7 +185,9 @@ def _edge(pieces: Sequence[_Piece], row: _Row, unit: float) -> list[GarmentLine]
     if len(bins) * 4 * unit < SEEN * row.length:
         return []
     at = np.arange(min(0.0, float(along[near].min())), max(row.length, float(along[near].max())) + 1, 1.0)
-    points = row.placed(at, offset + slope * at)
+    off = offset + slope * at
+    away = max(0.0, nearest - abs(float(off.mean())))
+    points = row.placed(at, off + np.copysign(away, off.mean()))
     lengths = np.array([len(piece.along) for piece in pieces], np.float64)
     kinds = np.array([piece.line.kind for piece in pieces])
     kind = int(max(set(kinds.tolist()), key=lambda one: float(lengths[kinds == one].sum())))
