@@ -160,8 +160,8 @@ def _length(points: Floats) -> float:
 def _edges(pieces: Sequence[_Piece], row: _Row, unit: float) -> list[GarmentLine]:
     """The straight lines that pieces become: one on either side, or else one through the buttons; none if too little is seen."""
     middle = [piece for piece in pieces if abs(float(np.median(piece.beside))) < CENTRE * row.radius]
-    aside = [piece for piece in pieces if abs(float(np.median(piece.beside))) >= CENTRE * row.radius]
-    sides = [[piece for piece in aside if sign * float(np.median(piece.beside)) > 0] for sign in (1, -1)]
+    lateral = [piece for piece in pieces if abs(float(np.median(piece.beside))) >= CENTRE * row.radius]
+    sides = [[piece for piece in lateral if sign * float(np.median(piece.beside)) > 0] for sign in (1, -1)]
     edges = [edge for side in sides for edge in _edge(side, row, unit, BESIDE * row.radius)]
     return edges or _edge(middle, row, unit)
 
