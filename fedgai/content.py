@@ -21,7 +21,7 @@ from fedgai.line_types import LINE_TYPES
 from fedgai.vision.buttons import Button, rows_of_discs
 from fedgai.vision.channels import darkest_channel
 from fedgai.vision.cutout import SURE_BACKGROUND, NoGarment, cut_out, cut_out_seen
-from fedgai.vision.drawn_outline import redrawn
+from fedgai.vision.drawn_outline import redrawn, without_specks
 from fedgai.vision.garment_lines import GarmentLine, as_drawn, chosen, garment_lines, line_cover, rings
 from fedgai.vision.images import Picture, read_picture, simplify
 from fedgai.vision.plackets import along_buttons
@@ -234,7 +234,7 @@ def look(
     if seen is None:
         picture = on_white(_off_white(simplify(picture, detail, mask), mask), mask)
         return Looked(shown, _scaled(mask, shown.size), _ink_area(mask), None, picture)
-    ragged = mask  # along which hems lie as they were seen
+    ragged = without_specks(mask)  # pockets end at its edge, and may meet nothing in the smooth one
     mask, outline = redrawn(mask)
     types = (np.float32(255) * seen.lines).astype(np.uint8)
     looked = Looked(shown, _scaled(mask, shown.size), _ink_area(mask), types, picture)

@@ -62,6 +62,14 @@ def test_it_trains_resumes_and_repeats_itself(photos, tmp_path):
     assert len(model.styles) == 8 and model.info["semantic_loss"] == "paired"
 
 
+def test_every_second_photograph_but_not_every_zeroth(photos, tmp_path):
+    log = house(photos, tmp_path / "a", tmp_path / "out", "--every", "2", "--until", "draw").stderr
+    assert "2 pages of 2 photographs" in log
+    with pytest.raises(subprocess.CalledProcessError) as stopped:
+        house(photos, tmp_path / "b", tmp_path / "out", "--every", "0")
+    assert "--every is 1 for all photographs" in stopped.value.stderr
+
+
 def test_pair_loss_prefers_the_drawing_itself():
     target = torch.ones(1, 3, 16, 16)
     target[..., 4:8] = -1

@@ -79,9 +79,61 @@ def test_without_a_row_all_lines_stay(buttons: list[Button]) -> None:
 
 
 def test_too_little_beside_a_row_stays_as_it_is() -> None:
-    lines = [line(191, 130, 150), line(209, 300, 330)]
-    found = along_buttons(lines, BUTTONS, SIDE)
-    assert found == lines
+    lines = [line(191, 130, 205), line(209, 280, 360)]
+    assert along_buttons(lines, BUTTONS, SIDE) == lines
+
+
+def test_a_long_line_on_the_other_side_is_not_lost() -> None:
+    """It is seen along less of the row than an edge must be."""
+    other = line(209, 200, 286)
+    found = along_buttons([*pieces(191), other], BUTTONS, SIDE)
+    assert len(found) == 2 and any(np.array_equal(one.points, other.points) for one in found)
+
+
+@pytest.mark.parametrize("second", [183, 194.5])
+def test_two_lines_on_one_side_are_both_drawn(second: float) -> None:
+    """The edge and the stitches beside it."""
+    found = along_buttons([line(188, 115, 365), line(second, 115, 365)], BUTTONS, SIDE)
+    assert len(found) == 2
+
+
+def test_a_short_piece_beside_an_edge_is_clutter() -> None:
+    (edge,) = along_buttons([line(190, 115, 365), line(186, 200, 230)], BUTTONS, SIDE)
+    assert abs(edge.points[:, 0] - 190).max() < 3.5
+
+
+def test_a_slanted_edge_keeps_off_the_buttons_all_along() -> None:
+    y = np.arange(120, 360.0)
+    (edge,) = along_buttons([GarmentLine(np.stack([185 + (y - 120) / 24, y], 1), False, 0.8, EDGE)], BUTTONS, SIDE)
+    assert (200 - edge.points[:, 0]).min() > 7
+
+
+def test_an_edge_is_drawn_no_farther_than_near_where_it_is_seen() -> None:
+    """A button on a pocket may lie on the line of a row, too."""
+    buttons = [Button(200, y, 4) for y in (120, 160, 200, 240, 440)]
+    (edge,) = along_buttons([line(191, 100, 246)], buttons, SIDE)
+    assert edge.points[:, 1].max() < 300
+
+
+def test_each_of_two_rows_has_its_edges() -> None:
+    rows = [*BUTTONS, *(Button(300, button.y, 4) for button in BUTTONS)]
+    found = along_buttons([*pieces(191), *[line(309, y + 8, y + 42, 2.0) for y in range(120, 350, 48)]], rows, SIDE)
+    assert len(found) == 2
+
+
+def test_a_ring_that_runs_along_a_row_is_one_line_beside_it() -> None:
+    """Wherever its points begin."""
+    corners = np.concatenate(
+        [
+            np.stack([np.full(240, 191.0), np.arange(120, 360.0)], 1),
+            np.stack([np.arange(191, 91, -1.0), np.full(100, 360.0)], 1),
+            np.stack([np.full(240, 91.0), np.arange(360, 120, -1.0)], 1),
+            np.stack([np.arange(91, 191.0), np.full(100, 120.0)], 1),
+        ]
+    )
+    for begin in (0, 300, 500):
+        found = along_buttons([GarmentLine(np.roll(corners, -begin, 0), True, 0.8, SEAM)], BUTTONS, SIDE)
+        assert sorted(round(one.length / 50) for one in found) == [5, 9]
 
 
 def test_buttons_on_one_spot_do_no_harm() -> None:

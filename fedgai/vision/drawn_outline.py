@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fedgai.strokes.polylines import Polylines
 from fedgai.strokes.raster import FINE, SHIFT, fixed
-from fedgai.strokes.silhouette import outlines
+from fedgai.strokes.silhouette import SMALLEST, outlines
 
 Plane = NDArray[np.float32]
 
@@ -40,6 +40,19 @@ def redrawn(mask: Plane) -> tuple[Plane, Plane]:
     smooth = cv2.resize(inside, (width, height), interpolation=cv2.INTER_AREA)
     softened = cv2.GaussianBlur(line.astype(np.float32) / 255, (0, 0), 0.5 * unit)
     return (smooth / np.float32(255)).astype(np.float32), softened.astype(np.float32)
+
+
+def without_specks(mask: Plane) -> Plane:
+    """A mask (H, W) in [0, 1] without the parts and holes that ``redrawn`` leaves out, its edge as it is."""
+    solid = (mask > 0.5).astype(np.uint8)
+    clean = mask
+    for area, paper in ((solid, 0), (1 - solid, 1)):
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(area, connectivity=4)
+        small = stats[:, cv2.CC_STAT_AREA] < SMALLEST * mask.size
+        small[0] = False
+        if small.any():
+            clean = np.where(small[parts], np.float32(paper), clean)
+    return np.asarray(clean, np.float32)
 
 
 def _smooth(mask: Plane) -> Polylines:

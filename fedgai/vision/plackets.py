@@ -13,22 +13,23 @@ from itertools import combinations, pairwise
 
 import numpy as np
 
-from fedgai.strokes.drawing import Bools, Floats
+from fedgai.strokes.drawing import Bools, Floats, Ints
 from fedgai.vision.buttons import Button
 from fedgai.vision.garment_lines import REFERENCE, TOPSTITCH, GarmentLine, dashes
 
 FEWEST, MOST_ROWS = 3, 3  # buttons of a row, and rows of a garment
-LONGER = 8.0  # radii of a button that a row is longer than
 STRAY = 5.0  # px of 512, how far a button may lie beside its row
-HALF, OF_DISTANCE = 15.0, 0.45  # px of 512, how far from the buttons an edge may lie; and the same in distances between buttons
-BEYOND = 1.0  # distances between buttons by which a placket goes on beyond the first and the last
+FAR = 2.5  # times the usual distance between two buttons: beyond that a button belongs to something else
+LONGER = 8.0  # radii of a button that a row is longer than; else its buttons lie on one spot
+HALF = 15.0  # px of 512, how far from the buttons an edge may lie
+OF_DISTANCE = 0.45  # the same in distances between two buttons
+BEYOND = 1.0  # distances between two buttons by which a placket goes on beyond the last of them
 ALONG = np.cos(np.radians(35))  # how nearly a piece must run as the row does
 SHORTEST = 10.0  # px of 512: what is left of a line beside a placket is drawn from this length on
+LONG = 60.0  # px of 512: a piece along a placket that is so long is drawn even where it is no part of a straight edge
 SEEN = 0.4  # share of the row's length along which an edge must be seen
-CENTRE, BESIDE = (
-    1.3,
-    1.8,
-)  # radii of a button: a line runs through the buttons within the first, and else no nearer than the second
+CENTRE = 1.3  # radii of a button: a line that is nearer runs through the buttons
+BESIDE = 1.8  # radii of a button that an edge keeps from the row's middle
 OFF = 3.0  # px of 512, how far a piece may lie from the edge that is fitted
 
 
@@ -64,9 +65,9 @@ class _Row:
         return np.asarray(np.polyval(self.bend, along.clip(0, self.length)), np.float64)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Piece:
-    """Part of a line that runs along a row: px along it and beside it, and what it was cut from."""
+    """Part of a line that runs along a row: px along it and beside it, and the part itself."""
 
     along: Floats
     beside: Floats
@@ -99,12 +100,25 @@ def _rows(buttons: Sequence[Button], unit: float) -> list[_Row]:
             away = np.abs((left[:, :2] - left[a, :2]) @ np.array([-way[1], way[0]])) / max(float(np.hypot(*way)), 1e-6)
             if (away < STRAY * unit).sum() > best.sum():
                 best = away < STRAY * unit
-        if best.sum() < FEWEST:
+        together = _together(left[:, :2], np.flatnonzero(best))
+        if len(together) < FEWEST:
             break
-        if np.ptp(left[best, :2], axis=0).max() > LONGER * np.median(left[best, 2]):  # else they lie on one spot
-            rows.append(_row(left[best]))
-        left = left[~best]
+        row = left[together]
+        if np.ptp(row[:, :2], axis=0).max() > LONGER * np.median(row[:, 2]):
+            rows.append(_row(row))
+        left = np.delete(left, together, 0)
     return rows
+
+
+def _together(middles: Floats, members: Ints) -> Ints:
+    """Of the members of a row, indices into middles (n, 2), the most that lie as near to each other as buttons do."""
+    if len(members) < FEWEST:
+        return members[:0]
+    spread = np.ptp(middles[members], axis=0)
+    in_order = members[np.argsort(middles[members, int(spread[1] > spread[0])], kind="stable")]
+    gaps = np.hypot(*np.diff(middles[in_order], axis=0).T)
+    parts = np.split(in_order, np.flatnonzero(gaps > FAR * np.median(gaps)) + 1)
+    return max(parts, key=len)
 
 
 def _row(buttons: Floats) -> _Row:
@@ -125,13 +139,17 @@ def _straightened(lines: Sequence[GarmentLine], row: _Row, unit: float) -> list[
         if not along_row.any():
             left.append(line)
             continue
+        if line.closed and not along_row.all():  # begin where a part does
+            begin = int(np.flatnonzero(along_row != np.roll(along_row, 1))[0])
+            line, along_row = replace(line, points=np.roll(line.points, -begin, 0)), np.roll(along_row, -begin)
         for part, inside in _parts(along_row):
+            cut = replace(line, points=line.points[part], closed=False)
             if inside:
-                pieces.append(_Piece(*row.measured(line.points[part]), line))
-            elif (part.stop - part.start) > 1 and _length(line.points[part]) >= SHORTEST * unit:
-                left.append(replace(line, points=line.points[part], closed=False))
-    edges = _edges(pieces, row, unit)
-    return [*left, *edges] if edges else list(lines)
+                pieces.append(_Piece(*row.measured(cut.points), cut))
+            elif cut.length >= SHORTEST * unit:
+                left.append(cut)
+    edges, others = _edges(pieces, row, unit)
+    return [*left, *edges, *others] if edges else list(lines)
 
 
 def _runs_along(line: GarmentLine, row: _Row, unit: float) -> Bools:
@@ -153,44 +171,54 @@ def _parts(inside: Bools) -> list[tuple[slice, bool]]:
     return [(slice(a, b), bool(inside[a])) for a, b in pairwise(cuts)]
 
 
-def _length(points: Floats) -> float:
-    return float(np.linalg.norm(np.diff(points, axis=0), axis=1).sum())
+def _edges(pieces: Sequence[_Piece], row: _Row, unit: float) -> tuple[list[GarmentLine], list[GarmentLine]]:
+    """The straight lines that pieces become, one on either side, or else one through the buttons; none if too little is seen.
+    And long pieces that are no part of them."""
+    offsets = [float(np.median(piece.beside)) / row.radius for piece in pieces]
+    right = [piece for piece, offset in zip(pieces, offsets, strict=True) if offset >= CENTRE]
+    left = [piece for piece, offset in zip(pieces, offsets, strict=True) if offset <= -CENTRE]
+    middle = [piece for piece, offset in zip(pieces, offsets, strict=True) if abs(offset) < CENTRE]
+    edges, others = list[GarmentLine](), list[GarmentLine]()
+    for side in (right, left):
+        edge, used = _edge(side, row, unit, BESIDE * row.radius)
+        edges += edge
+        others += [piece.line for piece in side if piece not in used and piece.line.length >= LONG * unit]
+    return (edges, others) if edges else (_edge(middle, row, unit, 0.0)[0], others)
 
 
-def _edges(pieces: Sequence[_Piece], row: _Row, unit: float) -> list[GarmentLine]:
-    """The straight lines that pieces become: one on either side, or else one through the buttons; none if too little is seen."""
-    middle = [piece for piece in pieces if abs(float(np.median(piece.beside))) < CENTRE * row.radius]
-    lateral = [piece for piece in pieces if abs(float(np.median(piece.beside))) >= CENTRE * row.radius]
-    sides = [[piece for piece in lateral if sign * float(np.median(piece.beside)) > 0] for sign in (1, -1)]
-    edges = [edge for side in sides for edge in _edge(side, row, unit, BESIDE * row.radius)]
-    return edges or _edge(middle, row, unit)
+def _edge(pieces: Sequence[_Piece], row: _Row, unit: float, nearest: float) -> tuple[list[GarmentLine], list[_Piece]]:
+    """One straight line, in dashes where most of it is topstitched, and the pieces that it is made of. None: too little is seen.
 
-
-def _edge(pieces: Sequence[_Piece], row: _Row, unit: float, nearest: float = 0.0) -> list[GarmentLine]:
-    """One straight line, in dashes where most of it is topstitched; none if too little of it is seen.
-
-    ``nearest``: px that it keeps from the middle of the row.
+    Args:
+        nearest: px that it keeps from the middle of the row.
     """
     if not pieces:
-        return []
+        return [], []
     along, beside = (np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("along", "beside"))
-    slope, offset = 0.0, float(np.median(beside))
+    counts, bounds = np.histogram(beside, np.arange(beside.min(), beside.max() + 2 * OFF * unit, OFF * unit))
+    slope, offset = 0.0, float(bounds[counts.argmax()] + OFF * unit / 2)
     for _ in range(3):
         near = np.abs(beside - offset - slope * along) < OFF * unit
         if near.sum() < 8 or np.ptp(along[near]) < row.distance:
-            return []
-        slope, offset = np.polyfit(along[near], beside[near], 1)
+            return [], []
+        slope, offset = (float(value) for value in np.polyfit(along[near], beside[near], 1))
     near = np.abs(beside - offset - slope * along) < OFF * unit
     bins = np.unique(np.floor(along[near & (along > 0) & (along < row.length)] / (4 * unit)))
     if len(bins) * 4 * unit < SEEN * row.length:
-        return []
-    at = np.arange(min(0.0, float(along[near].min())), max(row.length, float(along[near].max())) + 1, 1.0)
+        return [], []
+    first, last = float(along[near].min()), float(along[near].max())
+    at = np.arange(min(first, max(0.0, first - row.distance)), max(last, min(row.length, last + row.distance)) + 1, 1.0)
     off = offset + slope * at
-    away = max(0.0, nearest - abs(float(off.mean())))
-    points = row.placed(at, off + np.copysign(away, off.mean()))
-    lengths = np.array([len(piece.along) for piece in pieces], np.float64)
-    kinds = np.array([piece.line.kind for piece in pieces])
+    if nearest:
+        side = np.sign(off.mean())
+        off = side * np.maximum(side * off, nearest)
+    points = row.placed(at, off)
+    used = [piece for piece in pieces if (np.abs(piece.beside - offset - slope * piece.along) < OFF * unit).mean() > 0.5]
+    if not used:
+        return [], []
+    lengths = np.array([len(piece.along) for piece in used], np.float64)
+    kinds = np.array([piece.line.kind for piece in used])
     kind = int(max(set(kinds.tolist()), key=lambda one: float(lengths[kinds == one].sum())))
-    sure = float(np.average([piece.line.sure for piece in pieces], weights=lengths))
+    sure = float(np.average([piece.line.sure for piece in used], weights=lengths))
     parts = dashes(points, unit) if kind == TOPSTITCH else [points]
-    return [GarmentLine(part, False, sure, kind) for part in parts]
+    return [GarmentLine(part, False, sure, kind) for part in parts], used

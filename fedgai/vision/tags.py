@@ -36,7 +36,7 @@ def tags(photo: np.ndarray, mask: Plane, belief: Plane) -> Bools | None:
     """
     scale = SIDE / max(mask.shape)
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
-    cut = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST) > 0.5)  # both are smooth; it takes least time
+    cut = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST) > 0.5)  # the fastest way will do: both are smooth
     solid = cut & (cv2.resize(belief, size, interpolation=cv2.INTER_NEAREST) > 0.5)
     outside = np.pad(~solid, 1, constant_values=True).astype(np.uint8)
     _, parts, stats, _ = cv2.connectedComponentsWithStats(outside, connectivity=4)

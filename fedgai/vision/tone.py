@@ -15,7 +15,7 @@ ROUND = 0.40  # weight of the garment's round form: sides that turn from the lig
 SMALL = 128  # px, long side of the pages on which form and surroundings are found: nothing in them is finer
 WIDE = 2.5  # px of ``SMALL``, sigma of the surroundings that folds are compared with
 BULGES = (3.0, 6.0, 12.0)  # px of ``SMALL``, sigma of blurs of the mask whose sum is a round form
-LIGHT_FROM = (0.6, 0.8)  # (x, y), the way that light goes, from top left
+LIGHT_GOES = (0.6, 0.8)  # (x, y), the way that light goes, from top left
 SOFT = 1.2  # px of 512, sigma of the last blur
 DARKEST = 0.72  # share of the light that full tone takes: a line must still show on it
 REFERENCE = 512  # px, long side to which lengths above refer
@@ -61,7 +61,7 @@ def _form(mask: Plane) -> Plane:
     page = np.pad(mask, beyond, mode="edge")
     bulge = sum(sigma * cv2.GaussianBlur(page, (0, 0), sigma) for sigma in BULGES)
     gy, gx = np.gradient(bulge)
-    away = -(LIGHT_FROM[0] * gx + LIGHT_FROM[1] * gy) / np.sqrt(1 + gx * gx + gy * gy)
+    away = -(LIGHT_GOES[0] * gx + LIGHT_GOES[1] * gy) / np.sqrt(1 + gx * gx + gy * gy)
     return np.asarray(away[beyond:-beyond, beyond:-beyond], np.float32)
 
 
@@ -72,7 +72,7 @@ def away_from_light(distance: np.ndarray) -> np.ndarray:
         distance: (H, W) float32, signed distance to the silhouette, px, positive inside.
     """
     gy, gx = np.gradient(cv2.GaussianBlur(distance, (0, 0), 2.5))
-    away: np.ndarray = -(LIGHT_FROM[0] * gx + LIGHT_FROM[1] * gy) / np.maximum(np.hypot(gx, gy), 1e-3)
+    away: np.ndarray = -(LIGHT_GOES[0] * gx + LIGHT_GOES[1] * gy) / np.maximum(np.hypot(gx, gy), 1e-3)
     return away
 
 

@@ -60,6 +60,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     if args.start is not None and args.encoder is not None:
         parser.error("--start keeps its checkpoint's encoder, so give either --start or --encoder")
+    if args.every < 1:
+        parser.error("--every is 1 for all photographs, 2 for every second one, and so on")
     config = HouseConfig(**{name: getattr(args, name) for name in asdict(HouseConfig())})
     args.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)

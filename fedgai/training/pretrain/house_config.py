@@ -17,7 +17,7 @@ class HouseConfig:
     """Everything that decides the weights besides the photographs.
 
     Attributes:
-        every: of the photographs, every so many-th is used.
+        every: 1: all photographs; 3: every third.
         views: pages made of each photograph, at different scales.
         hands: random hands beside the eight named ones.
         measured: whole drawings that tell a random hand's signature, at most ``hand_signatures.MEASURED``.
