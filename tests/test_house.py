@@ -63,7 +63,8 @@ def test_it_trains_resumes_and_repeats_itself(photos, tmp_path):
 
 
 def test_every_second_photograph_but_not_every_zeroth(photos, tmp_path):
-    log = house(photos, tmp_path / "a", tmp_path / "out", "--every", "2", "--until", "draw").stderr
+    less = ["--drawings", "2", "--named-drawings", "2", "--until", "draw"]
+    log = house(photos, tmp_path / "a", tmp_path / "out", "--every", "2", *less).stderr
     assert "2 pages of 2 photographs" in log
     with pytest.raises(subprocess.CalledProcessError) as stopped:
         house(photos, tmp_path / "b", tmp_path / "out", "--every", "0")
