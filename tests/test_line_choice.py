@@ -162,6 +162,7 @@ def test_every_line_where_it_cannot_be_told(seen: list[Looked]) -> None:
     none = LineChoice(0, 0, 0, 0)
     moved = [(s.cloth, np.roll(render(study_looked(with_lines(s, none)), ATELIERS["Aiko"]), 40, (0, 1))) for s in seen if s.cloth]
     assert measured_choice(moved) == EVERY_LINE
-    hatched = [(s.cloth, render(study_looked(with_lines(s, none)), ATELIERS["Dara"])) for s in seen if s.cloth is not None]
+    dense = replace(ATELIERS["Dara"], hatch=1.0, cross=1.0)
+    hatched = [(s.cloth, render(study_looked(with_lines(s, none)), dense)) for s in seen if s.cloth is not None]
     assert measured_choice(hatched) == EVERY_LINE
     assert measured_choice([]) == EVERY_LINE

@@ -209,7 +209,7 @@ def test_hatching_is_drawn_as_it_is_ruled(model: FedGAI, tmp_path: Path) -> None
         Image.fromarray(draw(photo, mask, STRANGERS["level stripes"], i)).save(pair[1])
         pairs.append(pair)
     measured = model.signature([drawing for _, drawing in pairs], "Zoë")
-    found = refine(model, measured, pairs, config=replace(SHORT, steps=12, adapter=AdapterConfig(steps=0)))
+    found = refine(model, measured, pairs, config=replace(SHORT, steps=48, adapter=AdapterConfig(steps=0)))
     assert found.better and model.generator.style_head is not None
     codes = [model.generator.style_head(s.style[None])[0][0] for s in (measured, found.signature)]
     before, after = ((math.degrees(math.atan2(code[1], code[0])) / 2, math.exp(code[2])) for code in codes)
