@@ -26,7 +26,7 @@ OF_DISTANCE = 0.45  # the same in distances between two buttons
 BEYOND = 1.0  # distances between two buttons by which a placket goes on beyond the last of them
 ALONG = np.cos(np.radians(35))  # how nearly a piece must run as the row does
 SHORTEST = 10.0  # px of 512: what is left of a line beside a placket is drawn from this length on
-LONG = 60.0  # px of 512: a piece along a placket that is so long is drawn even where it is no part of a straight edge
+LONG = 60.0  # px of 512: a piece along a placket that is so long is drawn even where the straight edge leaves it out
 SEEN = 0.4  # share of the row's length along which an edge must be seen
 CENTRE = 1.3  # radii of a button: a line that is nearer runs through the buttons
 BESIDE = 1.8  # radii of a button that an edge keeps from the row's middle
@@ -173,7 +173,7 @@ def _parts(inside: Bools) -> list[tuple[slice, bool]]:
 
 def _edges(pieces: Sequence[_Piece], row: _Row, unit: float) -> tuple[list[GarmentLine], list[GarmentLine]]:
     """The straight lines that pieces become, one on either side, or else one through the buttons; none if too little is seen.
-    And long pieces that are no part of them."""
+    And long pieces that these leave out."""
     offsets = [float(np.median(piece.beside)) / row.radius for piece in pieces]
     right = [piece for piece, offset in zip(pieces, offsets, strict=True) if offset >= CENTRE]
     left = [piece for piece, offset in zip(pieces, offsets, strict=True) if offset <= -CENTRE]
