@@ -67,6 +67,9 @@ def test_every_second_photograph_but_not_every_zeroth(photos, tmp_path):
     log = house(photos, tmp_path / "a", tmp_path / "out", "--every", "2", *less).stderr
     assert "2 pages of 2 photographs" in log
     with pytest.raises(subprocess.CalledProcessError) as stopped:
+        house(photos, tmp_path / "b", tmp_path / "out", "--every", "2", "--until", "draw")
+    assert "2 pages are too few" in stopped.value.stderr and "Traceback" not in stopped.value.stderr
+    with pytest.raises(subprocess.CalledProcessError) as stopped:
         house(photos, tmp_path / "b", tmp_path / "out", "--every", "0")
     assert "--every is 1 for all photographs" in stopped.value.stderr
 

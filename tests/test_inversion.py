@@ -31,9 +31,7 @@ def trained_under(attacker: Attacker, sketches: list[np.ndarray]) -> Tensor:
     return statistics.style()
 
 
-def test_an_update_is_predicted_to_the_last_step_by_whoever_knows_the_drawings(
-    pairs: tuple, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_update_is_predicted_by_whoever_knows_the_drawings(pairs: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
     photos, sketches = pairs
     step = LocalTrainer.step
 

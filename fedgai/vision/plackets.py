@@ -52,13 +52,13 @@ class _Row:
 
     def measured(self, points: Floats) -> tuple[Floats, Floats]:
         """(n, 2) px -> px along the row, and px beside it, positive on one side."""
-        along, beside = (points - self.start) @ self.way, (points - self.start) @ np.array([-self.way[1], self.way[0]])
+        along, beside = (points - self.start) @ self.way, (points - self.start) @ _across(self.way)
         return along, beside - self._bent(along)
 
     def placed(self, along: Floats, beside: Floats) -> Floats:
         """The way back from ``measured``: (n, 2) px."""
         off = (beside + self._bent(along))[:, None]
-        placed: Floats = self.start + along[:, None] * self.way + off * np.array([-self.way[1], self.way[0]])
+        placed: Floats = self.start + along[:, None] * self.way + off * _across(self.way)
         return placed
 
     def _bent(self, along: Floats) -> Floats:
@@ -90,6 +90,11 @@ def along_buttons(lines: Sequence[GarmentLine], buttons: Sequence[Button], side:
     return sorted(found, key=lambda line: line.sure)
 
 
+def _across(way: Floats) -> Floats:
+    """(2,), turned by a right angle."""
+    return np.array([-way[1], way[0]])
+
+
 def _rows(buttons: Sequence[Button], unit: float) -> list[_Row]:
     """The longest rows; a button is in one of them. ``unit``: px that are one of a picture 512 px long."""
     left, rows = np.array(buttons, np.float64).reshape(-1, 3), list[_Row]()
@@ -97,7 +102,7 @@ def _rows(buttons: Sequence[Button], unit: float) -> list[_Row]:
         best = np.zeros(len(left), bool)
         for a, b in combinations(range(len(left)), 2):
             way = left[b, :2] - left[a, :2]
-            away = np.abs((left[:, :2] - left[a, :2]) @ np.array([-way[1], way[0]])) / max(float(np.hypot(*way)), 1e-6)
+            away = np.abs((left[:, :2] - left[a, :2]) @ _across(way)) / max(float(np.hypot(*way)), 1e-6)
             if (away < STRAY * unit).sum() > best.sum():
                 best = away < STRAY * unit
         together = _together(left[:, :2], np.flatnonzero(best))
@@ -112,8 +117,6 @@ def _rows(buttons: Sequence[Button], unit: float) -> list[_Row]:
 
 def _together(middles: Floats, members: Ints) -> Ints:
     """Of the members of a row, indices into middles (n, 2), the most that lie as near to each other as buttons do."""
-    if len(members) < FEWEST:
-        return members[:0]
     spread = np.ptp(middles[members], axis=0)
     in_order = members[np.argsort(middles[members, int(spread[1] > spread[0])], kind="stable")]
     gaps = np.hypot(*np.diff(middles[in_order], axis=0).T)
@@ -127,7 +130,7 @@ def _row(buttons: Floats) -> _Row:
     first, last = sorted((middles[i] for i in ends), key=lambda middle: middle.sum())
     length = float(np.hypot(*(last - first)))
     way = (last - first) / max(length, 1e-6)
-    along, beside = (middles - first) @ way, (middles - first) @ np.array([-way[1], way[0]])
+    along, beside = (middles - first) @ way, (middles - first) @ _across(way)
     bend = np.polyfit(along, beside, 2 if len(middles) > FEWEST else 1)
     return _Row(first, way, bend, length, float(np.median(np.diff(np.sort(along)))), float(np.median(buttons[:, 2])))
 
@@ -174,10 +177,10 @@ def _parts(inside: Bools) -> list[tuple[slice, bool]]:
 def _edges(pieces: Sequence[_Piece], row: _Row, unit: float) -> tuple[list[GarmentLine], list[GarmentLine]]:
     """The straight lines that pieces become, one on either side, or else one through the buttons; none if too little is seen.
     And long pieces that these leave out."""
-    offsets = [float(np.median(piece.beside)) / row.radius for piece in pieces]
-    right = [piece for piece, offset in zip(pieces, offsets, strict=True) if offset >= CENTRE]
-    left = [piece for piece, offset in zip(pieces, offsets, strict=True) if offset <= -CENTRE]
-    middle = [piece for piece, offset in zip(pieces, offsets, strict=True) if abs(offset) < CENTRE]
+    offsets, centre = [float(np.median(piece.beside)) for piece in pieces], CENTRE * row.radius
+    right = [piece for piece, offset in zip(pieces, offsets, strict=True) if offset >= centre]
+    left = [piece for piece, offset in zip(pieces, offsets, strict=True) if offset <= -centre]
+    middle = [piece for piece, offset in zip(pieces, offsets, strict=True) if abs(offset) < centre]
     edges, others = list[GarmentLine](), list[GarmentLine]()
     for side in (right, left):
         edge, used = _edge(side, row, unit, BESIDE * row.radius)

@@ -124,6 +124,10 @@ def draw_all(photos: list[Path], draughtsman: Path, work: Path, config: HouseCon
         log.info("%d pages of %d photographs", count, len(photos))
         rng = np.random.default_rng(config.seed + 1)
         counts = [config.named_drawings if i < NAMED else config.drawings for i in range(NAMED + config.hands)]
+        if max(counts) > count:
+            raise SystemExit(
+                f"{count} pages are too few: give more photographs, or --drawings and --named-drawings of at most {count}"
+            )
         of_page = [rng.choice(count, n, replace=False) for n in counts]
         tasks = [(str(work), hand, chosen) for hand, chosen in zip(hands(config), of_page, strict=True)]
         with replacing(work / "drawings.npy") as temp_path:
